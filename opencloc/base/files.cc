@@ -1,0 +1,294 @@
+#include "opencloc/base/files.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <utility>
+
+#include <fcntl.h>
+#include <glob.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "opencloc/base/error.h"
+
+namespace opencloc {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr size_t kBufferBytes = size_t{1} << 20;
+
+// Opens for reading; the caller closes. Throws for folders and missing files.
+int open_for_reading(const fs::path& path, struct stat& info) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0)
+    throw Error::input("cannot open (" + errno_text() + ")", path.string(), "check the path");
+  if (::fstat(fd, &info) != 0 || S_ISDIR(info.st_mode)) {
+    ::close(fd);
+    throw Error::input("is a folder, a file was expected", path.string(), "name a file");
+  }
+  return fd;
+}
+
+std::vector<std::string> expand_braces(const std::string& pattern) {
+  const size_t open = pattern.find('{');
+  if (open == std::string::npos) return {pattern};
+  const size_t close = pattern.find('}', open);
+  if (close == std::string::npos) {
+    throw Error::input("'{' without '}'", pattern, "write {000..123} or {a,b}");
+  }
+  const std::string head = pattern.substr(0, open);
+  const std::string body = pattern.substr(open + 1, close - open - 1);
+  const std::string tail = pattern.substr(close + 1);
+  std::vector<std::string> choices;
+  if (const size_t dots = body.find(".."); dots != std::string::npos) {
+    const std::string first = body.substr(0, dots);
+    const std::string last = body.substr(dots + 2);
+    const auto digits = [](const std::string& s) {
+      return !s.empty() && s.size() < 12 &&
+             std::all_of(s.begin(), s.end(), [](char c) { return c >= '0' && c <= '9'; });
+    };
+    if (!digits(first) || !digits(last)) {
+      throw Error::input("bad number range '{" + body + "}'", pattern, "write {000..123}");
+    }
+    const int64_t end = std::stoll(last);
+    for (int64_t i = std::stoll(first); i <= end; ++i) {
+      std::string number = std::to_string(i);
+      if (number.size() < first.size()) number.insert(0, first.size() - number.size(), '0');
+      choices.push_back(std::move(number));
+    }
+  } else {
+    size_t start = 0;
+    while (true) {
+      const size_t comma = body.find(',', start);
+      choices.push_back(body.substr(start, comma == std::string::npos ? comma : comma - start));
+      if (comma == std::string::npos) break;
+      start = comma + 1;
+    }
+  }
+  std::vector<std::string> result;
+  for (const auto& choice : choices) {
+    for (auto& rest : expand_braces(tail)) result.push_back(head + choice + rest);
+  }
+  return result;
+}
+
+std::vector<std::string> match(const std::string& pattern) {
+  glob_t found{};
+  const int rc = ::glob(pattern.c_str(), 0, nullptr, &found);
+  std::vector<std::string> paths;
+  if (rc == 0) paths.assign(found.gl_pathv, found.gl_pathv + found.gl_pathc);
+  ::globfree(&found);
+  return paths;
+}
+
+bool is_shard(const std::string& name) {
+  return name.ends_with(".tar") || name.ends_with(".tar.gz") || name.ends_with(".tar.zst") ||
+         name.ends_with(".tgz");
+}
+
+fs::path temporary_beside(const fs::path& path) {
+  return path.parent_path() /
+         ("." + path.filename().string() + "." + std::to_string(::getpid()) + ".tmp");
+}
+
+}  // namespace
+
+std::string read_file(const fs::path& path, uint64_t max_bytes) {
+  struct stat info {};
+  const int fd = open_for_reading(path, info);
+  std::string bytes;
+  if (info.st_size > 0) bytes.reserve(std::min<uint64_t>(info.st_size, max_bytes));
+  std::vector<char> chunk(kBufferBytes);
+  while (true) {
+    const ssize_t got = ::read(fd, chunk.data(), chunk.size());
+    if (got == 0) break;
+    if (got < 0) {
+      if (errno == EINTR) continue;
+      const std::string reason = errno_text();
+      ::close(fd);
+      throw Error::input("cannot read (" + reason + ")", path.string(), "check the file");
+    }
+    bytes.append(chunk.data(), static_cast<size_t>(got));
+    if (bytes.size() > max_bytes) {
+      ::close(fd);
+      throw Error::input("file is longer than " + std::to_string(max_bytes) + " bytes",
+                         path.string(), "check the file");
+    }
+  }
+  ::close(fd);
+  return bytes;
+}
+
+MappedFile::MappedFile(const fs::path& path) {
+  struct stat info {};
+  const int fd = open_for_reading(path, info);
+  size_ = static_cast<size_t>(info.st_size);
+  if (size_ > 0) {
+    void* mapped = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (mapped == MAP_FAILED) {
+      const std::string reason = errno_text();
+      ::close(fd);
+      throw Error::input("cannot map (" + reason + ")", path.string(), "check the file");
+    }
+    data_ = static_cast<const std::byte*>(mapped);
+  }
+  ::close(fd);
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+AtomicFile::AtomicFile(fs::path path)
+    : path_(std::move(path)), temporary_(temporary_beside(path_)) {
+  std::error_code ignored;  // open() below reports why the folder cannot be written
+  if (path_.has_parent_path()) fs::create_directories(path_.parent_path(), ignored);
+  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd_ < 0) {
+    throw Error::failed("cannot create (" + errno_text() + ")", path_.string(),
+                        "check folder, rights and free space");
+  }
+  buffer_.reserve(kBufferBytes);
+}
+
+AtomicFile::~AtomicFile() {
+  if (fd_ < 0) return;
+  ::close(fd_);
+  ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::fail(const char* action) {
+  const std::string reason = errno_text();
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = -1;
+  ::unlink(temporary_.c_str());
+  throw Error::failed(std::string("cannot ") + action + " (" + reason + ")", path_.string(),
+                      "check free space and rights; nothing was left half-written");
+}
+
+void AtomicFile::write(const void* data, size_t size) {
+  write(std::string_view(static_cast<const char*>(data), size));
+}
+
+void AtomicFile::write(std::string_view bytes) {
+  size_ += bytes.size();
+  buffer_.append(bytes);
+  if (buffer_.size() >= kBufferBytes) flush();
+}
+
+void AtomicFile::flush() {
+  size_t done = 0;
+  while (done < buffer_.size()) {
+    const ssize_t wrote = ::write(fd_, buffer_.data() + done, buffer_.size() - done);
+    if (wrote < 0) {
+      if (errno == EINTR) continue;
+      fail("write");
+    }
+    done += static_cast<size_t>(wrote);
+  }
+  buffer_.clear();
+}
+
+void AtomicFile::commit() {
+  flush();
+  if (::fsync(fd_) != 0) fail("flush to disk");
+  if (::close(fd_) != 0) {
+    fd_ = -1;
+    fail("close");
+  }
+  fd_ = -1;
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail("rename into place");
+  fsync_path(path_.has_parent_path() ? path_.parent_path() : fs::path("."));
+}
+
+void write_file(const fs::path& path, std::string_view bytes) {
+  AtomicFile file(path);
+  file.write(bytes);
+  file.commit();
+}
+
+void write_folder(const fs::path& path, const std::function<void(const fs::path&)>& fill) {
+  const fs::path target = path.has_filename() ? path : path.parent_path();
+  const fs::path temporary = temporary_beside(target);
+  std::error_code ec;
+  fs::remove_all(temporary, ec);
+  fs::create_directories(temporary, ec);
+  if (ec)
+    throw Error::failed("cannot create folder (" + ec.message() + ")", temporary.string(),
+                        "check rights and free space");
+  try {
+    fill(temporary);
+    for (const auto& entry : fs::recursive_directory_iterator(temporary)) fsync_path(entry.path());
+    fsync_path(temporary);
+  } catch (...) {
+    fs::remove_all(temporary, ec);
+    throw;
+  }
+  // rename() replaces only an empty folder: move an older one aside first, and drop it last.
+  const fs::path old = temporary.string() + ".old";
+  const bool had_old = fs::exists(target);
+  if (had_old) {
+    fs::remove_all(old, ec);
+    fs::rename(target, old, ec);
+  }
+  fs::rename(temporary, target, ec);
+  if (ec)
+    throw Error::failed("cannot move into place (" + ec.message() + ")", target.string(),
+                        "check rights");
+  fsync_path(target.has_parent_path() ? target.parent_path() : fs::path("."));
+  if (had_old) fs::remove_all(old, ec);
+}
+
+void fsync_path(const fs::path& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) throw Error::failed("cannot open for flushing (" + errno_text() + ")", path.string());
+  const int rc = ::fsync(fd);
+  ::close(fd);
+  if (rc != 0 && errno != EINVAL)
+    throw Error::failed("cannot flush to disk (" + errno_text() + ")", path.string());
+}
+
+std::vector<std::string> split_patterns(std::string_view patterns) {
+  std::vector<std::string> result;
+  while (true) {
+    const size_t at = patterns.find("::");
+    const auto part = patterns.substr(0, at);
+    if (part.empty())
+      throw Error::input("empty data pattern", "'" + std::string(patterns) + "'",
+                         "write GLOB[::GLOB...]");
+    result.emplace_back(part);
+    if (at == std::string_view::npos) return result;
+    patterns.remove_prefix(at + 2);
+  }
+}
+
+std::vector<std::string> expand_glob(std::string_view patterns) {
+  std::vector<std::string> result;
+  for (const auto& pattern : split_patterns(patterns)) {
+    const size_t before = result.size();
+    for (const auto& plain : expand_braces(pattern)) {
+      if (fs::is_directory(plain)) {
+        std::vector<std::string> shards;
+        for (const auto& entry : fs::directory_iterator(plain)) {
+          if (is_shard(entry.path().filename().string()) &&
+              !entry.path().filename().string().starts_with('.'))
+            shards.push_back(entry.path().string());
+        }
+        std::sort(shards.begin(), shards.end());
+        result.insert(result.end(), shards.begin(), shards.end());
+      } else {
+        for (auto& path : match(plain)) result.push_back(std::move(path));
+      }
+    }
+    if (result.size() == before)
+      throw Error::input("no file matches", pattern, "check the pattern");
+  }
+  return result;
+}
+
+}  // namespace opencloc

@@ -1,0 +1,34 @@
+// Log lines on stderr; results never go through here (they go to stdout).
+#pragma once
+
+#include <string_view>
+#include <utility>
+
+#include <spdlog/fmt/fmt.h>
+
+namespace opencloc::log {
+
+enum class Level { kDebug, kInfo, kWarn, kError };
+
+// Thread-safe. Clears a live progress bar first and redraws it after the line.
+void write(Level level, std::string_view line);
+void set_level(Level lowest_shown);
+
+template <typename... Args>
+void debug(fmt::format_string<Args...> format, Args&&... args) {
+  write(Level::kDebug, fmt::format(format, std::forward<Args>(args)...));
+}
+template <typename... Args>
+void info(fmt::format_string<Args...> format, Args&&... args) {
+  write(Level::kInfo, fmt::format(format, std::forward<Args>(args)...));
+}
+template <typename... Args>
+void warn(fmt::format_string<Args...> format, Args&&... args) {
+  write(Level::kWarn, fmt::format(format, std::forward<Args>(args)...));
+}
+template <typename... Args>
+void error(fmt::format_string<Args...> format, Args&&... args) {
+  write(Level::kError, fmt::format(format, std::forward<Args>(args)...));
+}
+
+}  // namespace opencloc::log
