@@ -21,4 +21,6 @@ add_library(opencloc_torch_pch STATIC ${CMAKE_BINARY_DIR}/torch_pch.cc)
 target_link_libraries(opencloc_torch_pch PRIVATE opencloc_torch opencloc_options)
 target_precompile_headers(opencloc_torch_pch PRIVATE ${PROJECT_SOURCE_DIR}/cmake/torch_pch.h)
 
-find_package(dnnl REQUIRED)  # target DNNL::dnnl
+# oneDNN: its CMake package asks for OpenCL, which we do not use.
+find_library(OPENCLOC_DNNL dnnl REQUIRED)
+find_path(OPENCLOC_DNNL_INCLUDE dnnl.hpp REQUIRED)

@@ -1,0 +1,68 @@
+// CLOC: two CLIP towers, the Prompter and the BoxHead (arXiv 2410.02746). Read top to bottom this
+// is the model; every shape is in symbols of spec/cloc.md section 1.
+#pragma once
+
+#include <torch/torch.h>
+
+#include "opencloc/model/box_head.h"
+#include "opencloc/model/config.h"
+#include "opencloc/model/prompt.h"
+#include "opencloc/model/prompter.h"
+#include "opencloc/model/roi_align.h"
+#include "opencloc/model/text_tower.h"
+#include "opencloc/model/vision_tower.h"
+
+namespace opencloc {
+
+// Output of the image tower for a batch.
+struct ImageFeatures {
+  torch::Tensor tokens;     // [B, 1+N, D], after the last block, before pooling, norm, projection
+  torch::Tensor embedding;  // [B, E], not normalised
+  torch::Tensor
+      penultimate;  // [B, 1+N, D], after the second-to-last block; undefined unless asked for
+};
+
+// Parameters carry open_clip's names for the towers (visual.*, transformer.*,
+// token_embedding.weight, positional_embedding, ln_final.*, text_projection, logit_scale) and
+// prompter.*, box_head.*, roi_projection.*, region_logit_scale for what CLOC adds. F32 master
+// weights.
+class ClocImpl : public torch::nn::Module {
+ public:
+  explicit ClocImpl(const ModelConfig& config);
+
+  const ModelConfig& config() const { return config_; }
+
+  // pixels [B, 3, H, W], normalised. H = W = config().vision.image_size.
+  ImageFeatures encode_image(const torch::Tensor& pixels, const EncodeOptions& options = {});
+  // ids [B, T] int64 -> [B, E], not normalised. Pools at the end-of-text token.
+  torch::Tensor encode_text(const torch::Tensor& ids);
+
+  // Region embeddings of box, point, mask or text prompts -> [R, E], not normalised, by the
+  // configured extractor (Prompter or RoIAlign). features.tokens [B, 1+N, D].
+  torch::Tensor encode_regions(const ImageFeatures& features, const PromptBatch& prompts);
+  // RoIAlign of `layer_tokens` [B, 1+N, D] (last or penultimate) projected as the *image* tower
+  // projects its class token: needs no trained region part. boxes [R, 4], image_index [R] -> [R,
+  // E].
+  torch::Tensor roi_align_regions(const torch::Tensor& layer_tokens, const torch::Tensor& boxes,
+                                  const torch::Tensor& image_index);
+  // Grounding: text embeddings [R, E] (not normalised) on images image_index [R] -> boxes [R, 4].
+  torch::Tensor ground(const ImageFeatures& features, const torch::Tensor& text_embeddings,
+                       const torch::Tensor& image_index);
+
+  torch::Tensor logit_scale;         // scalar, log of the inverse temperature
+  torch::Tensor region_logit_scale;  // scalar, L_CLOC's own
+  VisionTower visual{nullptr};
+  TextTower text{nullptr};
+  Prompter prompter{nullptr};  // null with RegionExtractor::kRoiAlign... grounding still needs it
+  BoxHead box_head{nullptr};
+  torch::Tensor roi_proj;  // [D, E], RoIAlign's own projection (kRoiAlign only)
+
+ private:
+  ModelConfig config_;
+};
+TORCH_MODULE(Cloc);
+
+// Symmetric L2 normalisation along the last axis.
+torch::Tensor normalized(const torch::Tensor& embeddings);
+
+}  // namespace opencloc
