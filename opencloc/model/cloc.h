@@ -49,6 +49,12 @@ class ClocImpl : public torch::nn::Module {
   torch::Tensor ground(const ImageFeatures& features, const torch::Tensor& text_embeddings,
                        const torch::Tensor& image_index);
 
+  // Parameters under their names on disk. Sharing storage with the model (write through copy_).
+  std::vector<std::pair<std::string, torch::Tensor>> clip_weights()
+      const;  // open_clip's CLIP names
+  std::vector<std::pair<std::string, torch::Tensor>> region_weights()
+      const;  // prompter.*, box_head.*, ...
+
   torch::Tensor logit_scale;         // scalar, log of the inverse temperature
   torch::Tensor region_logit_scale;  // scalar, L_CLOC's own
   VisionTower visual{nullptr};

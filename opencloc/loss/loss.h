@@ -1,0 +1,54 @@
+// The contrastive and grounding losses of spec/cloc.md section 3. Embeddings may be gathered over
+// ranks: `local` rows are the ones this process owns. Memory grows with the chunk, not with the
+// square of the batch: the similarity matrix is never held whole, forward or backward.
+#pragma once
+
+#include <torch/torch.h>
+
+namespace opencloc {
+
+struct ContrastiveOptions {
+  int64_t chunk = 1024;  // rows of the similarity matrix alive at a time
+};
+
+// L_CLIP: symmetric InfoNCE. image, text [B, E], L2-normalised, pair i = row i;
+// logit_scale scalar, log of the inverse temperature (exp is capped at 100). -> scalar.
+torch::Tensor clip_loss(const torch::Tensor& image, const torch::Tensor& text,
+                        const torch::Tensor& logit_scale, const ContrastiveOptions& options = {});
+
+struct TextFilter {
+  bool similarity_test = false;  // the paper's cosine test is open
+  double threshold = 0.9;        // pairs above it leave both denominators
+};
+
+struct RegionLoss {
+  torch::Tensor loss;        // scalar
+  double removed_share = 0;  // of the off-diagonal pairs, removed by identity or the cosine test
+  double similar_share = 0;  // of the off-diagonal pairs of *distinct* texts, above the threshold
+                             // (measured also while the test is closed)
+};
+
+// L_CLOC: as clip_loss over R regions and their texts; pairs of identical texts (equal text_id)
+// never are negatives; with filter.similarity_test neither are pairs whose texts have cosine >
+// threshold (no gradient through the test). regions, texts [R, E] L2-normalised, text_id [R] int64.
+// R >= 0 (loss 0 with R = 0).
+RegionLoss region_loss(const torch::Tensor& regions, const torch::Tensor& texts,
+                       const torch::Tensor& text_id, const torch::Tensor& logit_scale,
+                       const TextFilter& filter, const ContrastiveOptions& options = {});
+
+enum class GroundingKind { kL2, kL1Giou };
+struct GroundingLoss {
+  torch::Tensor loss;  // scalar
+  double mean_iou = 0;
+  double inverted_share = 0;    // predicted boxes with x1 <= x0 or y1 <= y0
+  double predicted_spread = 0;  // mean over coordinates of the standard deviation over the batch
+};
+// predicted, target [R, 4], x0 y0 x1 y1 in [0, 1]. kL2: mean squared error over regions and
+// coordinates.
+GroundingLoss grounding_loss(const torch::Tensor& predicted, const torch::Tensor& target,
+                             GroundingKind kind);
+
+// lambda of L = L_CLIP + lambda (L_CLOC + L_grounding): share of images with at least one region.
+double region_weight(int64_t images_with_regions, int64_t batch_size);
+
+}  // namespace opencloc

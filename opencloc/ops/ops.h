@@ -1,0 +1,36 @@
+// Differentiable operations on torch tensors; CPU tensors run on our kernels where they are faster.
+// All inputs and outputs are F32; leading dimensions are free unless named.
+#pragma once
+
+#include <torch/torch.h>
+
+namespace opencloc::ops {
+
+// y = x W^T + b. x [..., I], weight [O, I], bias [O] or undefined -> [..., O].
+torch::Tensor linear(const torch::Tensor& x, const torch::Tensor& weight,
+                     const torch::Tensor& bias = {});
+
+enum class Gelu { kErf, kQuick };  // kQuick: x * sigmoid(1.702 x), OpenAI's CLIP
+torch::Tensor gelu(const torch::Tensor& x, Gelu kind);
+
+// Two linears with a GELU between: c_proj(gelu(c_fc(x))). x [..., D] -> [..., D].
+struct MlpWeights {
+  torch::Tensor fc_weight, fc_bias;      // [F, D], [F]
+  torch::Tensor proj_weight, proj_bias;  // [D, F], [D]
+  Gelu gelu = Gelu::kErf;
+};
+torch::Tensor mlp(const torch::Tensor& x, const MlpWeights& weights);
+
+// Over the last axis; weight, bias [D].
+torch::Tensor layer_norm(const torch::Tensor& x, const torch::Tensor& weight,
+                         const torch::Tensor& bias, double epsilon = 1e-5);
+
+enum class Mask { kNone, kCausal };
+// Scaled dot-product self-attention. qkv [B, T, 3 D] (q, k, v side by side) -> [B, T, D];
+// scale 1/sqrt(D / heads).
+torch::Tensor self_attention(const torch::Tensor& qkv, int64_t heads, Mask mask = Mask::kNone);
+// Queries from elsewhere. q [B, Tq, D], k, v [B, Tk, D] -> [B, Tq, D].
+torch::Tensor cross_attention(const torch::Tensor& q, const torch::Tensor& k,
+                              const torch::Tensor& v, int64_t heads);
+
+}  // namespace opencloc::ops
