@@ -1,0 +1,76 @@
+// The five evaluation tasks (spec/interfaces.md section 4): zero-shot classification, image-text
+// retrieval, region recognition, region retrieval and grounding, in one pass over the data.
+// Goals: memory linear in the data (similarities are computed in strips), the same numbers whatever
+// the strip. Non-goals: detection metrics; boxes are given, or predicted from one phrase each.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "opencloc/base/json.h"
+#include "opencloc/model/cloc.h"
+#include "opencloc/text/tokenizer.h"
+
+namespace opencloc {
+
+enum class Task { kZeroshot, kRetrieval, kRegionRecognition, kRegionRetrieval, kGrounding };
+
+// How a box becomes an embedding.
+enum class RegionMethod {
+  kPrompter,             // the trained Prompter
+  kRoiAlign,             // RoIAlign on the last block's patch tokens; through the trained RoI
+                         // projection where the model has one, else the image tower's
+  kCrop,                 // the box cut out and encoded as a picture of its own
+  kRoiAlignPenultimate,  // RoIAlign on the second-to-last block's, which MLLMs read
+};
+
+struct EvalOptions {
+  std::vector<Task> tasks{Task::kZeroshot, Task::kRetrieval, Task::kRegionRecognition,
+                          Task::kRegionRetrieval, Task::kGrounding};
+  // The first one's figures stand at the top of a task's result. Empty: what the model was trained
+  // with (prompter or roi_align), crop for a model without region heads.
+  std::vector<RegionMethod> region_methods;
+  // False for a plain CLIP: its region heads are untrained, so that grounding and the prompter
+  // method are unavailable (reported, not run).
+  bool region_heads = true;
+  // Candidate names of zero-shot and region recognition. Empty: the distinct labels or region
+  // texts of the data, sorted. Samples and regions named otherwise are left out and counted.
+  std::vector<std::string> classes;
+  // Zero-shot prompts, "{}" for the name; a class is the normalised mean over them. Empty: bare
+  // names. Region recognition always uses bare names.
+  std::vector<std::string> templates;
+
+  int64_t batch_size = 64;    // pictures (and crops) encoded at a time
+  int64_t region_batch = 64;  // region and text prompts at a time
+  int64_t chunk = 1024;       // rows of a similarity matrix alive at a time
+  int64_t max_samples = 0;    // stop after this many good samples; 0 = all
+  int64_t workers = 0;        // decoding threads; 0 = one a processor
+  bool skip_bad_shards = false;
+  bool progress = true;  // a bar on stderr
+};
+
+// Runs `options.tasks` on the shards of `data_glob` (patterns joined by "::"). The model is put in
+// eval mode and back; gradients are off; its device is used. Deterministic.
+//
+// Result: one object per task that applies, keys of spec/interfaces.md section 4, plus
+//   "skipped": {reason: n}    broken samples and boxes by reason
+//   "not_run": {task: why}    tasks without data (no labels, no captions, ...) or region heads
+//   "truncated_texts": {"texts": , "share": }
+// and in the region tasks "methods": {method: figures} when several methods ran.
+// Throws Error (input) for a glob without shards, data without one good sample, or a method that
+// the model does not have.
+Json evaluate(Cloc& model, const Tokenizer& tokenizer, const std::string& data_glob,
+              const EvalOptions& options = {});
+
+// A table for people of what evaluate() returned.
+std::string results_table(const Json& results);
+
+// Names as on the command line and in results. Error (input) for unknown ones.
+const char* to_string(Task task);
+const char* to_string(RegionMethod method);
+Task parse_task(std::string_view name);
+RegionMethod parse_region_method(std::string_view name);
+
+}  // namespace opencloc
