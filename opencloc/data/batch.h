@@ -17,6 +17,9 @@ struct Batch {
   torch::Tensor region_ids;    // [R, T] int64
   torch::Tensor
       region_text_id;  // [R] int64: equal numbers = equal texts (for the identical-text mask)
+  torch::Tensor prompt_kind;              // [R] int64: PromptKind the region is prompted with
+                                          // (0 box, 1 point, 2 mask); undefined = all boxes
+  torch::Tensor points;                   // [R, K, 2] x, y inside the box; undefined = all boxes
   std::vector<std::string> keys;          // B, "shard#key": names a batch in logs
   std::vector<std::string> texts;         // B
   std::vector<std::string> region_texts;  // R
