@@ -14,17 +14,9 @@
 
 namespace opencloc {
 
-// Output of the image tower for a batch.
-struct ImageFeatures {
-  torch::Tensor tokens;     // [B, 1+N, D], after the last block, before pooling, norm, projection
-  torch::Tensor embedding;  // [B, E], not normalised
-  torch::Tensor
-      penultimate;  // [B, 1+N, D], after the second-to-last block; undefined unless asked for
-};
-
 // Parameters carry open_clip's names for the towers (visual.*, transformer.*,
 // token_embedding.weight, positional_embedding, ln_final.*, text_projection, logit_scale) and
-// prompter.*, box_head.*, roi_projection.*, region_logit_scale for what CLOC adds. F32 master
+// prompter.*, box_head.*, roi_extractor.*, region_logit_scale for what CLOC adds. F32 master
 // weights.
 class ClocImpl : public torch::nn::Module {
  public:
@@ -37,6 +29,8 @@ class ClocImpl : public torch::nn::Module {
   // ids [B, T] int64 -> [B, E], not normalised. Pools at the end-of-text token.
   torch::Tensor encode_text(const torch::Tensor& ids);
 
+  // Computes features.context, so that several calls below share it (they work without, too).
+  void prepare_prompts(ImageFeatures& features);
   // Region embeddings of box, point, mask or text prompts -> [R, E], not normalised, by the
   // configured extractor (Prompter or RoIAlign). features.tokens [B, 1+N, D].
   torch::Tensor encode_regions(const ImageFeatures& features, const PromptBatch& prompts);
@@ -59,11 +53,13 @@ class ClocImpl : public torch::nn::Module {
   torch::Tensor region_logit_scale;  // scalar, L_CLOC's own
   VisionTower visual{nullptr};
   TextTower text{nullptr};
-  Prompter prompter{nullptr};  // null with RegionExtractor::kRoiAlign... grounding still needs it
+  Prompter prompter{nullptr};  // with kRoiAlign it serves text prompts (grounding) alone
   BoxHead box_head{nullptr};
-  torch::Tensor roi_proj;  // [D, E], RoIAlign's own projection (kRoiAlign only)
+  RoiExtractor roi_extractor{nullptr};  // kRoiAlign only
 
  private:
+  PromptContext context_of(const ImageFeatures& features);
+
   ModelConfig config_;
 };
 TORCH_MODULE(Cloc);

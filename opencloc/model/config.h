@@ -31,6 +31,9 @@ struct TextConfig {
   int64_t width = 512;
   int64_t heads = 8;
   int64_t layers = 12;
+  // Id of the end-of-text token, whose first place is pooled (open_clip: pool_type "eos", eos_id).
+  // -1: the place of the highest id (open_clip's "argmax": OpenAI's vocabulary).
+  int64_t eos_id = -1;
 };
 
 enum class Pool { kAll, kPrompt };

@@ -4,6 +4,7 @@
 #include <torch/torch.h>
 
 #include "opencloc/model/config.h"
+#include "opencloc/model/features.h"
 #include "opencloc/model/transformer.h"
 
 namespace opencloc {
@@ -12,18 +13,19 @@ struct EncodeOptions {
   bool penultimate = false;  // also return the second-to-last block's output
 };
 
-// See cloc.h for the shapes.
-struct ImageFeatures;
-
+// Parameters: conv1.weight, class_embedding, positional_embedding, ln_pre, transformer, ln_post,
+// proj.
 class VisionTowerImpl : public torch::nn::Module {
  public:
   explicit VisionTowerImpl(const ModelConfig& config);
-  // pixels [B, 3, H, W] -> all fields of ImageFeatures.
-  ImageFeatures forward(const torch::Tensor& pixels, const EncodeOptions& options);
+  // pixels [B, 3, H, W], normalised, H = W = image_size.
+  ImageFeatures forward(const torch::Tensor& pixels, const EncodeOptions& options = {});
   // tokens [..., D] -> [..., E]: ln_post and the projection, on any tokens.
   torch::Tensor project(const torch::Tensor& tokens);
 
  private:
+  torch::Tensor patch_embed(const torch::Tensor& pixels) const;  // [B, N, D]
+
   VisionConfig config_;
   torch::Tensor conv1_weight_;          // [D, 3, P, P], no bias
   torch::Tensor class_embedding_;       // [D]

@@ -1,0 +1,16 @@
+#include "opencloc/model/layers.h"
+
+namespace opencloc {
+
+LinearImpl::LinearImpl(int64_t in, int64_t out) {
+  weight = register_parameter("weight", torch::empty({out, in}));
+  bias = register_parameter("bias", torch::zeros({out}));
+  torch::nn::init::xavier_uniform_(weight);
+}
+
+LayerNormImpl::LayerNormImpl(int64_t width) {
+  weight = register_parameter("weight", torch::ones({width}));
+  bias = register_parameter("bias", torch::zeros({width}));
+}
+
+}  // namespace opencloc

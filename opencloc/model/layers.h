@@ -1,0 +1,30 @@
+// The two parametrised layers everything else is made of, over our ops.
+#pragma once
+
+#include <torch/torch.h>
+
+#include "opencloc/ops/ops.h"
+
+namespace opencloc {
+
+// weight [O, I], bias [O].
+class LinearImpl : public torch::nn::Module {
+ public:
+  LinearImpl(int64_t in, int64_t out);
+  // x [..., I] -> [..., O]
+  torch::Tensor forward(const torch::Tensor& x) { return ops::linear(x, weight, bias); }
+  torch::Tensor weight, bias;
+};
+TORCH_MODULE(Linear);
+
+// weight [D] = 1, bias [D] = 0.
+class LayerNormImpl : public torch::nn::Module {
+ public:
+  explicit LayerNormImpl(int64_t width);
+  // Over the last axis of x [..., D].
+  torch::Tensor forward(const torch::Tensor& x) { return ops::layer_norm(x, weight, bias); }
+  torch::Tensor weight, bias;
+};
+TORCH_MODULE(LayerNorm);
+
+}  // namespace opencloc

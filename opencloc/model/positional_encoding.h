@@ -1,0 +1,16 @@
+// Sinusoidal encoding of points of the canvas, shared by prompts and patch centres.
+#pragma once
+
+#include <torch/torch.h>
+
+namespace opencloc {
+
+// points [..., 2] (x, y in [0, 1]) -> [..., D]: sin and cos of x and of y over D/4 log-spaced
+// frequencies from half a cycle to 32 cycles a canvas (finer than any patch grid we use is only
+// noise to the attention). D must be a multiple of 4.
+torch::Tensor sinusoidal_encoding(const torch::Tensor& points, int64_t width);
+
+// Encoding of the centres of a grid x grid patch layout, row by row -> [grid * grid, D].
+torch::Tensor patch_centre_encoding(int64_t grid, int64_t width);
+
+}  // namespace opencloc

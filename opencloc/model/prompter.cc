@@ -1,0 +1,120 @@
+#include "opencloc/model/prompter.h"
+
+#include <cmath>
+
+#include "opencloc/model/positional_encoding.h"
+
+namespace opencloc {
+namespace {
+
+// Rows of the type embedding.
+enum TokenType : int64_t {
+  kTopLeft,
+  kBottomRight,
+  kJoint,
+  kPointType,
+  kMaskPoint,
+  kMaskTopLeft,
+  kMaskBottomRight,
+  kMaskJoint,
+  kTextType,
+  kTokenTypes,
+};
+
+}  // namespace
+
+PrompterImpl::PrompterImpl(const ModelConfig& config)
+    : config_(config.cloc), width_(config.vision.width) {
+  type_embedding_ =
+      register_parameter("type_embedding", torch::randn({kTokenTypes, width_}) * 0.02);
+  patch_encoding_ = patch_centre_encoding(config.vision.grid(), width_);  // [N, D]
+  text_in_ = register_module("text_in", Linear(config.embed_dim, width_));
+  if (config_.joint_box_token) joint_in_ = register_module("joint_in", Linear(2 * width_, width_));
+  ln_image_ = register_module("ln_image", LayerNorm(width_));
+  const auto mlp_width =
+      static_cast<int64_t>(std::lround(static_cast<double>(width_) * config_.mlp_ratio));
+  block_ = register_module("block", Block(BlockConfig{width_, 1, mlp_width, false}));
+  ln_post_ = register_module("ln_post", LayerNorm(width_));
+  proj_ = register_parameter("proj", torch::randn({width_, config.embed_dim}) *
+                                         std::pow(static_cast<double>(width_), -0.5));
+}
+
+PromptContext PrompterImpl::prepare(const torch::Tensor& image_tokens) {
+  PromptContext context;
+  auto tokens = ln_image_(image_tokens);  // [B, 1+N, D]
+  if (config_.position_image_tokens) {
+    const auto places = patch_encoding_.to(tokens.device());
+    const auto padded =
+        torch::constant_pad_nd(places, {0, 0, 1, 0});  // [1+N, D]; the class token has no place
+    tokens = tokens + padded;
+  }
+  context.tokens = tokens;
+  if (config_.pool == Pool::kPrompt)
+    context.keys_values = block_->attn->keys_values(block_->ln_1(tokens));
+  return context;
+}
+
+torch::Tensor PrompterImpl::forward(const PromptContext& context, const PromptBatch& prompts) {
+  const auto tokens = prompt_tokens(prompts);  // [R, P, D]
+  const auto pooled = config_.pool == Pool::kAll
+                          ? pool_all(context, tokens, prompts.image_index)
+                          : pool_prompt(context, tokens, prompts.image_index);  // [R, D]
+  return ops::linear(ln_post_(pooled), proj_.t());                              // [R, E]
+}
+
+torch::Tensor PrompterImpl::box_tokens(const torch::Tensor& boxes, PromptKind kind) {
+  const int64_t first = kind == PromptKind::kBox ? kTopLeft : kMaskTopLeft;
+  const auto corners = sinusoidal_encoding(boxes.view({-1, 2, 2}), width_);  // [R, 2, D]
+  auto tokens = corners;
+  if (config_.joint_box_token)
+    tokens = torch::cat({corners, joint_in_(corners.flatten(1)).unsqueeze(1)}, 1);  // [R, 3, D]
+  return tokens + type_embedding_.slice(0, first, first + tokens.size(1));
+}
+
+torch::Tensor PrompterImpl::prompt_tokens(const PromptBatch& prompts) {
+  switch (prompts.kind) {
+    case PromptKind::kBox:
+      return box_tokens(prompts.boxes, prompts.kind);
+    case PromptKind::kPoint:
+      return sinusoidal_encoding(prompts.points, width_) +
+             type_embedding_[kPointType];  // [R, K, D]
+    case PromptKind::kMask:
+      return torch::cat({box_tokens(prompts.boxes, prompts.kind),
+                         sinusoidal_encoding(prompts.points, width_) + type_embedding_[kMaskPoint]},
+                        1);
+    case PromptKind::kText: {
+      // Unit length times sqrt(E): entries of order one, whatever the text tower's scale.
+      const auto unit = torch::nn::functional::normalize(
+          prompts.text, torch::nn::functional::NormalizeFuncOptions().dim(-1));
+      const double scale = std::sqrt(static_cast<double>(unit.size(-1)));
+      return (text_in_(unit * scale) + type_embedding_[kTextType]).unsqueeze(1);  // [R, 1, D]
+    }
+  }
+  TORCH_CHECK(false, "unknown prompt kind");
+}
+
+// The paper's reading: the layer runs over all tokens of every prompt, and all outputs are
+// averaged.
+torch::Tensor PrompterImpl::pool_all(const PromptContext& context, const torch::Tensor& prompts,
+                                     const torch::Tensor& index) {
+  const auto images = context.tokens.index_select(0, index);                  // [R, 1+N, D]
+  const auto x = block_(torch::cat({prompts, images}, 1), ops::Mask::kNone);  // [R, P+1+N, D]
+  return x.mean(1);                                                           // [R, D]
+}
+
+// Only the prompt tokens are carried through the layer; the image's keys and values are shared.
+torch::Tensor PrompterImpl::pool_prompt(const PromptContext& context, const torch::Tensor& prompts,
+                                        const torch::Tensor& index) {
+  auto& attn = *block_->attn;
+  const auto normed = block_->ln_1(prompts);  // [R, P, D]
+  const auto own = attn.keys_values(normed);  // [R, P, 2 D]
+  const auto all =
+      torch::cat({own, context.keys_values.index_select(0, index)}, 1);  // [R, P+1+N, 2 D]
+  const auto attended = ops::cross_attention(attn.queries(normed), all.slice(2, 0, width_),
+                                             all.slice(2, width_), 1);  // [R, P, D]
+  auto x = prompts + attn.out_proj(attended);
+  x = x + block_->mlp(block_->ln_2(x));  // [R, P, D]
+  return x.mean(1);                      // [R, D]
+}
+
+}  // namespace opencloc

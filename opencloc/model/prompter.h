@@ -1,0 +1,45 @@
+// The Prompter (arXiv 2410.02746, section 3.2): one transformer layer, single head, over prompt
+// tokens prepended to the image tokens; its own average pool and projection. The ViT runs once an
+// image, the Prompter once a prompt.
+#pragma once
+
+#include <torch/torch.h>
+
+#include "opencloc/model/config.h"
+#include "opencloc/model/features.h"
+#include "opencloc/model/prompt.h"
+#include "opencloc/model/transformer.h"
+
+namespace opencloc {
+
+class PrompterImpl : public torch::nn::Module {
+ public:
+  explicit PrompterImpl(const ModelConfig& config);
+
+  // image_tokens [B, 1+N, D], the ViT's last block.
+  PromptContext prepare(const torch::Tensor& image_tokens);
+  // R prompts -> [R, E], not normalised.
+  torch::Tensor forward(const PromptContext& context, const PromptBatch& prompts);
+
+ private:
+  torch::Tensor prompt_tokens(const PromptBatch& prompts);                // [R, P, D]
+  torch::Tensor box_tokens(const torch::Tensor& boxes, PromptKind kind);  // [R, 2 or 3, D]
+  torch::Tensor pool_all(const PromptContext& context, const torch::Tensor& prompts,
+                         const torch::Tensor& index);
+  torch::Tensor pool_prompt(const PromptContext& context, const torch::Tensor& prompts,
+                            const torch::Tensor& index);
+
+  ClocConfig config_;
+  int64_t width_;
+  torch::Tensor type_embedding_;  // [kinds of token, D]
+  torch::Tensor patch_encoding_;  // [N, D], constant
+  Linear text_in_{nullptr};       // E -> D
+  Linear joint_in_{nullptr};      // 2 D -> D, only with joint_box_token
+  LayerNorm ln_image_{nullptr};
+  Block block_{nullptr};
+  LayerNorm ln_post_{nullptr};
+  torch::Tensor proj_;  // [D, E]
+};
+TORCH_MODULE(Prompter);
+
+}  // namespace opencloc

@@ -1,0 +1,31 @@
+// 1x1 RoIAlign on patch tokens (He et al., 2017; the paper's ablation in place of the Prompter).
+#pragma once
+
+#include <torch/torch.h>
+
+#include "opencloc/model/config.h"
+#include "opencloc/model/layers.h"
+
+namespace opencloc {
+
+// tokens [B, 1+N, D] (class token first), boxes [R, 4] of the canvas, image_index [R] -> [R, D].
+// Aligned (half-pixel) sampling with 4 x 4 points a box; bilinear and box average are separable, so
+// each box becomes one weight a row and one a column of the patch grid.
+torch::Tensor roi_align(const torch::Tensor& tokens, const torch::Tensor& boxes,
+                        const torch::Tensor& image_index);
+
+// RoIAlign, layer norm, projection.
+class RoiExtractorImpl : public torch::nn::Module {
+ public:
+  explicit RoiExtractorImpl(const ModelConfig& config);
+  // -> [R, E], not normalised.
+  torch::Tensor forward(const torch::Tensor& tokens, const torch::Tensor& boxes,
+                        const torch::Tensor& image_index);
+
+ private:
+  LayerNorm ln_post_{nullptr};
+  torch::Tensor proj_;  // [D, E]
+};
+TORCH_MODULE(RoiExtractor);
+
+}  // namespace opencloc
