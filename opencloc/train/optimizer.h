@@ -1,0 +1,58 @@
+// AdamW with decoupled weight decay over named parameters, and gradient clipping by global norm.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <torch/torch.h>
+
+namespace opencloc {
+
+using NamedTensors = std::vector<std::pair<std::string, torch::Tensor>>;
+
+struct AdamWOptions {
+  double beta1 = 0.9;
+  double beta2 = 0.98;
+  double epsilon = 1e-6;
+  double weight_decay = 0.2;
+  double max_grad_norm = 1.0;  // 0 = no clipping
+};
+
+// Weight decay is for matrices; not for gains, biases, temperatures and the embeddings of
+// positions, class and prompt kinds (spec/cloc.md section 4).
+bool decays(std::string_view name, const torch::Tensor& parameter);
+
+class AdamW {
+ public:
+  // `parameters` are leaves that require grad; their names are the names of the saved moments.
+  AdamW(NamedTensors parameters, const AdamWOptions& options);
+
+  // Global L2 norm of all gradients; not finite when any gradient is not.
+  double grad_norm() const;
+  // One update at learning rate `lr`. `norm` is grad_norm(): gradients are scaled by
+  // max_grad_norm / norm where that is below 1. Parameters without a gradient stay as they are.
+  void step(double lr, double norm);
+  void zero_grad();
+
+  int64_t steps() const { return steps_; }
+  // "m.NAME" and "v.NAME", sharing storage with the optimizer.
+  NamedTensors moments() const;
+  // Copies saved moments in. Throws Error (input) naming `where` and the tensor that is missing or
+  // has another shape.
+  void load(const NamedTensors& moments, int64_t steps, std::string_view where);
+
+ private:
+  struct Slot {
+    std::string name;
+    torch::Tensor parameter, m, v;
+    double weight_decay;
+  };
+  AdamWOptions options_;
+  std::vector<Slot> slots_;
+  int64_t steps_ = 0;
+};
+
+}  // namespace opencloc
