@@ -1,0 +1,55 @@
+// SentencePiece models, T5's included, and training one from captions. The library's own types stay
+// in the source file.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "opencloc/text/tokenizer.h"
+
+namespace opencloc {
+
+// Text is lower-cased before it is encoded (spec: the paper's rule, also for T5's cased model).
+class SentencePieceTokenizer : public Tokenizer {
+ public:
+  // `model_bytes` = the content of a .model file; `name` is for messages.
+  // Error (input) when it is no SentencePiece model or has no end token.
+  SentencePieceTokenizer(std::string model_bytes, std::string_view name);
+  ~SentencePieceTokenizer() override;
+
+  std::vector<int32_t> encode(std::string_view text) const override;
+  int64_t vocab_size() const override;
+  std::optional<int32_t> start_id() const override { return std::nullopt; }
+  int32_t end_id() const override;
+  // The model's own, else its end token.
+  int32_t pad_id() const override;
+  const std::vector<TokenizerFile>& files() const override { return files_; }
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+  std::vector<TokenizerFile> files_;
+};
+
+// One caption a call; nullopt = no more.
+using CaptionSource = std::function<std::optional<std::string>()>;
+
+struct SentencePieceTraining {
+  // An upper bound: small corpora give fewer pieces.
+  int vocab_size = 8192;
+  // Captions read at most; more add time and memory, not better pieces.
+  int64_t max_captions = 1'000'000;
+};
+
+// Trains a lower-cased unigram model with T5's convention (pad 0, </s> 1, unk 2) and writes it to
+// `out` (whole or not at all). The same captions in the same order give the same bytes.
+// Error (input) when there is no text to learn from.
+void train_sentencepiece(const CaptionSource& next_caption, const SentencePieceTraining& options,
+                         const std::filesystem::path& out);
+
+}  // namespace opencloc
