@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "opencloc/base/json.h"
+#include "opencloc/image/canvas.h"
 
 namespace opencloc {
 
@@ -47,12 +48,6 @@ struct ClocConfig {
   bool position_image_tokens = true;  // patch tokens carry the sinusoidal encoding of their centres
   double mlp_ratio = 4.0;
 };
-
-enum class CanvasRule {
-  kLongest,
-  kShortest,
-  kSquash
-};  // open_clip: "longest", "shortest", "squash"
 
 struct PreprocessConfig {
   std::array<float, 3> mean{0.48145466f, 0.4578275f, 0.40821073f};
