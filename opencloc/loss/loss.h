@@ -1,6 +1,7 @@
 // The contrastive and grounding losses of spec/cloc.md section 3. Embeddings may be gathered over
 // ranks: `local` rows are the ones this process owns. Memory grows with the chunk, not with the
 // square of the batch: the similarity matrix is never held whole, forward or backward.
+// All arithmetic is F32 (F64 inputs stay F64), whatever the precision of the model's products.
 #pragma once
 
 #include <torch/torch.h>
@@ -9,10 +10,17 @@ namespace opencloc {
 
 struct ContrastiveOptions {
   int64_t chunk = 1024;  // rows of the similarity matrix alive at a time
+  // The rows of the gathered embeddings this process answers for; local_count -1 = to the end.
+  // The loss is the local rows' share of the global one: over the ranks the losses, and the
+  // gradients of the gathered embeddings (others' rows included), add up to those of one process
+  // that holds the whole batch, also when ranks hold different numbers of rows.
+  int64_t local_offset = 0;
+  int64_t local_count = -1;
 };
 
 // L_CLIP: symmetric InfoNCE. image, text [B, E], L2-normalised, pair i = row i;
-// logit_scale scalar, log of the inverse temperature (exp is capped at 100). -> scalar.
+// logit_scale scalar, log of the inverse temperature (exp is capped at 100; at the cap its gradient
+// passes only where descent would lower it). 0 with B = 0. -> scalar.
 torch::Tensor clip_loss(const torch::Tensor& image, const torch::Tensor& text,
                         const torch::Tensor& logit_scale, const ContrastiveOptions& options = {});
 
@@ -43,8 +51,10 @@ struct GroundingLoss {
   double inverted_share = 0;    // predicted boxes with x1 <= x0 or y1 <= y0
   double predicted_spread = 0;  // mean over coordinates of the standard deviation over the batch
 };
-// predicted, target [R, 4], x0 y0 x1 y1 in [0, 1]. kL2: mean squared error over regions and
-// coordinates.
+// predicted, target [R, 4], x0 y0 x1 y1 in [0, 1]; target boxes are ordered and have an area.
+// kL2: mean squared error over regions and coordinates. kL1Giou: mean over regions of
+// 5 sum |difference| + 2 (1 - GIoU); an inverted prediction counts as empty in GIoU, and L1 brings
+// its corners back. Loss and figures are 0 with R = 0.
 GroundingLoss grounding_loss(const torch::Tensor& predicted, const torch::Tensor& target,
                              GroundingKind kind);
 

@@ -1,0 +1,121 @@
+#include <gtest/gtest.h>
+
+#include "opencloc/loss/loss.h"
+#include "tests/loss/contrastive_fixture.h"
+#include "tests/loss/plain_loss.h"
+
+namespace opencloc {
+namespace {
+
+constexpr double kOnlyIdentical = 2;  // a cosine no pair reaches
+
+using Case = std::tuple<int64_t, int64_t, bool>;  // regions, chunk, similarity test
+
+class RegionLossTest : public testing::TestWithParam<Case> {};
+
+TEST_P(RegionLossTest, EqualsTheWholeMatrix) {
+  const auto [n, chunk, test] = GetParam();
+  const auto pairs = make_pairs(n, torch::kDouble);
+  const TextFilter filter{.similarity_test = test, .threshold = 0.9};
+  const auto got = evaluate(pairs, [&, chunk = chunk] {
+    return region_loss(pairs.a, pairs.b, pairs.text_id, pairs.scale, filter, {.chunk = chunk}).loss;
+  });
+  const auto excluded =
+      plain::excluded_pairs(pairs.b, pairs.text_id, test ? filter.threshold : kOnlyIdentical);
+  const auto want =
+      evaluate(pairs, [&] { return plain::info_nce(pairs.a, pairs.b, pairs.scale, excluded); });
+  expect_close(got, want, 1e-11);
+}
+
+TEST_P(RegionLossTest, LocalSharesAddUpToTheWhole) {
+  const auto [n, chunk, test] = GetParam();
+  const auto pairs = make_pairs(n, torch::kDouble);
+  const TextFilter filter{.similarity_test = test, .threshold = 0.9};
+  const auto share = [&, chunk = chunk](int64_t offset, int64_t count) {
+    return evaluate(pairs, [&] {
+      return region_loss(pairs.a, pairs.b, pairs.text_id, pairs.scale, filter,
+                         {.chunk = chunk, .local_offset = offset, .local_count = count})
+          .loss;
+    });
+  };
+  const auto whole = share(0, -1), one = share(0, n / 3), two = share(n / 3, -1);
+  const Evaluated sum{.loss = one.loss + two.loss,
+                      .a = one.a + two.a,
+                      .b = one.b + two.b,
+                      .scale = one.scale + two.scale};
+  expect_close(sum, whole, 1e-12);
+}
+
+// The cases must tell the filters apart: with the test open, pairs of distinct texts leave too.
+TEST_P(RegionLossTest, CountsEqualTheWholeMatrix) {
+  const auto [n, chunk, test] = GetParam();
+  const auto pairs = make_pairs(n, torch::kDouble);
+  const auto got = region_loss(pairs.a, pairs.b, pairs.text_id, pairs.scale,
+                               {.similarity_test = test, .threshold = 0.9}, {.chunk = chunk});
+  const auto count = [&](double threshold) {
+    return plain::excluded_pairs(pairs.b, pairs.text_id, threshold).sum().item<double>();
+  };
+  const double off_diagonal = static_cast<double>(n * (n - 1));
+  const double same = count(kOnlyIdentical), either = count(0.9);
+  const auto share = [](double part, double whole) { return whole > 0 ? part / whole : 0; };
+  EXPECT_DOUBLE_EQ(got.removed_share, share(test ? either : same, off_diagonal));
+  EXPECT_DOUBLE_EQ(got.similar_share, share(either - same, off_diagonal - same));
+  if (n == 130) {
+    EXPECT_GT(got.similar_share, 0.05);
+    EXPECT_LT(got.similar_share, 0.95);
+    EXPECT_GT(got.removed_share, 0);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sizes, RegionLossTest,
+                         testing::Combine(testing::Values(1, 2, 7, 130),
+                                          testing::Values(1, 3, 1024), testing::Bool()));
+
+TEST(RegionLossEdge, NoRegionsCostNothingAndStayInTheGraph) {
+  const auto pairs = make_pairs(0);
+  RegionLoss result;
+  const auto got = evaluate(pairs, [&] {
+    result = region_loss(pairs.a, pairs.b, pairs.text_id, pairs.scale, {.similarity_test = true});
+    return result.loss;
+  });
+  EXPECT_EQ(got.loss.item<float>(), 0);
+  EXPECT_EQ(got.a.sizes(), pairs.a.sizes());
+  EXPECT_EQ(result.removed_share, 0);
+  EXPECT_EQ(result.similar_share, 0);
+}
+
+// Four regions, two of them both "red car" (id 0); "red bus" (1) has cosine 0.96 with it, "tree"
+// (2) cosine 0. Of 12 ordered pairs 2 are identical; of the 10 others 4 lie above 0.9.
+TEST(RegionLossCounts, AreExactOnAHandMadeCase) {
+  const auto texts = torch::tensor({{1.0, 0.0}, {1.0, 0.0}, {0.96, 0.28}, {0.0, 1.0}});
+  const auto regions = torch::tensor({{0.6, 0.8}, {1.0, 0.0}, {0.0, 1.0}, {0.8, 0.6}});
+  const auto id = torch::tensor({0, 0, 1, 2}, torch::kLong);
+  const auto scale = torch::tensor(2.0);
+  const auto closed = region_loss(regions, texts, id, scale, {.similarity_test = false});
+  EXPECT_DOUBLE_EQ(closed.removed_share, 2.0 / 12);
+  EXPECT_DOUBLE_EQ(closed.similar_share, 4.0 / 10);
+  const auto open = region_loss(regions, texts, id, scale, {.similarity_test = true});
+  EXPECT_DOUBLE_EQ(open.removed_share, 6.0 / 12);
+  EXPECT_DOUBLE_EQ(open.similar_share, 4.0 / 10);
+  EXPECT_NE(open.loss.item<float>(), closed.loss.item<float>());
+}
+
+TEST(RegionLossFilter, IdenticalTextsAreNeverNegatives) {
+  const auto pairs = make_pairs(6);
+  const auto id = torch::zeros({6}, torch::kLong);
+  const auto result =
+      region_loss(pairs.a, pairs.b.detach()[0].expand({6, 12}), id, pairs.scale, {});
+  EXPECT_EQ(result.loss.item<float>(), 0);
+  EXPECT_EQ(result.removed_share, 1);
+  EXPECT_EQ(result.similar_share, 0);  // there are no distinct texts
+}
+
+TEST(RegionWeight, IsTheShareOfImagesWithRegions) {
+  EXPECT_DOUBLE_EQ(region_weight(3, 12), 0.25);
+  EXPECT_DOUBLE_EQ(region_weight(0, 12), 0);
+  EXPECT_DOUBLE_EQ(region_weight(12, 12), 1);
+  EXPECT_DOUBLE_EQ(region_weight(0, 0), 0);
+}
+
+}  // namespace
+}  // namespace opencloc
