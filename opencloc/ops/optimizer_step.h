@@ -1,0 +1,43 @@
+// The optimizer's arithmetic over a whole model at once: fused and threaded, the same result for
+// any number of threads. The caller keeps parameters, gradients and state.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include <torch/torch.h>
+
+namespace opencloc::ops {
+
+// One parameter and its state; all of one shape, F32, contiguous, on one device.
+// An undefined grad leaves the parameter and its state alone.
+struct AdamWSlot {
+  torch::Tensor value;        // changed in place
+  torch::Tensor grad;         // read
+  torch::Tensor exp_avg;      // m, changed in place; zeros before the first step
+  torch::Tensor exp_avg_sq;   // v, changed in place; zeros before the first step
+  double weight_decay = 0.0;  // decoupled: value *= 1 - lr * weight_decay
+};
+
+struct AdamWStep {
+  int64_t step = 1;  // 1 at the first update: the bias correction's exponent
+  double lr = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  double grad_scale = 1.0;  // gradients are multiplied by this as they are read (clipping)
+};
+
+// One AdamW update of every slot, the maths of torch::optim::AdamW without amsgrad.
+void adamw_step(const std::vector<AdamWSlot>& slots, const AdamWStep& step);
+
+// L2 norm over all elements of all defined tensors, summed in double. 0 for an empty list.
+// Infinite or NaN elements give an infinite or NaN norm.
+double grad_norm(const std::vector<torch::Tensor>& grads);
+
+// What grad_scale must be so that the clipped norm is at most max_norm (> 0).
+inline double clip_scale(double norm, double max_norm) {
+  return norm > max_norm ? max_norm / (norm + 1e-6) : 1.0;
+}
+
+}  // namespace opencloc::ops
