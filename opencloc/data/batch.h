@@ -10,16 +10,19 @@ namespace opencloc {
 
 // B images, R regions over all of them (R may be 0).
 struct Batch {
-  torch::Tensor pixels;        // [B, 3, H, W] float, normalised
-  torch::Tensor text_ids;      // [B, T] int64
-  torch::Tensor boxes;         // [R, 4] float, of the canvas
-  torch::Tensor region_image;  // [R] int64: row of the image
-  torch::Tensor region_ids;    // [R, T] int64
-  torch::Tensor
-      region_text_id;  // [R] int64: equal numbers = equal texts (for the identical-text mask)
-  torch::Tensor prompt_kind;              // [R] int64: PromptKind the region is prompted with
-                                          // (0 box, 1 point, 2 mask); undefined = all boxes
-  torch::Tensor points;                   // [R, K, 2] x, y inside the box; undefined = all boxes
+  torch::Tensor pixels;         // [B, 3, H, W] float, normalised
+  torch::Tensor text_ids;       // [B, T] int64
+  torch::Tensor text_length;    // [B] int64: ids before the padding
+  torch::Tensor boxes;          // [R, 4] float, of the canvas
+  torch::Tensor region_image;   // [R] int64: row of the image, ascending
+  torch::Tensor region_ids;     // [R, T] int64
+  torch::Tensor region_length;  // [R] int64: ids before the padding
+  // [R] int64: equal numbers = equal texts (for the identical-text mask)
+  torch::Tensor region_text_id;
+  // [R] int64: the PromptKind a region is prompted with (0 box, 1 point, 2 mask), and [R, K, 2]
+  // x, y inside its box (a point prompt takes the first). Undefined = all boxes.
+  torch::Tensor prompt_kind;
+  torch::Tensor points;
   std::vector<std::string> keys;          // B, "shard#key": names a batch in logs
   std::vector<std::string> texts;         // B
   std::vector<std::string> region_texts;  // R

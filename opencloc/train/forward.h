@@ -1,0 +1,47 @@
+// The forward pass of a training step: everything the losses look at, for a batch or a part of it.
+#pragma once
+
+#include <torch/torch.h>
+
+#include "opencloc/data/batch.h"
+#include "opencloc/model/cloc.h"
+#include "opencloc/train/texts.h"
+
+namespace opencloc {
+
+enum class Objective { kClip, kCloc };
+
+struct ForwardOptions {
+  Objective objective = Objective::kCloc;
+  bool grounding = true;
+
+  bool regions() const { return objective == Objective::kCloc; }
+};
+
+// None is L2-normalised. Undefined where the options leave a part out or there are no regions.
+struct ImageOutputs {
+  torch::Tensor image;      // [B, E]
+  torch::Tensor regions;    // [R, E] of the batch's boxes (or points, masks)
+  torch::Tensor predicted;  // [R, 4] boxes found from the region texts
+};
+
+// Images, their regions and the grounding of their region texts.
+// region_texts [R, E], not normalised: the embedding of each region's text.
+ImageOutputs encode_images(Cloc& model, const Batch& batch, const torch::Tensor& region_texts,
+                           const ForwardOptions& options);
+
+// -> [U, E], not normalised.
+torch::Tensor encode_texts(Cloc& model, const TextBatch& texts);
+
+// Images [begin, end) of a batch with their regions, and those regions' rows in the whole batch.
+struct BatchPart {
+  Batch batch;
+  int64_t first_region = 0;
+  int64_t end_region = 0;
+};
+BatchPart batch_part(const Batch& batch, int64_t begin, int64_t end);
+
+// The tensors a step needs, on `device`.
+Batch to_device(const Batch& batch, torch::Device device);
+
+}  // namespace opencloc

@@ -1,0 +1,82 @@
+#include "opencloc/train/step.h"
+
+#include <cmath>
+
+#include "opencloc/train/accumulate.h"
+
+namespace opencloc {
+namespace {
+
+// Mean IoU of every given box [R, 4] with their mean box: what a head that ignores its input gets.
+double constant_box_iou(const torch::Tensor& boxes) {
+  const torch::NoGradGuard no_grad;
+  const auto mean = boxes.mean(0, true).expand_as(boxes);
+  return grounding_loss(mean, boxes, GroundingKind::kL2).mean_iou;
+}
+
+}  // namespace
+
+bool StepStats::finite() const { return std::isfinite(loss); }
+
+torch::Tensor step_loss(Cloc& model, const StepOutputs& outputs, const TextBatch& texts,
+                        const Batch& batch, const StepOptions& options, StepStats& stats) {
+  stats.texts = texts.size();
+  const auto captions = normalized(outputs.texts.index_select(0, texts.caption_row));  // [B, E]
+  const auto clip = clip_loss(normalized(outputs.images.image), captions, model->logit_scale,
+                              options.contrastive);
+  stats.clip = clip.item<double>();
+  stats.loss = stats.clip;
+  if (!outputs.images.regions.defined()) return clip;
+
+  const auto region_texts = normalized(outputs.texts.index_select(0, texts.region_row));  // [R, E]
+  const auto region =
+      region_loss(normalized(outputs.images.regions), region_texts, batch.region_text_id,
+                  model->region_logit_scale, options.filter, options.contrastive);
+  auto localized = region.loss;
+  if (outputs.images.predicted.defined()) {
+    const auto grounding =
+        grounding_loss(outputs.images.predicted, batch.boxes, options.grounding_kind);
+    localized = localized + grounding.loss;
+    stats.grounding = grounding.loss.item<double>();
+    stats.grounding_iou = grounding.mean_iou;
+    stats.grounding_spread = grounding.predicted_spread;
+    stats.grounding_inverted = grounding.inverted_share;
+    stats.constant_box_iou = constant_box_iou(batch.boxes);
+  }
+  const double lambda = region_weight(batch.images_with_regions, batch.images());
+  const auto total = clip + lambda * localized;
+
+  stats.region = region.loss.item<double>();
+  stats.removed_share = region.removed_share;
+  stats.similar_share = region.similar_share;
+  stats.lambda = lambda;
+  stats.regions = batch.regions();
+  stats.loss = total.item<double>();
+  return total;
+}
+
+StepStats forward_backward(Cloc& model, const Batch& host_batch, const StepOptions& options) {
+  const auto device = model->logit_scale.device();
+  const Batch batch = to_device(host_batch, device);
+  const TextBatch texts =
+      distinct_texts(host_batch, {.with_regions = options.forward.regions()}).to(device);
+  if (options.accum_freq > 1) return cached_forward_backward(model, batch, texts, options);
+
+  StepStats stats;
+  StepOutputs outputs;
+  outputs.texts = encode_texts(model, texts);  // [U, E]
+  outputs.images =
+      encode_images(model, batch, outputs.texts.index_select(0, texts.region_row), options.forward);
+  const auto loss = step_loss(model, outputs, texts, batch, options, stats);
+  if (stats.finite()) loss.backward();
+  return stats;
+}
+
+void clamp_logit_scales(Cloc& model) {
+  const torch::NoGradGuard no_grad;
+  const double cap = std::log(100.0);
+  model->logit_scale.clamp_max_(cap);
+  model->region_logit_scale.clamp_max_(cap);
+}
+
+}  // namespace opencloc

@@ -1,0 +1,60 @@
+// One training step's losses and gradients: L = L_CLIP + lambda (L_CLOC + L_grounding)
+// (arXiv 2410.02746, section 3; spec/cloc.md section 3).
+#pragma once
+
+#include <torch/torch.h>
+
+#include "opencloc/data/batch.h"
+#include "opencloc/loss/loss.h"
+#include "opencloc/model/cloc.h"
+#include "opencloc/train/forward.h"
+
+namespace opencloc {
+
+struct StepOptions {
+  ForwardOptions forward;
+  TextFilter filter;
+  GroundingKind grounding_kind = GroundingKind::kL2;
+  // Parts the batch is passed through the model in. 1: autograd over the whole. More: embeddings
+  // are cached and their gradients passed back part by part (accumulate.h); same result, the
+  // activations of only one part in memory.
+  int64_t accum_freq = 1;
+  ContrastiveOptions contrastive;
+};
+
+// What a step is remembered by.
+struct StepStats {
+  double loss = 0;  // the total
+  double clip = 0;
+  double region = 0;
+  double grounding = 0;
+  double lambda = 0;            // images with regions / images
+  double removed_share = 0;     // region pairs that are no negatives
+  double similar_share = 0;     // pairs of distinct region texts above the filter's threshold
+  double grounding_iou = 0;     // mean IoU of predicted and given boxes
+  double constant_box_iou = 0;  // of the batch's mean box with the given boxes: the baseline
+  double grounding_spread = 0;  // of the predicted boxes over the batch
+  double grounding_inverted = 0;
+  int64_t regions = 0;
+  int64_t texts = 0;  // distinct texts encoded
+  bool finite() const;
+};
+
+// The model's outputs for a whole batch.
+struct StepOutputs {
+  ImageOutputs images;
+  torch::Tensor texts;  // [U, E]
+};
+
+// The total loss with its graph; fills `stats`.
+torch::Tensor step_loss(Cloc& model, const StepOutputs& outputs, const TextBatch& texts,
+                        const Batch& batch, const StepOptions& options, StepStats& stats);
+
+// Adds the gradients of the batch's loss to the parameters' grad. When the loss is not finite there
+// is no backward pass: check stats.finite(). The batch may lie on the CPU.
+StepStats forward_backward(Cloc& model, const Batch& batch, const StepOptions& options);
+
+// The temperature's cap: both logit scales stay at or below ln 100.
+void clamp_logit_scales(Cloc& model);
+
+}  // namespace opencloc

@@ -1,0 +1,32 @@
+// The texts of a batch, each distinct one once. Captions and region texts go through the text tower
+// together; repeated region texts ("a dog") are encoded once. Texts are grouped by length and cut
+// after the longest of their group: the causal tower gives the same embeddings as for padded texts,
+// and region texts are far shorter than captions.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include <torch/torch.h>
+
+#include "opencloc/data/batch.h"
+
+namespace opencloc {
+
+struct TextBatch {
+  std::vector<torch::Tensor> groups;  // [u, L] int64 each; all u sum to U
+  torch::Tensor caption_row;          // [B] int64: row in [0, U) of each image's text
+  torch::Tensor region_row;           // [R] int64: row in [0, U) of each region's text
+
+  int64_t size() const;  // U
+  TextBatch to(torch::Device device) const;
+};
+
+// No group has more than `max_rows` texts. `with_regions` false leaves region texts out.
+struct TextGrouping {
+  int64_t max_rows = 4096;
+  bool with_regions = true;
+};
+TextBatch distinct_texts(const Batch& batch, const TextGrouping& grouping);
+
+}  // namespace opencloc
