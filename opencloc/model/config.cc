@@ -1,0 +1,365 @@
+#include "opencloc/model/config.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <filesystem>
+
+#include "opencloc/base/error.h"
+#include "opencloc/model/architectures.h"
+#include "opencloc/model/config_keys.h"
+
+namespace opencloc {
+namespace {
+
+constexpr double kInitialLogitScale = 2.659260036932778;  // log(1 / 0.07)
+
+// open_clip's keys that this model either has no use for (anything goes) or supports in one value
+// only: its default.
+const KeyRule kVisionRules[] = {
+    {"ls_init_value", Json(nullptr)},
+    {"patch_dropout", Json(0.0)},
+    {"attentional_pool", Json(false)},
+    {"attn_pooler_queries", std::nullopt},  // of attentional_pool
+    {"attn_pooler_heads", std::nullopt},
+    {"no_ln_pre", Json(false)},
+    {"pos_embed_type", Json("learnable")},
+    {"final_ln_after_pool", Json(false)},
+    {"pool_type", Json("tok")},
+    {"global_average_pool", Json(false)},
+    {"input_patchnorm", Json(false)},
+    {"block_type", Json("default")},
+    {"output_tokens", std::nullopt},  // what open_clip returns, not what it computes
+    {"act_kwargs", Json::object()},
+    {"norm_kwargs", Json::object()},
+    {"timm_model_name", Json("")},
+    {"timm_model_pretrained", std::nullopt},  // of timm_model_name
+    {"timm_pool", std::nullopt},
+    {"timm_proj", std::nullopt},
+    {"timm_proj_bias", std::nullopt},
+    {"timm_drop", std::nullopt},
+    {"timm_drop_path", std::nullopt},
+};
+
+const KeyRule kTextRules[] = {
+    {"mlp_ratio", Json(4.0)},
+    {"ls_init_value", Json(nullptr)},
+    {"embed_cls", Json(false)},
+    {"pad_id", std::nullopt},  // attention is causal: what follows the end token is never seen
+    {"no_causal_mask", Json(false)},
+    {"final_ln_after_pool", Json(false)},
+    {"proj_bias", Json(false)},
+    {"proj_type", Json("linear")},
+    {"output_tokens", std::nullopt},
+    {"act_kwargs", Json::object()},
+    {"norm_kwargs", Json::object()},
+    {"hf_tokenizer_name", std::nullopt},  // our tokenizers lie in the model directory
+    {"tokenizer_kwargs", std::nullopt},
+    {"text_mask", std::nullopt},
+    {"hf_model_name", Json("")},
+    {"hf_model_pretrained", std::nullopt},  // of hf_model_name
+    {"hf_proj_type", std::nullopt},
+    {"hf_pooler_type", std::nullopt},
+};
+
+const KeyRule kModelRules[] = {
+    {"custom_text", Json(false)},       {"init_logit_scale", Json(kInitialLogitScale)},
+    {"init_logit_bias", Json(nullptr)}, {"nonscalar_logit_scale", Json(false)},
+    {"multimodal_cfg", Json(nullptr)},  {"output_dict", std::nullopt},
+    {"cast_dtype", std::nullopt},
+};
+
+const KeyRule kPreprocessRules[] = {{"mode", Json("RGB")}};
+
+VisionConfig vision_from_json(const Json& json, const std::string& where) {
+  KeyReader keys(json, where);
+  VisionConfig vision;
+  vision.image_size = keys.integer("image_size", vision.image_size);
+  vision.patch_size = keys.integer("patch_size", vision.patch_size);
+  vision.width = keys.integer("width", vision.width);
+  vision.layers = keys.integer("layers", vision.layers);
+  vision.head_width = keys.integer("head_width", vision.head_width);
+  vision.mlp_ratio = keys.number("mlp_ratio", vision.mlp_ratio);
+  keys.finish(kVisionRules);
+  return vision;
+}
+
+TextConfig text_from_json(const Json& json, const std::string& where) {
+  KeyReader keys(json, where);
+  TextConfig text;
+  text.context_length = keys.integer("context_length", text.context_length);
+  text.vocab_size = keys.integer("vocab_size", text.vocab_size);
+  text.width = keys.integer("width", text.width);
+  text.heads = keys.integer("heads", text.heads);
+  text.layers = keys.integer("layers", text.layers);
+  const std::string pool = keys.text("pool_type", "argmax");
+  const int64_t eos_id = keys.integer("eos_id", -1);
+  if (pool == "eos") {
+    if (eos_id < 0) {
+      throw Error::input("pool_type \"eos\" without an eos_id", where,
+                         "add the id of the end-of-text token");
+    }
+    text.eos_id = eos_id;
+  } else if (pool != "argmax") {
+    throw Error::input("pool_type \"" + pool + "\" is not supported", where,
+                       "use \"argmax\" or \"eos\"");
+  }
+  keys.finish(kTextRules);
+  return text;
+}
+
+std::array<float, 3> three_floats(const Json& value, const char* key, const std::string& where) {
+  std::array<float, 3> result{};
+  if (value.is_number()) {
+    result.fill(value.get<float>());
+    return result;
+  }
+  if (!value.is_array() || value.size() != 3 ||
+      !std::all_of(value.begin(), value.end(), [](const Json& v) { return v.is_number(); })) {
+    throw Error::input(std::string("key '") + key + "' is not three numbers", where,
+                       "give one number for each of red, green and blue");
+  }
+  for (size_t i = 0; i < 3; ++i) result[i] = value[i].get<float>();
+  return result;
+}
+
+CanvasRule canvas_rule(const std::string& name, const std::string& where) {
+  for (const auto rule : {CanvasRule::kLongest, CanvasRule::kShortest, CanvasRule::kSquash}) {
+    if (name == to_string(rule)) return rule;
+  }
+  throw Error::input("resize_mode \"" + name + "\" is not known", where,
+                     "use \"longest\", \"shortest\" or \"squash\"");
+}
+
+// open_clip writes the size as one number or as [height, width].
+void check_size(const Json& value, int64_t image_size, const std::string& where) {
+  const auto fits = [&](const Json& v) { return v.is_number() && v.get<double>() == image_size; };
+  const bool ok = value.is_array() ? value.size() == 2 && fits(value[0]) && fits(value[1])
+                                   : value.is_null() || fits(value);
+  if (!ok) {
+    throw Error::input("size " + dump_json(value) + " differs from the model's image_size " +
+                           std::to_string(image_size),
+                       where,
+                       "pictures are square and of the model's size: correct one of the two");
+  }
+}
+
+PreprocessConfig preprocess_from_json(const Json& json, int64_t image_size,
+                                      const std::string& where) {
+  KeyReader keys(json, where);
+  PreprocessConfig preprocess;
+  if (const Json* mean = keys.find("mean")) preprocess.mean = three_floats(*mean, "mean", where);
+  if (const Json* std = keys.find("std")) preprocess.std = three_floats(*std, "std", where);
+  preprocess.resize_mode =
+      canvas_rule(keys.text("resize_mode", to_string(preprocess.resize_mode)), where);
+  const int64_t fill = keys.integer("fill_color", preprocess.fill_color);
+  if (fill < 0 || fill > 255)
+    throw Error::input("fill_color is not in 0..255", where, "correct the value");
+  preprocess.fill_color = static_cast<uint8_t>(fill);
+  const std::string interpolation = keys.text("interpolation", "bicubic");
+  if (interpolation != "bicubic" && interpolation != "bilinear") {
+    throw Error::input("interpolation \"" + interpolation + "\" is not supported", where,
+                       "use \"bicubic\" or \"bilinear\"");
+  }
+  preprocess.bicubic = interpolation == "bicubic";
+  if (const Json* size = keys.find("size")) check_size(*size, image_size, where);
+  keys.finish(kPreprocessRules);
+  return preprocess;
+}
+
+// The number whose shortest decimal form is the float's: 0.48145466, not 0.48145467042922974.
+double shortest(float value) {
+  char text[32];
+  const auto end = std::to_chars(text, text + sizeof text, value).ptr;
+  double number = 0;
+  std::from_chars(text, end, number);
+  return number;
+}
+
+Json json_floats(const std::array<float, 3>& values) {
+  return Json::array({shortest(values[0]), shortest(values[1]), shortest(values[2])});
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const auto& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+}  // namespace
+
+void ModelConfig::validate(std::string_view where) const {
+  const auto require = [&](bool holds, const std::string& what) {
+    if (!holds) throw Error::input(what, where, "correct the model's configuration");
+  };
+  // Upper bounds keep products of sizes far from overflow; no CLIP comes near them.
+  const auto within = [&](int64_t value, int64_t low, int64_t high, const char* key) {
+    require(value >= low && value <= high, std::string(key) + " is " + std::to_string(value) +
+                                               ", not in " + std::to_string(low) + ".." +
+                                               std::to_string(high));
+  };
+  within(embed_dim, 1, 65536, "embed_dim");
+  within(vision.image_size, 1, 16384, "vision_cfg.image_size");
+  within(vision.patch_size, 1, 1024, "vision_cfg.patch_size");
+  within(vision.width, 4, 65536, "vision_cfg.width");
+  within(vision.layers, 1, 1024, "vision_cfg.layers");
+  within(vision.head_width, 1, 65536, "vision_cfg.head_width");
+  within(text.context_length, 2, 65536, "text_cfg.context_length");
+  within(text.vocab_size, 3, 10'000'000, "text_cfg.vocab_size");
+  within(text.width, 1, 65536, "text_cfg.width");
+  within(text.heads, 1, 65536, "text_cfg.heads");
+  within(text.layers, 1, 1024, "text_cfg.layers");
+  within(text.eos_id, -1, text.vocab_size - 1, "text_cfg.eos_id");
+  require(vision.image_size % vision.patch_size == 0,
+          "vision_cfg.image_size is not a multiple of patch_size");
+  require(vision.width % vision.head_width == 0,
+          "vision_cfg.width is not a multiple of head_width");
+  require(vision.width % 4 == 0, "vision_cfg.width is not a multiple of 4");
+  require(text.width % text.heads == 0, "text_cfg.width is not a multiple of heads");
+  for (const double ratio : {vision.mlp_ratio, cloc.mlp_ratio}) {
+    const double mlp_width = ratio * static_cast<double>(vision.width);
+    require(ratio > 0 && ratio <= 64 && mlp_width == std::round(mlp_width),
+            "mlp_ratio times width is not a whole number above 0");
+  }
+  for (size_t i = 0; i < 3; ++i) {
+    require(std::isfinite(preprocess.mean[i]) && std::isfinite(preprocess.std[i]) &&
+                preprocess.std[i] > 0,
+            "preprocess_cfg.mean or std is not usable");
+  }
+}
+
+ModelConfig model_config_from_json(const Json& json, std::string_view where) {
+  const std::string place(where);
+  KeyReader top(json, place);
+  const Json* wrapped = top.find("model_cfg");
+  const Json* preprocess = top.find("preprocess_cfg");
+  const Json* cloc = top.find("cloc");
+  if (wrapped != nullptr) top.finish({});
+  const std::string model_place = wrapped != nullptr ? place + ": model_cfg" : place;
+
+  ModelConfig config;
+  KeyReader keys(wrapped != nullptr ? *wrapped : json, model_place);
+  if (wrapped == nullptr) keys.allow({"model_cfg", "preprocess_cfg", "cloc"});
+  keys.at("embed_dim");
+  config.embed_dim = keys.integer("embed_dim", 0);
+  config.quick_gelu = keys.boolean("quick_gelu", false);
+  config.vision = vision_from_json(keys.at("vision_cfg"), model_place + ".vision_cfg");
+  config.text = text_from_json(keys.at("text_cfg"), model_place + ".text_cfg");
+  keys.finish(kModelRules);
+  if (preprocess != nullptr) {
+    config.preprocess =
+        preprocess_from_json(*preprocess, config.vision.image_size, place + ": preprocess_cfg");
+  }
+  if (cloc != nullptr) config.cloc = cloc_config_from_json(*cloc, place + ": cloc");
+  config.validate(where);
+  return config;
+}
+
+ModelConfig load_model_config(const std::string& name_or_path) {
+  for (const auto& architecture : embedded_architectures()) {
+    if (architecture.name != name_or_path) continue;
+    auto config =
+        model_config_from_json(parse_json(architecture.json, architecture.name), architecture.name);
+    config.name = name_or_path;
+    return config;
+  }
+  if (!std::filesystem::is_regular_file(name_or_path)) {
+    throw Error::input("no model of that name and no such file", "'" + name_or_path + "'",
+                       "name a JSON file or one of " + joined(known_model_names()));
+  }
+  return model_config_from_json(read_json(name_or_path), name_or_path);
+}
+
+std::vector<std::string> known_model_names() {
+  std::vector<std::string> names;
+  for (const auto& architecture : embedded_architectures()) names.emplace_back(architecture.name);
+  return names;
+}
+
+Json open_clip_config_json(const ModelConfig& config) {
+  Json vision;
+  vision["image_size"] = config.vision.image_size;
+  vision["layers"] = config.vision.layers;
+  vision["width"] = config.vision.width;
+  vision["patch_size"] = config.vision.patch_size;
+  vision["head_width"] = config.vision.head_width;
+  vision["mlp_ratio"] = config.vision.mlp_ratio;
+  Json text;
+  text["context_length"] = config.text.context_length;
+  text["vocab_size"] = config.text.vocab_size;
+  text["width"] = config.text.width;
+  text["heads"] = config.text.heads;
+  text["layers"] = config.text.layers;
+  if (config.text.eos_id >= 0) {
+    text["pool_type"] = "eos";
+    text["eos_id"] = config.text.eos_id;
+  }
+  Json model;
+  model["embed_dim"] = config.embed_dim;
+  model["vision_cfg"] = std::move(vision);
+  model["text_cfg"] = std::move(text);
+  if (config.quick_gelu) model["quick_gelu"] = true;
+  Json preprocess;
+  preprocess["mean"] = json_floats(config.preprocess.mean);
+  preprocess["std"] = json_floats(config.preprocess.std);
+  preprocess["interpolation"] = config.preprocess.bicubic ? "bicubic" : "bilinear";
+  preprocess["resize_mode"] = to_string(config.preprocess.resize_mode);
+  preprocess["fill_color"] = config.preprocess.fill_color;
+  Json result;
+  result["model_cfg"] = std::move(model);
+  result["preprocess_cfg"] = std::move(preprocess);
+  return result;
+}
+
+Json cloc_config_json(const ClocConfig& config) {
+  Json json;
+  json["region_extractor"] = to_string(config.region_extractor);
+  json["pool"] = to_string(config.pool);
+  json["joint_box_token"] = config.joint_box_token;
+  json["position_image_tokens"] = config.position_image_tokens;
+  json["mlp_ratio"] = config.mlp_ratio;
+  return json;
+}
+
+ClocConfig cloc_config_from_json(const Json& json, std::string_view where) {
+  const std::string place(where);
+  KeyReader keys(json, place);
+  ClocConfig config;
+  const std::string extractor = keys.text("region_extractor", to_string(config.region_extractor));
+  const std::string pool = keys.text("pool", to_string(config.pool));
+  if (extractor != "prompter" && extractor != "roi_align") {
+    throw Error::input("region_extractor \"" + extractor + "\" is not known", where,
+                       "use \"prompter\" or \"roi_align\"");
+  }
+  if (pool != "all" && pool != "prompt")
+    throw Error::input("pool \"" + pool + "\" is not known", where, "use \"all\" or \"prompt\"");
+  config.region_extractor =
+      extractor == "prompter" ? RegionExtractor::kPrompter : RegionExtractor::kRoiAlign;
+  config.pool = pool == "all" ? Pool::kAll : Pool::kPrompt;
+  config.joint_box_token = keys.boolean("joint_box_token", config.joint_box_token);
+  config.position_image_tokens =
+      keys.boolean("position_image_tokens", config.position_image_tokens);
+  config.mlp_ratio = keys.number("mlp_ratio", config.mlp_ratio);
+  keys.finish({});
+  return config;
+}
+
+const char* to_string(Pool pool) { return pool == Pool::kAll ? "all" : "prompt"; }
+
+const char* to_string(RegionExtractor extractor) {
+  return extractor == RegionExtractor::kPrompter ? "prompter" : "roi_align";
+}
+
+const char* to_string(CanvasRule rule) {
+  switch (rule) {
+    case CanvasRule::kLongest:
+      return "longest";
+    case CanvasRule::kShortest:
+      return "shortest";
+    case CanvasRule::kSquash:
+      break;
+  }
+  return "squash";
+}
+
+}  // namespace opencloc
