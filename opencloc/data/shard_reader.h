@@ -24,8 +24,6 @@ struct ShardOptions {
   uint64_t max_member_bytes = uint64_t{1} << 30;
 };
 
-class TarStream;
-
 // One shard from front to back. Not thread-safe.
 class ShardReader {
  public:
@@ -49,7 +47,10 @@ class ShardReader {
   std::string path_;
   SkipCounter& skips_;
   ShardOptions options_;
-  std::unique_ptr<TarStream> stream_;  // null once the shard is done
+  struct Open;
+  template <typename Step>
+  bool guarded(const Step& step);
+  std::unique_ptr<Open> open_;  // null once the shard was left as damaged
   int64_t position_ = 0;
   std::string name_;
 };

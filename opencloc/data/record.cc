@@ -1,0 +1,178 @@
+#include "opencloc/data/record.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <utility>
+
+namespace opencloc {
+namespace {
+
+// The decimal with the fewest digits that reads back as the same float: 0.12f -> 0.12.
+double shortest(float value) {
+  std::array<char, 32> digits{};
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
+  double result = 0;
+  std::from_chars(digits.data(), end, result);
+  return result;
+}
+
+std::string string_or_empty(const Json& value, const char* key, std::string_view where) {
+  if (value.is_null()) return {};
+  if (!value.is_string()) {
+    throw BadSample(skip::kBadJson, std::string("'") + key + "' is not a string", where);
+  }
+  return value.get<std::string>();
+}
+
+Box parse_box(const Json& value, std::string_view where) {
+  if (!value.is_array() || value.size() != 4 ||
+      !std::all_of(value.begin(), value.end(), [](const Json& v) { return v.is_number(); })) {
+    throw BadSample(skip::kBadBox, "'box' is not [x0, y0, x1, y1]", where);
+  }
+  const Box box{value[0].get<float>(), value[1].get<float>(), value[2].get<float>(),
+                value[3].get<float>()};
+  if (!box.finite()) throw BadSample(skip::kBadBox, "'box' is not finite", where);
+  const Box clipped = clip_to_unit(box);
+  if (clipped.area() <= 0) {
+    throw BadSample(skip::kEmptyBox, "no part of " + dump_json(value) + " lies in the image",
+                    where);
+  }
+  return clipped;
+}
+
+Region parse_region(const Json& value, std::string_view where) {
+  if (!value.is_object()) throw BadSample(skip::kBadJson, "a region is not an object", where);
+  Region region;
+  bool has_box = false;
+  for (const auto& [key, item] : value.items()) {
+    if (key == "box") {
+      region.box = parse_box(item, where);
+      has_box = true;
+    } else if (key == "text") {
+      region.text = string_or_empty(item, "text", where);
+    } else if (key == "score" && item.is_number()) {
+      region.score = item.get<float>();
+    } else if (key == "source" && item.is_string()) {
+      region.source = item.get<std::string>();
+    } else {
+      region.extra[key] = item;
+    }
+  }
+  if (!has_box) throw BadSample(skip::kBadBox, "a region has no 'box'", where);
+  return region;
+}
+
+Json region_json(const Region& region) {
+  Json result = Json::object();
+  result["box"] = {shortest(region.box.x0), shortest(region.box.y0), shortest(region.box.x1),
+                   shortest(region.box.y1)};
+  result["text"] = region.text;
+  if (!region.extra.contains("score")) result["score"] = shortest(region.score);
+  if (!region.source.empty()) result["source"] = region.source;
+  result.update(region.extra);
+  return result;
+}
+
+Json parse_object(std::string_view text, std::string_view where) {
+  Json root;
+  try {
+    root = parse_json(text, where);
+  } catch (const Error& e) {  // a broken KEY.json costs its sample, not the run
+    throw BadSample(skip::kBadJson, e.what(), where);
+  }
+  if (!root.is_object()) throw BadSample(skip::kBadJson, "not an object", where);
+  return root;
+}
+
+bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+
+}  // namespace
+
+std::string_view image_text(const Record& record) {
+  if (!record.caption.empty()) return record.caption;
+  for (const auto& caption : record.captions) {
+    if (!caption.empty()) return caption;
+  }
+  return record.alt_text;
+}
+
+BadSample::BadSample(std::string_view reason, std::string_view detail, std::string_view where)
+    : Error(ErrorKind::kInput,
+            std::string(reason) + (detail.empty() ? "" : " (" + std::string(detail) + ")"), where),
+      reason_(reason) {}
+
+void parse_record_json(std::string_view text, std::string_view where, Record& record) {
+  const Json root = parse_object(text, where);
+  for (const auto& [key, value] : root.items()) {
+    if (key == "caption") {
+      record.caption = string_or_empty(value, "caption", where);
+    } else if (key == "captions" && value.is_array()) {
+      for (const auto& item : value)
+        record.captions.push_back(string_or_empty(item, "captions", where));
+    } else if (key == "alt_text") {
+      std::string alt_text = string_or_empty(value, "alt_text", where);
+      if (record.alt_text.empty()) record.alt_text = std::move(alt_text);
+    } else if (key == "label" && value.is_string()) {
+      record.label = value.get<std::string>();
+    } else if (key == "regions" && !value.is_null()) {
+      if (!value.is_array()) throw BadSample(skip::kBadJson, "'regions' is not a list", where);
+      for (const auto& item : value) record.regions.push_back(parse_region(item, where));
+    } else {
+      record.extra[key] = value;
+    }
+  }
+}
+
+Json record_json(const Record& record) {
+  Json result = Json::object();
+  if (!record.caption.empty()) result["caption"] = record.caption;
+  if (!record.captions.empty()) result["captions"] = record.captions;
+  if (!record.alt_text.empty()) result["alt_text"] = record.alt_text;
+  if (record.label) result["label"] = *record.label;
+  if (!record.regions.empty()) {
+    Json& regions = result["regions"] = Json::array();
+    for (const auto& region : record.regions) regions.push_back(region_json(region));
+  }
+  result.update(record.extra);
+  return result;
+}
+
+bool is_picture_extension(std::string_view extension) {
+  static constexpr std::array<std::string_view, 10> kKnown = {"jpg", "jpeg", "png",  "webp", "gif",
+                                                              "bmp", "tif",  "tiff", "ppm",  "pgm"};
+  return std::find(kKnown.begin(), kKnown.end(), extension) != kKnown.end();
+}
+
+std::string safe_key(std::string_view name) {
+  std::string key;
+  while (!name.empty()) {
+    const size_t slash = name.find('/');
+    const std::string_view part = name.substr(0, slash);
+    name.remove_prefix(slash == std::string_view::npos ? name.size() : slash + 1);
+    if (part.empty() || part == "." || part == "..") continue;
+    if (!key.empty()) key += '/';
+    key += part;
+  }
+  const size_t slash = key.rfind('/');
+  const size_t base = slash == std::string::npos ? 0 : slash + 1;
+  std::replace(key.begin() + static_cast<std::ptrdiff_t>(base), key.end(), '.', '_');
+  std::replace_if(key.begin(), key.end(), is_control, '_');
+  return key.empty() ? "_" : key;
+}
+
+bool split_member_name(std::string_view name, std::string& key, std::string& extension) {
+  const size_t slash = name.rfind('/');
+  const size_t base = slash == std::string_view::npos ? 0 : slash + 1;
+  const size_t dot = name.find('.', base);
+  if (dot == std::string_view::npos || dot == base || dot + 1 == name.size()) return false;
+  key = safe_key(name.substr(0, dot));
+  extension = name.substr(dot + 1);
+  std::replace_if(extension.begin(), extension.end(), is_control, '_');
+  std::transform(extension.begin(), extension.end(), extension.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+  });
+  return true;
+}
+
+}  // namespace opencloc

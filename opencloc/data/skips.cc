@@ -1,0 +1,63 @@
+#include "opencloc/data/skips.h"
+
+#include "opencloc/base/log.h"
+
+namespace opencloc {
+
+void SkipCounter::add(std::string_view reason, std::string_view name, std::string_view detail) {
+  int64_t seen = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    seen = ++counts_[std::string(reason)];
+  }
+  if (seen > names_logged_) return;
+  log::warn("skipped {}: {}{}{}", name, reason, detail.empty() ? "" : ": ", detail);
+  if (seen == names_logged_) log::warn("further cases of '{}' are counted only", reason);
+}
+
+void SkipCounter::add(const BadSample& bad) {
+  int64_t seen = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    seen = ++counts_[bad.reason()];
+  }
+  if (seen > names_logged_) return;
+  log::warn("skipped: {}", bad.what());
+  if (seen == names_logged_) log::warn("further cases of '{}' are counted only", bad.reason());
+}
+
+int64_t SkipCounter::total() const {
+  const std::lock_guard lock(mutex_);
+  int64_t sum = 0;
+  for (const auto& [reason, count] : counts_) sum += count;
+  return sum;
+}
+
+int64_t SkipCounter::count(std::string_view reason) const {
+  const std::lock_guard lock(mutex_);
+  const auto it = counts_.find(std::string(reason));
+  return it == counts_.end() ? 0 : it->second;
+}
+
+std::map<std::string, int64_t> SkipCounter::counts() const {
+  const std::lock_guard lock(mutex_);
+  return counts_;
+}
+
+Json SkipCounter::json() const {
+  Json result = Json::object();
+  for (const auto& [reason, count] : counts()) result[reason] = count;
+  return result;
+}
+
+std::string SkipCounter::summary() const {
+  std::string list;
+  int64_t sum = 0;
+  for (const auto& [reason, count] : counts()) {
+    list += (list.empty() ? "" : ", ") + std::to_string(count) + " " + reason;
+    sum += count;
+  }
+  return sum == 0 ? "" : std::to_string(sum) + " skipped (" + list + ")";
+}
+
+}  // namespace opencloc
