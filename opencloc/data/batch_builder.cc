@@ -1,0 +1,97 @@
+#include "opencloc/data/batch_builder.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "opencloc/image/normalize.h"
+
+namespace opencloc {
+namespace {
+
+struct TextTensors {
+  torch::Tensor ids;     // [n, T]
+  torch::Tensor length;  // [n]
+};
+
+template <typename Items, typename TokensOf>
+TextTensors stack_texts(const Items& items, int64_t context, TokensOf tokens_of) {
+  const auto count = static_cast<int64_t>(items.size());
+  TextTensors out{torch::zeros({count, context}, torch::kInt64),
+                  torch::zeros({count}, torch::kInt64)};
+  auto* ids = out.ids.template data_ptr<int64_t>();
+  auto* length = out.length.template data_ptr<int64_t>();
+  for (const auto& item : items) {
+    const TokenizedText& text = tokens_of(item);
+    std::copy(text.ids.begin(), text.ids.end(), ids);
+    ids += context;
+    *length++ = text.length;
+  }
+  return out;
+}
+
+torch::Tensor int64s(const std::vector<int64_t>& values) {
+  return torch::tensor(values, torch::kInt64);
+}
+
+}  // namespace
+
+BatchBuilder::BatchBuilder(int64_t batch_size, const SampleOptions& options,
+                           const std::array<float, 3>& mean, const std::array<float, 3>& std)
+    : batch_size_(batch_size), options_(options), mean_(mean), std_(std) {
+  batch_.pixels = torch::empty({batch_size, 3, options.canvas.height, options.canvas.width});
+}
+
+void BatchBuilder::add(PreparedSample sample) {
+  const auto row = static_cast<int64_t>(batch_.keys.size());
+  normalize_chw(sample.canvas, mean_, std_, batch_.pixels[row].data_ptr<float>());
+  batch_.keys.push_back(std::move(sample.name));
+  batch_.texts.push_back(std::move(sample.text));
+  captions_.push_back(std::move(sample.tokens));
+  batch_.images_with_regions += sample.regions.empty() ? 0 : 1;
+  for (auto& region : sample.regions) {
+    region_image_.push_back(row);
+    regions_.push_back(std::move(region));
+  }
+}
+
+Batch BatchBuilder::finish() {
+  const auto count = static_cast<int64_t>(regions_.size());
+  const auto captions = stack_texts(
+      captions_, options_.context_length, [](const auto& text) -> const auto& { return text; });
+  batch_.text_ids = captions.ids;
+  batch_.text_length = captions.length;
+  const auto texts = stack_texts(
+      regions_, options_.context_length,
+      [](const auto& region) -> const auto& { return region.tokens; });
+  batch_.region_ids = texts.ids;
+  batch_.region_length = texts.length;
+
+  batch_.boxes = torch::empty({count, 4});
+  batch_.points = torch::empty({count, kMaskPoints, 2});
+  std::vector<int64_t> kinds, text_ids;
+  std::map<std::vector<int32_t>, int64_t> seen;  // texts are equal when their tokens are
+  for (int64_t i = 0; i < count; ++i) {
+    auto& region = regions_[static_cast<size_t>(i)];
+    const Box& box = region.box;
+    auto* corners = batch_.boxes.data_ptr<float>() + 4 * i;
+    for (const float value : {box.x0, box.y0, box.x1, box.y1}) *corners++ = value;
+    auto* points = batch_.points.data_ptr<float>() + 2 * kMaskPoints * i;
+    for (const auto& point : region.points) points = std::copy(point.begin(), point.end(), points);
+    kinds.push_back(region.prompt_kind);
+    text_ids.push_back(
+        seen.emplace(region.tokens.ids, static_cast<int64_t>(seen.size())).first->second);
+    batch_.region_texts.push_back(std::move(region.text));
+  }
+  batch_.region_image = int64s(region_image_);
+  batch_.region_text_id = int64s(text_ids);
+  if (std::all_of(kinds.begin(), kinds.end(), [](int64_t kind) { return kind == 0; })) {
+    batch_.points.reset();  // boxes alone
+  } else {
+    batch_.prompt_kind = int64s(kinds);
+  }
+  batch_.pixels = batch_.pixels.slice(0, 0, static_cast<int64_t>(batch_.keys.size()));
+  return std::move(batch_);
+}
+
+}  // namespace opencloc

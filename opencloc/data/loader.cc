@@ -1,0 +1,132 @@
+#include "opencloc/data/loader.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "opencloc/base/error.h"
+#include "opencloc/data/batch_builder.h"
+
+namespace opencloc {
+namespace {
+
+LoaderOptions completed(LoaderOptions options) {
+  if (options.batch_size < 1)
+    throw Error::input("batch of no sample", "--batch-size", "give 1 or more");
+  options.workers = std::max(1, options.workers);
+  if (options.ahead <= 0) options.ahead = options.batch_size + 2 * options.workers;
+  return options;
+}
+
+}  // namespace
+
+Loader::Loader(const SampleStore& store, const Tokenizer& tokenizer, SkipCounter& skips,
+               LoaderOptions options, const SamplerPosition* start)
+    : options_(completed(std::move(options))),
+      total_(store.total()),
+      maker_(store, tokenizer, options_.sample, options_.seed),
+      skips_(skips),
+      sampler_(store.sizes(), options_.weights, options_.seed) {
+  if (start != nullptr) sampler_.seek(*start);
+  for (int i = 0; i < options_.workers; ++i) threads_.emplace_back([this] { work(); });
+  threads_.emplace_back([this] { assemble(); });
+}
+
+Loader::~Loader() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  room_.notify_all();
+  ready_.notify_all();
+  batch_.notify_all();
+  for (auto& thread : threads_) thread.join();
+}
+
+void Loader::work() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    room_.wait(lock, [this] {
+      return stopping_ || static_cast<int64_t>(tickets_.size()) < options_.ahead;
+    });
+    if (stopping_) return;
+    const auto ticket = std::make_shared<Ticket>();
+    ticket->draw = sampler_.next();
+    ticket->after = sampler_.position();
+    tickets_.push_back(ticket);
+    lock.unlock();
+    try {
+      ticket->sample = maker_.make(ticket->draw);
+    } catch (const BadSample& bad) {
+      ticket->bad = bad;
+    } catch (...) {
+      ticket->error = std::current_exception();
+    }
+    lock.lock();
+    ticket->done = true;
+    ready_.notify_one();
+  }
+}
+
+// The next ticket in order, done; null when stopping.
+std::shared_ptr<Loader::Ticket> Loader::take_ticket() {
+  std::unique_lock lock(mutex_);
+  ready_.wait(lock, [this] { return stopping_ || (!tickets_.empty() && tickets_.front()->done); });
+  if (stopping_) return nullptr;
+  auto ticket = std::move(tickets_.front());
+  tickets_.pop_front();
+  room_.notify_one();
+  return ticket;
+}
+
+LoadedBatch Loader::assemble_batch() {
+  BatchBuilder builder(options_.batch_size, options_.sample, options_.mean, options_.std);
+  LoadedBatch loaded;
+  uint64_t broken = 0;  // in a row
+  while (!builder.full()) {
+    const auto ticket = take_ticket();
+    if (ticket == nullptr) return loaded;
+    if (ticket->error) std::rethrow_exception(ticket->error);
+    loaded.after = ticket->after;
+    if (ticket->bad) {
+      skips_.add(*ticket->bad);
+      if (++broken < total_) continue;
+      throw Error::input("no sample can be used (" + skips_.summary() + ")", "--data",
+                         "check the data (data stats)");
+    }
+    broken = 0;
+    truncation_.add(ticket->sample.tokens);
+    for (const auto& region : ticket->sample.regions) truncation_.add(region.tokens);
+    builder.add(std::move(ticket->sample));
+  }
+  loaded.batch = builder.finish();
+  return loaded;
+}
+
+void Loader::assemble() {
+  try {
+    while (true) {
+      LoadedBatch loaded = assemble_batch();
+      std::unique_lock lock(mutex_);
+      batch_.wait(lock, [this] { return stopping_ || !next_batch_; });
+      if (stopping_) return;
+      next_batch_ = std::move(loaded);
+      batch_.notify_all();
+    }
+  } catch (...) {
+    const std::lock_guard lock(mutex_);
+    failure_ = std::current_exception();
+    batch_.notify_all();
+  }
+}
+
+LoadedBatch Loader::next() {
+  std::unique_lock lock(mutex_);
+  batch_.wait(lock, [this] { return next_batch_ || failure_; });
+  if (!next_batch_) std::rethrow_exception(failure_);
+  LoadedBatch loaded = std::move(*next_batch_);
+  next_batch_.reset();
+  batch_.notify_all();
+  return loaded;
+}
+
+}  // namespace opencloc
