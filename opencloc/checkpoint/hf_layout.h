@@ -1,0 +1,19 @@
+// Hugging Face transformers' CLIPModel: config.json + model.safetensors + preprocessor_config.json.
+#pragma once
+
+#include <filesystem>
+
+#include "opencloc/model/cloc.h"
+
+namespace opencloc::hf_layout {
+
+// The directory has a config.json of a CLIP model.
+bool found(const std::filesystem::path& directory);
+ModelConfig read_config(const std::filesystem::path& directory);
+// Fills the towers. Throws Error (input) as load_model() does.
+void load_towers(const std::filesystem::path& directory, Cloc& model);
+// Configuration, preprocessing and towers. Throws Error (input) for a model transformers cannot
+// describe (see hf_config.h).
+void write(const std::filesystem::path& directory, const Cloc& model);
+
+}  // namespace opencloc::hf_layout

@@ -1,0 +1,64 @@
+#include "opencloc/checkpoint/region_part.h"
+
+#include "opencloc/base/error.h"
+#include "opencloc/base/files.h"
+#include "opencloc/checkpoint/weights.h"
+#include "opencloc/model/config_keys.h"
+
+namespace opencloc {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kFormatVersion = 1;
+constexpr const char* kConfigFile = "cloc_config.json";
+constexpr const char* kHeadsFile = "cloc_heads.safetensors";
+
+}  // namespace
+
+RegionPart read_region_part(const fs::path& directory) {
+  RegionPart part;
+  const fs::path path = directory / kConfigFile;
+  if (!fs::exists(path)) return part;
+  const Json json = read_json(path);
+  const std::string where = path.string();
+  KeyReader keys(json, where);
+  const int64_t version = keys.integer("format_version", kFormatVersion);
+  if (version > kFormatVersion) {
+    throw Error::input("format_version " + std::to_string(version) + " is newer than this program",
+                       where, "update OpenCLOC");
+  }
+  keys.text("opencloc_version", "");
+  part.name = keys.text("name", "");
+  part.config = cloc_config_from_json(keys.at("cloc"), where + ": cloc");
+  part.has_heads = keys.boolean("region_heads", false);
+  if (const Json* about = keys.find("about")) part.about = *about;
+  keys.finish({});
+  if (part.has_heads && !fs::exists(directory / kHeadsFile)) {
+    throw Error::input(std::string("no ") + kHeadsFile, directory.string(),
+                       "copy the whole model directory");
+  }
+  return part;
+}
+
+void load_region_heads(const fs::path& directory, Cloc& model) {
+  load_weights(SafetensorsFile(directory / kHeadsFile), model->region_weights(), stored_plainly,
+               ignore_none);
+}
+
+void write_region_part(const fs::path& directory, const Cloc& model, const SaveOptions& options) {
+  Json json;
+  json["format_version"] = kFormatVersion;
+  json["opencloc_version"] = OPENCLOC_VERSION;
+  json["name"] = model->config().name;
+  json["region_heads"] = options.region_heads;
+  json["cloc"] = cloc_config_json(model->config().cloc);
+  json["about"] = options.about;
+  write_file(directory / kConfigFile, dump_json(json, 2) + '\n');
+  if (options.region_heads) {
+    write_safetensors(directory / kHeadsFile,
+                      stored_weights(model->region_weights(), stored_plainly), {{"format", "pt"}});
+  }
+}
+
+}  // namespace opencloc
