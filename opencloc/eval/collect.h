@@ -1,0 +1,54 @@
+// The one pass over the data: everything the tasks need, encoded.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "opencloc/eval/evaluate.h"
+#include "opencloc/eval/region_methods.h"
+#include "opencloc/eval/row_store.h"
+#include "opencloc/eval/text_bank.h"
+
+namespace opencloc {
+
+struct CollectedRegion {
+  int64_t image = 0;    // row of the picture
+  int64_t text_id = 0;  // in the TextBank
+  bool held_out = false;
+};
+
+struct CollectedCaption {
+  int64_t image = 0;
+  int64_t text_id = 0;
+};
+
+struct Collected {
+  int64_t images = 0;
+  RowStore image_embeds;                           // [images, E], L2-normalised
+  std::vector<std::optional<std::string>> labels;  // images
+  std::vector<CollectedCaption> captions;
+  std::vector<CollectedRegion> regions;
+  std::map<RegionMethod, RowStore> region_embeds;  // [regions, E] each, L2-normalised
+  // Grounding: phrases that occur once in their picture.
+  std::vector<Box> predicted_boxes;  // of the canvas
+  std::vector<Box> true_boxes;
+  int64_t repeated_phrases = 0;  // regions left out because their text is not unique
+};
+
+// What of it is wanted.
+struct CollectOptions {
+  std::vector<RegionMethod> methods;  // empty: no region embeddings
+  bool grounding = false;
+  bool penultimate = false;
+  RegionBatching batching;
+  bool progress = true;
+};
+
+// Reads all samples. `texts` receives the captions and region texts.
+Collected collect(Cloc& model, SampleReader& reader, TextBank& texts,
+                  const CollectOptions& options);
+
+}  // namespace opencloc

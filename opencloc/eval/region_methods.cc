@@ -1,0 +1,115 @@
+#include "opencloc/eval/region_methods.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+
+#include "opencloc/base/thread_pool.h"
+#include "opencloc/model/preprocess.h"
+
+namespace opencloc {
+namespace {
+
+// Runs `encode(begin, end)` -> [end - begin, E] over the rows and joins the results.
+torch::Tensor in_pieces(int64_t rows, int64_t piece,
+                        const std::function<torch::Tensor(int64_t, int64_t)>& encode) {
+  std::vector<torch::Tensor> parts;
+  for (int64_t begin = 0; begin < rows; begin += piece) {
+    parts.push_back(encode(begin, std::min(begin + piece, rows)));
+  }
+  return torch::cat(parts);
+}
+
+// The pixels a box touches, at least one.
+PixelRect pixels_of(const Box& box, const Image& image) {
+  const auto first = [](float low, int size) {
+    return std::clamp(static_cast<int>(std::floor(low * static_cast<float>(size))), 0, size - 1);
+  };
+  const auto last = [](float high, int size, int begin) {
+    return std::clamp(static_cast<int>(std::ceil(high * static_cast<float>(size))), begin + 1,
+                      size);
+  };
+  const int x = first(box.x0, image.width);
+  const int y = first(box.y0, image.height);
+  return {x, y, last(box.x1, image.width, x) - x, last(box.y1, image.height, y) - y};
+}
+
+torch::Tensor encode_crops(Cloc& model, const std::vector<EvalSample>& batch,
+                           const RegionBatching& batching) {
+  struct Crop {
+    const Image* image;
+    PixelRect rect;
+  };
+  std::vector<Crop> crops;
+  for (const EvalSample& sample : batch) {
+    for (const EvalRegion& region : sample.regions) {
+      crops.push_back({&sample.image, pixels_of(region.image_box, sample.image)});
+    }
+  }
+  const auto device = model->logit_scale.device();
+  return in_pieces(static_cast<int64_t>(crops.size()), batching.images,
+                   [&](int64_t begin, int64_t end) {
+                     std::vector<torch::Tensor> pixels(static_cast<size_t>(end - begin));
+                     parallel_for(end - begin, batching.workers, [&](int64_t i) {
+                       const Crop& crop = crops[static_cast<size_t>(begin + i)];
+                       pixels[static_cast<size_t>(i)] =
+                           preprocess(*crop.image, model->config(), {.crop = crop.rect}).pixels;
+                     });
+                     return model->encode_image(torch::stack(pixels).to(device)).embedding;
+                   });
+}
+
+}  // namespace
+
+RegionRows region_rows(const std::vector<EvalSample>& batch, torch::Device device) {
+  std::vector<float> coordinates;
+  std::vector<int64_t> image_index;
+  for (size_t image = 0; image < batch.size(); ++image) {
+    for (const EvalRegion& region : batch[image].regions) {
+      const Box& box = region.canvas_box;
+      coordinates.insert(coordinates.end(), {box.x0, box.y0, box.x1, box.y1});
+      image_index.push_back(static_cast<int64_t>(image));
+    }
+  }
+  return {torch::tensor(coordinates, torch::kFloat).view({-1, 4}).to(device),
+          torch::tensor(image_index, torch::kInt64).to(device)};
+}
+
+RegionMethod default_method(const ModelConfig& config, bool region_heads) {
+  if (!region_heads) return RegionMethod::kCrop;
+  return config.cloc.region_extractor == RegionExtractor::kRoiAlign ? RegionMethod::kRoiAlign
+                                                                    : RegionMethod::kPrompter;
+}
+
+std::vector<RegionMethod> available_methods(const ModelConfig& config, bool region_heads) {
+  const RegionMethod first = default_method(config, region_heads);
+  std::vector<RegionMethod> methods{first};
+  for (const auto method :
+       {RegionMethod::kRoiAlign, RegionMethod::kCrop, RegionMethod::kRoiAlignPenultimate}) {
+    if (method != first) methods.push_back(method);
+  }
+  return methods;
+}
+
+torch::Tensor encode_regions(RegionMethod method, Cloc& model, const ImageFeatures& features,
+                             const std::vector<EvalSample>& batch, const RegionRows& rows,
+                             const RegionBatching& batching) {
+  const torch::NoGradGuard no_grad;
+  if (rows.size() == 0) {
+    return torch::empty({0, model->config().embed_dim}, rows.boxes.options());
+  }
+  if (method == RegionMethod::kCrop) return normalized(encode_crops(model, batch, batching));
+
+  const bool trained = method == RegionMethod::kPrompter ||
+                       (method == RegionMethod::kRoiAlign && model->roi_extractor);
+  const auto& tokens =
+      method == RegionMethod::kRoiAlignPenultimate ? features.penultimate : features.tokens;
+  return normalized(in_pieces(rows.size(), batching.regions, [&](int64_t begin, int64_t end) {
+    const auto boxes = rows.boxes.slice(0, begin, end);
+    const auto index = rows.image_index.slice(0, begin, end);
+    return trained ? model->encode_regions(features, box_prompts(boxes, index))
+                   : model->roi_align_regions(tokens, boxes, index);
+  }));
+}
+
+}  // namespace opencloc

@@ -1,0 +1,64 @@
+// Texts and their embeddings, each distinct text encoded once.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include <torch/torch.h>
+
+#include "opencloc/model/cloc.h"
+#include "opencloc/text/tokenizer.h"
+
+namespace opencloc {
+
+// Turns lists of texts into embeddings. Not thread-safe.
+class TextEncoder {
+ public:
+  // `model` and `tokenizer` outlive the encoder. At most `batch_size` texts go through at a time.
+  TextEncoder(Cloc& model, const Tokenizer& tokenizer, int64_t batch_size);
+
+  // -> [texts, E], not normalised, on the CPU.
+  torch::Tensor encode(const std::vector<std::string>& texts);
+  const TruncationCounter& truncation() const { return truncation_; }
+
+ private:
+  Cloc& model_;
+  const Tokenizer& tokenizer_;
+  const int64_t batch_size_;
+  TruncationCounter truncation_;
+};
+
+// Numbers distinct texts from 0 in the order they come. Not thread-safe.
+class TextBank {
+ public:
+  // `encoder` outlives the bank.
+  explicit TextBank(TextEncoder& encoder) : encoder_(encoder) {}
+
+  int64_t id_of(std::string_view text);
+  const std::string& text(int64_t id) const { return texts_[static_cast<size_t>(id)]; }
+  int64_t size() const { return static_cast<int64_t>(texts_.size()); }
+
+  // Embeddings of these texts [ids, E], not normalised, on the CPU. Encodes what is new.
+  torch::Tensor embeddings(const std::vector<int64_t>& ids);
+  // The same, L2-normalised.
+  torch::Tensor unit_embeddings(const std::vector<int64_t>& ids);
+
+ private:
+  void encode_new();
+
+  TextEncoder& encoder_;
+  std::unordered_map<std::string, int64_t> id_of_;
+  std::vector<std::string> texts_;
+  torch::Tensor rows_;  // [capacity, E], the first encoded_ are filled
+  int64_t encoded_ = 0;
+};
+
+// One L2-normalised embedding a class: the mean over `templates` ("{}" is the name) of the
+// normalised embeddings; bare names without templates. -> [classes, E], on the CPU.
+torch::Tensor class_embeddings(TextEncoder& encoder, const std::vector<std::string>& classes,
+                               const std::vector<std::string>& templates);
+
+}  // namespace opencloc
