@@ -1,5 +1,5 @@
-// Text -> token ids. Goals: the ids of OpenAI's CLIP and of SentencePiece models, exactly; the fixed
-// length form that a text tower reads; counting what truncation costs.
+// Text -> token ids. Goals: the ids of OpenAI's CLIP and of SentencePiece models, exactly; the
+// fixed length form that a text tower reads; counting what truncation costs.
 #pragma once
 
 #include <atomic>

@@ -1,0 +1,24 @@
+// The cleaning CLIP's tokenizer does before it splits a text into words.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace opencloc {
+
+// Python's html.unescape: "&lt;" -> "<", "&#233;" -> "é", "&notit;" -> "¬it;".
+std::string html_unescape(std::string_view text);
+
+// What open_clip's basic_clean + whitespace_clean + lower() give, as UTF-8: typographic quotes,
+// ligatures and full-width forms made plain and NFC (the parts of ftfy that every text needs; its
+// repair of wrongly decoded text is left out), HTML unescaped twice, runs of white space folded to
+// one blank, none at the ends, full Unicode lower-casing. Invalid UTF-8 becomes U+FFFD.
+std::string clean_clip_text(std::string_view text);
+
+// Full Unicode lower-casing, independent of the locale. Invalid UTF-8 becomes U+FFFD.
+std::string lower_case(std::string_view text);
+
+// True when every byte is below 0x80.
+bool is_ascii(std::string_view text);
+
+}  // namespace opencloc
