@@ -61,8 +61,14 @@ ShardFile::ShardFile(std::string path, SkipCounter& skips, ShardOptions options)
         throw Error::input("cannot open (" + errno_text() + ")", path_, "check the path");
     }
     walk(readable, path_, skips, options_, [this](const RawSample& sample) {
-      extents_.push_back({sample.offset, sample.end - sample.offset});
+      extents_.push_back(
+          {sample.offset, sample.end - sample.offset, sample.problem == skip::kCutShort});
     });
+    // The walk seeks over data, so it cannot see that the last member's is missing.
+    const auto file_size = static_cast<uint64_t>(::lseek(fd_, 0, SEEK_END));
+    for (auto& extent : extents_) {
+      extent.cut = extent.cut || extent.offset + extent.size > file_size;
+    }
   } catch (const Error& e) {
     if (fd_ >= 0) ::close(fd_);
     fd_ = -1;
@@ -84,6 +90,7 @@ ShardFile::ShardFile(ShardFile&& other) noexcept
 Record ShardFile::read(int64_t i) const {
   const Extent& extent = extents_.at(static_cast<size_t>(i));
   const std::string where = path_ + "#" + std::to_string(i);
+  if (extent.cut) throw BadSample(skip::kCutShort, "the shard stops here", where);
   constexpr uint64_t kHeaderRoom = uint64_t{1} << 20;
   if (extent.size > options_.max_member_bytes + kHeaderRoom) {
     throw BadSample(skip::kTooLarge, std::to_string(extent.size) + " bytes", where);
@@ -95,10 +102,9 @@ Record ShardFile::read(int64_t i) const {
                                 static_cast<off_t>(extent.offset + done));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) throw Error::failed("cannot read (" + errno_text() + ")", path_, "check the disk");
-    if (got == 0) break;  // the shard stops here; the tar reader says so
+    if (got == 0) throw BadSample(skip::kCutShort, "the shard has shrunk", where);
     done += static_cast<size_t>(got);
   }
-  bytes.resize(done);
   TarStream tar = TarStream::over(bytes, path_);
   SampleStream samples(tar, options_.max_member_bytes);
   RawSample sample;

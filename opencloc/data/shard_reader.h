@@ -77,6 +77,7 @@ class ShardFile {
   struct Extent {
     uint64_t offset;
     uint64_t size;
+    bool cut;  // the shard stops inside it
   };
   std::string path_;
   ShardOptions options_;

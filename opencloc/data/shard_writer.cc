@@ -100,6 +100,7 @@ ShardWriter::ShardWriter(const fs::path& path) : impl_(std::make_unique<Impl>(pa
     impl_->check(archive_write_add_filter_zstd(a));
   }
   impl_->check(archive_write_set_format_pax_restricted(a));
+  impl_->check(archive_write_set_bytes_in_last_block(a, 1));  // no padding after compressed data
   impl_->check(archive_write_open(a, impl_.get(), nullptr, Impl::write_callback, nullptr));
 }
 

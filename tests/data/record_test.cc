@@ -1,0 +1,126 @@
+#include "opencloc/data/record.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace opencloc {
+namespace {
+
+Record parsed(const std::string& json) {
+  Record record;
+  parse_record_json(json, "shard.tar#1", record);
+  return record;
+}
+
+std::string reason(const std::string& json) {
+  try {
+    parsed(json);
+  } catch (const BadSample& bad) {
+    EXPECT_THAT(bad.what(), ::testing::HasSubstr("shard.tar#1"));
+    EXPECT_EQ(bad.exit_code(), 2);
+    return bad.reason();
+  }
+  return "good";
+}
+
+TEST(RecordJson, ReadsEveryField) {
+  const Record record = parsed(R"({"caption": "a red bus", "captions": ["a bus", "red bus"],
+    "alt_text": "london 2019", "label": "bus", "url": "http://x",
+    "regions": [{"box": [0.12, 0.3, 0.58, 0.91], "text": "red bus", "score": 0.83,
+                 "source": "owlv2", "track": 7}]})");
+  EXPECT_EQ(record.caption, "a red bus");
+  EXPECT_THAT(record.captions, ::testing::ElementsAre("a bus", "red bus"));
+  EXPECT_EQ(record.alt_text, "london 2019");
+  EXPECT_EQ(record.label, "bus");
+  ASSERT_EQ(record.regions.size(), 1u);
+  EXPECT_EQ(record.regions[0].box, (Box{0.12f, 0.3f, 0.58f, 0.91f}));
+  EXPECT_EQ(record.regions[0].text, "red bus");
+  EXPECT_FLOAT_EQ(record.regions[0].score, 0.83f);
+  EXPECT_EQ(record.regions[0].source, "owlv2");
+  EXPECT_EQ(record.regions[0].extra["track"], 7);
+  EXPECT_EQ(record.extra["url"], "http://x");
+}
+
+TEST(RecordJson, RewritingChangesNothing) {
+  const std::string text =
+      R"({"caption":"c","captions":["d"],"alt_text":"a","label":"l","regions":[{"box":[0.12,0.3,0.58,0.91],"text":"t","score":0.83,"source":"s","z":1,"a":[2]}],"zeta":{"k":null},"alpha":1.5})";
+  EXPECT_EQ(dump_json(record_json(parsed(text))), text);
+}
+
+TEST(RecordJson, KeepsWhatItDoesNotUnderstand) {
+  const Record record = parsed(R"({"label": 17, "captions": "one", "caption": null, "n": null})");
+  EXPECT_FALSE(record.label.has_value());
+  EXPECT_TRUE(record.caption.empty());
+  const Json out = record_json(record);
+  EXPECT_EQ(out["label"], 17);
+  EXPECT_EQ(out["captions"], "one");
+  EXPECT_TRUE(out.contains("n"));
+}
+
+TEST(RecordJson, KeyTxtWinsOverAltTextOfTheJson) {
+  Record record;
+  record.alt_text = "from KEY.txt";
+  parse_record_json(R"({"alt_text": "from KEY.json"})", "x", record);
+  EXPECT_EQ(record.alt_text, "from KEY.txt");
+}
+
+TEST(RecordJson, ClipsBoxesThatStickOut) {
+  const Record record = parsed(R"({"regions": [{"box": [-0.5, 0.2, 0.5, 1.5], "text": "t"}]})");
+  EXPECT_EQ(record.regions[0].box, (Box{0, 0.2f, 0.5f, 1}));
+}
+
+TEST(RecordJson, NamesTheReasonOfBrokenSamples) {
+  EXPECT_EQ(reason("{"), skip::kBadJson);
+  EXPECT_EQ(reason("[]"), skip::kBadJson);
+  EXPECT_EQ(reason("\xff"), skip::kBadJson);
+  EXPECT_EQ(reason(R"({"caption": 3})"), skip::kBadJson);
+  EXPECT_EQ(reason(R"({"captions": [1]})"), skip::kBadJson);
+  EXPECT_EQ(reason(R"({"regions": 5})"), skip::kBadJson);
+  EXPECT_EQ(reason(R"({"regions": [5]})"), skip::kBadJson);
+  EXPECT_EQ(reason(R"({"regions": [{"text": "t"}]})"), skip::kBadBox);
+  EXPECT_EQ(reason(R"({"regions": [{"box": [0, 0, 1], "text": "t"}]})"), skip::kBadBox);
+  EXPECT_EQ(reason(R"({"regions": [{"box": [0, 0, 1, "1"], "text": "t"}]})"), skip::kBadBox);
+  EXPECT_EQ(reason(R"({"regions": [{"box": [0, 0, 1, 1e99], "text": "t"}]})"), skip::kBadBox);
+  EXPECT_EQ(reason(R"({"regions": [{"box": [0.5, 0, 0.5, 1], "text": "t"}]})"), skip::kEmptyBox);
+  EXPECT_EQ(reason(R"({"regions": [{"box": [0.6, 0, 0.5, 1], "text": "t"}]})"), skip::kEmptyBox);
+  EXPECT_EQ(reason(R"({"regions": [{"box": [1.2, 0, 1.5, 1], "text": "t"}]})"), skip::kEmptyBox);
+  EXPECT_EQ(reason(R"({"regions": null, "caption": null})"), "good");
+}
+
+TEST(RecordText, CaptionThenCaptionsThenAltText) {
+  Record record;
+  EXPECT_EQ(image_text(record), "");
+  record.alt_text = "alt";
+  EXPECT_EQ(image_text(record), "alt");
+  record.captions = {"", "second"};
+  EXPECT_EQ(image_text(record), "second");
+  record.caption = "first";
+  EXPECT_EQ(image_text(record), "first");
+}
+
+TEST(Keys, AreMadeSafe) {
+  EXPECT_EQ(safe_key("a/b.c"), "a/b_c");
+  EXPECT_EQ(safe_key("/etc/passwd"), "etc/passwd");
+  EXPECT_EQ(safe_key("../../x"), "x");
+  EXPECT_EQ(safe_key("./a//b/./c"), "a/b/c");
+  EXPECT_EQ(safe_key("a\nb\x1b[31m"), "a_b_[31m");
+  EXPECT_EQ(safe_key(""), "_");
+  EXPECT_EQ(safe_key(".."), "_");
+  EXPECT_EQ(safe_key("été"), "été");
+}
+
+TEST(Keys, SplitAtTheFirstDotOfTheBaseName) {
+  std::string key;
+  std::string extension;
+  ASSERT_TRUE(split_member_name("d.1/0001.seg.PNG", key, extension));
+  EXPECT_EQ(key, "d.1/0001");
+  EXPECT_EQ(extension, "seg.png");
+  EXPECT_FALSE(split_member_name("README", key, extension));
+  EXPECT_FALSE(split_member_name("a/.hidden", key, extension));
+  EXPECT_FALSE(split_member_name("a.d/b", key, extension));
+  EXPECT_FALSE(split_member_name("a.", key, extension));
+  EXPECT_FALSE(split_member_name("", key, extension));
+}
+
+}  // namespace
+}  // namespace opencloc
