@@ -14,6 +14,9 @@ namespace opencloc {
 struct DecodeOptions {
   // Larger pictures are refused before their pixels are allocated (Pillow's bomb limit).
   int64_t max_pixels = 178'956'970;
+  // Speed for exactness: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size as long as both sides
+  // stay at or above this (Pillow's draft mode). 0 = always the full picture.
+  int shrink_to = 0;
 };
 
 struct Image {
