@@ -9,9 +9,9 @@
 
 #include <torch/torch.h>
 
-namespace opencloc {
+#include "opencloc/checkpoint/safetensors.h"
 
-using NamedTensors = std::vector<std::pair<std::string, torch::Tensor>>;
+namespace opencloc {
 
 struct AdamWOptions {
   double beta1 = 0.9;

@@ -1,0 +1,57 @@
+// RUN/checkpoints/step-N: everything an exact resume needs.
+//   model/                  a model directory like any other (eval, embed and convert read it)
+//   optimizer.safetensors   AdamW's moments
+//   state.json              the step, the loader's position, ..., and every file's size and CRC-32
+// There are no other random states: all random numbers follow from the seed and the position.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "opencloc/base/json.h"
+#include "opencloc/checkpoint/model_directory.h"
+#include "opencloc/data/sampler.h"
+#include "opencloc/train/optimizer.h"
+
+namespace opencloc {
+
+struct TrainState {
+  int64_t step = 0;  // steps done
+  int64_t samples = 0;
+  uint64_t seed = 0;
+  SamplerPosition position;          // of the loader
+  std::vector<uint64_t> data_sizes;  // samples of each source
+  Json filter = Json::object();      // FilterSchedule::state()
+  uint64_t metrics_bytes = 0;        // length of metrics.jsonl
+  std::string config;                // TrainConfig::effective
+};
+
+struct Checkpoint {
+  std::filesystem::path path;
+  TrainState state;
+};
+
+// Writes RUN/checkpoints/step-N whole or not at all. Throws Error (failed): disk full, ...
+void save_checkpoint(const std::filesystem::path& run, const TrainState& state, const Cloc& model,
+                     const SaveOptions& model_options, const AdamW& optimizer);
+
+// Reads state.json and checks that every file is whole. Throws Error (input) saying what is wrong.
+Checkpoint open_checkpoint(const std::filesystem::path& path);
+// Throws Error (input) when the moments do not fit the optimizer's parameters.
+void load_moments(const Checkpoint& checkpoint, AdamW& optimizer);
+
+// What --resume means. auto or latest: the newest whole checkpoint of the run, with a warning for
+// each broken one passed over; `latest` must find one. none: nothing. Else a checkpoint's path,
+// which must be whole: Error (input).
+std::optional<Checkpoint> find_checkpoint(const std::filesystem::path& run,
+                                          const std::string& resume);
+
+// Checkpoint folders of a run, newest first.
+std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& run);
+// Removes all but the newest `keep` (0 = none are removed).
+void prune_checkpoints(const std::filesystem::path& run, int64_t keep);
+
+}  // namespace opencloc

@@ -1,0 +1,70 @@
+#include "opencloc/train/config.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "opencloc/base/error.h"
+
+namespace opencloc {
+namespace {
+
+void require(bool holds, const char* what, const char* flag, const char* mend) {
+  if (!holds) throw Error::input(what, flag, mend);
+}
+
+}  // namespace
+
+void TrainConfig::complete() {
+  require(!data.empty(), "no data", "--data", "name shards: --data 'shards/*.tar'");
+  require(!out.empty(), "no run directory", "--out", "name a folder");
+  require(batch_size >= 1, "batch of no sample", "--batch-size", "give 1 or more");
+  require(accum_freq >= 1 && accum_freq <= batch_size, "not between 1 and the batch size",
+          "--accum-freq", "the batch is passed through the model in that many parts");
+  require(steps == 0 || samples == 0, "steps and samples both given", "--steps, --samples",
+          "give one of them");
+  if (samples > 0) steps = (samples + batch_size - 1) / batch_size;
+  require(steps >= 1, "no step to train", "--steps", "give --steps or --samples");
+  require(lr > 0 && std::isfinite(lr), "not a learning rate", "--lr", "give a number above 0");
+  require(adamw.beta1 >= 0 && adamw.beta1 < 1, "not in [0, 1)", "--beta1", "0.9 is usual");
+  require(adamw.beta2 >= 0 && adamw.beta2 < 1, "not in [0, 1)", "--beta2", "0.98 is usual");
+  require(adamw.weight_decay >= 0, "negative", "--wd", "0.2 is usual");
+  require(filter.threshold > 0 && filter.threshold <= 1, "not in (0, 1]", "--text-filter",
+          "give a cosine such as 0.9, or off");
+  require(keep_checkpoints >= 0, "negative", "--keep-checkpoints", "0 keeps all");
+  require(log_every >= 1, "not at least 1", "--log-every", "give a number of steps");
+  require(resume == "none" || !overwrite, "only with --resume none", "--overwrite",
+          "a run is either continued or replaced");
+  if (warmup < 0) warmup = std::min<int64_t>(2000, steps / 10);
+  if (save_every <= 0) save_every = std::max<int64_t>(1, steps / 10);
+  if (!forward.regions()) sample.regions_per_image = 0;
+  sample.validate();
+}
+
+std::vector<double> parse_weights(std::string_view text, std::string_view flag) {
+  std::vector<double> weights;
+  while (true) {
+    const size_t at = text.find("::");
+    const auto part = text.substr(0, at);
+    double value = 0;
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
+    if (error != std::errc() || end != part.data() + part.size() || !(value > 0)) {
+      throw Error::input("not a weight: '" + std::string(part) + "'", flag,
+                         "give one number above 0 a source, e.g. 1::2");
+    }
+    weights.push_back(value);
+    if (at == std::string_view::npos) return weights;
+    text.remove_prefix(at + 2);
+  }
+}
+
+std::vector<double> source_weights(const TrainConfig& config, const std::vector<uint64_t>& sizes) {
+  if (!config.data_weights.empty()) return parse_weights(config.data_weights, "--data-weights");
+  if (config.data_upsampling.empty()) return {};
+  auto weights = parse_weights(config.data_upsampling, "--train-data-upsampling-factors");
+  for (size_t i = 0; i < weights.size() && i < sizes.size(); ++i) {
+    weights[i] *= static_cast<double>(sizes[i]);
+  }
+  return weights;  // a wrong number of them is the Sampler's error
+}
+
+}  // namespace opencloc

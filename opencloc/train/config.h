@@ -1,0 +1,84 @@
+// Everything that decides what a training run does. The verb's flags fill it (cli/train.cc); their
+// help texts say what each means.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "opencloc/data/loader_sample.h"
+#include "opencloc/eval/evaluate.h"
+#include "opencloc/loss/loss.h"
+#include "opencloc/model/config.h"
+#include "opencloc/train/filter_schedule.h"
+#include "opencloc/train/forward.h"
+#include "opencloc/train/optimizer.h"
+
+namespace opencloc {
+
+struct TrainConfig {
+  // Data. Globs joined by "::" are sources.
+  std::string data;
+  std::string data_weights;     // "1::2": shares of the samples drawn; empty: by size
+  std::string data_upsampling;  // "1::2": open_clip's factors on the sizes
+  std::string val;              // for evaluation; empty: none
+  bool skip_bad_shards = false;
+  int workers = 2;
+
+  // Model: a name, a JSON file, or a model directory to start from.
+  std::string model = "ViT-XS-16-128";
+  std::string init;
+  std::string tokenizer;  // file or folder; empty: built from the captions
+  int64_t vocab_size = 8192;
+  std::optional<RegionExtractor> region_extractor;
+  std::optional<Pool> pool;
+  std::optional<bool> joint_box_token;
+  std::optional<bool> position_image_tokens;
+  std::optional<CanvasRule> resize_mode;
+  std::optional<int64_t> context_length;
+
+  // Objective.
+  ForwardOptions forward;
+  FilterOptions filter;
+  GroundingKind grounding_kind = GroundingKind::kL2;
+  SampleOptions sample;  // its canvas and context length come from the model
+
+  // Optimisation.
+  int64_t steps = 0;
+  int64_t samples = 0;  // instead of steps
+  int64_t batch_size = 64;
+  int64_t accum_freq = 1;
+  double lr = 5e-4;
+  int64_t warmup = -1;  // steps; -1: 2000, but at most a tenth of the run
+  AdamWOptions adamw;
+  bool bf16 = false;
+  std::string device = "cpu";
+  uint64_t seed = 0;
+
+  // The run directory.
+  std::filesystem::path out;
+  std::string resume = "auto";  // auto | none | latest | a checkpoint's path
+  bool overwrite = false;       // with resume none: an earlier run in `out` is removed
+  int64_t save_every = 0;       // steps; 0: a tenth of the run
+  int64_t eval_every = 0;       // steps; 0: at the end alone
+  int64_t log_every = 10;
+  int64_t keep_checkpoints = 2;  // 0: all
+  EvalOptions eval;
+  int report_pictures = 8;
+  bool progress = true;
+  std::string effective;  // "flag=value" lines of the whole configuration, for config.toml
+
+  // Fills what follows from the rest (steps, warmup, save_every) and checks that everything makes
+  // sense. Throws Error (input) naming the flag.
+  void complete();
+};
+
+// "1::2" -> {1, 2}. Throws Error (input) naming `flag`.
+std::vector<double> parse_weights(std::string_view text, std::string_view flag);
+// The sampler's weights for sources of these sizes; empty = by size.
+std::vector<double> source_weights(const TrainConfig& config, const std::vector<uint64_t>& sizes);
+
+}  // namespace opencloc
