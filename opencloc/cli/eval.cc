@@ -1,0 +1,115 @@
+// `opencloc eval`: the five tasks on a model directory.
+#include <cstdio>
+#include <memory>
+#include <sstream>
+
+#include "opencloc/base/error.h"
+#include "opencloc/base/files.h"
+#include "opencloc/checkpoint/model_directory.h"
+#include "opencloc/cli/verb.h"
+#include "opencloc/eval/evaluate.h"
+#include "opencloc/eval/region_methods.h"
+#include "opencloc/eval/templates.h"
+#include "opencloc/model/device.h"
+
+namespace opencloc::cli {
+namespace {
+
+struct EvalFlags {
+  CommonFlags common;
+  std::string model;
+  std::string data;
+  std::string tasks = "zeroshot,retrieval,region_recognition,region_retrieval,grounding";
+  std::string classes;
+  std::string region_method;
+  std::string templates;
+  std::string out;
+  bool json = false;
+  EvalOptions options;
+};
+
+std::vector<std::string> split_commas(const std::string& list) {
+  std::vector<std::string> items;
+  std::istringstream stream(list);
+  for (std::string item; std::getline(stream, item, ',');) {
+    if (!item.empty()) items.push_back(item);
+  }
+  return items;
+}
+
+EvalOptions options_of(const EvalFlags& flags, const LoadedModel& loaded) {
+  EvalOptions options = flags.options;
+  options.region_heads = loaded.has_region_heads;
+  options.workers = thread_count(flags.common);
+  options.tasks.clear();
+  for (const auto& name : split_commas(flags.tasks)) options.tasks.push_back(parse_task(name));
+  if (options.tasks.empty()) throw Error::input("no task named", "--tasks");
+  if (flags.region_method == "all") {
+    options.region_methods = available_methods(loaded.model->config(), options.region_heads);
+  } else {
+    for (const auto& name : split_commas(flags.region_method)) {
+      options.region_methods.push_back(parse_region_method(name));
+    }
+  }
+  if (!flags.classes.empty()) options.classes = read_names(flags.classes);
+  if (!flags.templates.empty()) options.templates = load_templates(flags.templates);
+  return options;
+}
+
+void run_eval(const EvalFlags& flags) {
+  LoadedModel loaded = load_model(flags.model);
+  if (!loaded.tokenizer) {
+    throw Error::input("the model has no tokenizer", flags.model,
+                       "put its tokenizer files into the folder");
+  }
+  const EvalOptions options = options_of(flags, loaded);
+  loaded.model->to(parse_device(flags.common.device));
+
+  Json results = evaluate(loaded.model, *loaded.tokenizer, flags.data, options);
+  results["model"] = flags.model;
+  results["data"] = flags.data;
+  const std::string text = dump_json(results, 2) + "\n";
+  if (!flags.out.empty()) write_file(flags.out, text);
+  std::fputs((flags.json ? text : results_table(results)).c_str(), stdout);
+}
+
+}  // namespace
+
+void add_eval(CLI::App& app) {
+  const auto flags = std::make_shared<EvalFlags>();
+  auto& options = flags->options;
+  app.add_option("--model", flags->model, "model directory")->required();
+  app.add_option("--data", flags->data, "shards, e.g. val/*.tar; several joined by ::")->required();
+  app.add_option("--tasks", flags->tasks, "comma-separated")->capture_default_str();
+  app.add_option("--classes", flags->classes,
+                 "file with the candidate names, one a line; without it the names in the data");
+  app.add_option("--region-method", flags->region_method,
+                 "prompter, roi_align, crop, roi_align_penultimate, several by comma, or all; "
+                 "without it what the model was trained with (crop for a plain CLIP)");
+  app.add_option("--templates", flags->templates,
+                 "zero-shot prompts: photo, simple or a file with a template ({}) a line; without "
+                 "it bare names");
+  app.add_option("--out", flags->out, "write the results as JSON");
+  app.add_flag("--json", flags->json, "print JSON, not a table");
+  app.add_option("--batch-size", options.batch_size, "pictures encoded at a time")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--region-batch", options.region_batch, "region prompts encoded at a time")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--max-samples", options.max_samples, "stop after this many samples; 0 = all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_flag("--skip-bad-shards", options.skip_bad_shards,
+               "count shards that cannot be read instead of failing");
+  add_device_flag(app, flags->common);
+  add_threads_flag(app, flags->common);
+  add_config_flag(app);
+  app.footer(
+      "Example:\n"
+      "  opencloc eval --model runs/demo/model --data 'val/*.tar' --region-method all \\\n"
+      "    --out results.json");
+  app.callback([flags] { run_eval(*flags); });
+}
+
+}  // namespace opencloc::cli

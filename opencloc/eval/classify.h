@@ -1,0 +1,25 @@
+// Classification over a list of names: which samples have one of the names, and which number.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <torch/torch.h>
+
+namespace opencloc {
+
+// The samples that can be classified.
+struct ClassTargets {
+  std::vector<std::string> classes;
+  torch::Tensor rows;     // [n] int64: the samples whose name is a class
+  torch::Tensor targets;  // [n] int64: their class
+  int64_t left_out = 0;   // samples named otherwise
+};
+
+// `names`: one a sample, null = has none (not counted). `classes` empty: the distinct names,
+// sorted. A name that is listed twice is one class.
+ClassTargets class_targets(const std::vector<const std::string*>& names,
+                           const std::vector<std::string>& classes);
+
+}  // namespace opencloc

@@ -1,0 +1,105 @@
+// The table people read: a line a task, a line a method within region tasks.
+#include <array>
+#include <utility>
+
+#include <spdlog/fmt/fmt.h>
+
+#include "opencloc/eval/evaluate.h"
+
+namespace opencloc {
+namespace {
+
+struct Column {
+  const char* key;
+  const char* title;
+};
+
+std::string percent(const Json& figures, const char* key) {
+  const auto found = figures.find(key);
+  if (found == figures.end() || !found->is_number()) return {};
+  return fmt::format("{:.2f}%", 100 * found->get<double>());
+}
+
+// One line: name, then "title value" for the keys that are there.
+template <size_t N>
+std::string line(const std::string& name, const Json& figures,
+                 const std::array<Column, N>& columns) {
+  std::string text = fmt::format("{:<24}", name);
+  for (const auto& [key, title] : columns) {
+    const std::string value = percent(figures, key);
+    if (!value.empty()) text += fmt::format(" {} {:>7} ", title, value);
+  }
+  if (const auto n = figures.find("n"); n != figures.end()) {
+    text += fmt::format(" n {}", n->get<int64_t>());
+  }
+  if (const auto classes = figures.find("classes"); classes != figures.end()) {
+    text += fmt::format(" ({} classes)", classes->get<int64_t>());
+  }
+  return text + "\n";
+}
+
+template <size_t N>
+std::string task_lines(const Json& results, Task task, const std::array<Column, N>& columns) {
+  const auto found = results.find(to_string(task));
+  if (found == results.end()) return {};
+  const auto methods = found->find("methods");
+  std::string text;
+  const auto add = [&](const std::string& name, const Json& figures) {
+    text += line(name, figures, columns);
+    const auto held_out = figures.find("held_out");
+    if (held_out != figures.end()) text += line("    held-out names", *held_out, columns);
+  };
+  if (methods == found->end()) {
+    const auto method = found->find("method");
+    add(to_string(task), *found);
+    if (method != found->end()) text.insert(text.find('\n'), "  " + method->get<std::string>());
+    return text;
+  }
+  text = std::string(to_string(task)) + "\n";
+  for (const auto& [name, figures] : methods->items()) add("  " + name, figures);
+  return text;
+}
+
+constexpr std::array<Column, 3> kZeroshot{
+    {{"acc1", "acc1"}, {"acc5", "acc5"}, {"mean_per_class_recall", "class mean"}}};
+constexpr std::array<Column, 5> kRecognition{{{"acc1", "acc1"},
+                                              {"acc5", "acc5"},
+                                              {"mean_per_class_recall", "class mean"},
+                                              {"within_image_acc1", "within image"},
+                                              {"within_image_chance", "by chance"}}};
+constexpr std::array<Column, 6> kRetrieval{{{"image_retrieval_recall@1", "text->image R@1"},
+                                            {"image_retrieval_recall@5", "R@5"},
+                                            {"image_retrieval_recall@10", "R@10"},
+                                            {"text_retrieval_recall@1", "image->text R@1"},
+                                            {"text_retrieval_recall@5", "R@5"},
+                                            {"text_retrieval_recall@10", "R@10"}}};
+constexpr std::array<Column, 4> kRegionRetrieval{{{"region_to_text_recall@1", "region->text R@1"},
+                                                  {"region_to_text_recall@10", "R@10"},
+                                                  {"text_to_region_recall@1", "text->region R@1"},
+                                                  {"text_to_region_recall@10", "R@10"}}};
+constexpr std::array<Column, 3> kGrounding{
+    {{"acc@0.5", "acc@0.5"}, {"mean_iou", "mean IoU"}, {"inverted_share", "inverted"}}};
+
+}  // namespace
+
+std::string results_table(const Json& results) {
+  std::string text = task_lines(results, Task::kZeroshot, kZeroshot) +
+                     task_lines(results, Task::kRetrieval, kRetrieval) +
+                     task_lines(results, Task::kRegionRecognition, kRecognition) +
+                     task_lines(results, Task::kRegionRetrieval, kRegionRetrieval) +
+                     task_lines(results, Task::kGrounding, kGrounding);
+  const auto grounding = results.find(to_string(Task::kGrounding));
+  if (grounding != results.end() && grounding->contains("constant_box")) {
+    text += line("  best constant box", (*grounding)["constant_box"], kGrounding);
+  }
+  for (const auto& [task, why] : results.at("not_run").items()) {
+    text += fmt::format("{:<24} not run: {}\n", task, why.get<std::string>());
+  }
+  text += fmt::format("{} samples", results.at("samples").get<int64_t>());
+  for (const auto& [reason, count] : results.at("skipped").items()) {
+    text += fmt::format("; skipped {}: {}", reason, count.get<int64_t>());
+  }
+  return text + "\n";
+}
+
+}  // namespace opencloc

@@ -1,0 +1,36 @@
+// Each task's figures from what collect() gathered.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "opencloc/base/json.h"
+#include "opencloc/eval/collect.h"
+
+namespace opencloc {
+
+// A task's keys of spec/interfaces.md section 4 and more, or why it could not run.
+struct TaskResult {
+  Json figures;
+  std::string not_run;  // empty when it ran
+};
+
+struct TaskInput {
+  Collected& data;
+  TextBank& texts;
+  TextEncoder& encoder;
+  const EvalOptions& options;
+};
+
+// Class name of a picture among options.classes (or the labels there are), options.templates.
+TaskResult zeroshot(TaskInput& input);
+// Captions and pictures of one pair are right for each other (CLIP_benchmark): text -> image asks
+// for the caption's picture, image -> text for any of the picture's captions.
+TaskResult retrieval(TaskInput& input);
+// Name of a ground-truth box among options.classes (or the region texts there are).
+TaskResult region_recognition(TaskInput& input, RegionMethod method);
+// Regions and their texts, all n of them as candidates; equal texts are right for each other.
+TaskResult region_retrieval(TaskInput& input, RegionMethod method);
+TaskResult grounding(TaskInput& input);
+
+}  // namespace opencloc
