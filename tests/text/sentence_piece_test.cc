@@ -1,0 +1,115 @@
+#include "opencloc/text/sentence_piece.h"
+
+#include <filesystem>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "opencloc/base/error.h"
+#include "opencloc/base/files.h"
+#include "opencloc/base/rng.h"
+
+namespace opencloc {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::Each;
+using testing::Ge;
+using testing::IsEmpty;
+
+CaptionSource from_list(std::vector<std::string> captions) {
+  return [captions = std::move(captions), i = size_t{0}]() mutable -> std::optional<std::string> {
+    if (i == captions.size()) return std::nullopt;
+    return captions[i++];
+  };
+}
+
+std::vector<std::string> made_captions(int count) {
+  const std::vector<std::string> sizes = {"small", "Large", "red", "blue"};
+  const std::vector<std::string> things = {"apple", "guitar", "fox", "Bus", "café", "umbrella"};
+  Rng rng(1);
+  std::vector<std::string> captions;
+  for (int i = 0; i < count; ++i) {
+    captions.push_back("a " + sizes[rng.below(sizes.size())] + " " +
+                       things[rng.below(things.size())] + " above a " +
+                       things[rng.below(things.size())]);
+  }
+  return captions;
+}
+
+class TrainSentencePiece : public testing::Test {
+ protected:
+  fs::path out(const char* name) const { return fs::path(testing::TempDir()) / name; }
+};
+
+TEST_F(TrainSentencePiece, FollowsT5AndLowerCases) {
+  testing::internal::CaptureStderr();
+  train_sentencepiece(from_list(made_captions(500)), {.vocab_size = 200}, out("a.model"));
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), IsEmpty());
+
+  const auto tokenizer = load_tokenizer(out("a.model"));
+  EXPECT_EQ(tokenizer->pad_id(), 0);
+  EXPECT_EQ(tokenizer->end_id(), 1);
+  EXPECT_EQ(tokenizer->start_id(), std::nullopt);
+  EXPECT_LE(tokenizer->vocab_size(), 200);
+  EXPECT_EQ(tokenizer->encode("A LARGE GUITAR"), tokenizer->encode("a large guitar"));
+  EXPECT_NE(tokenizer->encode("a large guitar"), tokenizer->encode("a large apple"));
+  EXPECT_THAT(tokenizer->encode("a small fox above a bus"), Each(Ge(3)));  // no unknown pieces
+  EXPECT_THAT(tokenizer->encode(""), IsEmpty());
+
+  const TokenizedText text = tokenize(*tokenizer, "a red apple", 8);
+  EXPECT_EQ(text.ids[static_cast<size_t>(text.length - 1)], 1);
+  EXPECT_EQ(text.ids.back(), 0);
+}
+
+TEST_F(TrainSentencePiece, IsDeterministic) {
+  for (const char* name : {"b1.model", "b2.model"}) {
+    train_sentencepiece(from_list(made_captions(300)), {.vocab_size = 120}, out(name));
+  }
+  EXPECT_EQ(read_file(out("b1.model")), read_file(out("b2.model")));
+}
+
+TEST_F(TrainSentencePiece, SmallAndAwkwardCorporaWork) {
+  const std::vector<std::vector<std::string>> corpora = {
+      {"one caption"},
+      {"x"},
+      {"", "  \n ", "a cat\nand\ta dog", ""},
+      {"日本語のテキスト", "emoji 😀🚀", "\xff\xfe broken"},
+      {std::string(100'000, 'a')},
+  };
+  for (const auto& corpus : corpora) {
+    train_sentencepiece(from_list(corpus), {}, out("c.model"));
+    const auto tokenizer = load_tokenizer(out("c.model"));
+    for (const int32_t id : tokenizer->encode("a cat on one caption")) {
+      EXPECT_LT(id, tokenizer->vocab_size());
+    }
+  }
+}
+
+TEST_F(TrainSentencePiece, NothingToLearnFromIsAnError) {
+  EXPECT_THROW(train_sentencepiece(from_list({}), {}, out("d.model")), Error);
+  EXPECT_THROW(train_sentencepiece(from_list({"", "   "}), {}, out("d.model")), Error);
+  EXPECT_THROW(train_sentencepiece(from_list({"a cat"}), {.vocab_size = 3}, out("d.model")), Error);
+  EXPECT_FALSE(fs::exists(out("d.model")));
+}
+
+TEST_F(TrainSentencePiece, ReadsNoMoreCaptionsThanAsked) {
+  int read = 0;
+  const CaptionSource endless = [&]() -> std::optional<std::string> {
+    return "caption " + std::to_string(read++);
+  };
+  train_sentencepiece(endless, {.vocab_size = 100, .max_captions = 50}, out("e.model"));
+  EXPECT_EQ(read, 50);
+}
+
+TEST(SentencePieceTokenizer, RoundTripsThroughAFolder) {
+  const fs::path folder = fs::path(testing::TempDir()) / "sp_folder";
+  train_sentencepiece(from_list(made_captions(200)), {.vocab_size = 100}, folder / "spiece.model");
+  const auto first = load_tokenizer(folder);
+  save_tokenizer(*first, folder / "copy");
+  EXPECT_TRUE(fs::exists(folder / "copy/tokenizer.model"));
+  EXPECT_EQ(load_tokenizer(folder / "copy")->encode("a red café"), first->encode("a red café"));
+}
+
+}  // namespace
+}  // namespace opencloc
