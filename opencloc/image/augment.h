@@ -23,8 +23,7 @@ struct AugmentOptions {
 };
 
 // torchvision's RandomResizedCrop.get_params: ten tries, then the largest centred crop whose ratio
-// is allowed. Always takes the same number of random values. Throws Error (input) for options that
-// make no sense.
+// is allowed. Throws Error (input) for options that make no sense.
 PixelRect random_crop(int width, int height, const AugmentOptions& options, Rng& rng);
 
 // A random crop (and flip) put onto the canvas. With CanvasRule::kSquash this is torchvision's
@@ -32,18 +31,22 @@ PixelRect random_crop(int width, int height, const AugmentOptions& options, Rng&
 CanvasImage augment(const Image& image, const CanvasOptions& canvas, const AugmentOptions& options,
                     Rng& rng);
 
+struct MosaicTile {
+  CanvasMap map;  // of the tile's picture onto the whole mosaic
+  Box area;       // the tile on the mosaic, in [0, 1]
+};
+
 struct Mosaic {
   Image image;
-  std::vector<CanvasMap> maps;  // of each tile's picture onto the whole mosaic, row by row
+  std::vector<MosaicTile> tiles;  // row by row
 };
 
 // grid x grid pictures on one canvas of `canvas.width` x `canvas.height`, row by row; each tile is
-// filled by `canvas.rule`. Boxes that a tile cuts off (kShortest) must be clipped to the tile
-// first: use map_tile_boxes(). Throws Error (input) unless images.size() == grid * grid.
+// filled by `canvas.rule`. Throws Error (input) unless images.size() == grid * grid.
 Mosaic make_mosaic(std::span<const Image* const> images, int grid, const CanvasOptions& canvas);
 
-// As map_boxes() for tile `index` of a mosaic: clipped to the tile, not only to the mosaic.
-MappedBoxes map_tile_boxes(std::span<const Box> boxes, const Mosaic& mosaic, int grid, int index,
+// As map_boxes() for the picture of tile `index`: clipped to its tile, not only to the mosaic.
+MappedBoxes map_tile_boxes(std::span<const Box> boxes, const Mosaic& mosaic, size_t index,
                            const BoxFilter& filter = {});
 
 // True when a text says left, right or a word that a mirrored picture makes wrong: flip must be off
