@@ -8,6 +8,9 @@ if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release)
 endif()
 
+# -O2: the hot loops live in kernels/ and image/, which set their own flags.
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
+
 option(OPENCLOC_SANITIZE "AddressSanitizer + UndefinedBehaviorSanitizer" OFF)
 option(OPENCLOC_BUILD_TESTS "Build the unit tests" ON)
 
@@ -19,6 +22,9 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(opencloc_options INTERFACE -Wno-restrict -Wno-stringop-overflow
     -Wno-array-bounds -Wno-maybe-uninitialized -Wno-stringop-overread)
 endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 16)
+  add_compile_options(-include ${PROJECT_SOURCE_DIR}/cmake/clang_vector.h)
+endif()
 if(OPENCLOC_SANITIZE)
   # vptr needs RTTI of libraries built without it; leaks are suppressed for third-party singletons.
   add_compile_options(-fsanitize=address,undefined -fno-sanitize=vptr
@@ -29,5 +35,5 @@ endif()
 find_program(OPENCLOC_CCACHE ccache)
 if(OPENCLOC_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER
-      ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${OPENCLOC_CCACHE})
+      ${CMAKE_COMMAND} -E env CCACHE_DEPEND=1 CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${OPENCLOC_CCACHE})
 endif()
