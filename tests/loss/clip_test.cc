@@ -14,8 +14,9 @@ class ClipLoss : public testing::TestWithParam<Case> {};
 TEST_P(ClipLoss, EqualsTheWholeMatrix) {
   const auto [n, chunk] = GetParam();
   const auto pairs = make_pairs(n);
-  const auto got =
-      evaluate(pairs, [&] { return clip_loss(pairs.a, pairs.b, pairs.scale, {.chunk = chunk}); });
+  const auto got = evaluate(pairs, [&, chunk = chunk] {
+    return clip_loss(pairs.a, pairs.b, pairs.scale, {.chunk = chunk});
+  });
   const auto want =
       evaluate(pairs, [&] { return plain::info_nce(pairs.a, pairs.b, pairs.scale, {}); });
   expect_close(got, want, 2e-6);
@@ -24,7 +25,7 @@ TEST_P(ClipLoss, EqualsTheWholeMatrix) {
 TEST_P(ClipLoss, LocalSharesAddUpToTheWhole) {
   const auto [n, chunk] = GetParam();
   const auto pairs = make_pairs(n, torch::kDouble);
-  const auto share = [&](int64_t offset, int64_t count) {
+  const auto share = [&, chunk = chunk](int64_t offset, int64_t count) {
     return evaluate(pairs, [&] {
       return clip_loss(pairs.a, pairs.b, pairs.scale,
                        {.chunk = chunk, .local_offset = offset, .local_count = count});
@@ -51,7 +52,7 @@ TEST(ClipLossGradient, AgreesWithFiniteDifferences) {
   const auto got = evaluate(pairs, loss);
   const torch::NoGradGuard no_grad;
   constexpr double kStep = 1e-6;
-  const auto check = [&](torch::Tensor leaf, const torch::Tensor& gradient) {
+  const auto check = [&](const torch::Tensor& leaf, const torch::Tensor& gradient) {
     auto flat = leaf.view(-1);
     for (int64_t i = 0; i < flat.numel(); ++i) {
       const double middle = flat[i].item<double>();
