@@ -42,7 +42,10 @@ struct Writer {
   Writer& operator=(const Writer&) = delete;
 
   bool write(const Image& image, int quality) {
-    if (setjmp(errors.jump)) return false;
+    if (setjmp(errors.jump)) {
+      bytes = nullptr;  // libjpeg may have freed it: rather leak than free twice
+      return false;
+    }
     jpeg_create_compress(&info);
     jpeg_mem_dest(&info, &bytes, &size);
     info.image_width = static_cast<JDIMENSION>(image.width);
