@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 #include "opencloc/base/error.h"
+#include "opencloc/base/thread_pool.h"
 
 namespace opencloc {
 namespace {
@@ -14,16 +16,15 @@ void require(bool holds, const char* what, const char* flag, const char* mend) {
 
 }  // namespace
 
-void TrainConfig::complete() {
+void TrainConfig::check() const {
   require(!data.empty(), "no data", "--data", "name shards: --data 'shards/*.tar'");
   require(!out.empty(), "no run directory", "--out", "name a folder");
   require(batch_size >= 1, "batch of no sample", "--batch-size", "give 1 or more");
   require(accum_freq >= 1 && accum_freq <= batch_size, "not between 1 and the batch size",
           "--accum-freq", "the batch is passed through the model in that many parts");
-  require(steps == 0 || samples == 0, "steps and samples both given", "--steps, --samples",
-          "give one of them");
-  if (samples > 0) steps = (samples + batch_size - 1) / batch_size;
-  require(steps >= 1, "no step to train", "--steps", "give --steps or --samples");
+  const int lengths = (steps != 0) + (samples != 0) + (epochs != 0);
+  require(lengths == 1 && steps >= 0 && samples >= 0 && epochs >= 0, "the length of the run",
+          "--steps, --samples, --epochs", "give one of them, above 0");
   require(lr > 0 && std::isfinite(lr), "not a learning rate", "--lr", "give a number above 0");
   require(adamw.beta1 >= 0 && adamw.beta1 < 1, "not in [0, 1)", "--beta1", "0.9 is usual");
   require(adamw.beta2 >= 0 && adamw.beta2 < 1, "not in [0, 1)", "--beta2", "0.98 is usual");
@@ -34,10 +35,17 @@ void TrainConfig::complete() {
   require(log_every >= 1, "not at least 1", "--log-every", "give a number of steps");
   require(resume == "none" || !overwrite, "only with --resume none", "--overwrite",
           "a run is either continued or replaced");
+  sample.validate();
+}
+
+void TrainConfig::complete(uint64_t data_samples) {
+  if (epochs > 0) samples = std::llround(epochs * static_cast<double>(data_samples));
+  if (samples > 0) steps = (samples + batch_size - 1) / batch_size;
+  steps = std::max<int64_t>(1, steps);
   if (warmup < 0) warmup = std::min<int64_t>(2000, steps / 10);
   if (save_every <= 0) save_every = std::max<int64_t>(1, steps / 10);
+  if (workers <= 0) workers = std::min(16, available_cpus());
   if (!forward.regions()) sample.regions_per_image = 0;
-  sample.validate();
 }
 
 std::vector<double> parse_weights(std::string_view text, std::string_view flag) {

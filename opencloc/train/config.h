@@ -26,7 +26,7 @@ struct TrainConfig {
   std::string data_upsampling;  // "1::2": open_clip's factors on the sizes
   std::string val;              // for evaluation; empty: none
   bool skip_bad_shards = false;
-  int workers = 2;
+  int workers = 0;  // decoding threads; 0: one a processor, at most 16
 
   // Model: a name, a JSON file, or a model directory to start from.
   std::string model = "ViT-XS-16-128";
@@ -49,6 +49,7 @@ struct TrainConfig {
   // Optimisation.
   int64_t steps = 0;
   int64_t samples = 0;  // instead of steps
+  double epochs = 0;    // instead of steps: passes over all data
   int64_t batch_size = 64;
   int64_t accum_freq = 1;
   double lr = 5e-4;
@@ -69,11 +70,12 @@ struct TrainConfig {
   EvalOptions eval;
   int report_pictures = 8;
   bool progress = true;
-  std::string effective;  // "flag=value" lines of the whole configuration, for config.toml
+  std::string effective;  // "flag = value" lines of the whole configuration, for config.toml
 
-  // Fills what follows from the rest (steps, warmup, save_every) and checks that everything makes
-  // sense. Throws Error (input) naming the flag.
-  void complete();
+  // Throws Error (input) naming the flag that makes no sense.
+  void check() const;
+  // Fills what follows from the rest: steps, warmup, save_every. `data_samples`: in all sources.
+  void complete(uint64_t data_samples);
 };
 
 // "1::2" -> {1, 2}. Throws Error (input) naming `flag`.

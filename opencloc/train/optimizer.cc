@@ -15,48 +15,53 @@ bool decays(std::string_view name, const torch::Tensor& parameter) {
 
 AdamW::AdamW(NamedTensors parameters, const AdamWOptions& options) : options_(options) {
   for (auto& [name, parameter] : parameters) {
-    const double decay = decays(name, parameter) ? options.weight_decay : 0.0;
-    slots_.push_back({name, parameter, torch::zeros_like(parameter).detach(),
-                      torch::zeros_like(parameter).detach(), decay});
+    ops::AdamWSlot slot;
+    slot.value = parameter;
+    slot.exp_avg = torch::zeros_like(parameter).detach();
+    slot.exp_avg_sq = torch::zeros_like(parameter).detach();
+    slot.weight_decay = decays(name, parameter) ? options.weight_decay : 0.0;
+    slots_.push_back(std::move(slot));
+    names_.push_back(std::move(name));
   }
+}
+
+std::vector<ops::AdamWSlot> AdamW::slots_with_grads() const {
+  auto slots = slots_;
+  for (auto& slot : slots) {
+    if (slot.value.grad().defined()) slot.grad = slot.value.grad().contiguous();
+    slot.value = slot.value.detach();
+  }
+  return slots;
 }
 
 double AdamW::grad_norm() const {
-  double sum = 0;
-  for (const Slot& slot : slots_) {
-    const auto& grad = slot.parameter.grad();
-    if (grad.defined()) sum += grad.square().sum(torch::kDouble).item<double>();
+  std::vector<torch::Tensor> grads;
+  for (const auto& slot : slots_with_grads()) {
+    if (slot.grad.defined()) grads.push_back(slot.grad);
   }
-  return std::sqrt(sum);
+  return ops::grad_norm(grads);
 }
 
 void AdamW::step(double lr, double norm) {
-  const torch::NoGradGuard no_grad;
-  ++steps_;
-  const double max_norm = options_.max_grad_norm;
-  const double scale = max_norm > 0 && norm > max_norm ? max_norm / norm : 1.0;
-  const double correction1 = 1.0 - std::pow(options_.beta1, static_cast<double>(steps_));
-  const double correction2 = 1.0 - std::pow(options_.beta2, static_cast<double>(steps_));
-  for (Slot& slot : slots_) {
-    if (!slot.parameter.grad().defined()) continue;
-    const auto grad = slot.parameter.grad() * scale;
-    slot.parameter.mul_(1.0 - lr * slot.weight_decay);
-    slot.m.mul_(options_.beta1).add_(grad, 1.0 - options_.beta1);
-    slot.v.mul_(options_.beta2).addcmul_(grad, grad, 1.0 - options_.beta2);
-    const auto denominator = (slot.v / correction2).sqrt_().add_(options_.epsilon);
-    slot.parameter.addcdiv_(slot.m, denominator, -lr / correction1);
-  }
+  ops::AdamWStep step;
+  step.step = ++steps_;
+  step.lr = lr;
+  step.beta1 = options_.beta1;
+  step.beta2 = options_.beta2;
+  step.epsilon = options_.epsilon;
+  if (options_.max_grad_norm > 0) step.grad_scale = ops::clip_scale(norm, options_.max_grad_norm);
+  ops::adamw_step(slots_with_grads(), step);
 }
 
 void AdamW::zero_grad() {
-  for (Slot& slot : slots_) slot.parameter.mutable_grad().reset();
+  for (auto& slot : slots_) slot.value.mutable_grad().reset();
 }
 
 NamedTensors AdamW::moments() const {
   NamedTensors all;
-  for (const Slot& slot : slots_) {
-    all.emplace_back("m." + slot.name, slot.m);
-    all.emplace_back("v." + slot.name, slot.v);
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    all.emplace_back("m." + names_[i], slots_[i].exp_avg);
+    all.emplace_back("v." + names_[i], slots_[i].exp_avg_sq);
   }
   return all;
 }

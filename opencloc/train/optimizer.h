@@ -10,6 +10,7 @@
 #include <torch/torch.h>
 
 #include "opencloc/checkpoint/safetensors.h"
+#include "opencloc/ops/optimizer_step.h"
 
 namespace opencloc {
 
@@ -45,13 +46,12 @@ class AdamW {
   void load(const NamedTensors& moments, int64_t steps, std::string_view where);
 
  private:
-  struct Slot {
-    std::string name;
-    torch::Tensor parameter, m, v;
-    double weight_decay;
-  };
+  // The slots with the parameters' current gradients.
+  std::vector<ops::AdamWSlot> slots_with_grads() const;
+
   AdamWOptions options_;
-  std::vector<Slot> slots_;
+  std::vector<std::string> names_;
+  std::vector<ops::AdamWSlot> slots_;  // as many
   int64_t steps_ = 0;
 };
 

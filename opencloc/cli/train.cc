@@ -1,0 +1,40 @@
+// `opencloc train`: pre-training.
+#include <cstdio>
+#include <memory>
+
+#include "opencloc/base/error.h"
+#include "opencloc/cli/train_flags.h"
+#include "opencloc/cli/verb.h"
+#include "opencloc/model/device.h"
+#include "opencloc/train/trainer.h"
+
+namespace opencloc::cli {
+namespace {
+
+constexpr const char* kFooter = R"(Example:
+  opencloc data scenes --count 20000 --size 128 --seed 1 --out scenes
+  opencloc train --data scenes --model ViT-XS-16-128 --steps 1000 --batch-size 64 --out runs/demo
+  # killed or interrupted? the same command goes on where it stood
+  opencloc eval --model runs/demo/model --data scenes
+
+The run directory holds model/, checkpoints/, metrics.jsonl, config.toml and report.html
+(docs/training.md).)";
+
+}  // namespace
+
+void add_train(CLI::App& app) {
+  const auto flags = std::make_shared<TrainFlags>();
+  add_train_flags(app, *flags);
+  add_common_flags(app, flags->common);
+  app.footer(kFooter);
+  app.callback([flags, &app] {
+    TrainConfig config = train_config(*flags);
+    config.effective = effective_flags(app);
+    const TrainResult result = train(config);
+    std::printf("%s\n", (config.out / "model").c_str());
+    std::fprintf(stderr, "%lld steps done; report: %s\n", static_cast<long long>(result.steps),
+                 (config.out / "report.html").c_str());
+  });
+}
+
+}  // namespace opencloc::cli

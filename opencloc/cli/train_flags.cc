@@ -1,0 +1,299 @@
+#include "opencloc/cli/train_flags.h"
+
+#include <charconv>
+#include <sstream>
+
+#include "opencloc/base/error.h"
+#include "opencloc/model/device.h"
+
+namespace opencloc::cli {
+namespace {
+
+const CLI::IsMember kOnOff({"on", "off"});
+
+void add_data_flags(CLI::App& app, TrainFlags& flags) {
+  auto& config = flags.config;
+  auto& sample = config.sample;
+  const char* group = "Data";
+  app.add_option("--data,--train-data", config.data, "shards; several sources joined by ::")
+      ->required()
+      ->group(group);
+  app.add_option("--data-weights", config.data_weights,
+                 "share of the samples drawn from each source, e.g. 1::2; without it by size")
+      ->group(group);
+  app.add_option("--train-data-upsampling-factors", config.data_upsampling,
+                 "factors on the sources' sizes instead, e.g. 1::2")
+      ->excludes("--data-weights")
+      ->group(group);
+  app.add_option("--val,--val-data", config.val, "shards for evaluation")->group(group);
+  app.add_option("--workers", config.workers, "decoding threads; 0 = one a processor, at most 16")
+      ->capture_default_str()
+      ->group(group);
+  app.add_flag("--skip-bad-shards", config.skip_bad_shards,
+               "count shards that cannot be read instead of failing")
+      ->group(group);
+  app.add_option("--regions-per-image", sample.regions_per_image,
+                 "M: regions sampled from an image, at most")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--augment", flags.augment, "random resized crop: on or off")
+      ->check(kOnOff)
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--crop-scale", sample.crop.scale_min, "smallest share of the area a crop keeps")
+      ->check(CLI::Range(0.01, 1.0))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--flip", flags.flip,
+                 "share of pictures mirrored; never where a text says left or right")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--mosaic", sample.mosaic, "share of samples made of several pictures")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--mosaic-grid", sample.mosaic_grid, "pictures along a mosaic's side")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--alt-text", sample.alt_text,
+                 "share of captioned samples that take their alt-text instead")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--phrase", sample.phrase,
+                 "share of regions that take their longer 'phrase' where they have one")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--point-prompts", sample.point_prompts, "share of regions prompted by a point")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--mask-prompts", sample.mask_prompts, "share of regions prompted by a mask")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--box-jitter", sample.box_jitter,
+                 "experiments: noise on boxes, standard deviation as a share of the side")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--label-noise", sample.label_noise,
+                 "experiments: share of regions with a text from elsewhere")
+      ->capture_default_str()
+      ->group(group);
+}
+
+void add_model_flags(CLI::App& app, TrainFlags& flags) {
+  auto& config = flags.config;
+  const char* group = "Model";
+  app.add_option("--model", config.model, "name (ViT-B-16, ...) or JSON file")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--init", config.init, "model directory to start from instead")->group(group);
+  app.add_option("--tokenizer", config.tokenizer,
+                 "tokenizer file or folder; without it one is built from the captions")
+      ->group(group);
+  app.add_option("--vocab-size", config.vocab_size, "of a tokenizer that is built, at most")
+      ->check(CLI::Range(300, 1'000'000))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--context-length", flags.context_length, "tokens of a text, at most")
+      ->check(CLI::Range(2, 4096))
+      ->group(group);
+  app.add_option("--region-extractor", flags.region_extractor, "prompter or roi_align")
+      ->check(CLI::IsMember({"prompter", "roi_align"}))
+      ->group(group);
+  app.add_option("--pool", flags.pool, "what the Prompter averages: all or prompt tokens")
+      ->check(CLI::IsMember({"all", "prompt"}))
+      ->group(group);
+  app.add_option("--joint-box-token", flags.joint_box_token, "a third box token: on or off")
+      ->check(kOnOff)
+      ->group(group);
+  app.add_option("--position-image-tokens", flags.position_image_tokens,
+                 "image tokens carry their place into the Prompter: on or off")
+      ->check(kOnOff)
+      ->group(group);
+  app.add_option("--image-resize-mode", flags.resize_mode, "longest, shortest or squash")
+      ->check(CLI::IsMember({"longest", "shortest", "squash"}))
+      ->group(group);
+}
+
+void add_objective_flags(CLI::App& app, TrainFlags& flags) {
+  const char* group = "Objective";
+  app.add_option("--objective", flags.objective, "clip or cloc")
+      ->check(CLI::IsMember({"clip", "cloc"}))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--text-filter", flags.text_filter,
+                 "region texts with a higher cosine are no negatives of each other, or off")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--text-filter-opens", flags.config.filter.open_below,
+                 "the filter opens once it would remove a smaller share of distinct texts")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--grounding", flags.grounding, "L_grounding: on or off")
+      ->check(kOnOff)
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--grounding-loss", flags.grounding_loss, "l2 or l1_giou")
+      ->check(CLI::IsMember({"l2", "l1_giou"}))
+      ->capture_default_str()
+      ->group(group);
+}
+
+void add_optimisation_flags(CLI::App& app, TrainFlags& flags) {
+  auto& config = flags.config;
+  const char* group = "Optimisation";
+  app.add_option("--steps", config.steps, "length of the run in steps")->group(group);
+  app.add_option("--samples", config.samples, "or in samples seen")->group(group);
+  app.add_option("--epochs", config.epochs, "or in passes over the data")->group(group);
+  app.add_option("--batch-size", config.batch_size, "images a step")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--accum-freq", config.accum_freq,
+                 "parts the batch goes through the model in: less memory, the same gradient")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--lr", config.lr, "peak learning rate")->capture_default_str()->group(group);
+  app.add_option("--warmup", config.warmup,
+                 "steps of linear warm-up; without it 2000, at most a tenth of the run")
+      ->check(CLI::NonNegativeNumber)
+      ->group(group);
+  app.add_option("--wd", config.adamw.weight_decay, "weight decay")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--beta1", config.adamw.beta1, "AdamW")->capture_default_str()->group(group);
+  app.add_option("--beta2", config.adamw.beta2, "AdamW")->capture_default_str()->group(group);
+  app.add_option("--eps", config.adamw.epsilon, "AdamW")->capture_default_str()->group(group);
+  app.add_option("--grad-clip-norm", config.adamw.max_grad_norm,
+                 "largest gradient norm; 0 = no clipping")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--precision", flags.precision, "of matrix products: fp32 or bf16")
+      ->check(CLI::IsMember({"fp32", "bf16"}))
+      ->capture_default_str()
+      ->group(group);
+}
+
+void add_run_flags(CLI::App& app, TrainFlags& flags) {
+  auto& config = flags.config;
+  const char* group = "Run directory";
+  app.add_option("--out", flags.out, "run directory")->required()->group(group);
+  app.add_option("--resume", config.resume,
+                 "auto: go on if there is something to go on from; none; latest; or a checkpoint")
+      ->capture_default_str()
+      ->group(group);
+  app.add_flag("--overwrite", config.overwrite, "with --resume none: replace the earlier run")
+      ->group(group);
+  app.add_option("--save-every", config.save_every, "steps; 0 = ten times in the run")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--keep-checkpoints", config.keep_checkpoints, "newest ones; 0 = all")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--eval-every", config.eval_every, "steps; 0 = at the end alone")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--eval-tasks", flags.eval_tasks, "comma-separated; without it all")->group(group);
+  app.add_option("--eval-samples", config.eval.max_samples, "at most; 0 = all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--log-every,--log-every-n-steps", config.log_every,
+                 "steps between lines of metrics.jsonl")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--report-pictures", config.report_pictures, "in report.html")
+      ->check(CLI::Range(0, 100))
+      ->capture_default_str()
+      ->group(group);
+}
+
+double parse_threshold(const std::string& text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    throw Error::input("not a cosine: '" + text + "'", "--text-filter", "give 0.9, or off");
+  }
+  return value;
+}
+
+std::optional<bool> on_off(const std::string& word) {
+  return word.empty() ? std::nullopt : std::optional(word == "on");
+}
+
+void apply_model_words(const TrainFlags& flags, TrainConfig& config) {
+  if (!flags.region_extractor.empty()) {
+    config.region_extractor = flags.region_extractor == "prompter" ? RegionExtractor::kPrompter
+                                                                   : RegionExtractor::kRoiAlign;
+  }
+  if (!flags.pool.empty()) config.pool = flags.pool == "all" ? Pool::kAll : Pool::kPrompt;
+  config.joint_box_token = on_off(flags.joint_box_token);
+  config.position_image_tokens = on_off(flags.position_image_tokens);
+  if (!flags.resize_mode.empty()) {
+    config.resize_mode = flags.resize_mode == "longest"    ? CanvasRule::kLongest
+                         : flags.resize_mode == "shortest" ? CanvasRule::kShortest
+                                                           : CanvasRule::kSquash;
+  }
+  if (flags.context_length > 0) config.context_length = flags.context_length;
+}
+
+}  // namespace
+
+void add_train_flags(CLI::App& app, TrainFlags& flags) {
+  add_data_flags(app, flags);
+  add_model_flags(app, flags);
+  add_objective_flags(app, flags);
+  add_optimisation_flags(app, flags);
+  add_run_flags(app, flags);
+}
+
+TrainConfig train_config(const TrainFlags& flags) {
+  TrainConfig config = flags.config;
+  config.out = flags.out;
+  config.seed = flags.common.seed;
+  config.device = parse_device(flags.common.device).str();
+  config.bf16 = flags.precision == "bf16";
+  config.forward.objective = flags.objective == "clip" ? Objective::kClip : Objective::kCloc;
+  config.forward.grounding = flags.grounding == "on";
+  config.grounding_kind =
+      flags.grounding_loss == "l2" ? GroundingKind::kL2 : GroundingKind::kL1Giou;
+  config.filter.on = flags.text_filter != "off";
+  if (config.filter.on) config.filter.threshold = parse_threshold(flags.text_filter);
+  config.sample.augment = flags.augment == "on";
+  config.sample.crop.flip_probability = flags.flip;
+  apply_model_words(flags, config);
+  config.eval.workers = thread_count(flags.common);
+  if (!flags.eval_tasks.empty()) {
+    config.eval.tasks.clear();
+    std::istringstream names(flags.eval_tasks);
+    for (std::string name; std::getline(names, name, ',');) {
+      config.eval.tasks.push_back(parse_task(name));
+    }
+  }
+  return config;
+}
+
+std::string effective_flags(const CLI::App& app) {
+  std::string lines;
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_lnames().empty()) continue;
+    const std::string& name = option->get_lnames().front();
+    if (name == "help" || name == "config") continue;
+    const std::string value =
+        option->count() > 0 ? option->results().back() : option->get_default_str();
+    if (value.empty()) continue;
+    double number = 0;
+    const char* end = value.data() + value.size();
+    const bool plain = value == "true" || value == "false" ||
+                       std::from_chars(value.data(), end, number).ptr == end;
+    std::string quoted;
+    for (const char c : value)
+      quoted += c == '"' || c == '\\' ? std::string{'\\', c} : std::string{c};
+    lines += name + " = " + (plain ? value : "\"" + quoted + "\"") + "\n";
+  }
+  return lines;
+}
+
+}  // namespace opencloc::cli

@@ -1,0 +1,28 @@
+// The flags of `opencloc train`, and what they make of a TrainConfig.
+#pragma once
+
+#include <string>
+
+#include "opencloc/cli/verb.h"
+#include "opencloc/train/config.h"
+
+namespace opencloc::cli {
+
+struct TrainFlags {
+  CommonFlags common;
+  TrainConfig config;  // what maps one to one
+  // Words that stand for values.
+  std::string out, objective = "cloc", region_extractor, pool, joint_box_token,
+                   position_image_tokens, resize_mode, text_filter = "0.9", grounding = "on",
+                   grounding_loss = "l2", precision = "fp32", augment = "on", eval_tasks;
+  int64_t context_length = 0;
+  double flip = 0;
+};
+
+void add_train_flags(CLI::App& app, TrainFlags& flags);
+// Throws Error (input) naming the flag.
+TrainConfig train_config(const TrainFlags& flags);
+// "flag = value" lines (TOML) of every flag of the verb that has a value, given or default.
+std::string effective_flags(const CLI::App& app);
+
+}  // namespace opencloc::cli

@@ -1,0 +1,213 @@
+#include "opencloc/train/preflight.h"
+
+#include <algorithm>
+#include <fstream>
+#include <map>
+#include <utility>
+
+#include <spdlog/fmt/fmt.h>
+
+#include "opencloc/base/error.h"
+#include "opencloc/base/progress.h"
+#include "opencloc/base/rng.h"
+
+namespace opencloc {
+namespace {
+
+using Verdict = PreflightLine::Verdict;
+
+constexpr uint64_t kPreflightStream = 105;
+constexpr uint64_t kLooked = 256;  // samples read
+
+// What the samples that were looked at hold.
+struct Findings {
+  int64_t looked = 0;
+  int64_t broken = 0;
+  int64_t regions = 0;
+  int64_t with_regions = 0;
+  std::map<std::string, int64_t> reasons;   // of broken ones
+  std::map<std::string, int64_t> captions;  // how often each
+  TruncationCounter truncation;
+
+  int64_t good() const { return looked - broken; }
+};
+
+void look_at(const Record& record, const Tokenizer& tokenizer, int64_t context, Findings& found) {
+  Image::decode(record.image, record.key);
+  const std::string text(image_text(record));
+  if (text.empty()) throw BadSample(skip::kNoText, "neither caption nor alt-text", record.key);
+  ++found.captions[text];
+  found.truncation.add(tokenize(tokenizer, text, context));
+  for (const auto& region : record.regions) {
+    found.truncation.add(tokenize(tokenizer, region.text, context));
+  }
+  found.regions += static_cast<int64_t>(record.regions.size());
+  found.with_regions += record.regions.empty() ? 0 : 1;
+}
+
+void look(const SampleStore& store, uint64_t seed, const Tokenizer& tokenizer, int64_t context,
+          Findings& found) {
+  Rng rng(seed, {kPreflightStream});
+  std::vector<std::pair<int, uint64_t>> places;
+  if (store.total() <= kLooked) {
+    for (int source = 0; source < store.sources(); ++source) {
+      for (uint64_t i = 0; i < store.size(source); ++i) places.emplace_back(source, i);
+    }
+  } else {
+    for (uint64_t i = 0; i < kLooked; ++i) {
+      const auto source = static_cast<int>(i) % store.sources();
+      places.emplace_back(source, rng.below(store.size(source)));
+    }
+  }
+  for (const auto& [source, index] : places) {
+    ++found.looked;
+    try {
+      look_at(store.read(source, index), tokenizer, context, found);
+    } catch (const BadSample& bad) {
+      ++found.broken;
+      ++found.reasons[bad.reason()];
+    } catch (const Error&) {
+      ++found.broken;
+      ++found.reasons[std::string(skip::kBadImage)];
+    }
+  }
+}
+
+// 0 when unknown.
+double available_memory() {
+  std::ifstream info("/proc/meminfo");
+  std::string key, unit;
+  double kib = 0;
+  while (info >> key >> kib >> unit) {
+    if (key == "MemAvailable:") return kib * 1024;
+  }
+  return 0;
+}
+
+std::string percent(double share) { return fmt::format("{:.1f}%", 100 * share); }
+double ratio(int64_t part, int64_t whole) {
+  return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : 0;
+}
+
+std::string reasons_text(const std::map<std::string, int64_t>& reasons) {
+  std::string text;
+  for (const auto& [reason, count] : reasons) {
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count, reason);
+  }
+  return text;
+}
+
+void judge_data(const TrainConfig& config, const SampleStore& store, const Findings& found,
+                std::vector<PreflightLine>& lines) {
+  const auto total = static_cast<double>(store.total());
+  const double epochs = static_cast<double>(config.steps * config.batch_size) / total;
+  lines.push_back(
+      {"data", fmt::format("{} samples in {} source(s), {:.1f} GB; {:.2f} epochs", store.total(),
+                           store.sources(), static_cast<double>(store.bytes()) / 1e9, epochs)});
+  const double broken = ratio(found.broken, found.looked);
+  lines.push_back({"readable",
+                   fmt::format("{} of {} looked at{}", found.good(), found.looked,
+                               found.broken > 0 ? " (" + reasons_text(found.reasons) + ")" : ""),
+                   broken > 0.05 ? Verdict::kWarning : Verdict::kFine});
+  int64_t repeated = 0;
+  for (const auto& [text, count] : found.captions) repeated += count - 1;
+  const double duplicates = ratio(repeated, found.good());
+  lines.push_back({"equal captions",
+                   percent(duplicates) + (duplicates > 0.2 ? ": they count as negatives of each "
+                                                             "other in L_CLIP"
+                                                           : ""),
+                   duplicates > 0.2 ? Verdict::kWarning : Verdict::kFine});
+  const double cut = ratio(found.truncation.texts_cut(), found.truncation.texts());
+  lines.push_back({"texts",
+                   found.truncation.summary() + (cut > 0.1 ? "; --context-length keeps more" : ""),
+                   cut > 0.1 ? Verdict::kWarning : Verdict::kFine});
+  if (config.forward.regions()) {
+    const double per_image = ratio(found.regions, found.good());
+    lines.push_back({"regions",
+                     fmt::format("{:.1f} an image, {} of images have any", per_image,
+                                 percent(ratio(found.with_regions, found.good()))),
+                     found.regions == 0 ? Verdict::kWarning : Verdict::kFine});
+  }
+}
+
+void judge_recipe(const TrainConfig& config, std::vector<PreflightLine>& lines, uint64_t samples) {
+  const bool large = static_cast<uint64_t>(config.batch_size) > samples;
+  lines.push_back({"batch",
+                   fmt::format("{}{}", config.batch_size,
+                               large ? ": larger than the data, samples meet themselves as "
+                                       "negatives"
+                                     : ""),
+                   large ? Verdict::kWarning : Verdict::kFine});
+  // CLIP-style recipes lie between 1e-4 (large models) and 2e-3 (small ones, large batches).
+  const bool high = config.lr > 3e-3, low = config.lr < 1e-6;
+  const bool short_warmup = config.warmup < 10 && config.steps > 100;
+  lines.push_back(
+      {"learning rate",
+       fmt::format("{:g}, warm-up {} of {} steps{}{}", config.lr, config.warmup, config.steps,
+                   high  ? ": high, likely to diverge"
+                   : low ? ": very low"
+                         : "",
+                   short_warmup ? "; a longer warm-up is safer" : ""),
+       high || low || short_warmup ? Verdict::kWarning : Verdict::kFine});
+}
+
+}  // namespace
+
+double estimate_memory(const TrainConfig& config, const ModelConfig& model, int64_t parameters) {
+  // Floats a token and block keeps for backward: inputs of both norms, qkv, attention, its output,
+  // two MLP-wide tensors; and the attention weights of every head.
+  const auto tower = [](double width, double heads, double layers, double tokens) {
+    return 4.0 * layers * tokens * (16.0 * width + 2.0 * heads * tokens);
+  };
+  const auto part =
+      static_cast<double>((config.batch_size + config.accum_freq - 1) / config.accum_freq);
+  const auto vision_tokens = static_cast<double>(model.vision.patches() + 1);
+  const double vision =
+      tower(static_cast<double>(model.vision.width), static_cast<double>(model.vision.heads()),
+            static_cast<double>(model.vision.layers), vision_tokens);
+  const double text =
+      tower(static_cast<double>(model.text.width), static_cast<double>(model.text.heads),
+            static_cast<double>(model.text.layers), static_cast<double>(model.text.context_length));
+  // A region runs the Prompter's layer twice (its box, its text); with pool all over every token.
+  const bool all = model.cloc.pool == Pool::kAll;
+  const double region = config.forward.regions()
+                            ? 2.0 *
+                                  tower(static_cast<double>(model.vision.width), 1, 1,
+                                        all ? vision_tokens : std::sqrt(vision_tokens)) *
+                                  static_cast<double>(config.sample.regions_per_image)
+                            : 0;
+  return 16.0 * static_cast<double>(parameters) + part * (vision + text + region);
+}
+
+std::string Preflight::table() const {
+  std::string text;
+  for (const auto& line : lines) {
+    text += fmt::format("  {:<16} {:<4} {}\n", line.subject,
+                        line.verdict == Verdict::kWarning ? "warn" : "ok", line.finding);
+  }
+  return text;
+}
+
+Preflight preflight(const TrainConfig& config, const ModelConfig& model, int64_t parameters,
+                    const SampleStore& store, const Tokenizer& tokenizer) {
+  Findings found;
+  look(store, config.seed, tokenizer, model.text.context_length, found);
+  if (found.good() == 0) {
+    throw Error::input(fmt::format("none of {} samples looked at can be used ({})", found.looked,
+                                   reasons_text(found.reasons)),
+                       config.data, "check the data (data stats)");
+  }
+  Preflight result;
+  judge_data(config, store, found, result.lines);
+  judge_recipe(config, result.lines, store.total());
+  result.lines.push_back({"model", format_count(static_cast<double>(parameters)) + " parameters"});
+  const double needed = estimate_memory(config, model, parameters), free = available_memory();
+  const bool tight = config.device == "cpu" && free > 0 && needed > 0.8 * free;
+  result.lines.push_back({"memory",
+                          fmt::format("about {:.1f} GB of {:.1f} GB free{}", needed / 1e9,
+                                      free / 1e9, tight ? ": give a larger --accum-freq" : ""),
+                          tight ? Verdict::kWarning : Verdict::kFine});
+  return result;
+}
+
+}  // namespace opencloc

@@ -1,0 +1,111 @@
+#include "opencloc/train/run_folder.h"
+
+#include <map>
+#include <set>
+#include <string_view>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "opencloc/base/error.h"
+#include "opencloc/base/log.h"
+
+namespace opencloc {
+namespace fs = std::filesystem;
+namespace {
+
+// Temporary files and folders of write_file() and write_folder().
+void remove_debris(const fs::path& folder) {
+  if (!fs::is_directory(folder)) return;
+  std::vector<fs::path> debris;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with('.') && (name.ends_with(".tmp") || name.ends_with(".tmp.old"))) {
+      debris.push_back(entry.path());
+    }
+  }
+  for (const auto& path : debris) fs::remove_all(path);
+}
+
+void remove_run(const fs::path& folder) {
+  for (const char* name :
+       {"checkpoints", "model", "metrics.jsonl", "report.html", "config.toml", "tokenizer.model"}) {
+    fs::remove_all(folder / name);
+  }
+}
+
+std::string trimmed(std::string_view text) {
+  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
+  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
+  return std::string(text);
+}
+
+// "flag = value" lines.
+std::map<std::string, std::string> parse_lines(std::string_view text) {
+  std::map<std::string, std::string> values;
+  while (!text.empty()) {
+    const size_t end = text.find('\n');
+    const auto line = text.substr(0, end);
+    if (const size_t at = line.find('='); at != std::string_view::npos && line[0] != '#') {
+      values.emplace(trimmed(line.substr(0, at)), trimmed(line.substr(at + 1)));
+    }
+    if (end == std::string_view::npos) break;
+    text.remove_prefix(end + 1);
+  }
+  return values;
+}
+
+// Flags that may differ without changing what is learned.
+const std::set<std::string> kHarmless = {
+    "out",   "resume",           "overwrite",       "save-every", "eval-every", "log-every",
+    "val",   "keep-checkpoints", "report-pictures", "workers",    "eval-tasks", "eval-samples",
+    "config"};
+
+}  // namespace
+
+RunFolder::RunFolder(const TrainConfig& config) : path_(config.out) {
+  std::error_code error;
+  fs::create_directories(path_, error);
+  const auto lock_path = path_ / ".lock";
+  lock_ = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (lock_ < 0) {
+    throw Error::failed("cannot write into the run directory (" + errno_text() + ")",
+                        path_.string(), "check rights and free space");
+  }
+  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+    ::close(lock_);
+    throw Error::input("another process is training here", path_.string(),
+                       "wait for it, or give another --out");
+  }
+  remove_debris(path_);
+  remove_debris(path_ / "checkpoints");
+  const bool holds_run = !list_checkpoints(path_).empty() || fs::exists(metrics());
+  if (config.resume != "none" || !holds_run) return;
+  if (!config.overwrite) {
+    ::close(lock_);
+    throw Error::input("the folder holds a run already", path_.string(),
+                       "continue it with --resume auto, give another --out, or replace it with "
+                       "--overwrite");
+  }
+  remove_run(path_);
+}
+
+RunFolder::~RunFolder() { ::close(lock_); }
+
+void warn_of_changes(const TrainConfig& config, const TrainState& saved,
+                     const std::vector<uint64_t>& data_sizes) {
+  if (saved.data_sizes != data_sizes) {
+    log::warn(
+        "the data has changed since the checkpoint was written: samples come in another "
+        "order");
+  }
+  const auto before = parse_lines(saved.config), now = parse_lines(config.effective);
+  for (const auto& [flag, value] : now) {
+    const auto it = before.find(flag);
+    if (it == before.end() || it->second == value || kHarmless.contains(flag)) continue;
+    log::warn("--{} was {} and is {} now: not the same run any more", flag, it->second, value);
+  }
+}
+
+}  // namespace opencloc

@@ -1,0 +1,131 @@
+#include "opencloc/train/setup.h"
+
+#include <algorithm>
+#include <deque>
+#include <filesystem>
+
+#include "opencloc/base/error.h"
+#include "opencloc/base/log.h"
+#include "opencloc/base/rng.h"
+#include "opencloc/checkpoint/model_directory.h"
+#include "opencloc/text/sentence_piece.h"
+
+namespace opencloc {
+namespace {
+
+constexpr uint64_t kTokenizerStream = 104;
+constexpr uint64_t kTokenizerSamples = 50'000;  // records read; more adds time, not better pieces
+
+// Captions and region texts of up to kTokenizerSamples random records, one a call.
+class TextsOfRecords {
+ public:
+  TextsOfRecords(const SampleStore& store, uint64_t seed)
+      : store_(store), rng_(seed, {kTokenizerStream}) {
+    for (int source = 0; source < store.sources(); ++source) {
+      for (uint64_t i = 0; i < store.size(source); ++i) places_.emplace_back(source, i);
+    }
+    rng_.shuffle(places_);
+    if (places_.size() > kTokenizerSamples) places_.resize(kTokenizerSamples);
+  }
+
+  std::optional<std::string> next() {
+    while (texts_.empty() && at_ < places_.size()) read(places_[at_++]);
+    if (texts_.empty()) return std::nullopt;
+    std::string text = std::move(texts_.front());
+    texts_.pop_front();
+    return text;
+  }
+
+ private:
+  void read(const std::pair<int, uint64_t>& place) {
+    try {
+      Record record = store_.read(place.first, place.second);
+      texts_.emplace_back(image_text(record));
+      for (auto& caption : record.captions) texts_.push_back(std::move(caption));
+      for (auto& region : record.regions) texts_.push_back(std::move(region.text));
+      std::erase(texts_, "");
+    } catch (const BadSample&) {
+      return;  // counted and named when training draws it
+    }
+  }
+
+  const SampleStore& store_;
+  Rng rng_;
+  std::vector<std::pair<int, uint64_t>> places_;
+  size_t at_ = 0;
+  std::deque<std::string> texts_;
+};
+
+std::shared_ptr<const Tokenizer> build_tokenizer(const TrainConfig& config,
+                                                 const SampleStore& store) {
+  const auto path = config.out / "tokenizer.model";
+  log::info("building a tokenizer from the texts of up to {} samples", kTokenizerSamples);
+  TextsOfRecords texts(store, config.seed);
+  SentencePieceTraining training;
+  training.vocab_size = static_cast<int>(config.vocab_size);
+  train_sentencepiece([&] { return texts.next(); }, training, path);
+  auto tokenizer = load_tokenizer(path);
+  log::info("tokenizer with {} pieces: {}", tokenizer->vocab_size(), path.string());
+  return tokenizer;
+}
+
+// The flags' wishes over the configuration of a new model.
+void apply_flags(const TrainConfig& flags, ModelConfig& config) {
+  if (flags.region_extractor) config.cloc.region_extractor = *flags.region_extractor;
+  if (flags.pool) config.cloc.pool = *flags.pool;
+  if (flags.joint_box_token) config.cloc.joint_box_token = *flags.joint_box_token;
+  if (flags.position_image_tokens) config.cloc.position_image_tokens = *flags.position_image_tokens;
+  if (flags.resize_mode) config.preprocess.resize_mode = *flags.resize_mode;
+  if (flags.context_length) config.text.context_length = *flags.context_length;
+}
+
+void refuse_new_architecture(const TrainConfig& config) {
+  if (config.region_extractor || config.pool || config.joint_box_token ||
+      config.position_image_tokens || config.context_length) {
+    throw Error::input("the model's shape is fixed by the model directory", "--init",
+                       "leave --region-extractor, --pool, --joint-box-token, "
+                       "--position-image-tokens and --context-length out");
+  }
+}
+
+TrainedParts from_directory(const std::filesystem::path& directory) {
+  LoadedModel loaded = load_model(directory);
+  return {loaded.model, loaded.tokenizer};
+}
+
+TrainedParts new_model(const TrainConfig& config, const SampleStore& store) {
+  TrainedParts parts;
+  parts.tokenizer =
+      config.tokenizer.empty() ? build_tokenizer(config, store) : load_tokenizer(config.tokenizer);
+  ModelConfig model = load_model_config(config.model);
+  apply_flags(config, model);
+  model.text.vocab_size = parts.tokenizer->vocab_size();
+  // The highest id needs no eos_id: the file stays as OpenAI's models are.
+  const int64_t end = parts.tokenizer->end_id();
+  model.text.eos_id = end == model.text.vocab_size - 1 ? -1 : end;
+  model.validate(config.model);
+  torch::manual_seed(config.seed);
+  parts.model = Cloc(model);
+  return parts;
+}
+
+}  // namespace
+
+TrainedParts set_up(const TrainConfig& config, const SampleStore& store,
+                    const std::optional<Checkpoint>& checkpoint) {
+  torch::manual_seed(config.seed);
+  if (checkpoint) return from_directory(checkpoint->path / "model");
+  if (config.init.empty()) return new_model(config, store);
+  refuse_new_architecture(config);
+  TrainedParts parts = from_directory(config.init);
+  if (!config.tokenizer.empty()) {
+    parts.tokenizer = load_tokenizer(config.tokenizer);
+    check_tokenizer(parts.model->config().text, *parts.tokenizer, config.tokenizer);
+  }
+  if (!parts.tokenizer) {
+    throw Error::input("the model directory has no tokenizer", config.init, "give --tokenizer");
+  }
+  return parts;
+}
+
+}  // namespace opencloc

@@ -1,0 +1,21 @@
+// Pre-training from shards to a model directory. Read the loop in trainer.cc beside step.h.
+#pragma once
+
+#include <cstdint>
+
+#include "opencloc/train/config.h"
+
+namespace opencloc {
+
+struct TrainResult {
+  int64_t steps = 0;  // done in all, resumed ones included
+  double loss = 0;    // of the last step run; 0 when none was left to run
+};
+
+// Runs (or resumes) training in config.out until config.steps are done. On the CPU the result
+// depends on the configuration and the data alone: not on interruptions or the number of workers.
+// Throws Error (input) for what cannot work, Error (failed) when the loss or a gradient is not
+// finite, the disk is full, or a signal asked to stop (the checkpoint is then written).
+TrainResult train(TrainConfig config);
+
+}  // namespace opencloc
