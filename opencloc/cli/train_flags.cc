@@ -133,8 +133,18 @@ void add_objective_flags(CLI::App& app, TrainFlags& flags) {
       ->check(kOnOff)
       ->capture_default_str()
       ->group(group);
-  app.add_option("--grounding-loss", flags.grounding_loss, "l2 or l1_giou")
+  app.add_option("--grounding-loss", flags.grounding_loss, "l2 (the paper's) or l1_giou")
       ->check(CLI::IsMember({"l2", "l1_giou"}))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--grounding-weight", flags.config.grounding_weight,
+                 "of L_grounding beside L_CLOC; the paper's l2 has 1")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--box-recovery", flags.box_recovery,
+                 "the BoxHead also reads a region's box back from its embedding: on or off")
+      ->check(kOnOff)
       ->capture_default_str()
       ->group(group);
 }
@@ -257,6 +267,7 @@ TrainConfig train_config(const TrainFlags& flags) {
   config.bf16 = flags.precision == "bf16";
   config.forward.objective = flags.objective == "clip" ? Objective::kClip : Objective::kCloc;
   config.forward.grounding = flags.grounding == "on";
+  config.forward.box_recovery = flags.box_recovery == "on";
   config.grounding_kind =
       flags.grounding_loss == "l2" ? GroundingKind::kL2 : GroundingKind::kL1Giou;
   config.filter.on = flags.text_filter != "off";

@@ -37,15 +37,16 @@ StepStats cached_forward_backward(Cloc& model, const Batch& batch, const TextBat
   {
     const torch::NoGradGuard no_grad;
     cached.texts = encode_texts(model, texts).detach();
-    std::vector<torch::Tensor> image, regions, predicted;
+    std::vector<torch::Tensor> image, regions, predicted, recovered;
     for (const auto& part : parts) {
       const auto out =
           encode_images(model, part.batch, texts_of(part, cached.texts), options.forward);
       image.push_back(out.image);
       regions.push_back(out.regions);
       predicted.push_back(out.predicted);
+      recovered.push_back(out.recovered);
     }
-    cached.images = {leaf(image), leaf(regions), leaf(predicted)};
+    cached.images = {leaf(image), leaf(regions), leaf(predicted), leaf(recovered)};
   }
   cached.texts.requires_grad_();
 
@@ -65,6 +66,10 @@ StepStats cached_forward_backward(Cloc& model, const Batch& batch, const TextBat
     if (out.predicted.defined()) {
       sum = sum +
             injected(out.predicted, cached.images.predicted, part.first_region, part.end_region);
+    }
+    if (out.recovered.defined()) {
+      sum = sum +
+            injected(out.recovered, cached.images.recovered, part.first_region, part.end_region);
     }
     sum.backward();  // grounding adds to cached.texts' gradient
     image_row += out.image.size(0);

@@ -43,7 +43,8 @@ struct TrainConfig {
   // Objective.
   ForwardOptions forward;
   FilterOptions filter;
-  GroundingKind grounding_kind = GroundingKind::kL2;
+  GroundingKind grounding_kind = GroundingKind::kL1Giou;
+  double grounding_weight = 0.1;
   SampleOptions sample;  // its canvas and context length come from the model
 
   // Optimisation.

@@ -48,7 +48,9 @@ ImageOutputs encode_images(Cloc& model, const Batch& batch, const torch::Tensor&
   if (!options.regions() || batch.regions() == 0) return out;
   model->prepare_prompts(features);
   out.regions = encode_regions(model, features, batch);
-  if (options.grounding) out.predicted = model->ground(features, region_texts, batch.region_image);
+  if (!options.grounding) return out;
+  out.predicted = model->ground(features, region_texts, batch.region_image);
+  if (options.box_recovery) out.recovered = model->box_head->forward(out.regions);
   return out;
 }
 

@@ -14,6 +14,10 @@ enum class Objective { kClip, kCloc };
 struct ForwardOptions {
   Objective objective = Objective::kCloc;
   bool grounding = true;
+  // The BoxHead must also read a region's own box back from its embedding. Without it nothing in
+  // the embedding speaks of places at first, and text prompts have nothing to learn to point at
+  // (docs/decisions/box_recovery.md).
+  bool box_recovery = true;
 
   bool regions() const { return objective == Objective::kCloc; }
 };
@@ -23,6 +27,7 @@ struct ImageOutputs {
   torch::Tensor image;      // [B, E]
   torch::Tensor regions;    // [R, E] of the batch's boxes (or points, masks)
   torch::Tensor predicted;  // [R, 4] boxes found from the region texts
+  torch::Tensor recovered;  // [R, 4] boxes read back from the region embeddings
 };
 
 // Images, their regions and the grounding of their region texts.

@@ -36,12 +36,18 @@ torch::Tensor step_loss(Cloc& model, const StepOutputs& outputs, const TextBatch
   if (outputs.images.predicted.defined()) {
     const auto grounding =
         grounding_loss(outputs.images.predicted, batch.boxes, options.grounding_kind);
-    localized = localized + grounding.loss;
+    localized = localized + options.grounding_weight * grounding.loss;
     stats.grounding = grounding.loss.item<double>();
     stats.grounding_iou = grounding.mean_iou;
     stats.grounding_spread = grounding.predicted_spread;
     stats.grounding_inverted = grounding.inverted_share;
     stats.constant_box_iou = constant_box_iou(batch.boxes);
+  }
+  if (outputs.images.recovered.defined()) {
+    const auto recovery =
+        grounding_loss(outputs.images.recovered, batch.boxes, options.grounding_kind);
+    localized = localized + options.grounding_weight * recovery.loss;
+    stats.recovered_iou = recovery.mean_iou;
   }
   const double lambda = region_weight(batch.images_with_regions, batch.images());
   const auto total = clip + lambda * localized;

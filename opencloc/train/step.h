@@ -14,7 +14,8 @@ namespace opencloc {
 struct StepOptions {
   ForwardOptions forward;
   TextFilter filter;
-  GroundingKind grounding_kind = GroundingKind::kL2;
+  GroundingKind grounding_kind = GroundingKind::kL1Giou;
+  double grounding_weight = 0.1;  // of L_grounding (and of box recovery) beside L_CLOC
   // Parts the batch is passed through the model in. 1: autograd over the whole. More: embeddings
   // are cached and their gradients passed back part by part (accumulate.h); same result, the
   // activations of only one part in memory.
@@ -33,6 +34,7 @@ struct StepStats {
   double similar_share = 0;     // pairs of distinct region texts above the filter's threshold
   double grounding_iou = 0;     // mean IoU of predicted and given boxes
   double constant_box_iou = 0;  // of the batch's mean box with the given boxes: the baseline
+  double recovered_iou = 0;     // mean IoU of recovered and given boxes
   double grounding_spread = 0;  // of the predicted boxes over the batch
   double grounding_inverted = 0;
   int64_t regions = 0;

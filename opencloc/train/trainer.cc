@@ -88,6 +88,7 @@ Run::Run(TrainConfig config)
   config_.sample.context_length = parts_.model->config().text.context_length;
   step_options_.forward = config_.forward;
   step_options_.grounding_kind = config_.grounding_kind;
+  step_options_.grounding_weight = config_.grounding_weight;
   step_options_.accum_freq = config_.accum_freq;
   resume_or_start();
   start_loader();
@@ -232,6 +233,7 @@ void Run::log_step(const StepStats& stats, double norm, double lr) {
       line["loss_grounding"] = stats.grounding;
       line["grounding_iou"] = stats.grounding_iou;
       line["constant_box_iou"] = stats.constant_box_iou;
+      if (config_.forward.box_recovery) line["recovered_iou"] = stats.recovered_iou;
       line["grounding_spread"] = stats.grounding_spread;
       line["grounding_inverted"] = stats.grounding_inverted;
     }
