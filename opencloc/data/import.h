@@ -16,14 +16,14 @@
 namespace opencloc {
 
 struct ImportOptions {
-  std::filesystem::path images;       // folder of pictures
-  std::filesystem::path annotations;  // file or folder, as the format needs
-  std::filesystem::path captions;     // more captions, any format: see add_captions()
-  std::filesystem::path phrases;      // more regions, a line of JSON each: see import_rows.h
-  std::string split;                  // only rows that say so (refcoco, jsonl, csv)
-  std::string csv_img_key;            // column names; empty = the usual ones
-  std::string csv_caption_key;
-  std::string csv_separator;                         // one character; empty = found out
+  std::filesystem::path images = {};       // folder of pictures
+  std::filesystem::path annotations = {};  // file or folder, as the format needs
+  std::filesystem::path captions = {};     // more captions, any format: see add_captions()
+  std::filesystem::path phrases = {};      // more regions, a line of JSON each: see import_rows.h
+  std::string split = {};                  // only rows that say so (refcoco, jsonl, csv)
+  std::string csv_img_key = {};            // column names; empty = the usual ones
+  std::string csv_caption_key = {};
+  std::string csv_separator = {};                    // one character; empty = found out
   std::string caption_template = "a photo of a {}";  // folder: of the class name; empty = none
 };
 
@@ -62,7 +62,7 @@ struct ImportReport {
 
 struct ImportRun {
   int threads = 1;
-  std::function<void(int64_t done, int64_t total)> progress = nullptr;  // called now and then
+  std::function<void(int64_t done, int64_t total)> progress = {};  // called now and then
 };
 
 // Lists with the importer of `format`, then writes every picture that decodes, its bytes as they
