@@ -1,6 +1,6 @@
-#include "opencloc/ops/ops.h"
+#include "opencloc/ops/reference.h"
 
-namespace opencloc::ops {
+namespace opencloc::ops::reference {
 
 torch::Tensor linear(const torch::Tensor& x, const torch::Tensor& weight,
                      const torch::Tensor& bias) {
@@ -12,7 +12,8 @@ torch::Tensor gelu(const torch::Tensor& x, Gelu kind) {
 }
 
 torch::Tensor mlp(const torch::Tensor& x, const MlpWeights& w) {
-  return linear(gelu(linear(x, w.fc_weight, w.fc_bias), w.gelu), w.proj_weight, w.proj_bias);
+  const auto hidden = reference::gelu(reference::linear(x, w.fc_weight, w.fc_bias), w.gelu);
+  return reference::linear(hidden, w.proj_weight, w.proj_bias);
 }
 
 torch::Tensor layer_norm(const torch::Tensor& x, const torch::Tensor& weight,
@@ -46,4 +47,4 @@ torch::Tensor cross_attention(const torch::Tensor& q, const torch::Tensor& k,
   return out.transpose(1, 2).reshape({batch, q.size(1), width});
 }
 
-}  // namespace opencloc::ops
+}  // namespace opencloc::ops::reference

@@ -1,0 +1,23 @@
+// GELU and bias over rows of F32, threaded; the same result for any number of threads.
+#pragma once
+
+#include <cstdint>
+
+namespace opencloc::kernels {
+
+enum class Gelu { kErf, kQuick };  // kQuick: x * sigmoid(1.702 x)
+
+// y may be x. n >= 0 elements.
+void gelu_forward(Gelu kind, int64_t n, const float* x, float* y);
+// dx = dy * gelu'(x); dx may be dy.
+void gelu_backward(Gelu kind, int64_t n, const float* x, const float* dy, float* dx);
+
+// z [rows, width] += bias [width] (null: nothing to add), y = gelu(z).
+void bias_gelu_forward(Gelu kind, int64_t rows, int64_t width, const float* bias, float* z,
+                       float* y);
+// y [rows, width] += bias [width].
+void add_bias(int64_t rows, int64_t width, const float* bias, float* y);
+// sums [width] = sum of the rows of x [rows, width].
+void column_sums(int64_t rows, int64_t width, const float* x, float* sums);
+
+}  // namespace opencloc::kernels

@@ -1,0 +1,22 @@
+// F32 matrix product through oneDNN, which is kept away from AMX (see gemm_fp32.cc).
+#pragma once
+
+#include <cstdint>
+
+namespace opencloc::kernels {
+
+enum class Transpose { kNo, kYes };
+
+// Row-major C [m, n] = beta * C + op(A) [m, k] * op(B) [k, n]. lda, ldb, ldc: elements between rows
+// as stored (A is [k, m] in memory when transposed). Threaded; repeatable for one number of
+// threads.
+struct GemmFp32 {
+  Transpose transpose_a = Transpose::kNo;
+  Transpose transpose_b = Transpose::kNo;
+  int64_t m = 0, n = 0, k = 0;
+  int64_t lda = 0, ldb = 0, ldc = 0;
+  float beta = 0;
+};
+void gemm_fp32(const GemmFp32& gemm, const float* a, const float* b, float* c);
+
+}  // namespace opencloc::kernels

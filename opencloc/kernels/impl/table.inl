@@ -1,0 +1,23 @@
+// Included last: the table of everything above.
+#include "opencloc/kernels/kernel_table.h"
+
+namespace opencloc::kernels {
+namespace {
+
+constexpr KernelTable kTable = {
+    .gelu_forward = gelu_forward_range,
+    .gelu_backward = gelu_backward_range,
+    .bias_gelu_forward = bias_gelu_range,
+    .add_bias = add_bias_range,
+    .column_sums = column_sums_range,
+    .layer_norm_forward = layer_norm_forward_range,
+    .layer_norm_backward = layer_norm_backward_range,
+    .attention_forward = attention_forward_pair,
+    .attention_backward = attention_backward_pair,
+    .attention_scratch = attention_scratch_floats,
+    .adamw = adamw_range,
+    .sum_of_squares = sum_of_squares_range,
+};
+
+}  // namespace
+}  // namespace opencloc::kernels

@@ -1,0 +1,119 @@
+#include "opencloc/kernels/isa.h"
+
+#include <atomic>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "opencloc/base/error.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+namespace opencloc::kernels {
+namespace {
+
+constexpr Isa kAll[] = {Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kAmx};
+
+#if defined(__x86_64__)
+bool feature_bit(unsigned leaf, unsigned subleaf, int reg, int bit) {
+  unsigned regs[4] = {};
+  if (!__get_cpuid_count(leaf, subleaf, &regs[0], &regs[1], &regs[2], &regs[3])) return false;
+  return (regs[reg] >> bit) & 1u;
+}
+
+// Linux gives the tile registers only to a process that asks (ARCH_REQ_XCOMP_PERM). The feature
+// bits decide, not the palette leaves 0x1D and 0x1E, which some hypervisors hide although AMX
+// works.
+bool ask_for_amx() {
+  constexpr int kEdx = 3, kAmxBf16Bit = 22, kAmxTileBit = 24;
+  if (!feature_bit(7, 0, kEdx, kAmxBf16Bit) || !feature_bit(7, 0, kEdx, kAmxTileBit)) return false;
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
+bool detect(Isa isa) {
+  switch (isa) {
+    case Isa::kScalar:
+      return true;
+    case Isa::kAvx2:
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    case Isa::kAvx512:
+      return detect(Isa::kAvx2) && __builtin_cpu_supports("avx512f") &&
+             __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+             __builtin_cpu_supports("avx512vl");
+    case Isa::kAmx:
+      return detect(Isa::kAvx512) && has_avx512_bf16() && ask_for_amx();
+  }
+  return false;
+}
+#else
+bool detect(Isa isa) { return isa == Isa::kScalar; }
+#endif
+
+Isa choose() {
+  const char* wanted = std::getenv("OPENCLOC_ISA");
+  if (wanted == nullptr || *wanted == '\0') return supported_isas().back();
+  for (const Isa isa : kAll) {
+    if (std::string_view(wanted) != to_string(isa)) continue;
+    if (isa_supported(isa)) return isa;
+    throw Error::input("this processor does not have " + std::string(wanted), "OPENCLOC_ISA",
+                       "unset it, or name an instruction set this processor has");
+  }
+  throw Error::input("unknown instruction set \"" + std::string(wanted) + "\"", "OPENCLOC_ISA",
+                     "use amx, avx512, avx2 or scalar, or unset it");
+}
+
+std::atomic<Isa>& active() {
+  static std::atomic<Isa> isa{choose()};
+  return isa;
+}
+
+}  // namespace
+
+const char* to_string(Isa isa) {
+  switch (isa) {
+    case Isa::kScalar:
+      return "scalar";
+    case Isa::kAvx2:
+      return "avx2";
+    case Isa::kAvx512:
+      return "avx512";
+    case Isa::kAmx:
+      return "amx";
+  }
+  return "?";
+}
+
+bool isa_supported(Isa isa) {
+  static const bool supported[] = {detect(Isa::kScalar), detect(Isa::kAvx2), detect(Isa::kAvx512),
+                                   detect(Isa::kAmx)};
+  return supported[static_cast<int>(isa)];
+}
+
+std::vector<Isa> supported_isas() {
+  std::vector<Isa> isas;
+  for (const Isa isa : kAll) {
+    if (isa_supported(isa)) isas.push_back(isa);
+  }
+  return isas;
+}
+
+Isa active_isa() { return active().load(std::memory_order_relaxed); }
+void set_active_isa(Isa isa) { active() = isa; }
+
+bool has_avx512_bf16() {
+#if defined(__x86_64__)
+  constexpr int kEax = 0, kAvx512Bf16Bit = 5;
+  static const bool has =
+      __builtin_cpu_supports("avx512f") && feature_bit(7, 1, kEax, kAvx512Bf16Bit);
+  return has;
+#else
+  return false;
+#endif
+}
+
+}  // namespace opencloc::kernels

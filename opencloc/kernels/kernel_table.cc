@@ -1,0 +1,21 @@
+#include "opencloc/kernels/kernel_table.h"
+
+#include "opencloc/kernels/isa.h"
+
+namespace opencloc::kernels {
+
+const KernelTable& kernel_table() {
+  switch (active_isa()) {
+#if defined(__x86_64__)
+    case Isa::kAmx:
+    case Isa::kAvx512:
+      return avx512_table();
+    case Isa::kAvx2:
+      return avx2_table();
+#endif
+    default:
+      return scalar_table();
+  }
+}
+
+}  // namespace opencloc::kernels

@@ -1,0 +1,52 @@
+// The single-thread loops behind the kernels, one set an instruction set (table_*.cc). Private to
+// opencloc/kernels: callers use gelu.h, layer_norm.h, attention.h, optimizer.h, ...
+#pragma once
+
+#include <cstdint>
+
+#include "opencloc/kernels/attention.h"
+#include "opencloc/kernels/gelu.h"
+#include "opencloc/kernels/optimizer.h"
+
+namespace opencloc::kernels {
+
+struct KernelTable {
+  // n elements.
+  void (*gelu_forward)(Gelu kind, int64_t n, const float* x, float* y);
+  void (*gelu_backward)(Gelu kind, int64_t n, const float* x, const float* dy, float* dx);
+  // z += bias (may be null) in place, y = gelu(z). [rows, width].
+  void (*bias_gelu_forward)(Gelu kind, int64_t rows, int64_t width, const float* bias, float* z,
+                            float* y);
+  void (*add_bias)(int64_t rows, int64_t width, const float* bias, float* y);
+  // sums[c] = sum over rows of x[r, c].
+  void (*column_sums)(int64_t rows, int64_t width, const float* x, float* sums);
+
+  void (*layer_norm_forward)(int64_t rows, int64_t width, const float* x, const float* weight,
+                             const float* bias, float epsilon, float* y, float* mean, float* rstd);
+  // dweight, dbias [width] are set to the sums over these rows.
+  void (*layer_norm_backward)(int64_t rows, int64_t width, const float* x, const float* mean,
+                              const float* rstd, const float* weight, const float* dy, float* dx,
+                              float* dweight, float* dbias);
+
+  // One (batch, head) pair; pointers already at that pair. Scratch sizes in floats from
+  // attention_scratch().
+  void (*attention_forward)(const AttentionShape& shape, const float* q, const float* k,
+                            const float* v, float* out, float* log_sum_exp, float* scratch);
+  void (*attention_backward)(const AttentionShape& shape, const float* q, const float* k,
+                             const float* v, const float* out, const float* log_sum_exp,
+                             const float* dout, float* dq, float* dk, float* dv, float* scratch);
+  int64_t (*attention_scratch)(const AttentionShape& shape);
+
+  void (*adamw)(int64_t n, float* value, const float* grad, float* exp_avg, float* exp_avg_sq,
+                const AdamWCoefficients& c);
+  double (*sum_of_squares)(int64_t n, const float* x);
+};
+
+const KernelTable& scalar_table();
+const KernelTable& avx2_table();
+const KernelTable& avx512_table();
+
+// Of active_isa().
+const KernelTable& kernel_table();
+
+}  // namespace opencloc::kernels

@@ -1,0 +1,10 @@
+// The loops of impl/ compiled for this instruction set; CMakeLists.txt gives the flags.
+#include "opencloc/kernels/impl/attention.inl"
+#include "opencloc/kernels/impl/gelu.inl"
+#include "opencloc/kernels/impl/layer_norm.inl"
+#include "opencloc/kernels/impl/optimizer.inl"
+#include "opencloc/kernels/impl/table.inl"
+
+namespace opencloc::kernels {
+const KernelTable& scalar_table() { return kTable; }
+}  // namespace opencloc::kernels

@@ -1,0 +1,42 @@
+// What the ops share: when a tensor runs on our kernels, and small helpers. Private to
+// opencloc/ops.
+#pragma once
+
+#include <initializer_list>
+
+#include <ATen/Parallel.h>
+#include <torch/torch.h>
+
+#include "opencloc/kernels/gelu.h"
+#include "opencloc/ops/ops.h"
+
+namespace opencloc::ops {
+
+// All defined tensors are F32 in main memory. Also makes torch's thread count OpenMP's on this
+// thread, which the kernels read.
+inline bool runs_on_kernels(std::initializer_list<torch::Tensor> tensors) {
+  for (const torch::Tensor& t : tensors) {
+    if (t.defined() && !(t.device().is_cpu() && t.scalar_type() == torch::kFloat)) return false;
+  }
+  at::internal::lazy_init_num_threads();
+  return true;
+}
+
+// x [..., width] as [rows, width], rows = product of the leading dimensions.
+inline int64_t row_count(const torch::Tensor& x) {
+  const int64_t width = x.size(-1);
+  return width == 0 ? 0 : x.numel() / width;
+}
+
+// The sizes of x with the last one replaced.
+inline std::vector<int64_t> with_last(const torch::Tensor& x, int64_t width) {
+  auto sizes = x.sizes().vec();
+  sizes.back() = width;
+  return sizes;
+}
+
+inline kernels::Gelu kernel_kind(Gelu kind) {
+  return kind == Gelu::kErf ? kernels::Gelu::kErf : kernels::Gelu::kQuick;
+}
+
+}  // namespace opencloc::ops
