@@ -2,28 +2,19 @@
 
 #include <unordered_map>
 
-#include <sentencepiece_processor.h>
-#include <sentencepiece_trainer.h>
-
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
 #include "opencloc/text/clean_text.h"
+#include "opencloc/text/sentence_piece_library.h"
 
 namespace opencloc {
 
-namespace sp = sentencepiece;
-
-struct SentencePieceTokenizer::Impl {
-  sp::SentencePieceProcessor processor;
-};
-
 SentencePieceTokenizer::SentencePieceTokenizer(std::string model_bytes, std::string_view name)
-    : impl_(std::make_unique<Impl>()) {
-  const sp::util::Status status = impl_->processor.LoadFromSerializedProto(model_bytes);
-  if (!status.ok()) {
+    : model_(sentence_piece_library().make_model()) {
+  if (!model_->load(model_bytes).empty()) {
     throw Error::input("not a SentencePiece model", name, "give the .model file of a tokenizer");
   }
-  if (impl_->processor.eos_id() < 0) {
+  if (model_->eos_id() < 0) {
     throw Error::input("the SentencePiece model has no end token </s>", name,
                        "train it with one (eos_id >= 0)");
   }
@@ -34,55 +25,46 @@ SentencePieceTokenizer::~SentencePieceTokenizer() = default;
 
 std::vector<int32_t> SentencePieceTokenizer::encode(std::string_view text) const {
   std::vector<int32_t> ids;
-  const sp::util::Status status = impl_->processor.Encode(lower_case(text), &ids);
-  if (!status.ok()) throw Error::failed("SentencePiece: " + status.ToString(), "text");
+  const std::string message = model_->encode(lower_case(text), ids);
+  if (!message.empty()) throw Error::failed("SentencePiece: " + message, "text");
   return ids;
 }
 
-int64_t SentencePieceTokenizer::vocab_size() const { return impl_->processor.GetPieceSize(); }
-int32_t SentencePieceTokenizer::end_id() const { return impl_->processor.eos_id(); }
+int64_t SentencePieceTokenizer::vocab_size() const { return model_->vocab_size(); }
+int32_t SentencePieceTokenizer::end_id() const { return model_->eos_id(); }
 int32_t SentencePieceTokenizer::pad_id() const {
-  const int pad = impl_->processor.pad_id();
-  return pad >= 0 ? pad : impl_->processor.eos_id();
+  const int pad = model_->pad_id();
+  return pad >= 0 ? pad : model_->eos_id();
 }
 
 namespace {
 
 // Feeds captions to the trainer: lower-cased, without the line breaks and blanks it would stumble
 // over, skipping empty ones.
-class Captions : public sp::SentenceIterator {
+class Captions {
  public:
-  Captions(const CaptionSource& next_caption, int64_t limit) : next_(next_caption), left_(limit) {
-    Next();
-  }
+  Captions(const CaptionSource& next_caption, int64_t limit) : next_(next_caption), left_(limit) {}
 
-  bool done() const override { return done_; }
-  const std::string& value() const override { return caption_; }
-  sp::util::Status status() const override { return {}; }
-  int64_t count() const { return count_; }
-
-  void Next() override {
-    for (caption_.clear(); caption_.empty();) {
-      std::optional<std::string> caption;
-      if (left_ > 0) caption = next_();
-      if (!caption) {
-        done_ = true;
-        return;
-      }
+  // False = no more.
+  bool next(std::string& caption) {
+    for (caption.clear(); caption.empty();) {
+      std::optional<std::string> raw;
+      if (left_ > 0) raw = next_();
+      if (!raw) return false;
       --left_;
       // A trainer's sentence: one line, no more than it accepts (longer ones it would drop).
       constexpr size_t kMaxBytes = 4000;
-      caption_ = clean_clip_text(std::string_view(*caption).substr(0, kMaxBytes));
+      caption = clean_clip_text(std::string_view(*raw).substr(0, kMaxBytes));
     }
     ++count_;
+    return true;
   }
+  int64_t count() const { return count_; }
 
  private:
   const CaptionSource& next_;
   int64_t left_;
   int64_t count_ = 0;
-  bool done_ = false;
-  std::string caption_;
 };
 
 }  // namespace
@@ -108,15 +90,16 @@ void train_sentencepiece(const CaptionSource& next_caption, const SentencePieceT
       {"minloglevel", "2"},  // errors come back as a status
   };
   Captions captions(next_caption, options.max_captions);
-  if (captions.done()) {
+  std::string model;
+  const std::string message = sentence_piece_library().train(
+      flags, [&](std::string& caption) { return captions.next(caption); }, model);
+  if (captions.count() == 0) {
     throw Error::input("no captions to train a tokenizer from", out.string(),
                        "give data with captions or alt-texts, or a ready tokenizer");
   }
-  std::string model;
-  const sp::util::Status status = sp::SentencePieceTrainer::Train(flags, &captions, &model);
-  if (!status.ok()) {
-    throw Error::input("SentencePiece could not learn from the captions: " + status.ToString(),
-                       out.string(), "give more text, or a ready tokenizer");
+  if (!message.empty()) {
+    throw Error::input("SentencePiece could not learn from the captions: " + message, out.string(),
+                       "give more text, or a ready tokenizer");
   }
   write_file(out, model);
 }

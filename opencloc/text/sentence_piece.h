@@ -14,6 +14,8 @@
 
 namespace opencloc {
 
+class SentencePieceModel;
+
 // Text is lower-cased before it is encoded (spec: the paper's rule, also for T5's cased model).
 class SentencePieceTokenizer : public Tokenizer {
  public:
@@ -31,8 +33,7 @@ class SentencePieceTokenizer : public Tokenizer {
   const std::vector<TokenizerFile>& files() const override { return files_; }
 
  private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  std::unique_ptr<SentencePieceModel> model_;
   std::vector<TokenizerFile> files_;
 };
 
