@@ -1,1 +1,86 @@
-int main() { return 0; }
+// The one binary: a table of verbs, and errors turned into one line and an exit code.
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "opencloc/base/error.h"
+#include "opencloc/base/progress.h"
+#include "opencloc/cli/verb.h"
+
+namespace opencloc::cli {
+namespace {
+
+struct Verb {
+  const char* name;
+  const char* does;
+  void (*add)(CLI::App& app);
+};
+
+constexpr Verb kVerbs[] = {
+    {"data", "Import, make, count and look at data", add_data},
+    {"train", "Train a model: CLIP, or CLOC with promptable regions", add_train},
+    {"eval", "Evaluate a model on classification, retrieval and region tasks", add_eval},
+    {"compare", "Put the results of several evaluations into one table", add_compare},
+    {"bench", "Measure the speed of OpenCLOC on this machine", add_bench},
+    {"train", "Pre-train CLIP or CLOC; an interrupted run goes on where it stood", add_train},
+    {"eval", "Measure a model: zero-shot, retrieval, regions, grounding", add_eval},
+};
+
+constexpr const char* kFooter = R"(Results go to stdout, logs and progress bars to stderr.
+Exit code 0: done, 1: it failed, 2: wrong usage or unusable input.
+
+Example, from nothing to numbers:
+  opencloc data scenes --count 2000 --size 128 --seed 1 --out scenes
+  opencloc data stats --data scenes
+  opencloc data show --data scenes --out scenes.html
+)";
+
+// One line, whatever the text holds: long messages of libraries carry stack traces after it.
+int report(const std::string& message, int exit_code) {
+  ProgressBar::clear_live();
+  std::fprintf(stderr, "opencloc: error: %s\n", message.substr(0, message.find('\n')).c_str());
+  return exit_code;
+}
+
+// The verb the user was at, for "see ... --help".
+std::string verb_path(const CLI::App& app) {
+  const auto chosen = app.get_subcommands();
+  return app.get_name() + (chosen.empty() ? "" : " " + verb_path(*chosen.front()));
+}
+
+// Results that could not be written are not a success.
+int finish() {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return 0;
+  return report("cannot write (" + errno_text() + "), standard output: check free space", 1);
+}
+
+int run(int argc, char** argv) {
+  CLI::App app{"OpenCLOC: images and texts with promptable regions, in C++", "opencloc"};
+  app.set_version_flag("--version", "opencloc " OPENCLOC_VERSION, "Print the version and exit");
+  app.require_subcommand(1);
+  app.footer(kFooter);
+  for (const Verb& verb : kVerbs) verb.add(*app.add_subcommand(verb.name, verb.does));
+  try {
+    parse_and_run(app, std::vector<std::string>(argv + 1, argv + argc));
+    return finish();
+  } catch (const CLI::Success& asked) {  // --help, --version
+    app.exit(asked);
+    return finish();
+  } catch (const CLI::ParseError& wrong) {
+    const std::string verb = verb_path(app);
+    return report(std::string(wrong.what()) + ", " + verb + ": see '" + verb + " --help'", 2);
+  } catch (const Error& error) {
+    return report(error.what(), error.exit_code());
+  } catch (const std::bad_alloc&) {
+    return report("out of memory: use smaller batches, pictures or fewer threads", 1);
+  } catch (const std::exception& error) {
+    return report(error.what(), 1);
+  }
+}
+
+}  // namespace
+}  // namespace opencloc::cli
+
+int main(int argc, char** argv) { return opencloc::cli::run(argc, argv); }

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-
 #include <functional>
 #include <string>
+#include <vector>
 
 namespace opencloc::cli {
 
@@ -14,6 +14,7 @@ namespace opencloc::cli {
 void add_data(CLI::App& app);
 void add_train(CLI::App& app);
 void add_eval(CLI::App& app);
+void add_compare(CLI::App& app);
 void add_embed(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_bench(CLI::App& app);
@@ -26,7 +27,19 @@ struct CommonFlags {
 };
 // --device, --threads, --seed where they mean something, and --config FILE.toml for any flag.
 void add_common_flags(CLI::App& app, CommonFlags& flags);
+// The same one by one, for verbs where not all of them mean something.
+void add_config_flag(CLI::App& app);
+void add_device_flag(CLI::App& app, CommonFlags& flags);
+void add_threads_flag(CLI::App& app, CommonFlags& flags);  // also sets torch's threads
+void add_seed_flag(CLI::App& app, CommonFlags& flags);
 // The thread count a verb should use.
 int thread_count(const CommonFlags& flags);
+
+// Parses the command line and runs the verb's callback. `--config FILE.toml` gives flags their
+// values where the command line does not: `batch-size = 64`, at the top of the file or in a
+// section named like the verb ([train], [data.import]); sections of other verbs are passed over.
+// Throws CLI::ParseError for wrong usage, Error (input) for unknown keys and unreadable files, and
+// whatever the callback throws.
+void parse_and_run(CLI::App& app, std::vector<std::string> arguments);
 
 }  // namespace opencloc::cli

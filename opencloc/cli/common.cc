@@ -1,0 +1,157 @@
+// Flags shared by verbs, and --config files.
+#include <algorithm>
+#include <utility>
+
+#include <torch/torch.h>
+
+#include "opencloc/base/error.h"
+#include "opencloc/base/thread_pool.h"
+#include "opencloc/cli/verb.h"
+
+namespace opencloc::cli {
+namespace {
+
+constexpr const char* kConfigFlag = "--config";
+
+// nullptr when `app` has no such verb.
+CLI::App* find_verb(CLI::App& app, const std::string& name) {
+  for (CLI::App* verb : app.get_subcommands({})) {
+    if (verb->check_name(name)) return verb;
+  }
+  return nullptr;
+}
+
+// The chosen verb and its name with parents: {"data", "import"}.
+struct Chosen {
+  CLI::App* app;
+  std::vector<std::string> names;
+};
+
+Chosen chosen_verb(CLI::App& root, const std::vector<std::string>& arguments) {
+  Chosen chosen{&root, {}};
+  for (const auto& argument : arguments) {
+    CLI::App* next = find_verb(*chosen.app, argument);
+    if (next == nullptr) break;
+    chosen.app = next;
+    chosen.names.push_back(argument);
+  }
+  return chosen;
+}
+
+// The value of --config, "" when it is not given.
+std::string config_path(const std::vector<std::string>& arguments) {
+  const std::string with_value = std::string(kConfigFlag) + "=";
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    if (arguments[i].starts_with(with_value)) return arguments[i].substr(with_value.size());
+    if (arguments[i] == kConfigFlag && i + 1 < arguments.size()) return arguments[i + 1];
+  }
+  return {};
+}
+
+std::vector<CLI::ConfigItem> read_config(const std::string& path) {
+  try {
+    return CLI::ConfigTOML().from_file(path);
+  } catch (const CLI::Error& e) {
+    throw Error::input("cannot read configuration (" + std::string(e.what()) + ")", path,
+                       "name a TOML file with lines like batch-size = 64");
+  }
+}
+
+CLI::Option* find_option(const CLI::App& verb, std::string name) {
+  std::replace(name.begin(), name.end(), '_', '-');
+  if (name == "config" || name == "help") return nullptr;
+  for (CLI::Option* option : const_cast<CLI::App&>(verb).get_options()) {
+    if (option->check_lname(name)) return option;
+  }
+  return nullptr;
+}
+
+bool is_given(const CLI::Option& option, const std::vector<std::string>& arguments) {
+  return std::any_of(arguments.begin(), arguments.end(), [&](const std::string& argument) {
+    const auto& longs = option.get_lnames();
+    const auto& shorts = option.get_snames();
+    return std::any_of(longs.begin(), longs.end(),
+                       [&](const std::string& name) {
+                         return argument == "--" + name || argument.starts_with("--" + name + "=");
+                       }) ||
+           std::any_of(shorts.begin(), shorts.end(), [&](const std::string& name) {
+             return argument.starts_with("-" + name) && !argument.starts_with("--");
+           });
+  });
+}
+
+// Is `parents` (a section) a verb of this program at all?
+bool names_a_verb(CLI::App& root, const std::vector<std::string>& parents) {
+  CLI::App* app = &root;
+  for (const auto& name : parents) {
+    app = find_verb(*app, name);
+    if (app == nullptr) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+void parse_and_run(CLI::App& app, std::vector<std::string> arguments) {
+  if (const std::string path = config_path(arguments); !path.empty()) {
+    const Chosen chosen = chosen_verb(app, arguments);
+    std::vector<std::string> added;
+    for (const auto& item : read_config(path)) {
+      if (item.name == "++" || item.name == "--") continue;  // section begins, ends
+      if (!item.parents.empty() && item.parents != chosen.names) {
+        if (names_a_verb(app, item.parents)) continue;
+        throw Error::input("unknown section of key '" + item.fullname() + "'", path,
+                           "name sections like verbs, or remove it");
+      }
+      const CLI::Option* option = find_option(*chosen.app, item.name);
+      if (option == nullptr) {
+        throw Error::input("unknown key '" + item.name + "'", path,
+                           "see 'opencloc " + CLI::detail::join(chosen.names, " ") +
+                               " --help' for the flags, which are the keys");
+      }
+      if (is_given(*option, arguments)) continue;
+      for (const auto& value : item.inputs) {
+        added.push_back("--" + option->get_lnames().front() + "=" + value);
+      }
+    }
+    arguments.insert(arguments.begin() + static_cast<std::ptrdiff_t>(chosen.names.size()),
+                     added.begin(), added.end());
+  }
+  std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes a vector
+  app.parse(std::move(arguments));
+}
+
+void add_config_flag(CLI::App& app) {
+  app.add_option(kConfigFlag, "TOML file with any of these flags; the command line wins")
+      ->type_name("FILE");
+}
+
+void add_device_flag(CLI::App& app, CommonFlags& flags) {
+  app.add_option("--device", flags.device, "Where tensors live")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->capture_default_str();
+}
+
+void add_threads_flag(CLI::App& app, CommonFlags& flags) {
+  app.add_option("--threads", flags.threads, "CPU threads; 0 = all this process may use")
+      ->check(CLI::Range(0, 4096))
+      ->capture_default_str();
+  app.parse_complete_callback([&flags] { at::set_num_threads(thread_count(flags)); });
+}
+
+void add_seed_flag(CLI::App& app, CommonFlags& flags) {
+  app.add_option("--seed", flags.seed, "Seed of all random choices")->capture_default_str();
+}
+
+void add_common_flags(CLI::App& app, CommonFlags& flags) {
+  add_device_flag(app, flags);
+  add_threads_flag(app, flags);
+  add_seed_flag(app, flags);
+  add_config_flag(app);
+}
+
+int thread_count(const CommonFlags& flags) {
+  return flags.threads > 0 ? flags.threads : available_cpus();
+}
+
+}  // namespace opencloc::cli

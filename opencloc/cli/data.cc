@@ -1,0 +1,313 @@
+// `opencloc data`: import, scenes, mosaic, stats, show.
+#include "opencloc/base/files.h"
+#include "opencloc/base/json.h"
+#include "opencloc/base/log.h"
+#include "opencloc/base/progress.h"
+#include "opencloc/cli/verb.h"
+#include "opencloc/data/contact_sheet.h"
+#include "opencloc/data/import.h"
+#include "opencloc/data/mosaic.h"
+#include "opencloc/data/ordered.h"
+#include "opencloc/data/scenes.h"
+#include "opencloc/data/stats.h"
+
+namespace opencloc::cli {
+namespace {
+
+// Flags that several of the sub-verbs have.
+struct DataFlags {
+  CommonFlags common;
+  std::string data;
+  std::string out;
+  ShardSetOptions writer;
+  ShardOptions reader;
+  bool json = false;
+};
+
+void add_input_flags(CLI::App& app, DataFlags& flags) {
+  app.add_option("--data", flags.data, "Shards: GLOB[::GLOB...], {000..123}, or a folder")
+      ->required();
+  app.add_flag("--skip-bad-shards", flags.reader.skip_bad_shards,
+               "Count shards that cannot be read instead of stopping");
+}
+
+void add_output_flags(CLI::App& app, DataFlags& flags) {
+  app.add_option("--out", flags.out, "Folder for the shards 00000.tar, 00001.tar, ...")->required();
+  app.add_option("--samples-per-shard", flags.writer.samples_per_shard)->capture_default_str();
+  app.add_flag("--overwrite", flags.writer.overwrite, "Replace the shards in that folder");
+}
+
+void add_json_flag(CLI::App& app, DataFlags& flags) {
+  app.add_flag("--json", flags.json, "Results as one JSON object");
+}
+
+// What a verb that wrote shards says.
+void print_written(const DataFlags& flags, const ShardSetWriter& out, const SkipCounter& skips,
+                   Json details = Json::object()) {
+  Json result = {{"out", flags.out}, {"samples", out.samples()}, {"shards", out.shards()}};
+  result.update(details);
+  result["skipped"] = skips.json();
+  if (flags.json) {
+    std::printf("%s\n", dump_json(result).c_str());
+    return;
+  }
+  std::printf("%s: %lld samples in %lld shards\n", flags.out.c_str(),
+              static_cast<long long>(out.samples()), static_cast<long long>(out.shards()));
+  for (const auto& [name, value] : details.items()) {
+    std::printf("  %-20s %s\n", name.c_str(), dump_json(value).c_str());
+  }
+  if (skips.total() > 0) std::printf("  %s\n", skips.summary().c_str());
+}
+
+void add_import(CLI::App& app) {
+  struct Flags : DataFlags {
+    std::string format;
+    ImportOptions options;
+  };
+  const auto flags = std::make_shared<Flags>();
+  ImportOptions& options = flags->options;
+  app.add_option("--format", flags->format, "What the dataset is")
+      ->required()
+      ->check(CLI::IsMember(import_formats()));
+  app.add_option("--images", options.images, "Folder of the pictures")->required();
+  app.add_option(
+      "--annotations", options.annotations,
+      "The dataset's file: instances.json, data.yaml, a folder of XML, .jsonl, .csv, ...");
+  app.add_option("--captions", options.captions,
+                 "More captions: COCO's captions.json, or rows (.jsonl, .csv, .tsv)");
+  app.add_option("--phrases", options.phrases,
+                 "More regions: rows with image or image_id, phrase, bbox (.jsonl, .csv, .tsv)");
+  app.add_option("--split", options.split, "Only rows whose 'split' is this (refcoco, jsonl, csv)");
+  app.add_option("--csv-img-key", options.csv_img_key, "Column of the picture");
+  app.add_option("--csv-caption-key", options.csv_caption_key, "Column of the caption");
+  app.add_option("--csv-separator", options.csv_separator,
+                 "Between columns; found out if not given");
+  app.add_option("--caption-template", options.caption_template,
+                 "Caption of pictures that have but a class (folder); '' = none")
+      ->capture_default_str();
+  add_output_flags(app, *flags);
+  add_json_flag(app, *flags);
+  add_threads_flag(app, flags->common);
+  add_config_flag(app);
+  app.footer(R"(Example:
+  opencloc data import --format coco --images coco/val2017 \
+      --annotations coco/annotations/instances_val2017.json \
+      --captions coco/annotations/captions_val2017.json --out shards/coco-val
+Pictures keep their bytes; boxes are clipped to the picture; what cannot be used is counted and
+named in the log. docs/data.md says what each format reads.)");
+  app.callback([flags] {
+    SkipCounter skips;
+    ShardSetWriter out(flags->out, flags->writer);
+    std::unique_ptr<ProgressBar> bar;
+    const ImportRun run{thread_count(flags->common), [&bar](int64_t, int64_t total) {
+                          if (!bar)
+                            bar = std::make_unique<ProgressBar>("import", total, "pictures");
+                          bar->advance();
+                        }};
+    const ImportReport report = import_dataset(flags->format, flags->options, out, skips, run);
+    out.commit();
+    bar.reset();
+    print_written(*flags, out, skips, report.json());
+  });
+}
+
+void add_scenes(CLI::App& app) {
+  struct Flags : DataFlags {
+    int64_t count = 0;
+    SceneOptions scene;
+  };
+  const auto flags = std::make_shared<Flags>();
+  app.add_option("--count", flags->count, "Scenes to make")
+      ->required()
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
+  app.add_option("--size", flags->scene.size, "Pixels a side")->capture_default_str();
+  app.add_option("--min-objects", flags->scene.min_objects)->capture_default_str();
+  app.add_option("--max-objects", flags->scene.max_objects)->capture_default_str();
+  app.add_option("--names", flags->scene.names, "Use the first N names only; 0 = all")
+      ->capture_default_str();
+  const std::map<std::string, SceneSplit> splits = {
+      {"train", SceneSplit::kTrain}, {"held-out", SceneSplit::kHeldOut}, {"all", SceneSplit::kAll}};
+  app.add_option("--split", flags->scene.split,
+                 "Names to draw: train, held-out (never in train) or all")
+      ->transform(CLI::Transformer(splits))
+      ->default_str("train");
+  app.add_option("--image-format", flags->scene.image_format, "jpg or png")->capture_default_str();
+  app.add_option("--font", flags->scene.font, "Colour emoji font")->capture_default_str();
+  add_output_flags(app, *flags);
+  add_json_flag(app, *flags);
+  add_threads_flag(app, flags->common);
+  add_seed_flag(app, flags->common);
+  add_config_flag(app);
+  app.footer(R"(Example:
+  opencloc data scenes --count 20000 --size 128 --seed 1 --out scenes
+  opencloc data scenes --count 2000 --size 128 --seed 2 --split held-out --out scenes-held-out
+The scenes depend on the flags alone, not on --threads.)");
+  app.callback([flags] {
+    flags->scene.seed = flags->common.seed;
+    const SceneGenerator generator(flags->scene);
+    ShardSetWriter out(flags->out, flags->writer);
+    ProgressBar bar("scenes", flags->count, "scenes");
+    produce_in_order(
+        flags->count, thread_count(flags->common),
+        [&generator](int64_t i) { return generator.make(static_cast<uint64_t>(i)); },
+        [&](Record&& record) {
+          out.write(record);
+          bar.advance();
+        });
+    out.commit();
+    bar.finish();
+    print_written(*flags, out, SkipCounter(), {{"names", generator.names().size()}});
+  });
+}
+
+void add_mosaic(CLI::App& app) {
+  struct Flags : DataFlags {
+    MosaicOptions mosaic;
+  };
+  const auto flags = std::make_shared<Flags>();
+  add_input_flags(app, *flags);
+  app.add_option("--grid", flags->mosaic.grid, "G: the mosaic has G x G tiles")
+      ->check(CLI::Range(1, 16))
+      ->capture_default_str();
+  app.add_option("--count", flags->mosaic.count, "Mosaics to make")
+      ->required()
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
+  app.add_option("--size", flags->mosaic.size, "Pixels a side")
+      ->check(CLI::Range(16, 8192))
+      ->capture_default_str();
+  const std::map<std::string, MosaicRegions> regions = {{"moved", MosaicRegions::kMoved},
+                                                        {"tiles", MosaicRegions::kTiles},
+                                                        {"both", MosaicRegions::kBoth}};
+  app.add_option("--regions", flags->mosaic.regions,
+                 "moved: the samples' own boxes moved along, the whole tile where a sample has "
+                 "none; tiles: whole tiles with their labels; both")
+      ->transform(CLI::Transformer(regions))
+      ->default_str("moved");
+  const std::map<std::string, CanvasRule> fits = {{"crop", CanvasRule::kShortest},
+                                                  {"pad", CanvasRule::kLongest},
+                                                  {"squash", CanvasRule::kSquash}};
+  app.add_option("--fit", flags->mosaic.fit, "How a picture fills its tile: crop, pad or squash")
+      ->transform(CLI::Transformer(fits))
+      ->default_str("crop");
+  app.add_option("--quality", flags->mosaic.quality, "Of the JPEGs")
+      ->check(CLI::Range(1, 100))
+      ->capture_default_str();
+  add_output_flags(app, *flags);
+  add_json_flag(app, *flags);
+  add_threads_flag(app, flags->common);
+  add_seed_flag(app, flags->common);
+  add_config_flag(app);
+  app.footer(R"(Example:
+  opencloc data mosaic --data photos --grid 2 --size 256 --count 10000 --seed 1 --out photos-2x2
+Every sample is used once before any is used twice.)");
+  app.callback([flags] {
+    MosaicOptions& options = flags->mosaic;
+    SkipCounter skips;
+    const auto shards = expand_glob(flags->data);
+    ShardSetWriter out(flags->out, flags->writer);
+    ProgressBar bar("mosaics", options.count, "mosaics");
+    options.seed = flags->common.seed;
+    options.threads = thread_count(flags->common);
+    options.shards = flags->reader;
+    options.progress = [&bar] { bar.advance(); };
+    make_mosaics(shards, options, out, skips);
+    out.commit();
+    bar.finish();
+    print_written(*flags, out, skips);
+  });
+}
+
+void add_stats(CLI::App& app) {
+  struct Flags : DataFlags {
+    std::string tokenizer;
+    bool no_decode = false;
+  };
+  const auto flags = std::make_shared<Flags>();
+  add_input_flags(app, *flags);
+  app.add_option("--tokenizer", flags->tokenizer,
+                 "Count this tokenizer's tokens (file or model directory); else words");
+  app.add_flag("--no-decode", flags->no_decode, "Faster: do not check that pictures decode");
+  add_json_flag(app, *flags);
+  add_threads_flag(app, flags->common);
+  add_config_flag(app);
+  app.footer(R"(Example:
+  opencloc data stats --data 'shards/coco-val/*.tar'
+  opencloc data stats --data scenes --tokenizer runs/demo/model --json)");
+  app.callback([flags] {
+    StatsOptions options;
+    std::shared_ptr<const Tokenizer> tokenizer;
+    if (!flags->tokenizer.empty()) {
+      tokenizer = load_tokenizer(flags->tokenizer);
+      options.tokenizer = tokenizer.get();
+      options.tokenizer_name = flags->tokenizer;
+    }
+    options.decode = !flags->no_decode;
+    options.threads = thread_count(flags->common);
+    options.shards = flags->reader;
+    SkipCounter skips;
+    ProgressBar bar("stats", 0, "samples");
+    options.progress = [&bar](int64_t samples) { bar.advance(samples); };
+    const DataStats stats = collect_stats(expand_glob(flags->data), options, skips);
+    bar.finish();
+    if (flags->json) {
+      Json result = stats.json();
+      result["skipped"] = skips.json();
+      std::printf("%s\n", dump_json(result).c_str());
+    } else {
+      std::printf("%s%-28s%s\n", stats.table().c_str(), "skipped",
+                  skips.total() == 0 ? "0" : skips.summary().c_str());
+    }
+  });
+}
+
+void add_show(CLI::App& app) {
+  struct Flags : DataFlags {
+    ContactSheetOptions sheet;
+    bool random = false;
+  };
+  const auto flags = std::make_shared<Flags>();
+  add_input_flags(app, *flags);
+  app.add_option("--out", flags->out, "The page, e.g. page.html")->required();
+  app.add_option("--count", flags->sheet.count, "Samples to show")->capture_default_str();
+  app.add_flag("--random", flags->random, "A random choice (by --seed) instead of the first ones");
+  app.add_option("--size", flags->sheet.size, "Longest side of a picture in pixels")
+      ->check(CLI::Range(32, 4096))
+      ->capture_default_str();
+  add_threads_flag(app, flags->common);
+  add_seed_flag(app, flags->common);
+  add_config_flag(app);
+  app.footer(R"(Example:
+  opencloc data show --data scenes --count 200 --random --out scenes.html
+The page needs no other file and no network.)");
+  app.callback([flags] {
+    ContactSheetOptions& options = flags->sheet;
+    if (flags->random) options.seed = flags->common.seed;
+    options.title = flags->data;
+    options.threads = thread_count(flags->common);
+    options.shards = flags->reader;
+    SkipCounter skips;
+    ProgressBar bar("show", 0, "samples");
+    options.progress = [&bar] { bar.advance(); };
+    const int64_t shown = write_contact_sheet(expand_glob(flags->data), flags->out, options, skips);
+    bar.finish();
+    std::printf("%s: %lld samples\n", flags->out.c_str(), static_cast<long long>(shown));
+    if (skips.total() > 0) log::warn("{}", skips.summary());
+  });
+}
+
+}  // namespace
+
+void add_data(CLI::App& app) {
+  app.require_subcommand(1);
+  add_import(*app.add_subcommand("import", "Any dataset -> shards"));
+  add_scenes(*app.add_subcommand("scenes", "Generated scenes with exact boxes -> shards"));
+  add_mosaic(*app.add_subcommand("mosaic", "Mosaics of existing samples -> shards"));
+  add_stats(*app.add_subcommand("stats", "Count pictures, regions, words and what is broken"));
+  add_show(*app.add_subcommand("show", "A web page of samples with their boxes drawn"));
+  app.footer(R"(Example:
+  opencloc data import --format folder --images photos --out shards/photos
+  opencloc data stats --data shards/photos
+  opencloc data show --data shards/photos --out photos.html)");
+}
+
+}  // namespace opencloc::cli
