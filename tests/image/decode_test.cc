@@ -214,6 +214,29 @@ TEST(Decode, TooManyPixelsAreRefusedBeforeTheyAreAllocated) {
   EXPECT_THAT(probe_image("P6\n16000 10000\n255\nabc").error, HasSubstr("truncated"));
 }
 
+// A 16x16 progressive grey picture whose last scan is repeated: each pass over a huge picture would
+// cost seconds.
+TEST(Decode, EndlessProgressiveScansAreRefused) {
+  constexpr const char* kHex =
+      "ffd8ffe000104a46494600010100000100010000ffdb0043001b12141714111b1716171e1c1b2028422b28252528"
+      "513a3d3042605565645f555d5b6a7899816a7190735b5d85b586909ea3abadab6780bcc9baa6c799a8aba4ffc200"
+      "0b080010001001011100ffc400160001010100000000000000000000000000010405ffda00080101000000"
+      "0195d27fffc4001510010100000000000000000000000000000012ffda000801010001050284210fffc400"
+      "14100100000000000000000000000000000020ffda0008010100063f021fffc4001410010000000000000000"
+      "0000000000000020ffda0008010100013f211fffda00080101000000100fffc40016100003000000000000"
+      "0000000000000000000161ffda0008010100013f105229148a4fffd9";
+  std::string bytes;
+  for (const char* hex = kHex; *hex; hex += 2) {
+    bytes += static_cast<char>(std::stoi(std::string(hex, 2), nullptr, 16));
+  }
+  EXPECT_TRUE(probe_image(bytes).ok);
+  constexpr size_t kScan = 15;  // start of scan to the end of its data, before the end marker
+  const std::string scan = bytes.substr(bytes.size() - 2 - kScan, kScan);
+  bytes.resize(bytes.size() - 2);
+  for (int i = 0; i < 600; ++i) bytes += scan;
+  EXPECT_THAT(probe_image(bytes + "\xff\xd9").error, HasSubstr("too many progressive scans"));
+}
+
 TEST(Decode, SaysWhatItDoesNotSupport) {
   using namespace std::string_view_literals;
   EXPECT_THAT(probe_image("").error, HasSubstr("empty"));
