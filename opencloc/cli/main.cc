@@ -24,8 +24,6 @@ constexpr Verb kVerbs[] = {
     {"eval", "Evaluate a model on classification, retrieval and region tasks", add_eval},
     {"compare", "Put the results of several evaluations into one table", add_compare},
     {"bench", "Measure the speed of OpenCLOC on this machine", add_bench},
-    {"train", "Pre-train CLIP or CLOC; an interrupted run goes on where it stood", add_train},
-    {"eval", "Measure a model: zero-shot, retrieval, regions, grounding", add_eval},
 };
 
 constexpr const char* kFooter = R"(Results go to stdout, logs and progress bars to stderr.
