@@ -207,8 +207,7 @@ PreparedSample SampleMaker::from_mosaic(const Draw& draw, Picture first, Rng& rn
   }
   Mosaic mosaic = make_mosaic(images, grid, options_.canvas);
   for (size_t i = 0; i < tiles.size(); ++i) {
-    const auto mapped = map_tile_boxes(boxes_of(tiles[i].regions), mosaic, grid,
-                                       static_cast<int>(i), options_.box_filter);
+    const auto mapped = map_tile_boxes(boxes_of(tiles[i].regions), mosaic, i, options_.box_filter);
     add_regions(tiles[i].regions, mapped, sample);
   }
   sample.canvas = std::move(mosaic.image);

@@ -10,13 +10,17 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 struct LinearFunction : torch::autograd::Function<LinearFunction> {
+  // An optional, because autograd takes no undefined tensor for an input.
   static torch::Tensor forward(AutogradContext* ctx, const torch::Tensor& input,
-                               const torch::Tensor& weight_input, const torch::Tensor& bias) {
+                               const torch::Tensor& weight_input,
+                               const c10::optional<torch::Tensor>& bias_input) {
+    const auto bias = bias_input ? bias_input->contiguous() : torch::Tensor();
     const auto x = input.contiguous(), weight = weight_input.contiguous();
     auto y = torch::empty(with_last(x, weight.size(0)), x.options());
-    product_forward(x, weight, bias.defined() ? bias.contiguous() : bias, row_count(x), y);
+    const bool has_bias = bias.numel() > 0;
+    product_forward(x, weight, has_bias ? bias.contiguous() : torch::Tensor(), row_count(x), y);
     ctx->save_for_backward({x, weight});
-    ctx->saved_data["has_bias"] = bias.defined();
+    ctx->saved_data["has_bias"] = has_bias;
     return y;
   }
 
@@ -46,7 +50,8 @@ torch::Tensor linear(const torch::Tensor& x, const torch::Tensor& weight,
   TORCH_CHECK(weight.dim() == 2 && x.dim() >= 1 && x.size(-1) == weight.size(1) &&
                   (!bias.defined() || bias.numel() == weight.size(0)),
               "linear: x ", x.sizes(), " does not fit weight ", weight.sizes());
-  return LinearFunction::apply(x, weight, bias);
+  // Function::apply() of libtorch 1.13 refuses undefined tensors: none is an empty one inside.
+  return LinearFunction::apply(x, weight, bias.defined() ? bias : torch::empty({0}, x.options()));
 }
 
 }  // namespace opencloc::ops
