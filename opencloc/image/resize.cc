@@ -1,6 +1,7 @@
 #include "opencloc/image/resize.h"
 
 #include <cstring>
+#include <memory>
 #include <string>
 
 #include "opencloc/base/error.h"
@@ -17,7 +18,8 @@ struct Passes {
 };
 
 Passes best_passes() {
-#ifdef OPENCLOC_RESIZE_AVX2
+#ifdef OPENCLOC_RESIZE_X86
+  if (has_vnni()) return {horizontal_pass_vnni, vertical_pass_avx2};
   if (__builtin_cpu_supports("avx2")) return {horizontal_pass_avx2, vertical_pass_avx2};
 #endif
   return {horizontal_pass_portable, vertical_pass_portable};
@@ -83,15 +85,15 @@ Image resize(const Image& image, const ResizeOptions& options) {
 
   RowsIn rows{image.row(crop.y + first_row) + 3 * static_cast<ptrdiff_t>(crop.x), image_stride,
               row_count, crop.width, image.pixels.data() + image.pixels.size()};
-  std::vector<uint8_t> between;  // [row_count, window.width, 3], 8 bits as in Pillow
+  std::unique_ptr<uint8_t[]> between;  // [row_count, window.width, 3], 8 bits as in Pillow
   if (across.identity()) {
     rows.data += 3 * static_cast<ptrdiff_t>(window.x);
   } else {
     const AxisWeights weights = make_weights(across, options.interpolation);
     const ptrdiff_t stride = 3 * static_cast<ptrdiff_t>(window.width) + kRowSlack;
-    between.resize(static_cast<size_t>(stride) * row_count);
-    passes.horizontal(rows, weights, {between.data(), stride});
-    rows = {between.data(), stride, row_count, window.width, between.data() + between.size()};
+    between = std::make_unique_for_overwrite<uint8_t[]>(static_cast<size_t>(stride) * row_count);
+    passes.horizontal(rows, weights, {between.get(), stride});
+    rows = {between.get(), stride, row_count, window.width, between.get() + stride * row_count};
   }
   rows.width = window.width;
 

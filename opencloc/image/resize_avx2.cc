@@ -2,7 +2,7 @@
 // w = high * 2^11 + low, and the two halves are multiplied and summed apart.
 #include "opencloc/image/resize_kernels.h"
 
-#ifdef OPENCLOC_RESIZE_AVX2
+#ifdef OPENCLOC_RESIZE_X86
 #include <algorithm>
 #include <cstring>
 

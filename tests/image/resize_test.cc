@@ -140,9 +140,9 @@ TEST(Resize, RefusesWhatMakesNoSense) {
   }
 }
 
-#ifdef OPENCLOC_RESIZE_AVX2
-// The portable passes run on machines without AVX2; here both must agree.
-TEST(Resize, BothKernelsGiveTheSameBits) {
+#ifdef OPENCLOC_RESIZE_X86
+// The portable passes run on machines without AVX2; here all must agree.
+TEST(Resize, AllKernelsGiveTheSameBits) {
   using namespace detail;
   if (!__builtin_cpu_supports("avx2")) GTEST_SKIP() << "no AVX2 on this processor";
   Rng rng(6);
@@ -159,8 +159,11 @@ TEST(Resize, BothKernelsGiveTheSameBits) {
     std::vector<uint8_t> a(stride * height), b(stride * height);
     horizontal_pass_portable(in, across, {a.data(), stride});
     horizontal_pass_avx2(in, across, {b.data(), stride});
+    std::vector<uint8_t> v = a;
+    if (has_vnni()) horizontal_pass_vnni(in, across, {v.data(), stride});
     for (int y = 0; y < height; ++y) {
       EXPECT_TRUE(std::equal(&a[y * stride], &a[y * stride] + 3 * out, &b[y * stride]));
+      EXPECT_TRUE(std::equal(&a[y * stride], &a[y * stride] + 3 * out, &v[y * stride]));
     }
     const auto down = make_weights({height, 0, static_cast<float>(height), out, 0, out},
                                    Interpolation::kBilinear);
