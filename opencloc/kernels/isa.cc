@@ -16,7 +16,7 @@
 namespace opencloc::kernels {
 namespace {
 
-constexpr Isa kAll[] = {Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kAmx};
+constexpr Isa kAll[] = {Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16, Isa::kAmx};
 
 #if defined(__x86_64__)
 bool feature_bit(unsigned leaf, unsigned subleaf, int reg, int bit) {
@@ -45,8 +45,12 @@ bool detect(Isa isa) {
       return detect(Isa::kAvx2) && __builtin_cpu_supports("avx512f") &&
              __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
              __builtin_cpu_supports("avx512vl");
+    case Isa::kAvx512Bf16: {
+      constexpr int kEax = 0, kAvx512Bf16Bit = 5;
+      return detect(Isa::kAvx512) && feature_bit(7, 1, kEax, kAvx512Bf16Bit);
+    }
     case Isa::kAmx:
-      return detect(Isa::kAvx512) && has_avx512_bf16() && ask_for_amx();
+      return detect(Isa::kAvx512Bf16) && ask_for_amx();
   }
   return false;
 }
@@ -64,7 +68,7 @@ Isa choose() {
                        "unset it, or name an instruction set this processor has");
   }
   throw Error::input("unknown instruction set \"" + std::string(wanted) + "\"", "OPENCLOC_ISA",
-                     "use amx, avx512, avx2 or scalar, or unset it");
+                     "use amx, avx512_bf16, avx512, avx2 or scalar, or unset it");
 }
 
 std::atomic<Isa>& active() {
@@ -82,6 +86,8 @@ const char* to_string(Isa isa) {
       return "avx2";
     case Isa::kAvx512:
       return "avx512";
+    case Isa::kAvx512Bf16:
+      return "avx512_bf16";
     case Isa::kAmx:
       return "amx";
   }
@@ -104,16 +110,5 @@ std::vector<Isa> supported_isas() {
 
 Isa active_isa() { return active().load(std::memory_order_relaxed); }
 void set_active_isa(Isa isa) { active() = isa; }
-
-bool has_avx512_bf16() {
-#if defined(__x86_64__)
-  constexpr int kEax = 0, kAvx512Bf16Bit = 5;
-  static const bool has =
-      __builtin_cpu_supports("avx512f") && feature_bit(7, 1, kEax, kAvx512Bf16Bit);
-  return has;
-#else
-  return false;
-#endif
-}
 
 }  // namespace opencloc::kernels

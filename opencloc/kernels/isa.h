@@ -1,13 +1,13 @@
 // Which instruction set the kernels run on: the best this processor and its system allow, or the
-// one named by the environment variable OPENCLOC_ISA (amx, avx512, avx2, scalar), which is for
-// tests and measurements; nobody needs to set it.
+// one named by the environment variable OPENCLOC_ISA (amx, avx512_bf16, avx512, avx2, scalar),
+// which is for tests and measurements; nobody needs to set it.
 #pragma once
 
 #include <vector>
 
 namespace opencloc::kernels {
 
-enum class Isa { kScalar, kAvx2, kAvx512, kAmx };  // each includes the ones before it
+enum class Isa { kScalar, kAvx2, kAvx512, kAvx512Bf16, kAmx };  // each includes those before it
 
 const char* to_string(Isa isa);
 // By feature bits and the system's consent; does not depend on OPENCLOC_ISA.
@@ -19,8 +19,5 @@ std::vector<Isa> supported_isas();
 Isa active_isa();
 // For tests and measurements. `isa` must be supported. Not while kernels run.
 void set_active_isa(Isa isa);
-
-// AVX512_BF16's own dot product; the kAvx512 level itself does not ask for it.
-bool has_avx512_bf16();
 
 }  // namespace opencloc::kernels

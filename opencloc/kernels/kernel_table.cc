@@ -8,6 +8,9 @@ const KernelTable& kernel_table() {
   switch (active_isa()) {
 #if defined(__x86_64__)
     case Isa::kAmx:
+      return amx_table();
+    case Isa::kAvx512Bf16:
+      return avx512_bf16_table();
     case Isa::kAvx512:
       return avx512_table();
     case Isa::kAvx2:

@@ -7,6 +7,7 @@
 #include "opencloc/kernels/attention.h"
 #include "opencloc/kernels/gelu.h"
 #include "opencloc/kernels/optimizer.h"
+#include "opencloc/kernels/packed_bf16.h"
 
 namespace opencloc::kernels {
 
@@ -40,11 +41,34 @@ struct KernelTable {
   void (*adamw)(int64_t n, float* value, const float* grad, float* exp_avg, float* exp_avg_sq,
                 const AdamWCoefficients& c);
   double (*sum_of_squares)(int64_t n, const float* x);
+
+  // ---- bf16 products; formats in packed_bf16.h ----
+  // Rows (at most 32) of source, depth along each row -> one left panel.
+  void (*pack_rows)(const PackSource& source, bf16* packed);
+  // Columns of source, depth down the rows -> all its panels. sums (may be null) [side] has the
+  // column sums added to it.
+  void (*pack_columns)(const PackSource& source, TileSide side, float* sums, bf16* packed);
+  void (*transpose_tile)(bf16* tile);
+  // Around a thread's use of block(): the tile registers are set up and released.
+  void (*begin_blocks)();
+  void (*end_blocks)();
+  // c [32, 32] (+)= left panel a times right panel b, both of depth 32 * depth_blocks.
+  void (*block)(int64_t depth_blocks, const bf16* a, const bf16* b, float* c, bool accumulate);
+  // On a finished block c: y = c + bias (may be null), F32.
+  void (*finish_bias)(const BlockPlace& at, const float* c, const float* bias, float* y);
+  // z = bf16(c + bias) (may be null: not kept); tiles [2][16][32] = bf16(gelu(z)), zeros outside.
+  void (*finish_gelu)(Gelu kind, const BlockPlace& at, const float* c, const float* bias, bf16* z,
+                      bf16* tiles);
+  // dz = tiles = bf16(c gelu'(z)), h = bf16(gelu(z)); z, dz and h have one layout.
+  void (*finish_gelu_backward)(Gelu kind, const BlockPlace& at, const float* c, const bf16* z,
+                               bf16* dz, bf16* h, bf16* tiles);
 };
 
 const KernelTable& scalar_table();
 const KernelTable& avx2_table();
 const KernelTable& avx512_table();
+const KernelTable& avx512_bf16_table();
+const KernelTable& amx_table();
 
 // Of active_isa().
 const KernelTable& kernel_table();

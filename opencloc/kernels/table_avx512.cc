@@ -1,5 +1,7 @@
 // The loops of impl/ compiled for this instruction set; CMakeLists.txt gives the flags.
+#if defined(__x86_64__)
 #include "opencloc/kernels/impl/attention.inl"
+#include "opencloc/kernels/impl/bf16.inl"
 #include "opencloc/kernels/impl/gelu.inl"
 #include "opencloc/kernels/impl/layer_norm.inl"
 #include "opencloc/kernels/impl/optimizer.inl"
@@ -8,3 +10,4 @@
 namespace opencloc::kernels {
 const KernelTable& avx512_table() { return kTable; }
 }  // namespace opencloc::kernels
+#endif

@@ -13,7 +13,7 @@ const Op kReference = [](const Tensors& t) {
 TEST(LayerNorm, AgreesWithTorch) {
   torch::manual_seed(1);
   for (const int64_t rows : {0, 1, 3, 130, 1000}) {
-    for (const int64_t width : {2, 15, 16, 33, 192}) {
+    for (const int64_t width : {7, 15, 16, 33, 192}) {
       SCOPED_TRACE(testing::Message() << rows << " x " << width);
       expect_agree(kOp, kReference, {random({rows, width}) + 3.0, random({width}), random({width})},
                    3e-5);

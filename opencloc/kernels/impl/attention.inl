@@ -1,5 +1,7 @@
 // One (batch, head) pair of attention, forward and backward. Everything is copied into dense padded
 // scratch first, so that the products below need no edge cases.
+#pragma once
+
 #include "opencloc/kernels/kernel_table.h"
 #include "opencloc/kernels/vec.h"
 

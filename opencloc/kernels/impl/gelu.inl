@@ -1,4 +1,6 @@
 // GELU, its derivative, bias and column sums.
+#pragma once
+
 #include "opencloc/kernels/kernel_table.h"
 #include "opencloc/kernels/vec.h"
 
@@ -22,7 +24,8 @@ OPENCLOC_INLINE Normal normal(Vec x) {
   return {select(x < 0.0f, tail, 1.0f - tail), e};
 }
 
-OPENCLOC_INLINE Vec sigmoid(Vec x) { return 1.0f / (1.0f + exp(-x)); }
+// 0 where the exponential would overflow.
+OPENCLOC_INLINE Vec sigmoid(Vec x) { return select(x < -87.0f, Vec{}, 1.0f / (1.0f + exp(-x))); }
 
 template <Gelu kKind>
 OPENCLOC_INLINE Vec gelu(Vec x) {

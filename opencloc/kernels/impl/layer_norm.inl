@@ -1,4 +1,6 @@
 // Layer norm of a range of rows.
+#pragma once
+
 #include "opencloc/kernels/kernel_table.h"
 #include "opencloc/kernels/vec.h"
 

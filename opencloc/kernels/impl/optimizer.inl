@@ -1,4 +1,6 @@
 // AdamW and sums of squares over a range of elements.
+#pragma once
+
 #include "opencloc/kernels/kernel_table.h"
 #include "opencloc/kernels/vec.h"
 

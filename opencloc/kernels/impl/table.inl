@@ -1,4 +1,6 @@
 // Included last: the table of everything above.
+#pragma once
+
 #include "opencloc/kernels/kernel_table.h"
 
 namespace opencloc::kernels {
@@ -17,6 +19,15 @@ constexpr KernelTable kTable = {
     .attention_scratch = attention_scratch_floats,
     .adamw = adamw_range,
     .sum_of_squares = sum_of_squares_range,
+    .pack_rows = pack_rows,
+    .pack_columns = pack_columns,
+    .transpose_tile = transpose_tile,
+    .begin_blocks = begin_blocks,
+    .end_blocks = end_blocks,
+    .block = block,
+    .finish_bias = finish_bias,
+    .finish_gelu = finish_gelu,
+    .finish_gelu_backward = finish_gelu_backward,
 };
 
 }  // namespace

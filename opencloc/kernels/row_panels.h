@@ -1,0 +1,77 @@
+// How products are cut into panels of rows, one a thread at a time, whose operands stay in the
+// second-level cache. Private to opencloc/kernels.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "opencloc/kernels/aligned_buffer.h"
+#include "opencloc/kernels/gemm_bf16.h"
+#include "opencloc/kernels/kernel_table.h"
+#include "opencloc/kernels/parallel.h"
+
+namespace opencloc::kernels {
+
+struct PanelScratch {
+  AlignedBuffer<bf16> input, hidden;        // left panels
+  AlignedBuffer<float> block{2 * 32 * 32};  // two blocks of C, used in turn
+};
+
+// body(first_row, rows, scratch) for panels of at most 256 rows, a multiple of 32 but for the last.
+// `body` may use table.block().
+template <class Body>
+void for_row_panels(int64_t rows, const Body& body) {
+  const KernelTable& table = kernel_table();
+  int64_t panel = 256;
+  while (panel > 32 && rows < 3 * panel * thread_count()) panel /= 2;
+  parallel_items((rows + panel - 1) / panel, [&](int64_t i) {
+    thread_local PanelScratch scratch;
+    table.begin_blocks();
+    body(i * panel, std::min(panel, rows - i * panel), scratch);
+    table.end_blocks();
+  });
+}
+
+// Rows [first, first + rows) of x as left panels.
+inline const bf16* pack_panel(const KernelTable& table, const MatrixView& x, int64_t first,
+                              int64_t rows, AlignedBuffer<bf16>& buffer) {
+  const int64_t panel = blocks_of_32(x.columns) * 2 * kTileElements;
+  bf16* packed = buffer.ensure(packed_elements(rows, x.columns));
+  const int64_t element = x.is_bf16 ? sizeof(bf16) : sizeof(float);
+  for (int64_t row = 0; row < rows; row += 32) {
+    const char* data = static_cast<const char*>(x.data) + (first + row) * x.stride * element;
+    table.pack_rows({data, x.is_bf16, std::min<int64_t>(32, rows - row), x.columns, x.stride},
+                    packed + row / 32 * panel);
+  }
+  return packed;
+}
+
+// finish(c, row, column, place) for every 32 x 32 block c of left panels a [rows, depth] times b;
+// place.stride is left to `finish`. One block's finish runs while the next one is multiplied: the
+// tile unit works beside the vector units.
+template <class Finish>
+void multiply_panel(const KernelTable& table, const bf16* a, int64_t rows, const PackedWeight& b,
+                    AlignedBuffer<float>& blocks, const Finish& finish) {
+  const int64_t depth_blocks = blocks_of_32(b.depth()), panel = depth_blocks * 2 * kTileElements;
+  float *current = blocks.data(), *previous = current + 32 * 32;
+  int64_t previous_row = -1, previous_column = 0;
+  const auto finish_previous = [&] {
+    if (previous_row < 0) return;
+    finish(previous, previous_row, previous_column,
+           BlockPlace{std::min<int64_t>(32, rows - previous_row),
+                      std::min<int64_t>(32, b.columns() - previous_column), 0});
+  };
+  for (int64_t column = 0; column < b.columns(); column += 32) {
+    const bf16* right = b.panel(column / 32);
+    for (int64_t row = 0; row < rows; row += 32) {
+      table.block(depth_blocks, a + row / 32 * panel, right, current, false);
+      finish_previous();
+      std::swap(current, previous);
+      previous_row = row;
+      previous_column = column;
+    }
+  }
+  finish_previous();
+}
+
+}  // namespace opencloc::kernels
