@@ -1,0 +1,36 @@
+// What the handles of opencloc.h point at. Not installed.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "opencloc/api/opencloc.h"
+#include "opencloc/image/canvas.h"
+#include "opencloc/model/cloc.h"
+#include "opencloc/text/tokenizer.h"
+
+namespace opencloc {
+
+struct Model::Impl {
+  Cloc model{nullptr};  // in eval mode; never changed after load
+  std::shared_ptr<const Tokenizer> tokenizer;
+  bool region_heads = false;
+
+  // A handle whose (non-const, non-mutating) forward functions can be called.
+  Cloc handle() const { return model; }
+  torch::Tensor encode_texts(const std::vector<std::string>& texts) const;  // [n, E], unit length
+};
+
+struct Scene::Impl {
+  std::shared_ptr<const Model::Impl> model;
+  ImageFeatures features;  // of one picture, B = 1, prompt context included
+  CanvasMap map;           // picture -> canvas
+  int width = 0;
+  int height = 0;
+};
+
+// [n, E] -> n embeddings of unit length.
+std::vector<Embedding> to_embeddings(const torch::Tensor& rows);
+
+}  // namespace opencloc
