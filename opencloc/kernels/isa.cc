@@ -1,7 +1,9 @@
 #include "opencloc/kernels/isa.h"
 
+#include <array>
 #include <atomic>
 #include <cstdlib>
+#include <iterator>
 #include <string>
 #include <string_view>
 
@@ -95,9 +97,12 @@ const char* to_string(Isa isa) {
 }
 
 bool isa_supported(Isa isa) {
-  static const bool supported[] = {detect(Isa::kScalar), detect(Isa::kAvx2), detect(Isa::kAvx512),
-                                   detect(Isa::kAmx)};
-  return supported[static_cast<int>(isa)];
+  static const std::array<bool, std::size(kAll)> supported = [] {
+    std::array<bool, std::size(kAll)> found{};
+    for (const Isa each : kAll) found[static_cast<size_t>(each)] = detect(each);
+    return found;
+  }();
+  return supported[static_cast<size_t>(isa)];
 }
 
 std::vector<Isa> supported_isas() {
