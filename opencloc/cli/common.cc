@@ -38,6 +38,21 @@ Chosen chosen_verb(CLI::App& root, const std::vector<std::string>& arguments) {
   return chosen;
 }
 
+// CLI11 says only that a subcommand is missing.
+void require_known_verb(const Chosen& chosen, const std::vector<std::string>& arguments) {
+  const size_t depth = chosen.names.size();
+  if (chosen.app->get_require_subcommand_min() == 0 || depth >= arguments.size() ||
+      arguments[depth].starts_with('-')) {
+    return;
+  }
+  std::string known;
+  for (const CLI::App* verb : chosen.app->get_subcommands(nullptr)) {
+    known += (known.empty() ? "" : ", ") + verb->get_name();
+  }
+  throw Error::input("unknown verb '" + arguments[depth] + "'",
+                     CLI::detail::join(chosen.names, " "), "use one of " + known);
+}
+
 // The value of --config, "" when it is not given.
 std::string config_path(const std::vector<std::string>& arguments) {
   const std::string with_value = std::string(kConfigFlag) + "=";
@@ -93,8 +108,9 @@ bool names_a_verb(CLI::App& root, const std::vector<std::string>& parents) {
 }  // namespace
 
 void parse_and_run(CLI::App& app, std::vector<std::string> arguments) {
+  const Chosen chosen = chosen_verb(app, arguments);
+  require_known_verb(chosen, arguments);
   if (const std::string path = config_path(arguments); !path.empty()) {
-    const Chosen chosen = chosen_verb(app, arguments);
     std::vector<std::string> added;
     for (const auto& item : read_config(path)) {
       if (item.name == "++" || item.name == "--") continue;  // section begins, ends

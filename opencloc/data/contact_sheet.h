@@ -14,9 +14,9 @@
 namespace opencloc {
 
 struct ContactSheetOptions {
-  int64_t count = 100;           // samples shown; all when there are fewer
-  std::optional<uint64_t> seed;  // chosen at random; without it the first ones
-  int size = 320;                // longest side of a picture on the page, in pixels
+  int64_t count = 100;                          // samples shown; all when there are fewer
+  std::optional<uint64_t> seed = std::nullopt;  // chosen at random; without it the first ones
+  int size = 320;                               // longest side of a picture on the page, in pixels
   std::string title = "Contact sheet";
   int threads = 1;
   ShardOptions shards = {};

@@ -2,6 +2,10 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <mutex>
+#include <numeric>
+#include <optional>
+#include <unordered_set>
 #include <utility>
 
 #include "opencloc/base/rng.h"
@@ -11,6 +15,9 @@
 
 namespace opencloc {
 namespace {
+
+// Of samples for one tile, before the data is taken to hold no good one.
+constexpr int kMostAttempts = 1000;
 
 // All samples of all shards, read by number from any thread.
 class Samples {
@@ -42,40 +49,49 @@ struct Tile {
   Image image;
 };
 
-// Reads and decodes every sample once, and keeps the numbers of the good ones.
-std::vector<int64_t> usable_samples(const Samples& samples, int threads, SkipCounter& skips) {
-  std::vector<int64_t> good;
-  produce_in_order(
-      samples.size(), threads,
-      [&](int64_t i) {
-        try {
-          const Record record = samples.read(i);
-          if (const ImageInfo info = probe_image(record.image); !info.ok) {
-            throw BadSample(skip::kBadImage, info.error, record.key);
-          }
-          return i;
-        } catch (const BadSample& bad) {
-          skips.add(bad);
-          return int64_t{-1};
-        }
-      },
-      [&good](int64_t i) {
-        if (i >= 0) good.push_back(i);
-      });
-  return good;
-}
+// Reads samples; a broken one is counted once, however often it is drawn.
+class TileReader {
+ public:
+  TileReader(const Samples& samples, SkipCounter& skips) : samples_(samples), skips_(skips) {}
 
-// Draw number `draw` of an endless sequence of shuffled passes over `items`.
+  std::optional<Tile> read(int64_t sample) {
+    std::string name = "sample " + std::to_string(sample);
+    try {
+      Record record = samples_.read(sample);
+      name = record.key;
+      Image image = Image::decode(record.image, record.key);
+      return Tile{std::move(record), std::move(image)};
+    } catch (const BadSample& bad) {
+      if (is_new(sample)) skips_.add(bad);
+    } catch (const Error& error) {
+      if (error.kind() == ErrorKind::kFailed) throw;
+      if (is_new(sample)) skips_.add(skip::kBadImage, name, error.what());
+    }
+    return std::nullopt;
+  }
+
+ private:
+  bool is_new(int64_t sample) {
+    const std::lock_guard lock(mutex_);
+    return bad_.insert(sample).second;
+  }
+  const Samples& samples_;
+  SkipCounter& skips_;
+  std::mutex mutex_;
+  std::unordered_set<int64_t> bad_;
+};
+
+// Draw number `draw` of an endless sequence of shuffled passes over the samples.
 class Passes {
  public:
-  Passes(std::vector<int64_t> items, uint64_t seed) : items_(std::move(items)), seed_(seed) {}
+  Passes(int64_t samples, uint64_t seed) : order_(static_cast<size_t>(samples)), seed_(seed) {}
 
   // `draw` must not go back to an earlier pass.
   int64_t operator()(int64_t draw) {
-    const auto count = static_cast<int64_t>(items_.size());
+    const auto count = static_cast<int64_t>(order_.size());
     const int64_t pass = draw / count;
     if (pass != pass_) {
-      order_ = items_;
+      std::iota(order_.begin(), order_.end(), int64_t{0});
       Rng(seed_, {static_cast<uint64_t>(pass)}).shuffle(order_);
       pass_ = pass;
     }
@@ -83,7 +99,6 @@ class Passes {
   }
 
  private:
-  std::vector<int64_t> items_;
   std::vector<int64_t> order_;
   uint64_t seed_;
   int64_t pass_ = -1;
@@ -116,14 +131,23 @@ void add_regions(const Record& record, const Mosaic& mosaic, size_t index,
   }
 }
 
-Record make_one(const Samples& samples, const std::vector<int64_t>& chosen, int64_t number,
-                const MosaicOptions& options) {
+// The drawn sample, or one drawn at random in place of a broken one.
+Tile read_tile(TileReader& reader, int64_t drawn, int64_t samples, Rng rng) {
+  for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
+    if (auto tile = reader.read(drawn)) return std::move(*tile);
+    drawn = static_cast<int64_t>(rng.below(static_cast<uint64_t>(samples)));
+  }
+  throw Error::input("no usable sample among " + std::to_string(kMostAttempts) + " drawn", "--data",
+                     "check the data with 'opencloc data stats'");
+}
+
+Record make_one(TileReader& reader, int64_t samples, const std::vector<int64_t>& drawn,
+                int64_t number, const MosaicOptions& options) {
   std::vector<Tile> tiles;
   std::vector<const Image*> images;
-  for (const int64_t i : chosen) {
-    Record record = samples.read(i);
-    Image image = Image::decode(record.image, record.key);
-    tiles.push_back({std::move(record), std::move(image)});
+  for (size_t t = 0; t < drawn.size(); ++t) {
+    const Rng rng(options.seed, {static_cast<uint64_t>(number), t});
+    tiles.push_back(read_tile(reader, drawn[t], samples, rng));
   }
   for (const auto& tile : tiles) images.push_back(&tile.image);
   const Mosaic mosaic = make_mosaic(
@@ -170,18 +194,17 @@ void make_mosaics(const std::vector<std::string>& shards, const MosaicOptions& o
         "use at least one tile of one pixel");
   }
   const Samples samples(shards, options.shards, skips);
-  const auto good = usable_samples(samples, options.threads, skips);
-  if (good.empty()) {
-    throw Error::input("no sample can be used: " + skips.summary(), shards.front(), "check --data");
-  }
-  Passes passes(good, options.seed);
-  std::vector<std::vector<int64_t>> chosen(static_cast<size_t>(options.count));
+  TileReader reader(samples, skips);
+  Passes passes(samples.size(), options.seed);
+  std::vector<std::vector<int64_t>> drawn(static_cast<size_t>(options.count));
   for (int64_t i = 0; i < options.count * tiles; ++i) {
-    chosen[static_cast<size_t>(i / tiles)].push_back(passes(i));
+    drawn[static_cast<size_t>(i / tiles)].push_back(passes(i));
   }
   produce_in_order(
       options.count, options.threads,
-      [&](int64_t i) { return make_one(samples, chosen[static_cast<size_t>(i)], i, options); },
+      [&](int64_t i) {
+        return make_one(reader, samples.size(), drawn[static_cast<size_t>(i)], i, options);
+      },
       [&](Record&& record) {
         out.write(record);
         if (options.progress) options.progress();

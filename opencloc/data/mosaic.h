@@ -34,7 +34,7 @@ struct MosaicOptions {
 };
 
 // Every sample is used once before any is used twice, in an order that the seed shuffles. Broken
-// samples are counted and replaced by the next. The records: key = nine digits; caption = the
+// samples are counted and replaced by others. The records: key = nine digits; caption = the
 // samples' texts joined; extra {"tiles": [their keys]}. They depend on the options and the data,
 // not on `threads`. Error (input) when no sample can be used.
 void make_mosaics(const std::vector<std::string>& shards, const MosaicOptions& options,

@@ -1,0 +1,95 @@
+#include "opencloc/data/contact_sheet.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "opencloc/base/files.h"
+#include "opencloc/base/html.h"
+#include "opencloc/data/shard_writer.h"
+#include "tests/data/tar_maker.h"
+
+namespace opencloc {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::make_test_record;
+using ::testing::Not;
+using testing::TempFolder;
+
+int count_of(const std::string& text, const std::string& part) {
+  int count = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
+TEST(ContactSheet, ShowsPicturesBoxesAndTextsSafely) {
+  const TempFolder folder;
+  std::vector<std::string> shards;
+  for (int s = 0; s < 2; ++s) {
+    shards.push_back((folder / (std::to_string(s) + ".tar")).string());
+    ShardWriter writer(shards.back());
+    for (int i = 0; i < 3; ++i) {
+      Record record = make_test_record(std::to_string(s * 10 + i), "<script>alert(1)</script>");
+      record.image = i == 1 ? "broken" : testing::tiny_ppm(600, 300);
+      record.alt_text = "\" onerror=\"x";
+      record.regions.push_back({{0.25f, 0.5f, 0.75f, 1}, "<b>&", 0.5f, "owlv2", Json::object()});
+      writer.write(record);
+    }
+    writer.commit();
+  }
+  SkipCounter skips(0);
+  const auto page = folder / "page.html";
+  EXPECT_EQ(write_contact_sheet(shards, page, {.size = 100, .threads = 2}, skips), 4);
+  EXPECT_EQ(skips.count(skip::kBadImage), 2);
+  const std::string html = read_file(page);
+  EXPECT_EQ(count_of(html, "<article>"), 4);
+  EXPECT_EQ(count_of(html, "src=\"data:image/jpeg;base64,/9j/"), 4);
+  EXPECT_THAT(html, HasSubstr("width=\"100\" height=\"50\""));
+  EXPECT_THAT(html, HasSubstr("x=\"25.00\" y=\"50.00\" width=\"50.00\" height=\"50.00\""));
+  EXPECT_THAT(html, HasSubstr("&lt;b&gt;&amp;"));
+  EXPECT_THAT(html, Not(HasSubstr("<script>alert")));
+  EXPECT_THAT(html, Not(HasSubstr("\" onerror")));
+  EXPECT_THAT(html, Not(HasSubstr("http://")));
+  EXPECT_THAT(html, Not(HasSubstr("https://")));
+  EXPECT_EQ(count_of(html, "<article>"), count_of(html, "</article>"));
+}
+
+TEST(ContactSheet, ChoosesFirstOrRandomSamplesAroundBrokenOnes) {
+  const TempFolder folder;
+  const std::string path = (folder / "x.tar").string();
+  std::vector<testing::TarEntry> entries;
+  for (int i = 0; i < 40; ++i) {
+    entries.push_back({"k" + std::to_string(i) + "k.ppm", testing::tiny_ppm(4, 4)});
+    if (i % 4 == 1) entries.push_back({"k" + std::to_string(i) + "k.json", "{"});
+  }
+  testing::write_tar(path, entries);
+  const auto shown = [&](const ContactSheetOptions& options) {
+    SkipCounter skips(0);
+    write_contact_sheet({path}, folder / "page.html", options, skips);
+    const std::string html = read_file(folder / "page.html");
+    std::vector<int> keys;
+    for (int i = 0; i < 40; ++i) {
+      if (html.find(">k" + std::to_string(i) + "k<") != std::string::npos) keys.push_back(i);
+    }
+    return keys;
+  };
+  EXPECT_THAT(shown({.count = 5}), ::testing::ElementsAre(0, 2, 3, 4));
+  const auto one = shown({.count = 10, .seed = 1});
+  EXPECT_EQ(one, shown({.count = 10, .seed = 1}));
+  EXPECT_NE(one, shown({.count = 10, .seed = 2}));
+  EXPECT_EQ(shown({.count = 1000}).size(), 30u);
+  EXPECT_TRUE(shown({.count = 0}).empty());
+}
+
+TEST(Html, EscapesAndEncodes) {
+  EXPECT_EQ(html_escape("a<b>&\"'\x01\nz"), "a&lt;b&gt;&amp;&quot;&#39; \nz");
+  EXPECT_EQ(base64(""), "");
+  EXPECT_EQ(base64("f"), "Zg==");
+  EXPECT_EQ(base64("fo"), "Zm8=");
+  EXPECT_EQ(base64("foo"), "Zm9v");
+  EXPECT_EQ(base64("foob"), "Zm9vYg==");
+  EXPECT_EQ(base64(std::string("\xff\xfe\x00\x01", 4)), "//4AAQ==");
+}
+
+}  // namespace
+}  // namespace opencloc
