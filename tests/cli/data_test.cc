@@ -1,0 +1,93 @@
+// `opencloc data` from end to end.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+
+#include "opencloc/data/shard_writer.h"
+#include "tests/cli/run_binary.h"
+
+namespace opencloc {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using testing::run_binary;
+using testing::TempFolder;
+using testing::tiny_ppm;
+
+Json stats_of(const fs::path& data) {
+  const auto result = run_binary("data stats --json --data " + data.string());
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  return parse_json(result.out, "stdout");
+}
+
+TEST(DataVerb, ImportsAFolderAndLooksAtIt) {
+  const TempFolder folder;
+  for (int i = 0; i < 5; ++i) {
+    write_file(folder / ("images/red_fox/" + std::to_string(i) + ".ppm"), tiny_ppm(30, 20));
+  }
+  write_file(folder / "images/red_fox/broken.jpg", "no");
+  const std::string out = (folder / "shards").string();
+  const auto import =
+      run_binary("data import --format folder --images " + (folder / "images").string() +
+                 " --out " + out + " --samples-per-shard 2 --json");
+  ASSERT_EQ(import.exit_code, 0) << import.err;
+  const Json report = parse_json(import.out, "stdout");
+  EXPECT_EQ(report["samples"], 5);
+  EXPECT_EQ(report["shards"], 3);
+  EXPECT_EQ(report["skipped"]["image does not decode"], 1);
+  EXPECT_THAT(import.err, HasSubstr("broken.jpg"));
+  EXPECT_EQ(stats_of(out)["labels"]["red fox"], 5);
+
+  EXPECT_EQ(run_binary("data import --format folder --images " + (folder / "images").string() +
+                       " --out " + out)
+                .exit_code,
+            2)
+      << "shards are not overwritten unasked";
+
+  const std::string page = (folder / "page.html").string();
+  const auto show = run_binary("data show --data " + out + " --out " + page);
+  EXPECT_EQ(show.exit_code, 0) << show.err;
+  EXPECT_THAT(read_file(page), HasSubstr("a photo of a red fox"));
+
+  const auto mosaic = run_binary("data mosaic --data " + out + " --grid 2 --count 3 --size 64 " +
+                                 "--out " + (folder / "mosaics").string());
+  EXPECT_EQ(mosaic.exit_code, 0) << mosaic.err;
+  const Json mosaics = stats_of(folder / "mosaics");
+  EXPECT_EQ(mosaics["images"], 3);
+  EXPECT_EQ(mosaics["regions"], 12);
+}
+
+TEST(DataVerb, ScenesDependOnTheSeedNotOnThreads) {
+  const TempFolder folder;
+  const auto make = [&](const std::string& name, const std::string& flags) {
+    const auto result = run_binary("data scenes --count 40 --size 64 --samples-per-shard 30 " +
+                                   flags + " --out " + (folder / name).string());
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return read_file(folder / name / "00000.tar") + read_file(folder / name / "00001.tar");
+  };
+  const std::string one = make("a", "--seed 1 --threads 1");
+  EXPECT_EQ(make("b", "--seed 1 --threads 3"), one);
+  EXPECT_NE(make("c", "--seed 2"), one);
+  const Json stats = stats_of(folder / "a");
+  EXPECT_EQ(stats["images"], 40);
+  EXPECT_GE(stats["regions"], 40);
+}
+
+TEST(DataVerb, AFullDiskIsExitCode1AndLeavesNothing) {
+  const TempFolder folder;
+  const fs::path disk = folder / "disk";
+  fs::create_directory(disk);
+  if (::mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=256k") != 0) {
+    GTEST_SKIP() << "cannot mount a small tmpfs: needs root";
+  }
+  const auto result = run_binary(
+      "data scenes --count 400 --size 128 --samples-per-shard 20 --out " + (disk / "out").string());
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(testing::error_line(result), HasSubstr("No space left"));
+  EXPECT_TRUE(fs::is_empty(disk));
+  ::umount2(disk.c_str(), MNT_DETACH);
+}
+
+}  // namespace
+}  // namespace opencloc

@@ -1,0 +1,38 @@
+// Runs the binary and catches what it says.
+#pragma once
+
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+
+#include <sys/wait.h>
+
+#include "opencloc/base/files.h"
+#include "tests/data/tar_maker.h"
+
+namespace opencloc::testing {
+
+struct RunResult {
+  int exit_code = -1;
+  std::string out;
+  std::string err;
+};
+
+// `arguments` as in a shell, after "opencloc". Logs' times are not stripped.
+inline RunResult run_binary(const std::string& arguments) {
+  const TempFolder folder;
+  const std::string out = (folder / "out").string(), err = (folder / "err").string();
+  const int status = std::system(
+      (std::string(OPENCLOC_BINARY) + " " + arguments + " >" + out + " 2>" + err).c_str());
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_file(out),
+          read_file(err)};
+}
+
+// The lines of stderr that are errors.
+inline std::string error_line(const RunResult& result) {
+  const size_t at = result.err.find("opencloc: error: ");
+  return at == std::string::npos ? "" : result.err.substr(at);
+}
+
+}  // namespace opencloc::testing
