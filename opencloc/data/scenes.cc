@@ -128,9 +128,10 @@ Record SceneGenerator::make(uint64_t index) const {
   Record record;
   record.key = fmt::format("{:09}", index);
   record.extension = options.image_format;
-  record.caption = scene_caption(
-      objects, impl_->names,
-      rng.chance(0.5) ? std::string_view(background.phrase) : std::string_view(), rng);
+  // Crowded captions are long enough without.
+  const bool say_background = rng.chance(objects.size() <= 2 ? 0.5 : 0.15);
+  record.caption = scene_caption(objects, impl_->names,
+                                 say_background ? std::string_view(background.phrase) : "", rng);
   record.alt_text = scene_alt_text(objects, impl_->names, rng);
   for (const SceneObject& object : objects) record.regions.push_back(impl_->region_of(object));
   record.label = impl_->label_of(objects);

@@ -20,7 +20,7 @@ enum class SceneSplit { kTrain, kHeldOut, kAll };
 struct SceneOptions {
   int size = 128;  // pixels a side, 32..1024
   int min_objects = 1;
-  int max_objects = 5;  // at most 8; fewer are drawn where they do not fit
+  int max_objects = 4;  // at most 8; fewer are drawn where they do not fit
   SceneSplit split = SceneSplit::kTrain;
   uint64_t seed = 0;
   // Use the first N names of the split in a fixed shuffled order (0 = all), animals, food and

@@ -10,7 +10,7 @@
 
 namespace opencloc {
 
-// "large red-tinted apple": the attributes before the bare name.
+// "large reddish apple": the attributes before the bare name.
 std::string object_phrase(const SceneObject& object, std::string_view name);
 
 // "an apple", "some grapes".

@@ -12,11 +12,11 @@ struct Tint {
   std::string_view phrase;
   Color color;
 };
-constexpr Tint kTints[] = {{"red-tinted", {255, 60, 50}},
-                           {"green-tinted", {60, 215, 70}},
-                           {"blue-tinted", {70, 120, 255}},
-                           {"yellow-tinted", {255, 225, 50}},
-                           {"purple-tinted", {190, 80, 240}}};
+constexpr Tint kTints[] = {{"reddish", {255, 60, 50}},
+                           {"greenish", {60, 215, 70}},
+                           {"bluish", {70, 120, 255}},
+                           {"yellowish", {255, 225, 50}},
+                           {"purplish", {190, 80, 240}}};
 
 // Sizes come in three classes with gaps between, so that the words are learnable.
 struct SizeClass {

@@ -16,7 +16,7 @@ namespace opencloc {
 struct SceneObject {
   size_t name = 0;  // index into the names in use
   Pose pose;
-  std::vector<std::string_view> attributes;  // as they are said: "large", "red-tinted"
+  std::vector<std::string_view> attributes;  // as they are said: "large", "reddish"
   Color tint = {};                           // used when `tinted`
   bool tinted = false;
   float opacity = 1;
@@ -30,7 +30,7 @@ struct SceneObject {
 struct LayoutOptions {
   int size = 128;
   int min_objects = 1;
-  int max_objects = 5;
+  int max_objects = 4;
 };
 
 // Objects from back to front, with distinct names; `can_mirror[name]` says which may be mirrored.

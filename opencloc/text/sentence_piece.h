@@ -47,7 +47,7 @@ struct SentencePieceTraining {
   int64_t max_captions = 1'000'000;
 };
 
-// Trains a lower-cased unigram model with T5's convention (pad 0, </s> 1, unk 2) and writes it to
+// Trains a lower-cased BPE model with T5's convention (pad 0, </s> 1, unk 2) and writes it to
 // `out` (whole or not at all). The same captions in the same order give the same bytes.
 // Error (input) when there is no text to learn from.
 void train_sentencepiece(const CaptionSource& next_caption, const SentencePieceTraining& options,
