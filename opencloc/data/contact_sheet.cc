@@ -35,7 +35,7 @@ main {{ display: grid; gap: 1rem; padding-top: 1rem;
   grid-template-columns: repeat(auto-fill, minmax({size}px, 1fr)); align-items: start; }}
 article {{ background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: .6rem; }}
 .picture {{ position: relative; width: fit-content; margin: 0 auto .5rem; }}
-.picture img {{ display: block; max-width: 100%; }}
+.picture img {{ display: block; max-width: 100%; height: auto; }}
 .picture svg {{ position: absolute; inset: 0; width: 100%; height: 100%; overflow: visible; }}
 rect {{ fill: none; stroke-width: 2; vector-effect: non-scaling-stroke; }}
 .no-boxes svg {{ display: none; }}
@@ -104,17 +104,18 @@ std::string card(const Record& record, const std::string& name, int size) {
         "<title>{}</title></rect>",
         region.box.x0 * 100, region.box.y0 * 100, region.box.width() * 100,
         region.box.height() * 100, colour, html_escape(region.text));
-    const std::string note =
-        (region.score != 1 ? fmt::format(" {:.2f}", region.score) : "") +
-        (region.source.empty() || region.source == "human" ? "" : " " + region.source);
-    chips += fmt::format("<li data-i=\"{}\" style=\"border-color:{}\">{}<small>{}</small></li>", i,
-                         colour, html_escape(region.text), html_escape(note));
+    chips += fmt::format(
+        "<li data-i=\"{}\" title=\"{}\" style=\"border-color:{}\">{}<small>{}</small></li>", i,
+        html_escape(region.source), colour, html_escape(region.text),
+        region.score != 1 ? fmt::format(" {:.2f}", region.score) : "");
   }
+  // Small pictures are drawn larger, by whole factors.
+  const int zoom = std::clamp(size / std::max(image.width, image.height), 1, 4);
   std::string html = fmt::format(
       "<article><div class=\"picture\"><img alt=\"\" loading=\"lazy\" width=\"{}\" height=\"{}\" "
       "src=\"data:image/jpeg;base64,{}\"><svg viewBox=\"0 0 100 100\" "
       "preserveAspectRatio=\"none\">{}</svg></div>\n",
-      image.width, image.height, base64(encode_jpeg(image, 85)), boxes);
+      image.width * zoom, image.height * zoom, base64(encode_jpeg(image, 85)), boxes);
   html += paragraph("caption", record.caption);
   for (const auto& caption : record.captions) {
     if (caption != record.caption) html += paragraph("caption", caption);

@@ -1,5 +1,6 @@
 #include "opencloc/data/import_rows.h"
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <utility>
@@ -12,6 +13,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view kNoBox = "phrase without a box";
+constexpr std::string_view kRepeated = "region said before";
 
 constexpr std::array kImageKeys = {"image",     "image_path", "img_path", "filepath", "file_path",
                                    "file_name", "filename",   "path",     "img"};
@@ -93,6 +95,14 @@ void add_region_list(const Json& list, const std::string& where, ImportItem& ite
   }
 }
 
+// Texts that are wrong for the region, for evaluation: kept in extra["negatives"].
+void add_negatives(const Json& value, Json& extra) {
+  for (auto& text : texts_of(value)) {
+    Json& list = extra["negatives"];
+    if (std::find(list.begin(), list.end(), text) == list.end()) list.push_back(std::move(text));
+  }
+}
+
 // A row that is itself a region: one region for each of its expressions.
 void add_row_region(const Json& row, const char* box_key, const std::vector<std::string>& texts,
                     const std::string& where, ImportItem& item, SkipCounter& skips) {
@@ -114,10 +124,16 @@ void add_row_region(const Json& row, const char* box_key, const std::vector<std:
     region.region.text = text;
     region.region.source =
         row.contains("source") && row["source"].is_string() ? row["source"] : "human";
+    const auto same = std::find_if(
+        item.regions.begin(), item.regions.end(), [&region](const ImportRegion& other) {
+          return other.in_unit == region.in_unit && other.region.box == region.region.box &&
+                 other.region.text == region.region.text;
+        });
+    if (same != item.regions.end()) skips.add(kRepeated, where, "'" + text + "'");
+    ImportRegion& target = same != item.regions.end() ? *same : item.regions.emplace_back(region);
     for (const char* key : {"negatives", "neg_expression"}) {
-      if (row.contains(key) && !row[key].empty()) region.region.extra["negatives"] = row[key];
+      if (row.contains(key)) add_negatives(row[key], target.region.extra);
     }
-    item.regions.push_back(std::move(region));
   }
 }
 

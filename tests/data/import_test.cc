@@ -121,6 +121,9 @@ TEST_F(Import, CocoCaptionsAndPhrases) {
                        R"({"image_id": 1, "phrase": "the red light", "bbox": [10, 5, 20, 10],)"
                        R"( "negatives": ["the green light"]})"
                        "\n"
+                       R"({"image_id": 1, "phrase": "the red light", "bbox": [10, 5, 20, 10],)"
+                       R"( "negatives": ["the green light", "a dog"]})"
+                       "\n"
                        R"({"image_id": 1, "phrase": "no box", "bbox": null})"
                        "\n{broken\n"
                        R"({"image_id": 77, "phrase": "elsewhere", "bbox": [10, 5, 20, 10]})")});
@@ -129,7 +132,8 @@ TEST_F(Import, CocoCaptionsAndPhrases) {
   EXPECT_THAT(record.captions, ElementsAre("A street.", "A road."));
   ASSERT_EQ(record.regions.size(), 3u);
   EXPECT_EQ(record.regions[2].text, "the red light");
-  EXPECT_EQ(record.regions[2].extra["negatives"][0], "the green light");
+  EXPECT_EQ(record.regions[2].extra["negatives"], Json({"the green light", "a dog"}));
+  EXPECT_EQ(skips_.count("region said before"), 1);
   EXPECT_EQ(skips_.count(skip::kNoText), 1);
   EXPECT_EQ(skips_.count(skip::kBadJson), 1);
   EXPECT_EQ(skips_.count("phrase without a box"), 1);
