@@ -118,7 +118,7 @@ Pattern clouds(Rng& rng) {
       const float fu = smooth_step(u - static_cast<float>(i));
       const float fv = smooth_step(v - static_cast<float>(j));
       const auto at = [&](int a, int b) {
-        return values[static_cast<size_t>((b % kGrid) * kGrid + a % kGrid)];
+        return values[static_cast<size_t>(b % kGrid) * kGrid + static_cast<size_t>(a % kGrid)];
       };
       sum += weight * ((1 - fv) * ((1 - fu) * at(i, j) + fu * at(i + 1, j)) +
                        fv * ((1 - fu) * at(i, j + 1) + fu * at(i + 1, j + 1)));
@@ -162,7 +162,7 @@ Background draw_background(int size, Rng& rng) {
           pattern ? pattern(static_cast<float>(x) * pixel, static_cast<float>(y) * pixel) : 0.0F;
       for (size_t c = 0; c < 3; ++c) {
         row[static_cast<size_t>(x) * 3 + c] =
-            static_cast<uint8_t>(from[c] + share * (to[c] - from[c]) + 0.5F);
+            static_cast<uint8_t>(std::lround(from[c] + share * (to[c] - from[c])));
       }
     }
   }

@@ -149,6 +149,7 @@ std::string scene_alt_text(const std::vector<SceneObject>& objects,
   }
   // The main object is the likeliest to be named.
   std::vector<const SceneObject*> by_size;
+  by_size.reserve(objects.size());
   for (const SceneObject& object : objects) by_size.push_back(&object);
   std::ranges::stable_sort(by_size, std::ranges::greater(),
                            [](const SceneObject* object) { return object->box.area(); });

@@ -94,10 +94,10 @@ bool place(Pose& pose, const std::vector<SceneObject>& others, float allowed, in
 
 std::vector<SceneObject> lay_out(const LayoutOptions& options, const std::vector<bool>& can_mirror,
                                  Rng& rng) {
-  const auto spread = static_cast<uint64_t>(options.max_objects - options.min_objects + 1);
-  const size_t wanted =
-      std::min(static_cast<size_t>(options.min_objects) + static_cast<size_t>(rng.below(spread)),
-               can_mirror.size());
+  const int spread = options.max_objects - options.min_objects + 1;
+  const size_t wanted = std::min(static_cast<size_t>(options.min_objects) +
+                                     static_cast<size_t>(rng.below(static_cast<uint64_t>(spread))),
+                                 can_mirror.size());
   std::vector<SceneObject> objects;
   for (size_t i = 0; i < wanted; ++i) {
     SceneObject object;

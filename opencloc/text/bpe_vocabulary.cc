@@ -21,7 +21,7 @@ std::string gunzip(const TokenizerFile& file) {
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(file.bytes.data()));
   stream.avail_in = static_cast<uInt>(file.bytes.size());
   std::string out;
-  std::array<char, 1 << 16> block;
+  std::array<char, 1 << 16> block = {};
   int result = Z_OK;
   while (result == Z_OK && out.size() < kMaxBytes) {
     stream.next_out = reinterpret_cast<Bytef*>(block.data());

@@ -24,9 +24,9 @@ bool is_end(std::string_view word) { return word == "<|endoftext|>" || word == "
 
 // The symbols of a word under merging: a list linked through its array, so that a merge is O(1).
 struct Symbol {
-  int32_t id;
-  int32_t previous;  // -1 = none
-  int32_t next;
+  int32_t id = 0;
+  int32_t previous = -1;  // -1 = none
+  int32_t next = -1;
   bool alive = true;
 };
 

@@ -37,8 +37,8 @@ class ClipBpe : public Tokenizer {
   const Merge* find_merge(int32_t left, int32_t right) const;
 
   std::vector<TokenizerFile> files_;
-  std::array<int32_t, 256> byte_ids_;       // a byte inside a word
-  std::array<int32_t, 256> last_byte_ids_;  // a byte that ends a word ("</w>")
+  std::array<int32_t, 256> byte_ids_ = {};       // a byte inside a word
+  std::array<int32_t, 256> last_byte_ids_ = {};  // a byte that ends a word ("</w>")
   std::unordered_map<uint64_t, Merge> merges_;
   int64_t vocab_size_ = 0;
   int32_t start_id_ = 0;
