@@ -45,7 +45,8 @@ ArchivePtr new_reader(const std::string& name) {
 void open_file(archive* a, const std::string& path) {
   const MappedFile probe(path);  // a clear message for missing files and folders
   if (archive_read_open_filename(a, path.c_str(), kReadBytes) != ARCHIVE_OK) {
-    throw Error::input("cannot open shard (" + message(a) + ")", path, "check the file");
+    throw Error::input("cannot open shard (" + message(a) + ")", path,
+                       "check the file, or pass --skip-bad-shards");
   }
 }
 

@@ -32,8 +32,9 @@ TEST(Binary, SaysItsVersion) {
 }
 
 TEST(Binary, EveryVerbHelpsWithAnExample) {
-  for (const std::string verb : {"", "data", "data import", "data scenes", "data mosaic",
-                                 "data stats", "data show", "train", "eval", "bench"}) {
+  for (const std::string verb :
+       {"", "data", "data import", "data scenes", "data mosaic", "data stats", "data show", "train",
+        "eval", "embed", "inspect", "compare", "bench"}) {
     const auto result = run_binary(verb + " --help");
     EXPECT_EQ(result.exit_code, 0) << verb;
     EXPECT_EQ(result.err, "") << verb;
@@ -58,7 +59,7 @@ TEST(Binary, UnusableInputIsExitCode2) {
   expect_error("data stats --data " + (folder / "none-*.tar").string(), 2, "no file matches");
   write_file(folder / "bad.tar", std::string(2000, 'x'));
   const std::string bad = (folder / "bad.tar").string();
-  expect_error("data stats --data " + bad, 2, "not a tar shard");
+  expect_error("data stats --data " + bad, 2, "cannot open shard (Unrecognized archive format)");
   const auto skipped = run_binary("data stats --skip-bad-shards --json --data " + bad);
   EXPECT_EQ(skipped.exit_code, 0);
   EXPECT_EQ(parse_json(skipped.out, "stdout")["skipped"]["shard cannot be read"], 1);
@@ -66,8 +67,8 @@ TEST(Binary, UnusableInputIsExitCode2) {
 
 TEST(Binary, OutputThatCannotBeWrittenIsExitCode1) {
   expect_error("data scenes --count 2 --out /proc/none/out", 1, "/proc/none/out");
-  const auto full = run_binary("--version >/dev/full #");
-  EXPECT_EQ(full.exit_code, 1);
+  const int status = std::system(OPENCLOC_BINARY " --version >/dev/full 2>/dev/null");
+  EXPECT_EQ(WEXITSTATUS(status), 1);
 }
 
 class Config : public ::testing::Test {
