@@ -52,6 +52,20 @@ ModelConfig read_model_config(const fs::path& directory) {
   return config;
 }
 
+std::vector<fs::path> weight_files(const fs::path& directory) {
+  const bool open_clip = require_layout(directory) == Layout::kOpenClip;
+  std::vector<fs::path> files;
+  for (const char* name : {open_clip ? "open_clip_model.safetensors" : "model.safetensors",
+                           "cloc_heads.safetensors"}) {
+    if (fs::exists(directory / name)) files.push_back(directory / name);
+  }
+  return files;
+}
+
+std::shared_ptr<const Tokenizer> load_tokenizer_if_any(const fs::path& directory) {
+  return has_tokenizer_files(directory) ? load_tokenizer(directory) : nullptr;
+}
+
 LoadedModel load_model(const fs::path& directory) {
   LoadedModel loaded;
   loaded.layout = require_layout(directory);
@@ -65,10 +79,9 @@ LoadedModel load_model(const fs::path& directory) {
   loaded.about = part.about;
   loaded.has_region_heads = part.has_heads;
   if (part.has_heads) load_region_heads(directory, loaded.model);
-  if (has_tokenizer_files(directory)) {
-    loaded.tokenizer = load_tokenizer(directory);
+  loaded.tokenizer = load_tokenizer_if_any(directory);
+  if (loaded.tokenizer)
     check_tokenizer(loaded.model->config().text, *loaded.tokenizer, directory.string());
-  }
   loaded.model->eval();
   return loaded;
 }

@@ -4,7 +4,10 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "opencloc/base/json.h"
 #include "opencloc/model/cloc.h"
@@ -50,5 +53,9 @@ void save_model(const std::filesystem::path& directory, const Cloc& model,
 std::optional<Layout> layout_of(const std::filesystem::path& directory);
 // The configuration of a model directory, weights untouched.
 ModelConfig read_model_config(const std::filesystem::path& directory);
+// The safetensors files a model directory holds its weights in.
+std::vector<std::filesystem::path> weight_files(const std::filesystem::path& directory);
+// Null when the directory has no tokenizer's files.
+std::shared_ptr<const Tokenizer> load_tokenizer_if_any(const std::filesystem::path& directory);
 
 }  // namespace opencloc

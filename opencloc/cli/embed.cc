@@ -1,0 +1,199 @@
+// `opencloc embed`: pictures, texts and regions to embeddings in a safetensors file.
+#include <cstdio>
+#include <memory>
+
+#include "opencloc/base/error.h"
+#include "opencloc/base/log.h"
+#include "opencloc/base/progress.h"
+#include "opencloc/cli/embedder.h"
+#include "opencloc/cli/verb.h"
+#include "opencloc/model/device.h"
+#include "opencloc/ops/precision.h"
+
+namespace opencloc::cli {
+namespace {
+
+struct EmbedFlags {
+  CommonFlags common;
+  std::string model;
+  std::string tokenizer;
+  std::vector<std::string> images;
+  std::string data;
+  std::string texts;
+  std::string boxes;
+  std::string tensors;
+  std::string out;
+  std::string precision = "fp32";
+  bool skip_bad_shards = false;
+  bool json = false;
+  EmbedderOptions options;
+};
+
+void check_flags(const EmbedFlags& flags) {
+  const bool pictures = !flags.images.empty() || !flags.data.empty() || !flags.boxes.empty();
+  const bool other = pictures || !flags.texts.empty();
+  if (!other && flags.tensors.empty()) {
+    throw Error::input("nothing to embed", "embed",
+                       "give --images, --data, --texts, --boxes or --tensors");
+  }
+  if (other && !flags.tensors.empty()) {
+    throw Error::input("--tensors are ready inputs and stand alone", "embed",
+                       "run the other inputs by themselves");
+  }
+}
+
+LoadedModel load(const EmbedFlags& flags) {
+  LoadedModel loaded = load_model(flags.model);
+  if (!flags.tokenizer.empty()) {
+    loaded.tokenizer = load_tokenizer(flags.tokenizer);
+    check_tokenizer(loaded.model->config().text, *loaded.tokenizer, flags.tokenizer);
+  }
+  return loaded;
+}
+
+void embed_pictures(const EmbedFlags& flags, const LoadedModel& loaded, Embedder& embedder,
+                    SkipCounter& skips) {
+  std::vector<PictureFile> files;
+  for (const auto& path : flags.images) files.push_back({path, {}});
+  if (!flags.boxes.empty()) add_boxes(flags.boxes, files);
+  if (files.empty() && flags.data.empty()) return;
+  const PictureSourceOptions options{flags.options.batch_size, thread_count(flags.common),
+                                     flags.skip_bad_shards};
+  PictureSource source(std::move(files), flags.data, loaded.model->config(), options, skips);
+  if (!flags.data.empty() && !loaded.tokenizer)
+    log::warn("the model has no tokenizer: the captions of the data are left out");
+  ProgressBar bar("embed", source.expected(), "images");
+  for (auto batch = source.next_batch(); !batch.empty(); batch = source.next_batch()) {
+    embedder.add_pictures(batch);
+    std::vector<std::string> captions;
+    for (auto& picture : batch) {
+      if (picture.from_data && picture.pixels.defined() && loaded.tokenizer)
+        captions.push_back(std::move(picture.text));
+    }
+    embedder.add_texts(captions);
+    bar.advance(static_cast<int64_t>(batch.size()));
+  }
+  if (embedder.pictures() == 0) {
+    throw Error::input("not one picture could be read",
+                       flags.data.empty() ? "--images" : flags.data, "see the warnings above");
+  }
+}
+
+void embed_tensors(const std::string& path, Embedder& embedder) {
+  const SafetensorsFile file(path);
+  const auto get = [&](const char* name) {
+    return file.find(name) != nullptr ? file.tensor(name) : torch::Tensor();
+  };
+  const auto pixels = get("pixel_values"), ids = get("input_ids");
+  if (!pixels.defined() && !ids.defined())
+    throw Error::input("neither pixel_values nor input_ids", path, "store one of the two");
+  embedder.add_tensors(pixels, ids, path);
+}
+
+// The row list first: once the tensors are there, what they mean is there too.
+void write_results(const EmbedFlags& flags, const Embedder& embedder) {
+  if (!embedder.row_list().empty()) write_file(flags.out + ".rows.jsonl", embedder.row_list());
+  TensorMetadata metadata = {{"format", "pt"},
+                             {"model", flags.model},
+                             {"opencloc_version", OPENCLOC_VERSION},
+                             {"precision", flags.precision}};
+  if (embedder.regions() > 0) metadata.emplace_back("region_method", embedder.region_method());
+  write_safetensors(flags.out, embedder.tensors(), metadata);
+}
+
+void report(const EmbedFlags& flags, const Embedder& embedder, const SkipCounter& skips) {
+  const auto& cut = embedder.truncation();
+  if (cut.texts_cut() > 0) log::warn("{}", cut.summary());
+  if (embedder.skipped_pictures() > 0)
+    log::warn("{} broken pictures were skipped, named in {}.rows.jsonl",
+              embedder.skipped_pictures(), flags.out);
+  if (embedder.skipped_regions() > 0)
+    log::warn("{} regions lie off the model's canvas, named in {}.rows.jsonl",
+              embedder.skipped_regions(), flags.out);
+  if (skips.total() > 0) log::warn("{}", skips.summary());
+  if (!flags.json) {
+    std::printf("%s: %lld images, %lld texts, %lld regions; %lld images skipped\n",
+                flags.out.c_str(), static_cast<long long>(embedder.pictures()),
+                static_cast<long long>(embedder.texts()),
+                static_cast<long long>(embedder.regions()),
+                static_cast<long long>(embedder.skipped_pictures() + skips.total()));
+    return;
+  }
+  Json result;
+  result["out"] = flags.out;
+  result["images"] = embedder.pictures();
+  result["texts"] = embedder.texts();
+  result["regions"] = embedder.regions();
+  result["skipped_images"] = embedder.skipped_pictures();
+  result["skipped_regions"] = embedder.skipped_regions();
+  result["skipped_samples"] = skips.json();
+  result["truncated_texts"] = cut.texts_cut();
+  std::printf("%s\n", dump_json(result).c_str());
+}
+
+void run_embed(const EmbedFlags& flags) {
+  check_flags(flags);
+  LoadedModel loaded = load(flags);
+  EmbedderOptions options = flags.options;
+  options.device = parse_device(flags.common.device);
+  options.penultimate |= !flags.tensors.empty();
+  set_matmul_precision(flags.precision == "bf16" ? Precision::kBf16 : Precision::kFp32);
+  Embedder embedder(loaded, options);
+  SkipCounter skips;
+  if (!flags.tensors.empty()) embed_tensors(flags.tensors, embedder);
+  if (!flags.texts.empty()) embedder.add_texts(read_lines(flags.texts));
+  embed_pictures(flags, loaded, embedder, skips);
+  write_results(flags, embedder);
+  report(flags, embedder, skips);
+}
+
+}  // namespace
+
+void add_embed(CLI::App& app) {
+  const auto flags = std::make_shared<EmbedFlags>();
+  auto& options = flags->options;
+  app.add_option("--model", flags->model, "model directory (open_clip or Hugging Face layout)")
+      ->required();
+  app.add_option("--out", flags->out,
+                 "safetensors file to write; OUT.rows.jsonl says what is in it")
+      ->required();
+  app.add_option("--images", flags->images, "picture files");
+  app.add_option("--data", flags->data, "shards: their pictures, captions and regions");
+  app.add_option("--texts", flags->texts, "file with one text a line");
+  app.add_option("--boxes", flags->boxes,
+                 "file with a region a line: {\"image\": PATH, \"box\": [x0, y0, x1, y1]}, the box "
+                 "in [0, 1] of the picture");
+  app.add_option("--tensors", flags->tensors,
+                 "safetensors file with ready pixel_values and input_ids");
+  app.add_option("--tokenizer", flags->tokenizer,
+                 "tokenizer file or folder, for models that come without");
+  app.add_flag("--save-inputs", options.save_inputs, "also write pixel_values and input_ids");
+  app.add_flag("--penultimate", options.penultimate,
+               "also write vision_penultimate_hidden, the second-to-last block's tokens (always "
+               "with --tensors)");
+  app.add_option("--precision", flags->precision, "of matrix products")
+      ->check(CLI::IsMember({"fp32", "bf16"}))
+      ->capture_default_str();
+  app.add_option("--batch-size", options.batch_size, "pictures or texts encoded at a time")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--region-batch", options.region_batch, "regions encoded at a time")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_flag("--skip-bad-shards", flags->skip_bad_shards,
+               "count shards that cannot be read instead of failing");
+  app.add_flag("--json", flags->json, "print the summary as JSON");
+  add_device_flag(app, flags->common);
+  add_threads_flag(app, flags->common);
+  add_config_flag(app);
+  app.footer(
+      "Rows follow the inputs' order: texts as they come, --images, then pictures only --boxes\n"
+      "names, then --data. A picture that does not decode has no row: image_index holds every\n"
+      "row's number among the pictures, and OUT.rows.jsonl names rows and skipped pictures.\n\n"
+      "Example:\n"
+      "  opencloc embed --model runs/demo/model --images a.jpg b.jpg --texts names.txt \\\n"
+      "    --out embeddings.safetensors");
+  app.callback([flags] { run_embed(*flags); });
+}
+
+}  // namespace opencloc::cli

@@ -1,0 +1,197 @@
+#include "opencloc/cli/embedder.h"
+
+#include <algorithm>
+
+#include "opencloc/base/error.h"
+#include "opencloc/base/log.h"
+
+namespace opencloc::cli {
+namespace {
+
+constexpr int64_t kSkipsLogged = 3;
+
+Json box_json(const Box& box) { return Json::array({box.x0, box.y0, box.x1, box.y1}); }
+
+void require_shape(bool holds, const char* name, const torch::Tensor& tensor,
+                   const std::string& wanted, const std::string& where) {
+  if (holds) return;
+  std::string shape;
+  for (const int64_t side : tensor.sizes())
+    shape += (shape.empty() ? "" : ", ") + std::to_string(side);
+  throw Error::input(std::string(name) + " is " + torch::toString(tensor.scalar_type()) + " [" +
+                         shape + "] where the model takes " + wanted,
+                     where, "prepare the tensors for this model");
+}
+
+}  // namespace
+
+Embedder::Embedder(LoadedModel& loaded, const EmbedderOptions& options)
+    : loaded_(loaded), options_(options) {
+  loaded_.model->to(options_.device);
+  loaded_.model->eval();
+}
+
+std::string Embedder::region_method() const {
+  return loaded_.has_region_heads ? to_string(loaded_.model->config().cloc.region_extractor)
+                                  : "image_roi_align";
+}
+
+void Embedder::list(Json line) { row_list_ += dump_json(line) + '\n'; }
+
+void Embedder::add_pictures(const std::vector<EmbedPicture>& pictures) {
+  std::vector<torch::Tensor> pixels;
+  std::vector<const EmbedPicture*> good;
+  for (const auto& picture : pictures) {
+    const int64_t index = seen_pictures_++;
+    if (!picture.pixels.defined()) {
+      if (skipped_pictures_++ < kSkipsLogged) log::warn("skipped: {}", picture.error);
+      list({{"skipped", picture.name}, {"index", index}, {"error", picture.error}});
+      continue;
+    }
+    Json line = {{"tensor", "image_embeds"}};
+    line["row"] = image_rows_ + static_cast<int64_t>(good.size());
+    line["index"] = index;
+    line["image"] = picture.name;
+    list(std::move(line));
+    image_index_.push_back(index);
+    pixels.push_back(picture.pixels);
+    good.push_back(&picture);
+  }
+  if (!good.empty()) encode_pictures(torch::stack(pixels), good);  // [B, 3, S, S]
+}
+
+void Embedder::encode_pictures(const torch::Tensor& pixels,
+                               const std::vector<const EmbedPicture*>& source) {
+  const torch::NoGradGuard no_grad;
+  EncodeOptions encode;
+  encode.penultimate = options_.penultimate;
+  auto features = loaded_.model->encode_image(pixels.to(options_.device), encode);
+  image_embeds_.add(normalized(features.embedding));  // [B, E]
+  if (options_.penultimate) penultimate_.add(features.penultimate);
+  if (options_.save_inputs) pixel_values_.add(pixels);
+  encode_regions(features, source);
+  image_rows_ += pixels.size(0);
+}
+
+void Embedder::encode_regions(ImageFeatures& features,
+                              const std::vector<const EmbedPicture*>& source) {
+  std::vector<float> corners;
+  std::vector<int64_t> owners;
+  for (size_t i = 0; i < source.size(); ++i) {
+    const int64_t image_row = image_rows_ + static_cast<int64_t>(i);
+    for (size_t k = 0; k < source[i]->regions.size(); ++k) {
+      const auto& region = source[i]->regions[k];
+      const Box& box = source[i]->canvas_boxes[k];
+      Json line;
+      line["image"] = source[i]->name;
+      line["box"] = box_json(region.box);
+      if (!region.text.empty()) line["text"] = region.text;
+      if (box.area() <= 0) {
+        ++skipped_regions_;
+        line["skipped"] = "region";
+        line["error"] = "the model's canvas does not show it";
+      } else {
+        line["tensor"] = "region_embeds";
+        line["row"] = region_rows_++;
+        region_image_.push_back(image_row);
+        owners.push_back(static_cast<int64_t>(i));
+        corners.insert(corners.end(), {box.x0, box.y0, box.x1, box.y1});
+      }
+      list(std::move(line));
+    }
+  }
+  if (owners.empty()) return;
+  const auto count = static_cast<int64_t>(owners.size());
+  const auto boxes = torch::tensor(corners).reshape({count, 4}).to(options_.device);  // [R, 4]
+  const auto index = torch::tensor(owners).to(options_.device);                       // [R]
+  auto& model = *loaded_.model;
+  if (loaded_.has_region_heads) model.prepare_prompts(features);
+  for (int64_t begin = 0; begin < count; begin += options_.region_batch) {
+    const int64_t end = std::min(count, begin + options_.region_batch);
+    const auto some_boxes = boxes.slice(0, begin, end);
+    const auto some_index = index.slice(0, begin, end);
+    const auto z =
+        loaded_.has_region_heads
+            ? model.encode_regions(features, box_prompts(some_boxes, some_index))
+            : model.roi_align_regions(features.tokens, some_boxes, some_index);  // [r, E]
+    region_embeds_.add(normalized(z));
+  }
+}
+
+void Embedder::add_texts(const std::vector<std::string>& texts) {
+  if (texts.empty()) return;
+  if (!loaded_.tokenizer) {
+    throw Error::input("the model has no tokenizer", "texts",
+                       "name one with --tokenizer, or put its files into the model directory");
+  }
+  const int64_t length = loaded_.model->config().text.context_length;
+  const auto count = static_cast<int64_t>(texts.size());
+  for (int64_t begin = 0; begin < count; begin += options_.batch_size) {
+    const int64_t size = std::min(count - begin, options_.batch_size);
+    auto ids = torch::empty({size, length}, torch::kInt64);  // [B, T]
+    for (int64_t i = 0; i < size; ++i) {
+      const auto& text = texts[static_cast<size_t>(begin + i)];
+      const TokenizedText tokens = tokenize(*loaded_.tokenizer, text, length);
+      truncation_.add(tokens);
+      std::copy(tokens.ids.begin(), tokens.ids.end(), ids.data_ptr<int64_t>() + i * length);
+      Json line = {{"tensor", "text_embeds"}};
+      line["row"] = text_rows_ + i;
+      line["text"] = text;
+      if (tokens.truncated()) line["truncated"] = true;
+      list(std::move(line));
+    }
+    encode_ids(ids);
+  }
+}
+
+void Embedder::encode_ids(const torch::Tensor& ids) {
+  const torch::NoGradGuard no_grad;
+  text_embeds_.add(normalized(loaded_.model->encode_text(ids.to(options_.device))));  // [B, E]
+  if (options_.save_inputs) input_ids_.add(ids);
+  text_rows_ += ids.size(0);
+}
+
+void Embedder::add_tensors(const torch::Tensor& pixels, const torch::Tensor& ids,
+                           const std::string& where) {
+  const auto& config = loaded_.model->config();
+  if (pixels.defined()) {
+    const int64_t side = config.vision.image_size;
+    require_shape(pixels.is_floating_point() && pixels.dim() == 4 && pixels.size(0) > 0 &&
+                      pixels.size(1) == 3 && pixels.size(2) == side && pixels.size(3) == side,
+                  "pixel_values", pixels,
+                  "floats [B, 3, " + std::to_string(side) + ", " + std::to_string(side) + "]",
+                  where);
+    for (const auto& part : pixels.split(options_.batch_size))
+      encode_pictures(part.to(torch::kFloat32), {});
+  }
+  if (ids.defined()) {
+    const int64_t vocab = config.text.vocab_size;
+    const bool shaped = !ids.is_floating_point() && ids.scalar_type() != torch::kBool &&
+                        ids.dim() == 2 && ids.size(0) > 0 && ids.size(1) > 0 &&
+                        ids.size(1) <= config.text.context_length;
+    require_shape(shaped && ids.min().item<int64_t>() >= 0 && ids.max().item<int64_t>() < vocab,
+                  "input_ids", ids,
+                  "integers below " + std::to_string(vocab) + " of [B, T], T at most " +
+                      std::to_string(config.text.context_length),
+                  where);
+    for (const auto& part : ids.split(options_.batch_size)) encode_ids(part.to(torch::kInt64));
+  }
+}
+
+NamedTensors Embedder::tensors() const {
+  NamedTensors tensors;
+  const auto add = [&](const char* name, const Rows& rows) {
+    if (!rows.parts.empty()) tensors.emplace_back(name, torch::cat(rows.parts, 0));
+  };
+  add("image_embeds", image_embeds_);
+  add("vision_penultimate_hidden", penultimate_);
+  add("pixel_values", pixel_values_);
+  add("text_embeds", text_embeds_);
+  add("input_ids", input_ids_);
+  add("region_embeds", region_embeds_);
+  if (!image_index_.empty()) tensors.emplace_back("image_index", torch::tensor(image_index_));
+  if (!region_image_.empty()) tensors.emplace_back("region_image", torch::tensor(region_image_));
+  return tensors;
+}
+
+}  // namespace opencloc::cli

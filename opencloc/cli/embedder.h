@@ -1,0 +1,78 @@
+// Runs a model over the inputs of `embed` and collects what it writes.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "opencloc/checkpoint/model_directory.h"
+#include "opencloc/checkpoint/safetensors.h"
+#include "opencloc/cli/embed_inputs.h"
+
+namespace opencloc::cli {
+
+struct EmbedderOptions {
+  torch::Device device = torch::kCPU;
+  int64_t batch_size = 32;    // pictures or texts at a time
+  int64_t region_batch = 64;  // region prompts at a time
+  bool penultimate = false;   // also vision_penultimate_hidden
+  bool save_inputs = false;   // also pixel_values and input_ids
+};
+
+// Rows gather on the CPU: about 4 (E + [penultimate] (1+N) D + [save_inputs] 3 S S) bytes a
+// picture. Not thread-safe.
+class Embedder {
+ public:
+  // `loaded` outlives the embedder.
+  Embedder(LoadedModel& loaded, const EmbedderOptions& options);
+
+  // "prompter" or "roi_align" with trained heads; "image_roi_align" for a plain CLIP: RoIAlign on
+  // the patch tokens, projected as the image is.
+  std::string region_method() const;
+
+  // Good pictures become rows of image_embeds, their regions of region_embeds; broken pictures and
+  // regions off the canvas become a "skipped" line in the row list.
+  void add_pictures(const std::vector<EmbedPicture>& pictures);
+  // Every text becomes a row of text_embeds. Error (input) without a tokenizer.
+  void add_texts(const std::vector<std::string>& texts);
+  // Ready inputs; either may be undefined. pixels [B, 3, S, S] float, ids [B, T] integer.
+  // Error (input) naming `where` when they do not fit the model.
+  void add_tensors(const torch::Tensor& pixels, const torch::Tensor& ids, const std::string& where);
+
+  int64_t pictures() const { return image_rows_; }
+  int64_t texts() const { return text_rows_; }
+  int64_t regions() const { return region_rows_; }
+  int64_t skipped_pictures() const { return skipped_pictures_; }
+  int64_t skipped_regions() const { return skipped_regions_; }
+  const TruncationCounter& truncation() const { return truncation_; }
+
+  // image_embeds [n, E], image_index [n], text_embeds [m, E], region_embeds [r, E],
+  // region_image [r], ...: those there are rows for.
+  NamedTensors tensors() const;
+  // A JSON object a line: which input each row comes from, and what was skipped.
+  const std::string& row_list() const { return row_list_; }
+
+ private:
+  void encode_pictures(const torch::Tensor& pixels, const std::vector<const EmbedPicture*>& source);
+  void encode_regions(ImageFeatures& features, const std::vector<const EmbedPicture*>& source);
+  void encode_ids(const torch::Tensor& ids);
+  void list(Json line);
+
+  struct Rows {  // of one output tensor
+    std::vector<torch::Tensor> parts;
+    void add(const torch::Tensor& part) { parts.push_back(part.detach().cpu()); }
+  };
+
+  LoadedModel& loaded_;
+  const EmbedderOptions options_;
+  Rows image_embeds_, penultimate_, pixel_values_, text_embeds_, input_ids_, region_embeds_;
+  std::vector<int64_t> image_index_, region_image_;
+  std::string row_list_;
+  TruncationCounter truncation_;
+  int64_t seen_pictures_ = 0;  // good and broken ones
+  int64_t image_rows_ = 0, text_rows_ = 0, region_rows_ = 0;
+  int64_t skipped_pictures_ = 0, skipped_regions_ = 0;
+};
+
+}  // namespace opencloc::cli

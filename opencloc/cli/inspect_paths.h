@@ -1,0 +1,30 @@
+// What lies at a path: an answer for `opencloc inspect`, as JSON; a description of the same for
+// people. Weights are never loaded, pictures are decoded, shards are read through.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "opencloc/base/json.h"
+
+namespace opencloc::cli {
+
+// Chooses by what the path is:
+//   picture     {"path", "ok", "format", "width", "height", "mode", "error"}; never throws, a
+//               broken picture (and any file of unknown kind) is an answer
+//   shard       {"path", "kind": "shard", "samples", "regions", "texts", "labels", "bytes",
+//               "skipped"}, as for a folder of shards ("kind": "shards")
+//   safetensors {"path", "kind": "safetensors", "bytes", "parameters", "dtypes", "metadata",
+//               "tensors": [{"name", "dtype", "shape"}]}
+//   model       {"path", "kind": "model", "layout", "name", "parameters", "dtypes", "config",
+//               "cloc", "region_heads", "tokenizer", "about"}
+//   checkpoint  {"path", "kind": "checkpoint", "step", "samples", "seed", "whole", "model": {...}}
+//   run         {"path", "kind": "run", "checkpoints", "last_metrics", "model": {...}}
+// Throws Error (input) for a missing path, a folder of unknown kind and a shard, safetensors file
+// or model directory that is broken. Thread-safe.
+Json inspect_path(const std::filesystem::path& path);
+
+// Lines for people, without the last line end.
+std::string describe(const Json& found);
+
+}  // namespace opencloc::cli
