@@ -24,8 +24,6 @@ constexpr Verb kVerbs[] = {
     {"eval", "Evaluate a model on classification, retrieval and region tasks", add_eval},
     {"embed", "Embed pictures, texts and regions", add_embed},
     {"inspect", "Say what pictures, shards, checkpoints and model directories hold", add_inspect},
-    {"embed", "Turn pictures, texts and regions into embeddings", add_embed},
-    {"inspect", "Say what a picture, shard, checkpoint, model or run holds", add_inspect},
     {"compare", "Put the results of several evaluations into one table", add_compare},
     {"bench", "Measure the speed of OpenCLOC on this machine", add_bench},
 };
