@@ -47,6 +47,7 @@ torch::Tensor step_loss(Cloc& model, const StepOutputs& outputs, const TextBatch
     const auto recovery =
         grounding_loss(outputs.images.recovered, batch.boxes, options.grounding_kind);
     localized = localized + options.grounding_weight * recovery.loss;
+    stats.recovery = recovery.loss.item<double>();
     stats.recovered_iou = recovery.mean_iou;
   }
   const double lambda = region_weight(batch.images_with_regions, batch.images());

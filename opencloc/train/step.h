@@ -28,7 +28,8 @@ struct StepStats {
   double loss = 0;  // the total
   double clip = 0;
   double region = 0;
-  double grounding = 0;
+  double grounding = 0;  // unweighted, as recovery
+  double recovery = 0;
   double lambda = 0;            // images with regions / images
   double removed_share = 0;     // region pairs that are no negatives
   double similar_share = 0;     // pairs of distinct region texts above the filter's threshold

@@ -233,7 +233,10 @@ void Run::log_step(const StepStats& stats, double norm, double lr) {
       line["loss_grounding"] = stats.grounding;
       line["grounding_iou"] = stats.grounding_iou;
       line["constant_box_iou"] = stats.constant_box_iou;
-      if (config_.forward.box_recovery) line["recovered_iou"] = stats.recovered_iou;
+      if (config_.forward.box_recovery) {
+        line["loss_recovery"] = stats.recovery;
+        line["recovered_iou"] = stats.recovered_iou;
+      }
       line["grounding_spread"] = stats.grounding_spread;
       line["grounding_inverted"] = stats.grounding_inverted;
     }

@@ -82,9 +82,9 @@ TEST_F(RunTest, GoesFromShardsToAModelDirectory) {
     const Json& line = lines[static_cast<size_t>(i)];
     EXPECT_EQ(line["step"], i + 1);
     for (const char* key :
-         {"samples", "loss", "loss_clip", "loss_region", "loss_grounding", "logit_scale",
-          "region_logit_scale", "removed_share", "similar_share", "grounding_iou", "lr",
-          "grad_norm", "samples_per_s", "loader_wait", "constant_box_iou", "skipped"}) {
+         {"samples", "loss", "loss_clip", "loss_region", "loss_grounding", "loss_recovery",
+          "logit_scale", "region_logit_scale", "removed_share", "similar_share", "grounding_iou",
+          "lr", "grad_norm", "samples_per_s", "loader_wait", "constant_box_iou", "skipped"}) {
       EXPECT_TRUE(line.contains(key)) << key;
     }
   }

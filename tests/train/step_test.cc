@@ -109,7 +109,8 @@ TEST(Step, LambdaIsTheShareOfImagesWithRegions) {
   auto model = small_model();
   const auto stats = forward_backward(model, random_batch(8, {0, 0, 5}), {});
   EXPECT_DOUBLE_EQ(stats.lambda, 0.25);
-  EXPECT_NEAR(stats.loss, stats.clip + 0.25 * (stats.region + stats.grounding), 1e-5);
+  const double boxes = StepOptions().grounding_weight * (stats.grounding + stats.recovery);
+  EXPECT_NEAR(stats.loss, stats.clip + 0.25 * (stats.region + boxes), 1e-5);
   EXPECT_EQ(stats.regions, 3);
 }
 
