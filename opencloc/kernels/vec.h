@@ -44,7 +44,7 @@ OPENCLOC_INLINE void store_part(float* p, Vec v, int64_t n) {
 }
 
 OPENCLOC_INLINE Vec select(IntVec condition, Vec yes, Vec no) {
-  return (Vec)((condition & (IntVec)yes) | (~condition & (IntVec)no));
+  return condition ? yes : no;
 }
 // NaN in `a` stays.
 OPENCLOC_INLINE Vec max(Vec a, Vec b) { return select(a < b, b, a); }

@@ -8,7 +8,7 @@
 namespace opencloc::kernels {
 namespace {
 
-constexpr int64_t kDepthStep = 512;        // rows packed at once
+constexpr int64_t kDepthLimit = 640;       // rows packed at once
 constexpr int64_t kAreaLimit = 192 * 768;  // of dw held by one task: it stays in the cache in F32
 constexpr int64_t kSideLimit = 768;
 
@@ -50,6 +50,7 @@ const void* element_at(const MatrixView& m, int64_t row, int64_t column) {
 
 struct TaskScratch {
   AlignedBuffer<bf16> left, right;
+  AlignedBuffer<float> area;
 };
 
 // One area of C over one part of the rows, as blocks [left / 32][right / 32][32][32].
@@ -68,16 +69,18 @@ Task task_at(const Plan& p, int64_t index) {
 }
 
 void run_task(const KernelTable& table, const Plan& p, const Task& t, const MatrixView& a,
-              const MatrixView& b, float* c, float* left_sums, float* right_sums) {
-  thread_local TaskScratch scratch;
+              const MatrixView& b, TaskScratch& scratch, float* c, float* left_sums,
+              float* right_sums) {
   const int64_t begin = std::min(a.rows, t.part * p.part_rows);
   const int64_t end = std::min(a.rows, begin + p.part_rows);
   const int64_t left_blocks = blocks_of_32(t.left_count);
   const int64_t right_blocks = blocks_of_32(t.right_count);
   if (begin == end) std::fill_n(c, p.area_elements, 0.0f);
+  const int64_t steps = (end - begin + kDepthLimit - 1) / kDepthLimit;
+  const int64_t step = steps == 0 ? 0 : rounded_up((end - begin + steps - 1) / steps, 32);
   table.begin_blocks();
-  for (int64_t row = begin; row < end; row += kDepthStep) {
-    const int64_t depth = std::min(kDepthStep, end - row), depth_blocks = blocks_of_32(depth);
+  for (int64_t row = begin; row < end; row += step) {
+    const int64_t depth = std::min(step, end - row), depth_blocks = blocks_of_32(depth);
     bf16* left = scratch.left.ensure(packed_elements(t.left_count, depth));
     bf16* right = scratch.right.ensure(packed_elements(t.right_count, depth));
     table.pack_columns({element_at(a, row, t.left0), a.is_bf16, t.left_count, depth, a.stride},
@@ -95,16 +98,28 @@ void run_task(const KernelTable& table, const Plan& p, const Task& t, const Matr
   table.end_blocks();
 }
 
-// out(i, j) of C, summed over the parts, for the rows of blocks [first, last) of one area.
-template <class Out>
-void reduce_area(const Plan& p, const Task& t, const float* parts, const Out& out) {
+// One area of dw = C, or its transpose, summed over the parts: `parts` of them, area_elements
+// apart.
+void write_area(const Plan& p, const Task& t, const float* c, int64_t parts, bool transposed,
+                float* dw) {
   const int64_t right_blocks = blocks_of_32(t.right_count);
-  for (int64_t i = 0; i < t.left_count; ++i) {
-    for (int64_t j = 0; j < t.right_count; ++j) {
-      const int64_t at = (i / 32 * right_blocks + j / 32) * 32 * 32 + i % 32 * 32 + j % 32;
-      float total = parts[at];
-      for (int64_t part = 1; part < p.parts; ++part) total += parts[part * p.area_elements + at];
-      out(t.left0 + i, t.right0 + j, total);
+  const int64_t row_step = transposed ? 1 : p.right, column_step = transposed ? p.left : 1;
+  float block[32 * 32];
+  for (int64_t i0 = 0; i0 < t.left_count; i0 += 32) {
+    for (int64_t j0 = 0; j0 < t.right_count; j0 += 32) {
+      const float* from = c + (i0 / 32 * right_blocks + j0 / 32) * 32 * 32;
+      std::copy_n(from, 32 * 32, block);
+      for (int64_t part = 1; part < parts; ++part) {
+        for (int64_t e = 0; e < 32 * 32; ++e) block[e] += from[part * p.area_elements + e];
+      }
+      float* to = dw + (t.left0 + i0) * row_step + (t.right0 + j0) * column_step;
+      const int64_t rows = std::min<int64_t>(32, t.left_count - i0);
+      const int64_t columns = std::min<int64_t>(32, t.right_count - j0);
+      for (int64_t i = 0; i < rows; ++i) {
+        for (int64_t j = 0; j < columns; ++j) {
+          to[i * row_step + j * column_step] = block[i * 32 + j];
+        }
+      }
     }
   }
 }
@@ -116,28 +131,30 @@ void weight_gradient_bf16(const MatrixView& dy, const MatrixView& x, float* dw, 
   const MatrixView &a = dy_left ? dy : x, &b = dy_left ? x : dy;
   const Plan plan = make_plan(dy.rows, a.columns, b.columns);
   const KernelTable& table = kernel_table();
-  AlignedBuffer<float> parts(plan.tasks() * plan.area_elements);
+  thread_local AlignedBuffer<float> kept;  // the caller's: all parts, until they are summed
+  float* parts = plan.parts == 1 ? nullptr : kept.ensure(plan.tasks() * plan.area_elements);
   std::vector<float> sums(static_cast<size_t>(plan.parts * dy.columns));  // [parts, O]
   parallel_items(plan.tasks(), [&](int64_t index) {
+    thread_local TaskScratch scratch;
     const Task task = task_at(plan, index);
     // Each column of dy is summed by the one task of its part that is first along the other side.
     float* task_sums = nullptr;
     if (dbias != nullptr && (dy_left ? task.right0 : task.left0) == 0) {
       task_sums = sums.data() + task.part * dy.columns + (dy_left ? task.left0 : task.right0);
     }
-    run_task(table, plan, task, a, b, parts.data() + index * plan.area_elements,
-             dy_left ? task_sums : nullptr, dy_left ? nullptr : task_sums);
+    float* c = parts == nullptr ? scratch.area.ensure(plan.area_elements)
+                                : parts + index * plan.area_elements;
+    run_task(table, plan, task, a, b, scratch, c, dy_left ? task_sums : nullptr,
+             dy_left ? nullptr : task_sums);
+    if (parts == nullptr) write_area(plan, task, c, 1, !dy_left, dw);
   });
-  const int64_t in = x.columns;
-  parallel_items(plan.left_areas * plan.right_areas, [&](int64_t area) {
-    const Task task = task_at(plan, area * plan.parts);
-    const float* of_area = parts.data() + area * plan.parts * plan.area_elements;
-    if (dy_left) {
-      reduce_area(plan, task, of_area, [&](int64_t i, int64_t j, float v) { dw[i * in + j] = v; });
-    } else {
-      reduce_area(plan, task, of_area, [&](int64_t i, int64_t j, float v) { dw[j * in + i] = v; });
-    }
-  });
+  if (parts != nullptr) {
+    parallel_items(plan.left_areas * plan.right_areas, [&](int64_t area) {
+      const int64_t first = area * plan.parts;
+      write_area(plan, task_at(plan, first), parts + first * plan.area_elements, plan.parts,
+                 !dy_left, dw);
+    });
+  }
   if (dbias != nullptr) table.column_sums(plan.parts, dy.columns, sums.data(), dbias);
 }
 

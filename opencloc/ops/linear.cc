@@ -14,13 +14,12 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
   static torch::Tensor forward(AutogradContext* ctx, const torch::Tensor& input,
                                const torch::Tensor& weight_input,
                                const c10::optional<torch::Tensor>& bias_input) {
-    const auto bias = bias_input ? bias_input->contiguous() : torch::Tensor();
     const auto x = input.contiguous(), weight = weight_input.contiguous();
+    const auto bias = bias_input ? bias_input->contiguous() : torch::Tensor();
     auto y = torch::empty(with_last(x, weight.size(0)), x.options());
-    const bool has_bias = bias.numel() > 0;
-    product_forward(x, weight, has_bias ? bias.contiguous() : torch::Tensor(), row_count(x), y);
+    product_forward(x, weight, bias, y);
     ctx->save_for_backward({x, weight});
-    ctx->saved_data["has_bias"] = has_bias;
+    ctx->saved_data["has_bias"] = bias.defined();
     return y;
   }
 
@@ -28,17 +27,15 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     const auto saved = ctx->get_saved_variables();
     const auto &x = saved[0], &weight = saved[1];
     const auto dy = grads[0].contiguous();
-    const int64_t rows = row_count(x);
-    torch::Tensor dx, dw, dbias;
+    torch::Tensor dx;
     if (ctx->needs_input_grad(0)) {
       dx = torch::empty_like(x);
-      product_dx(dy, weight, rows, dx);
+      product_dx(dy, weight, dx);
     }
-    if (ctx->needs_input_grad(1)) dw = product_dw(dy, x, rows);
-    if (ctx->saved_data["has_bias"].toBool() && ctx->needs_input_grad(2)) {
-      dbias = product_dbias(dy, rows);
-    }
-    return {dx, dw, dbias};
+    const bool bias_wanted = ctx->saved_data["has_bias"].toBool() && ctx->needs_input_grad(2);
+    WeightGradient gradient;
+    if (ctx->needs_input_grad(1) || bias_wanted) gradient = product_dw(dy, x);
+    return {dx, gradient.weight, bias_wanted ? gradient.bias : torch::Tensor()};
   }
 };
 
@@ -50,8 +47,7 @@ torch::Tensor linear(const torch::Tensor& x, const torch::Tensor& weight,
   TORCH_CHECK(weight.dim() == 2 && x.dim() >= 1 && x.size(-1) == weight.size(1) &&
                   (!bias.defined() || bias.numel() == weight.size(0)),
               "linear: x ", x.sizes(), " does not fit weight ", weight.sizes());
-  // Function::apply() of libtorch 1.13 refuses undefined tensors: none is an empty one inside.
-  return LinearFunction::apply(x, weight, bias.defined() ? bias : torch::empty({0}, x.options()));
+  return LinearFunction::apply(x, weight, bias.defined() ? c10::make_optional(bias) : c10::nullopt);
 }
 
 }  // namespace opencloc::ops

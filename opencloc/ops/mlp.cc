@@ -1,16 +1,20 @@
 #include "opencloc/kernels/gelu.h"
+#include "opencloc/kernels/mlp_bf16.h"
 #include "opencloc/ops/dispatch.h"
 #include "opencloc/ops/ops.h"
+#include "opencloc/ops/precision.h"
 #include "opencloc/ops/products.h"
 #include "opencloc/ops/reference.h"
 
 namespace opencloc::ops {
 namespace {
 
+using kernels::PackedWeight;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Keeps the hidden layer before the GELU; after it, it is cheaper to compute again than to keep.
+// F32. Keeps the hidden layer before the GELU; after it, it is cheaper to compute again than to
+// keep.
 struct MlpFunction : torch::autograd::Function<MlpFunction> {
   static torch::Tensor forward(AutogradContext* ctx, const torch::Tensor& input,
                                const torch::Tensor& fc_weight_input, const torch::Tensor& fc_bias,
@@ -22,12 +26,12 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
     const int64_t rows = row_count(x), hidden = fc_weight.size(0);
     auto z = torch::empty(with_last(x, hidden), x.options());  // [..., F]
     auto h = torch::empty_like(z);                             // [..., F]
-    product_forward(x, fc_weight, {}, rows, z);
+    product_forward(x, fc_weight, {}, z);
     kernels::bias_gelu_forward(static_cast<kernels::Gelu>(kind), rows, hidden,
                                fc_bias.contiguous().data_ptr<float>(), z.data_ptr<float>(),
                                h.data_ptr<float>());
     auto y = torch::empty(with_last(x, proj_weight.size(0)), x.options());
-    product_forward(h, proj_weight, proj_bias.contiguous(), rows, y);
+    product_forward(h, proj_weight, proj_bias.contiguous(), y);
     ctx->save_for_backward({x, fc_weight, proj_weight, z});
     ctx->saved_data["kind"] = kind;
     return y;
@@ -38,23 +42,86 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
     const auto &x = saved[0], &fc_weight = saved[1], &proj_weight = saved[2], &z = saved[3];
     const auto kind = static_cast<kernels::Gelu>(ctx->saved_data["kind"].toInt());
     const auto dy = grads[0].contiguous();
-    const int64_t rows = row_count(x);
     auto h = torch::empty_like(z);
     kernels::gelu_forward(kind, z.numel(), z.data_ptr<float>(), h.data_ptr<float>());
-    const auto dproj_weight = product_dw(dy, h, rows), dproj_bias = product_dbias(dy, rows);
+    const auto proj = product_dw(dy, h);
     auto& dz = h;  // h is not needed any more
-    product_dx(dy, proj_weight, rows, dz);
+    product_dx(dy, proj_weight, dz);
     kernels::gelu_backward(kind, z.numel(), z.data_ptr<float>(), dz.data_ptr<float>(),
                            dz.data_ptr<float>());
-    const auto dfc_weight = product_dw(dz, x, rows), dfc_bias = product_dbias(dz, rows);
+    const auto fc = product_dw(dz, x);
     torch::Tensor dx;
     if (ctx->needs_input_grad(0)) {
       dx = torch::empty_like(x);
-      product_dx(dz, fc_weight, rows, dx);
+      product_dx(dz, fc_weight, dx);
     }
-    return {dx, dfc_weight, dfc_bias, dproj_weight, dproj_bias, torch::Tensor()};
+    return {dx, fc.weight, fc.bias, proj.weight, proj.bias, torch::Tensor()};
   }
 };
+
+// Keeps the hidden layer before the GELU as bf16, rounded where the product ends.
+struct MlpBf16Function : torch::autograd::Function<MlpBf16Function> {
+  static torch::Tensor forward(AutogradContext* ctx, const torch::Tensor& input,
+                               const torch::Tensor& fc_weight_input, const torch::Tensor& fc_bias,
+                               const torch::Tensor& proj_weight_input,
+                               const torch::Tensor& proj_bias, int64_t kind, bool keep) {
+    const auto x = input.contiguous();
+    const auto fc_weight = fc_weight_input.contiguous();
+    const auto proj_weight = proj_weight_input.contiguous();
+    const auto fc_bias_dense = fc_bias.contiguous(), proj_bias_dense = proj_bias.contiguous();
+    const int64_t width = x.size(-1), hidden = fc_weight.size(0), out = proj_weight.size(0);
+    const auto fc = PackedWeight::for_forward(fc_weight.data_ptr<float>(), hidden, width);
+    const auto proj = PackedWeight::for_forward(proj_weight.data_ptr<float>(), out, hidden);
+    torch::Tensor z;  // [..., F]
+    if (keep) z = torch::empty(with_last(x, hidden), x.options().dtype(torch::kBFloat16));
+    auto y = torch::empty(with_last(x, out), x.options());
+    kernels::mlp_forward_bf16({.gelu = static_cast<kernels::Gelu>(kind),
+                               .fc = &fc,
+                               .proj = &proj,
+                               .fc_bias = fc_bias_dense.data_ptr<float>(),
+                               .proj_bias = proj_bias_dense.data_ptr<float>()},
+                              row_count(x), x.data_ptr<float>(), bf16_data(z), y.data_ptr<float>());
+    ctx->save_for_backward({x, fc_weight, proj_weight, z});
+    ctx->saved_data["kind"] = kind;
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const auto saved = ctx->get_saved_variables();
+    const auto &x = saved[0], &fc_weight = saved[1], &proj_weight = saved[2], &z = saved[3];
+    const auto dy = grads[0].contiguous();
+    const int64_t width = x.size(-1), hidden = fc_weight.size(0), out = proj_weight.size(0);
+    const auto fc = PackedWeight::for_backward(fc_weight.data_ptr<float>(), hidden, width);
+    const auto proj = PackedWeight::for_backward(proj_weight.data_ptr<float>(), out, hidden);
+    auto dz = torch::empty_like(z), h = torch::empty_like(z);
+    torch::Tensor dx;
+    if (ctx->needs_input_grad(0)) dx = torch::empty_like(x);
+    kernels::mlp_backward_bf16({.gelu = static_cast<kernels::Gelu>(ctx->saved_data["kind"].toInt()),
+                                .fc = &fc,
+                                .proj = &proj},
+                               row_count(x), dy.data_ptr<float>(), bf16_data(z), bf16_data(dz),
+                               bf16_data(h), dx.defined() ? dx.data_ptr<float>() : nullptr);
+    const auto fc_gradient = product_dw(dz, x), proj_gradient = product_dw(dy, h);
+    return {dx,
+            fc_gradient.weight,
+            fc_gradient.bias,
+            proj_gradient.weight,
+            proj_gradient.bias,
+            torch::Tensor(),
+            torch::Tensor()};
+  }
+
+ private:
+  static kernels::bf16* bf16_data(const torch::Tensor& t) {
+    return t.defined() ? reinterpret_cast<kernels::bf16*>(t.data_ptr<at::BFloat16>()) : nullptr;
+  }
+};
+
+bool gradients_wanted(const torch::Tensor& x, const MlpWeights& w) {
+  if (!torch::GradMode::is_enabled()) return false;
+  return x.requires_grad() || w.fc_weight.requires_grad() || w.fc_bias.requires_grad() ||
+         w.proj_weight.requires_grad() || w.proj_bias.requires_grad();
+}
 
 }  // namespace
 
@@ -66,6 +133,11 @@ torch::Tensor mlp(const torch::Tensor& x, const MlpWeights& w) {
                   w.proj_weight.size(1) == w.fc_weight.size(0),
               "mlp: x ", x.sizes(), " does not fit weights ", w.fc_weight.sizes(), ", ",
               w.proj_weight.sizes());
+  if (matmul_precision() == Precision::kBf16) {
+    return MlpBf16Function::apply(x, w.fc_weight, w.fc_bias, w.proj_weight, w.proj_bias,
+                                  static_cast<int64_t>(kernel_kind(w.gelu)),
+                                  gradients_wanted(x, w));
+  }
   return MlpFunction::apply(x, w.fc_weight, w.fc_bias, w.proj_weight, w.proj_bias,
                             static_cast<int64_t>(kernel_kind(w.gelu)));
 }

@@ -1,15 +1,37 @@
 #include "opencloc/ops/products.h"
 
 #include "opencloc/kernels/gelu.h"
+#include "opencloc/kernels/gemm_bf16.h"
 #include "opencloc/kernels/gemm_fp32.h"
+#include "opencloc/ops/dispatch.h"
+#include "opencloc/ops/precision.h"
 
 namespace opencloc::ops {
+namespace {
 
+using kernels::PackedWeight;
 using kernels::Transpose;
 
+bool in_bf16() { return matmul_precision() == Precision::kBf16; }
+
+kernels::MatrixView matrix_view(const torch::Tensor& t) {
+  return {.data = t.data_ptr(),
+          .is_bf16 = t.scalar_type() == torch::kBFloat16,
+          .rows = row_count(t),
+          .columns = t.size(-1),
+          .stride = t.size(-1)};
+}
+
+}  // namespace
+
 void product_forward(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias,
-                     int64_t rows, torch::Tensor& y) {
-  const int64_t out = weight.size(0), in = weight.size(1);
+                     torch::Tensor& y) {
+  const int64_t rows = row_count(x), out = weight.size(0), in = weight.size(1);
+  const float* bias_data = bias.defined() ? bias.data_ptr<float>() : nullptr;
+  if (in_bf16()) {
+    const auto packed = PackedWeight::for_forward(weight.data_ptr<float>(), out, in);
+    return kernels::linear_bf16(matrix_view(x), packed, bias_data, y.data_ptr<float>());
+  }
   kernels::gemm_fp32({.transpose_b = Transpose::kYes,
                       .m = rows,
                       .n = out,
@@ -18,21 +40,28 @@ void product_forward(const torch::Tensor& x, const torch::Tensor& weight, const 
                       .ldb = in,
                       .ldc = out},
                      x.data_ptr<float>(), weight.data_ptr<float>(), y.data_ptr<float>());
-  if (bias.defined()) {
-    kernels::add_bias(rows, out, bias.data_ptr<float>(), y.data_ptr<float>());
-  }
+  if (bias_data != nullptr) kernels::add_bias(rows, out, bias_data, y.data_ptr<float>());
 }
 
-void product_dx(const torch::Tensor& dy, const torch::Tensor& weight, int64_t rows,
-                torch::Tensor& dx) {
+void product_dx(const torch::Tensor& dy, const torch::Tensor& weight, torch::Tensor& dx) {
   const int64_t out = weight.size(0), in = weight.size(1);
-  kernels::gemm_fp32({.m = rows, .n = in, .k = out, .lda = out, .ldb = in, .ldc = in},
+  if (in_bf16()) {
+    const auto packed = PackedWeight::for_backward(weight.data_ptr<float>(), out, in);
+    return kernels::linear_bf16(matrix_view(dy), packed, nullptr, dx.data_ptr<float>());
+  }
+  kernels::gemm_fp32({.m = row_count(dy), .n = in, .k = out, .lda = out, .ldb = in, .ldc = in},
                      dy.data_ptr<float>(), weight.data_ptr<float>(), dx.data_ptr<float>());
 }
 
-torch::Tensor product_dw(const torch::Tensor& dy, const torch::Tensor& x, int64_t rows) {
-  const int64_t out = dy.size(-1), in = x.size(-1);
-  auto dw = torch::empty({out, in}, x.options());
+WeightGradient product_dw(const torch::Tensor& dy, const torch::Tensor& x) {
+  const int64_t rows = row_count(x), out = dy.size(-1), in = x.size(-1);
+  const auto options = x.options().dtype(torch::kFloat);
+  WeightGradient gradient{torch::empty({out, in}, options), torch::empty({out}, options)};
+  float *dw = gradient.weight.data_ptr<float>(), *dbias = gradient.bias.data_ptr<float>();
+  if (in_bf16() || matrix_view(dy).is_bf16 || matrix_view(x).is_bf16) {
+    kernels::weight_gradient_bf16(matrix_view(dy), matrix_view(x), dw, dbias);
+    return gradient;
+  }
   kernels::gemm_fp32({.transpose_a = Transpose::kYes,
                       .m = out,
                       .n = in,
@@ -40,14 +69,9 @@ torch::Tensor product_dw(const torch::Tensor& dy, const torch::Tensor& x, int64_
                       .lda = out,
                       .ldb = in,
                       .ldc = in},
-                     dy.data_ptr<float>(), x.data_ptr<float>(), dw.data_ptr<float>());
-  return dw;
-}
-
-torch::Tensor product_dbias(const torch::Tensor& dy, int64_t rows) {
-  auto sums = torch::empty({dy.size(-1)}, dy.options());
-  kernels::column_sums(rows, dy.size(-1), dy.data_ptr<float>(), sums.data_ptr<float>());
-  return sums;
+                     dy.data_ptr<float>(), x.data_ptr<float>(), dw);
+  kernels::column_sums(rows, out, dy.data_ptr<float>(), dbias);
+  return gradient;
 }
 
 }  // namespace opencloc::ops

@@ -3,6 +3,8 @@
 
 #include <immintrin.h>
 
+#define OPENCLOC_TILE_REGISTERS  // bf16.inl leaves block() to this file
+
 #include "opencloc/kernels/kernel_table.h"
 
 namespace opencloc::kernels {

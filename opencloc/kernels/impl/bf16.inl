@@ -15,6 +15,7 @@ namespace {
 
 typedef uint32_t UintVec __attribute__((vector_size(kWidth * 4)));
 typedef uint16_t HalfVec __attribute__((vector_size(kWidth * 2)));
+typedef uint16_t HalfVec32 __attribute__((vector_size(64)));
 
 // Round to nearest even; denormal numbers become 0, as AMX and AVX512_BF16 treat them.
 OPENCLOC_INLINE HalfVec to_bf16(Vec x) {
@@ -95,39 +96,34 @@ void pack_rows(const PackSource& source, bf16* packed) {
                  : pack_rows_of(source, static_cast<const float*>(source.data), packed);
 }
 
-// A 16 x 16 matrix of 32-bit words, transposed in place.
-OPENCLOC_INLINE void transpose_words(uint32_t* w) {
+// A 16 x 16 matrix of 32-bit words, transposed from one place (aligned to 64 bytes) to another.
+OPENCLOC_INLINE void transpose_words(const uint32_t* from, uint32_t* to) {
 #if defined(__AVX512F__)
-  // Interleave rows 8, then 4, 2 and 1 apart: four rounds make the transpose.
+  // Quarter rows 4 apart are gathered from memory; two rounds of interleaving do the rest.
   __m512i r[16], t[16];
-  for (int i = 0; i < 16; ++i) r[i] = _mm512_loadu_si512(w + 16 * i);
-  for (int i = 0; i < 8; ++i) {
-    t[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
-    t[2 * i + 1] = _mm512_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
-  }
   for (int i = 0; i < 4; ++i) {
-    r[4 * i] = _mm512_unpacklo_epi64(t[4 * i], t[4 * i + 2]);
-    r[4 * i + 1] = _mm512_unpackhi_epi64(t[4 * i], t[4 * i + 2]);
-    r[4 * i + 2] = _mm512_unpacklo_epi64(t[4 * i + 1], t[4 * i + 3]);
-    r[4 * i + 3] = _mm512_unpackhi_epi64(t[4 * i + 1], t[4 * i + 3]);
+    for (int j = 0; j < 4; ++j) {
+      const uint32_t* quarter = from + 16 * i + 4 * j;  // of rows i, i + 4, i + 8, i + 12
+      __m512i row = _mm512_castsi128_si512(_mm_load_si128((const __m128i*)quarter));
+      row = _mm512_inserti32x4(row, _mm_load_si128((const __m128i*)(quarter + 4 * 16)), 1);
+      row = _mm512_inserti32x4(row, _mm_load_si128((const __m128i*)(quarter + 8 * 16)), 2);
+      r[4 * j + i] =
+          _mm512_inserti32x4(row, _mm_load_si128((const __m128i*)(quarter + 12 * 16)), 3);
+    }
   }
-  for (int i = 0; i < 4; ++i) {
-    t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
-    t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
-    t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
-    t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
-  }
-  for (int i = 0; i < 8; ++i) {
-    _mm512_storeu_si512(w + 16 * i, _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88));
-    _mm512_storeu_si512(w + 16 * (i + 8), _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd));
+  for (int j = 0; j < 16; j += 4) {  // columns j .. j + 3
+    t[j] = _mm512_unpacklo_epi32(r[j], r[j + 1]);
+    t[j + 1] = _mm512_unpackhi_epi32(r[j], r[j + 1]);
+    t[j + 2] = _mm512_unpacklo_epi32(r[j + 2], r[j + 3]);
+    t[j + 3] = _mm512_unpackhi_epi32(r[j + 2], r[j + 3]);
+    _mm512_store_si512(to + 16 * j, _mm512_unpacklo_epi64(t[j], t[j + 2]));
+    _mm512_store_si512(to + 16 * (j + 1), _mm512_unpackhi_epi64(t[j], t[j + 2]));
+    _mm512_store_si512(to + 16 * (j + 2), _mm512_unpacklo_epi64(t[j + 1], t[j + 3]));
+    _mm512_store_si512(to + 16 * (j + 3), _mm512_unpackhi_epi64(t[j + 1], t[j + 3]));
   }
 #else
   for (int i = 0; i < 16; ++i) {
-    for (int j = 0; j < i; ++j) {
-      const uint32_t word = w[16 * i + j];
-      w[16 * i + j] = w[16 * j + i];
-      w[16 * j + i] = word;
-    }
+    for (int j = 0; j < 16; ++j) to[16 * j + i] = from[16 * i + j];
   }
 #endif
 }
@@ -136,6 +132,23 @@ OPENCLOC_INLINE void transpose_words(uint32_t* w) {
 OPENCLOC_INLINE UintVec interleave(HalfVec even, HalfVec odd) {
   return __builtin_convertvector(even, UintVec) | (__builtin_convertvector(odd, UintVec) << 16);
 }
+
+// kWidth columns of two rows, rounded and side by side.
+OPENCLOC_INLINE UintVec pair_rows(const float* even, const float* odd) {
+#if defined(__AVX512BF16__)
+  const __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)load(odd), (__m512)load(even));
+  const HalfVec32 order = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+                           8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  return (UintVec)_mm512_permutexvar_epi16((__m512i)order, both);
+#else
+  return interleave(to_bf16(load(even)), to_bf16(load(odd)));
+#endif
+}
+OPENCLOC_INLINE UintVec pair_rows(const bf16* even, const bf16* odd) {
+  return interleave(load_half(even), load_half(odd));
+}
+OPENCLOC_INLINE Vec row_values(const float* row) { return load(row); }
+OPENCLOC_INLINE Vec row_values(const bf16* row) { return from_bf16(load_half(row)); }
 
 // 32 depth rows x 16 columns -> one tile of pairs.
 template <class T>
@@ -147,10 +160,10 @@ OPENCLOC_INLINE void pair_tile(const PackSource& source, const T* data, int64_t 
     Vec totals[16 / kWidth] = {};
     for (int r = 0; r < 16; ++r, row += 2 * source.stride) {
       for (int i = 0; i < 16; i += kWidth) {
-        const Loaded even = loaded_at(row, i, 16), odd = loaded_at(row + source.stride, i, 16);
-        const UintVec pairs = interleave(even.half, odd.half);
+        const T *even = row + i, *odd = even + source.stride;
+        const UintVec pairs = pair_rows(even, odd);
         __builtin_memcpy(tile + 16 * r + i, &pairs, sizeof pairs);
-        if (sums != nullptr) totals[i / kWidth] += even.value + odd.value;
+        if (sums != nullptr) totals[i / kWidth] += row_values(even) + row_values(odd);
       }
     }
     if (sums != nullptr) {
@@ -185,10 +198,14 @@ void pack_columns_of(const PackSource& source, const T* data, TileSide side, flo
   for (int64_t b = 0; b < depth_blocks; ++b) {
     for (int64_t s = 0; s < 2 * side_blocks; ++s) {
       bf16* to = packed + ((s / 2 * depth_blocks + b) * 2 + s % 2) * kTile;
-      uint32_t tile[256] __attribute__((aligned(64)));
-      pair_tile(source, data, b * 32, s * 16, sums, tile);
-      if (side == TileSide::kLeft) transpose_words(tile);
-      __builtin_memcpy(to, tile, sizeof tile);
+      auto* words = reinterpret_cast<uint32_t*>(to);
+      if (side == TileSide::kLeft) {
+        uint32_t tile[256] __attribute__((aligned(64)));
+        pair_tile(source, data, b * 32, s * 16, sums, tile);
+        transpose_words(tile, words);
+      } else {
+        pair_tile(source, data, b * 32, s * 16, sums, words);
+      }
     }
   }
 }
@@ -198,10 +215,14 @@ void pack_columns(const PackSource& source, TileSide side, float* sums, bf16* pa
       : pack_columns_of(source, static_cast<const float*>(source.data), side, sums, packed);
 }
 
-// Left tiles [16 rows, 32] become right tiles of their transpose, and the other way round.
-void transpose_tile(bf16* tile) { transpose_words(reinterpret_cast<uint32_t*>(tile)); }
+// A left tile becomes the right tile of its transpose.
+void transpose_tile(bf16* tile) {
+  uint32_t words[256] __attribute__((aligned(64)));
+  __builtin_memcpy(words, tile, sizeof words);
+  transpose_words(words, reinterpret_cast<uint32_t*>(tile));
+}
 
-#if !defined(__AMX_TILE__)
+#if !defined(OPENCLOC_TILE_REGISTERS)
 void begin_blocks() {}
 void end_blocks() {}
 
@@ -283,15 +304,45 @@ void block(int64_t depth_blocks, const bf16* a, const bf16* b, float* c, bool ac
 
 // ---- what is done to a finished block c [32, 32] ----
 
+// GELU to the accuracy of bf16, without an exponential or a division: x P(x^2) is fitted to
+// cumulative(x) - 1/2 (error 2e-5) and to gelu'(x) - 1/2 (error 3e-4) on [-4.5, 4.5]; beyond, they
+// are -1/2 and 1/2.
+OPENCLOC_INLINE Vec odd_polynomial(const float (&coefficients)[10], Vec x) {
+  const Vec edge = max(min(x, splat(4.5f)), splat(-4.5f)), square = edge * edge;
+  Vec p = splat(coefficients[9]);
+  for (int i = 8; i >= 0; --i) p = p * square + coefficients[i];
+  const Vec inside = p * edge;
+  return select(x > 4.5f, splat(0.5f), select(x < -4.5f, splat(-0.5f), inside));
+}
+constexpr float kCumulative[10] = {
+    3.989246725e-01f,  -6.642068082e-02f, 9.891774232e-03f,  -1.142715196e-03f, 1.017340567e-04f,
+    -6.813723782e-06f, 3.278918610e-07f,  -1.056707972e-08f, 2.022433863e-10f,  -1.726321969e-12f};
+constexpr float kDerivative[10] = {
+    7.976261451e-01f,  -2.649256827e-01f, 5.860930780e-02f,  -8.815861932e-03f, 9.405428280e-04f,
+    -7.122209897e-05f, 3.721946805e-06f,  -1.268059255e-07f, 2.521333133e-09f,  -2.210817773e-11f};
+template <Gelu kKind>
+OPENCLOC_INLINE Vec coarse_gelu(Vec x) {
+  if constexpr (kKind == Gelu::kErf) return x * (odd_polynomial(kCumulative, x) + 0.5f);
+  return gelu<kKind>(x);
+}
+template <Gelu kKind>
+OPENCLOC_INLINE Vec coarse_gelu_derivative(Vec x) {
+  if constexpr (kKind == Gelu::kErf) return odd_polynomial(kDerivative, x) + 0.5f;
+  return gelu_derivative<kKind>(x);
+}
+
 // y = c + bias, F32.
 void finish_bias(const BlockPlace& at, const float* c, const float* bias, float* y) {
-  for (int64_t r = 0; r < at.rows; ++r, c += 32, y += at.stride) {
-    int64_t i = 0;
-    for (; i + kWidth <= at.columns; i += kWidth) {
-      const Vec v = load(c + i);
-      store(y + i, bias == nullptr ? v : v + load(bias + i));
+  if (at.columns == 32) {
+    Vec add[32 / kWidth] = {};
+    for (int i = 0; bias != nullptr && i < 32; i += kWidth) add[i / kWidth] = load(bias + i);
+    for (int64_t r = 0; r < at.rows; ++r, c += 32, y += at.stride) {
+      for (int i = 0; i < 32; i += kWidth) store(y + i, load(c + i) + add[i / kWidth]);
     }
-    for (; i < at.columns; ++i) y[i] = c[i] + (bias == nullptr ? 0.0f : bias[i]);
+    return;
+  }
+  for (int64_t r = 0; r < at.rows; ++r, c += 32, y += at.stride) {
+    for (int64_t i = 0; i < at.columns; ++i) y[i] = c[i] + (bias == nullptr ? 0.0f : bias[i]);
   }
 }
 
@@ -317,7 +368,7 @@ void finish_gelu_of(const BlockPlace& at, const float* c, const float* bias, bf1
       const Vec b = whole ? load(bias + i) : load_part(bias + i, at.columns - i);
       const HalfVec rounded = to_bf16(load(c + i) + b);
       if (z != nullptr) put(rounded, i, at, z + r * at.stride);
-      put(to_bf16(gelu<kKind>(from_bf16(rounded))), r, i, tiles);
+      put(to_bf16(coarse_gelu<kKind>(from_bf16(rounded))), r, i, tiles);
     }
   }
 }
@@ -339,10 +390,10 @@ void finish_gelu_backward_of(const BlockPlace& at, const float* c, const bf16* z
       }
       const int64_t row = r * at.stride;
       const Vec x = from_bf16(half_at(z + row, i, at.columns));
-      const HalfVec gradient = to_bf16(load(c + i) * gelu_derivative<kKind>(x));
+      const HalfVec gradient = to_bf16(load(c + i) * coarse_gelu_derivative<kKind>(x));
       put(gradient, i, at, dz + row);
       put(gradient, r, i, tiles);
-      put(to_bf16(gelu<kKind>(x)), i, at, h + row);
+      put(to_bf16(coarse_gelu<kKind>(x)), i, at, h + row);
     }
   }
 }

@@ -1,0 +1,107 @@
+// The ops with bf16 products: against the same maths on rounded operands in double, and close to
+// what they give in F32.
+#include "compare.h"
+#include "opencloc/ops/ops.h"
+#include "opencloc/ops/precision.h"
+#include "opencloc/ops/reference.h"
+
+namespace opencloc::ops {
+namespace {
+
+class Bf16 : public testing::Test {
+ protected:
+  void SetUp() override { set_matmul_precision(Precision::kBf16); }
+  void TearDown() override { set_matmul_precision(Precision::kFp32); }
+};
+
+// Output and gradients stay within `share` of each one's largest element of the F32 reference.
+void expect_close(const Op& op, const Op& reference, const Tensors& inputs, double share) {
+  const Tensors wanted = output_and_gradients(reference, inputs, torch::kDouble);
+  for (const kernels::Isa isa : kernels::supported_isas()) {
+    kernels::set_active_isa(isa);
+    SCOPED_TRACE(kernels::to_string(isa));
+    const Tensors got = output_and_gradients(op, inputs, torch::kFloat);
+    for (size_t i = 0; i < got.size(); ++i) {
+      ASSERT_EQ(got[i].sizes(), wanted[i].sizes());
+      if (got[i].numel() == 0) continue;
+      EXPECT_LE(largest_difference(got[i], wanted[i]), share * wanted[i].abs().max().item<double>())
+          << (i == 0 ? "output" : "gradient of input " + std::to_string(i - 1));
+    }
+    const Tensors again = output_and_gradients(op, inputs, torch::kFloat);
+    for (size_t i = 0; i < got.size(); ++i) EXPECT_TRUE(torch::equal(got[i], again[i])) << i;
+  }
+  kernels::set_active_isa(kernels::supported_isas().back());
+}
+
+torch::Tensor rounded(const torch::Tensor& t) { return t.to(torch::kBFloat16).to(torch::kDouble); }
+
+TEST_F(Bf16, LinearIsExactOnRoundedOperands) {
+  torch::manual_seed(1);
+  for (const auto& sizes : {std::array<int64_t, 3>{130, 48, 70}, {1, 5, 3}, {0, 4, 6}}) {
+    const auto x = random({sizes[0], sizes[1]}).requires_grad_(true);
+    const auto weight = random({sizes[2], sizes[1]}).requires_grad_(true);
+    const auto bias = random({sizes[2]}).requires_grad_(true), dy = random({sizes[0], sizes[2]});
+    const auto y = ops::linear(x, weight, bias);
+    y.backward(dy);
+    const auto close = [](const torch::Tensor& got, const torch::Tensor& wanted) {
+      EXPECT_LE(largest_difference(got, wanted), 3e-5);
+    };
+    close(y.detach(), torch::mm(rounded(x), rounded(weight).t()) + bias.to(torch::kDouble));
+    close(x.grad(), torch::mm(rounded(dy), rounded(weight)));
+    close(weight.grad(), torch::mm(rounded(dy).t(), rounded(x)));
+    close(bias.grad(), dy.to(torch::kDouble).sum(0));
+  }
+}
+
+TEST_F(Bf16, LinearStaysCloseToF32) {
+  torch::manual_seed(2);
+  expect_close([](const Tensors& t) { return ops::linear(t[0], t[1], t[2]); },
+               [](const Tensors& t) { return reference::linear(t[0], t[1], t[2]); },
+               {random({2, 65, 192}), random({576, 192}, 0.05), random({576})}, 1e-2);
+}
+
+TEST_F(Bf16, MlpStaysCloseToF32) {
+  torch::manual_seed(3);
+  for (const Gelu kind : {Gelu::kErf, Gelu::kQuick}) {
+    for (const int64_t rows : {0, 1, 33, 130}) {
+      for (const int64_t width : {5, 64}) {
+        SCOPED_TRACE(testing::Message() << rows << " x " << width);
+        const int64_t hidden = 4 * width - 3;
+        expect_close(
+            [&](const Tensors& t) {
+              return mlp(t[0], {t[1], t[2], t[3], t[4], kind});
+            },
+            [&](const Tensors& t) {
+              return reference::mlp(t[0], {t[1], t[2], t[3], t[4], kind});
+            },
+            {random({rows, width}), random({hidden, width}, 0.2), random({hidden}),
+             random({width, hidden}, 0.2), random({width})},
+            3e-2);
+      }
+    }
+  }
+}
+
+TEST_F(Bf16, MlpWithoutGradientsIsTheSame) {
+  torch::manual_seed(4);
+  const auto x = random({9, 32});
+  const MlpWeights w{random({64, 32}).requires_grad_(true), random({64}), random({32, 64}),
+                     random({32}), Gelu::kErf};
+  const auto with = mlp(x, w).detach();
+  const torch::NoGradGuard no_grad;
+  EXPECT_TRUE(torch::equal(mlp(x, w), with));
+}
+
+TEST_F(Bf16, BackwardOutlivesAChangeOfPrecision) {
+  torch::manual_seed(5);
+  const auto x = random({9, 32}).requires_grad_(true);
+  const auto weight = [](torch::IntArrayRef sizes) { return random(sizes).requires_grad_(true); };
+  const MlpWeights w{weight({64, 32}), weight({64}), weight({32, 64}), weight({32}), Gelu::kErf};
+  const auto y = mlp(x, w).sum();
+  set_matmul_precision(Precision::kFp32);
+  y.backward();
+  EXPECT_TRUE(w.fc_weight.grad().isfinite().all().item<bool>());
+}
+
+}  // namespace
+}  // namespace opencloc::ops
