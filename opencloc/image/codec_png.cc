@@ -95,7 +95,7 @@ class Png {
   size_t file_size_ = 0;
   uint8_t* samples_ = nullptr;  // of row 0; nullptr before the header is complete
   char message_[160] = "not enough memory for its pixels";
-  std::jmp_buf jump_;
+  std::jmp_buf jump_ = {};
 };
 
 Png::Png(const DecodeOptions& options, ImageInfo& info, Image& image)

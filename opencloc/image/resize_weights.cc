@@ -13,12 +13,16 @@ double bilinear(double x) {
 
 // Keys' cubic with a = -0.5; the operations and their order are Pillow's.
 double bicubic(double x) {
-  constexpr double a = -0.5;
+  constexpr double kA = -0.5;
   x = std::abs(x);
-  if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1;
-  if (x < 2.0) return (((x - 5) * x + 8) * x - 4) * a;
+  if (x < 1.0) return ((kA + 2.0) * x - (kA + 3.0)) * x * x + 1;
+  if (x < 2.0) return (((x - 5) * x + 8) * x - 4) * kA;
   return 0.0;
 }
+
+// Pillow's rounding of filter bounds, which differs from lround() below zero.
+// NOLINTNEXTLINE(bugprone-incorrect-roundings)
+int round_up_half(double x) { return static_cast<int>(x + 0.5); }
 
 int32_t to_fixed(double weight) {
   return static_cast<int32_t>((weight < 0 ? -0.5 : 0.5) + weight * (1 << kWeightBits));
@@ -55,8 +59,8 @@ AxisWeights make_weights(const Axis& axis, Interpolation interpolation) {
   std::vector<double> exact(most);
   for (int i = 0; i < axis.window_size; ++i) {
     const double center = axis.box0 + (axis.window + i + 0.5) * scale;
-    const int first = std::max(0, static_cast<int>(center - support + 0.5));
-    const int end = std::min(axis.input, static_cast<int>(center + support + 0.5));
+    const int first = std::max(0, round_up_half(center - support));
+    const int end = std::min(axis.input, round_up_half(center + support));
     const int count = std::max(0, end - first);
     double sum = 0;
     for (int k = 0; k < count; ++k) {
