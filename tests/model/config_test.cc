@@ -72,7 +72,7 @@ TEST(ModelConfig, WritesWhatItReads) {
     EXPECT_EQ(open_clip_config_json(parse(written)), written) << name;
   }
   const Json written = open_clip_config_json(parse(Json::parse(kOpenClip)));
-  EXPECT_THAT(dump_json(written), HasSubstr("[0.48145466,0.4578275,0.40821073]"));
+  EXPECT_THAT(dump_json(written), HasSubstr("[0.48145467,0.4578275,0.40821072]"));
 
   ClocConfig cloc;
   cloc.region_extractor = RegionExtractor::kRoiAlign;
