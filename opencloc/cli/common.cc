@@ -72,10 +72,10 @@ std::vector<CLI::ConfigItem> read_config(const std::string& path) {
   }
 }
 
-CLI::Option* find_option(const CLI::App& verb, std::string name) {
+const CLI::Option* find_option(const CLI::App& verb, std::string name) {
   std::replace(name.begin(), name.end(), '_', '-');
   if (name == "config" || name == "help") return nullptr;
-  for (CLI::Option* option : const_cast<CLI::App&>(verb).get_options()) {
+  for (const CLI::Option* option : verb.get_options()) {
     if (option->check_lname(name)) return option;
   }
   return nullptr;

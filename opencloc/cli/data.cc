@@ -26,13 +26,16 @@ struct DataFlags {
 
 void add_input_flags(CLI::App& app, DataFlags& flags) {
   app.add_option("--data", flags.data, "Shards: GLOB[::GLOB...], {000..123}, or a folder")
+      ->type_name("GLOB")
       ->required();
   app.add_flag("--skip-bad-shards", flags.reader.skip_bad_shards,
                "Count shards that cannot be read instead of stopping");
 }
 
 void add_output_flags(CLI::App& app, DataFlags& flags) {
-  app.add_option("--out", flags.out, "Folder for the shards 00000.tar, 00001.tar, ...")->required();
+  app.add_option("--out", flags.out, "Folder for the shards 00000.tar, 00001.tar, ...")
+      ->type_name("DIR")
+      ->required();
   app.add_option("--samples-per-shard", flags.writer.samples_per_shard)->capture_default_str();
   app.add_flag("--overwrite", flags.writer.overwrite, "Replace the shards in that folder");
 }
@@ -69,19 +72,27 @@ void add_import(CLI::App& app) {
   app.add_option("--format", flags->format, "What the dataset is")
       ->required()
       ->check(CLI::IsMember(import_formats()));
-  app.add_option("--images", options.images, "Folder of the pictures")->required();
+  app.add_option("--images", options.images, "Folder of the pictures")
+      ->type_name("DIR")
+      ->required();
   app.add_option(
-      "--annotations", options.annotations,
-      "The dataset's file: instances.json, data.yaml, a folder of XML, .jsonl, .csv, ...");
+         "--annotations", options.annotations,
+         "The dataset's file: instances.json, data.yaml, a folder of XML, .jsonl, .csv, ...")
+      ->type_name("PATH");
   app.add_option("--captions", options.captions,
-                 "More captions: COCO's captions.json, or rows (.jsonl, .csv, .tsv)");
+                 "More captions: COCO's captions.json, or rows (.jsonl, .csv, .tsv)")
+      ->type_name("FILE");
   app.add_option("--phrases", options.phrases,
-                 "More regions: rows with image or image_id, phrase, bbox (.jsonl, .csv, .tsv)");
-  app.add_option("--split", options.split, "Only rows whose 'split' is this (refcoco, jsonl, csv)");
-  app.add_option("--csv-img-key", options.csv_img_key, "Column of the picture");
-  app.add_option("--csv-caption-key", options.csv_caption_key, "Column of the caption");
+                 "More regions: rows with image or image_id, phrase, bbox (.jsonl, .csv, .tsv)")
+      ->type_name("FILE");
+  app.add_option("--split", options.split, "Only rows whose 'split' is this (refcoco, jsonl, csv)")
+      ->type_name("NAME");
+  app.add_option("--csv-img-key", options.csv_img_key, "Column of the picture")->type_name("NAME");
+  app.add_option("--csv-caption-key", options.csv_caption_key, "Column of the caption")
+      ->type_name("NAME");
   app.add_option("--csv-separator", options.csv_separator,
-                 "Between columns; found out if not given");
+                 "Between columns; found out if not given")
+      ->type_name("CHAR");
   app.add_option("--caption-template", options.caption_template,
                  "Caption of pictures that have but a class (folder); '' = none")
       ->capture_default_str();
@@ -132,7 +143,9 @@ void add_scenes(CLI::App& app) {
       ->transform(CLI::Transformer(splits))
       ->default_str("train");
   app.add_option("--image-format", flags->scene.image_format, "jpg or png")->capture_default_str();
-  app.add_option("--font", flags->scene.font, "Colour emoji font")->capture_default_str();
+  app.add_option("--font", flags->scene.font, "Colour emoji font")
+      ->type_name("FILE")
+      ->capture_default_str();
   add_output_flags(app, *flags);
   add_json_flag(app, *flags);
   add_threads_flag(app, flags->common);
@@ -225,7 +238,8 @@ void add_stats(CLI::App& app) {
   const auto flags = std::make_shared<Flags>();
   add_input_flags(app, *flags);
   app.add_option("--tokenizer", flags->tokenizer,
-                 "Count this tokenizer's tokens (file or model directory); else words");
+                 "Count this tokenizer's tokens (file or model directory); else words")
+      ->type_name("PATH");
   app.add_flag("--no-decode", flags->no_decode, "Faster: do not check that pictures decode");
   add_json_flag(app, *flags);
   add_threads_flag(app, flags->common);
@@ -267,7 +281,7 @@ void add_show(CLI::App& app) {
   };
   const auto flags = std::make_shared<Flags>();
   add_input_flags(app, *flags);
-  app.add_option("--out", flags->out, "The page, e.g. page.html")->required();
+  app.add_option("--out", flags->out, "The page, e.g. page.html")->type_name("FILE")->required();
   app.add_option("--count", flags->sheet.count, "Samples to show")->capture_default_str();
   app.add_flag("--random", flags->random, "A random choice (by --seed) instead of the first ones");
   app.add_option("--size", flags->sheet.size, "Longest side of a picture in pixels")

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <utility>
 
@@ -60,6 +63,19 @@ bool is_numbered_shard(const std::string& name) {
   return dot != std::string::npos && dot >= 5 && name.substr(dot) == ".tar" &&
          std::all_of(name.begin(), name.begin() + static_cast<std::ptrdiff_t>(dot),
                      [](unsigned char c) { return std::isdigit(c) != 0; });
+}
+
+constexpr std::string_view kHiddenPrefix = ".writing-";
+
+// What killed runs left behind.
+void remove_stale(const fs::path& folder) {
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(kHiddenPrefix)) continue;
+    const pid_t owner = std::atoi(name.c_str() + kHiddenPrefix.size());
+    std::error_code ignored;  // another user's: not ours to remove
+    if (owner > 0 && ::kill(owner, 0) != 0 && errno == ESRCH) fs::remove_all(entry.path(), ignored);
+  }
 }
 
 std::vector<fs::path> numbered_shards(const fs::path& folder) {
@@ -154,8 +170,9 @@ ShardSetWriter::ShardSetWriter(fs::path folder, ShardSetOptions options)
       throw Error::input("folder holds shards already", folder_.string(),
                          "name another folder, or pass --overwrite to replace them");
     }
+    remove_stale(folder_);
   }
-  hidden_ = folder_ / (".writing-" + std::to_string(::getpid()));
+  hidden_ = folder_ / (std::string(kHiddenPrefix) + std::to_string(::getpid()));
   created_folder_ = fs::create_directories(folder_, ec);
   if (!ec) fs::create_directory(hidden_, ec);
   if (ec) {

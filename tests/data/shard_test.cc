@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "opencloc/base/files.h"
 #include "opencloc/data/shard_reader.h"
@@ -415,6 +416,18 @@ TEST(ShardSetWriter, ReplacesOldShardsOnlyWhenTold) {
     second.commit();
   }
   EXPECT_THAT(files_in(out), ElementsAre("00000.tar", "notes.txt"));
+}
+
+TEST(ShardSetWriter, RemovesWhatAKilledRunLeft) {
+  const TempFolder folder;
+  const auto out = folder / "out";
+  // No process has this number: the kernel's limit is 2^22.
+  write_file(out / ".writing-8388607" / "00000.tar", "half");
+  write_file(out / (".writing-" + std::to_string(::getppid())) / "00000.tar", "alive");
+  ShardSetWriter writer(out, {});
+  writer.write(make_test_record("1"));
+  writer.commit();
+  EXPECT_THAT(files_in(out), ElementsAre(".writing-" + std::to_string(::getppid()), "00000.tar"));
 }
 
 TEST(SkipCounter, CountsByReason) {
