@@ -1,7 +1,6 @@
 // `opencloc eval`: the five tasks on a model directory.
 #include <cstdio>
 #include <memory>
-#include <sstream>
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
@@ -19,35 +18,26 @@ struct EvalFlags {
   CommonFlags common;
   std::string model;
   std::string data;
-  std::string tasks = "zeroshot,retrieval,region_recognition,region_retrieval,grounding";
+  std::vector<std::string> tasks{"zeroshot", "retrieval", "region_recognition", "region_retrieval",
+                                 "grounding"};
+  std::vector<std::string> region_methods;
   std::string classes;
-  std::string region_method;
   std::string templates;
   std::string out;
   bool json = false;
   EvalOptions options;
 };
 
-std::vector<std::string> split_commas(const std::string& list) {
-  std::vector<std::string> items;
-  std::istringstream stream(list);
-  for (std::string item; std::getline(stream, item, ',');) {
-    if (!item.empty()) items.push_back(item);
-  }
-  return items;
-}
-
 EvalOptions options_of(const EvalFlags& flags, const LoadedModel& loaded) {
   EvalOptions options = flags.options;
   options.region_heads = loaded.has_region_heads;
   options.workers = thread_count(flags.common);
   options.tasks.clear();
-  for (const auto& name : split_commas(flags.tasks)) options.tasks.push_back(parse_task(name));
-  if (options.tasks.empty()) throw Error::input("no task named", "--tasks");
-  if (flags.region_method == "all") {
+  for (const auto& name : flags.tasks) options.tasks.push_back(parse_task(name));
+  if (flags.region_methods == std::vector<std::string>{"all"}) {
     options.region_methods = available_methods(loaded.model->config(), options.region_heads);
   } else {
-    for (const auto& name : split_commas(flags.region_method)) {
+    for (const auto& name : flags.region_methods) {
       options.region_methods.push_back(parse_region_method(name));
     }
   }
@@ -78,30 +68,40 @@ void run_eval(const EvalFlags& flags) {
 void add_eval(CLI::App& app) {
   const auto flags = std::make_shared<EvalFlags>();
   auto& options = flags->options;
-  app.add_option("--model", flags->model, "model directory")->required();
-  app.add_option("--data", flags->data, "shards, e.g. val/*.tar; several joined by ::")->required();
-  app.add_option("--tasks", flags->tasks, "comma-separated")->capture_default_str();
+  app.add_option("--model", flags->model, "Model directory")->type_name("DIR")->required();
+  app.add_option("--data", flags->data, "Shards: GLOB[::GLOB...], {000..123}, or a folder")
+      ->type_name("GLOB")
+      ->required();
+  app.add_option("--tasks", flags->tasks,
+                 "By comma; without it all five: zeroshot, retrieval, "
+                 "region_recognition, region_retrieval, grounding")
+      ->delimiter(',')
+      ->type_name("NAME,...");
   app.add_option("--classes", flags->classes,
-                 "file with the candidate names, one a line; without it the names in the data");
-  app.add_option("--region-method", flags->region_method,
+                 "Candidate names, one a line; without it the names in the data")
+      ->type_name("FILE");
+  app.add_option("--region-method", flags->region_methods,
                  "prompter, roi_align, crop, roi_align_penultimate, several by comma, or all; "
-                 "without it what the model was trained with (crop for a plain CLIP)");
+                 "without it what the model was trained with (crop for a plain CLIP)")
+      ->delimiter(',')
+      ->type_name("NAME,...");
   app.add_option("--templates", flags->templates,
-                 "zero-shot prompts: photo, simple or a file with a template ({}) a line; without "
-                 "it bare names");
-  app.add_option("--out", flags->out, "write the results as JSON");
-  app.add_flag("--json", flags->json, "print JSON, not a table");
-  app.add_option("--batch-size", options.batch_size, "pictures encoded at a time")
+                 "Zero-shot prompts: photo, simple or a file with a template ({}) a line; without "
+                 "it bare names")
+      ->type_name("NAME|FILE");
+  app.add_option("--out", flags->out, "Write the results as JSON")->type_name("FILE");
+  app.add_flag("--json", flags->json, "Print JSON, not a table");
+  app.add_option("--batch-size", options.batch_size, "Pictures encoded at a time")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_option("--region-batch", options.region_batch, "region prompts encoded at a time")
+  app.add_option("--region-batch", options.region_batch, "Region prompts encoded at a time")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_option("--max-samples", options.max_samples, "stop after this many samples; 0 = all")
+  app.add_option("--max-samples", options.max_samples, "Stop after this many samples; 0 = all")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_flag("--skip-bad-shards", options.skip_bad_shards,
-               "count shards that cannot be read instead of failing");
+               "Count shards that cannot be read instead of stopping");
   add_device_flag(app, flags->common);
   add_threads_flag(app, flags->common);
   add_config_flag(app);
