@@ -84,6 +84,10 @@ double available_memory() {
   return 0;
 }
 
+std::string bytes_text(double bytes) {
+  return bytes >= 1e9 ? fmt::format("{:.1f} GB", bytes / 1e9)
+                      : fmt::format("{:.0f} MB", bytes / 1e6);
+}
 std::string percent(double share) { return fmt::format("{:.1f}%", 100 * share); }
 double ratio(int64_t part, int64_t whole) {
   return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : 0;
@@ -101,9 +105,9 @@ void judge_data(const TrainConfig& config, const SampleStore& store, const Findi
                 std::vector<PreflightLine>& lines) {
   const auto total = static_cast<double>(store.total());
   const double epochs = static_cast<double>(config.steps * config.batch_size) / total;
-  lines.push_back(
-      {"data", fmt::format("{} samples in {} source(s), {:.1f} GB; {:.2f} epochs", store.total(),
-                           store.sources(), static_cast<double>(store.bytes()) / 1e9, epochs)});
+  lines.push_back({"data", fmt::format("{} samples in {} source(s), {}; {:.2f} epochs",
+                                       store.total(), store.sources(),
+                                       bytes_text(static_cast<double>(store.bytes())), epochs)});
   const double broken = ratio(found.broken, found.looked);
   lines.push_back({"readable",
                    fmt::format("{} of {} looked at{}", found.good(), found.looked,
@@ -204,8 +208,8 @@ Preflight preflight(const TrainConfig& config, const ModelConfig& model, int64_t
   const double needed = estimate_memory(config, model, parameters), free = available_memory();
   const bool tight = config.device == "cpu" && free > 0 && needed > 0.8 * free;
   result.lines.push_back({"memory",
-                          fmt::format("about {:.1f} GB of {:.1f} GB free{}", needed / 1e9,
-                                      free / 1e9, tight ? ": give a larger --accum-freq" : ""),
+                          fmt::format("about {} of {} free{}", bytes_text(needed), bytes_text(free),
+                                      tight ? ": give a larger --accum-freq" : ""),
                           tight ? Verdict::kWarning : Verdict::kFine});
   return result;
 }

@@ -19,7 +19,7 @@ h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2.2rem}
 .charts,.pictures{display:grid;gap:1rem;grid-template-columns:repeat(auto-fill,minmax(310px,1fr))}
 figure{margin:0;padding:.7rem;border:1px solid var(--line);border-radius:8px;background:var(--card)}
 figcaption{font-weight:600;margin-bottom:.3rem}svg{width:100%;display:block}
-svg text{font-size:11px;fill:var(--soft)}svg .g{stroke:var(--line);stroke-width:1}
+svg text{font-size:14px;fill:var(--soft)}svg .g{stroke:var(--line);stroke-width:1}
 svg path{fill:none;stroke-width:1.6;stroke-linejoin:round}
 .legend{display:flex;flex-wrap:wrap;gap:.2rem 1rem;font-size:13px;color:var(--soft)}
 .legend i{display:inline-block;width:.8em;height:.8em;border-radius:2px;margin-right:.35em}
@@ -27,7 +27,8 @@ table{border-collapse:collapse;font-variant-numeric:tabular-nums;display:block;o
 td,th{padding:.25rem .7rem;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
 td:first-child,th:first-child{text-align:left}
 .pictures figcaption{font-weight:400;font-size:13px;margin:.4rem 0 0}
-.pictures text{font-size:9px;fill:#fff;paint-order:stroke;stroke:#000;stroke-width:2.5px}
+.pictures text{font:bold 16px sans-serif;fill:#4ade80;paint-order:stroke;stroke:#000;stroke-width:3px}
+.pictures .p{fill:#fb7185;text-anchor:end}
 pre{overflow-x:auto;padding:.7rem;border:1px solid var(--line);border-radius:8px;background:var(--card);font-size:13px}
 </style>)";
 
@@ -115,36 +116,40 @@ std::string base64(const std::string& bytes) {
   return out;
 }
 
-std::string rectangle(const Box& box, const Image& image, const char* colour, const char* dash) {
-  const auto w = static_cast<float>(image.width), h = static_cast<float>(image.height);
+constexpr float kPictureWidth = 320;  // units of the drawing, whatever the canvas's pixels
+
+std::string rectangle(const Box& box, float width, float height, const char* colour,
+                      const char* dash) {
   return fmt::format(
       R"(<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" fill="none" stroke="{}" )"
-      R"(stroke-width="1.5" stroke-dasharray="{}"/>)",
-      box.x0 * w, box.y0 * h, box.width() * w, box.height() * h, colour, dash);
+      R"(stroke-width="2" stroke-dasharray="{}"/>)",
+      box.x0 * width, box.y0 * height, box.width() * width, box.height() * height, colour, dash);
 }
 
+// Boxes carry numbers; their texts stand below the picture.
 std::string picture_html(const ReportPicture& picture) {
-  const Image& image = picture.image;
+  const float width = kPictureWidth;
+  const float height =
+      width * static_cast<float>(picture.image.height) / static_cast<float>(picture.image.width);
   std::string svg =
       fmt::format(R"(<figure><svg viewBox="0 0 {0} {1}"><image width="{0}" height="{1}" )"
                   R"(href="data:image/jpeg;base64,{2}"/>)",
-                  image.width, image.height, base64(encode_jpeg(image)));
-  for (const auto& entry : picture.boxes) {
-    svg += rectangle(entry.box, image, "#22c55e", "none");
-    if (entry.has_prediction) svg += rectangle(entry.predicted, image, "#f43f5e", "4 3");
+                  width, height, base64(encode_jpeg(picture.image)));
+  std::string numbers, texts;
+  int number = 0;
+  for (const auto& [box, predicted, has_prediction, text] : picture.boxes) {
+    ++number;
+    svg += rectangle(box, width, height, "#22c55e", "none");
+    numbers += fmt::format(R"(<text x="{:.1f}" y="{:.1f}">{}</text>)", box.x0 * width + 4,
+                           box.y0 * height + 17, number);
+    texts += fmt::format("<br>{} {}", number, html_escaped(text));
+    if (!has_prediction) continue;
+    svg += rectangle(predicted, width, height, "#f43f5e", "6 4");
+    numbers += fmt::format(R"(<text class="p" x="{:.1f}" y="{:.1f}">{}</text>)",
+                           predicted.x1 * width - 4, predicted.y1 * height - 5, number);
+    texts += fmt::format(": IoU {:.2f}", iou(box, predicted));
   }
-  std::string names;
-  for (const auto& entry : picture.boxes) {
-    svg +=
-        fmt::format(R"(<text x="{:.1f}" y="{:.1f}">{}</text>)",
-                    entry.box.x0 * static_cast<float>(image.width) + 2,
-                    entry.box.y0 * static_cast<float>(image.height) + 10, html_escaped(entry.text));
-    if (entry.has_prediction) {
-      names += fmt::format("<br>{}: IoU {:.2f}", html_escaped(entry.text),
-                           iou(entry.box, entry.predicted));
-    }
-  }
-  return svg + "</svg><figcaption>" + html_escaped(picture.text) + names +
+  return svg + numbers + "</svg><figcaption>" + html_escaped(picture.text) + texts +
          "</figcaption></figure>\n";
 }
 

@@ -13,7 +13,7 @@ namespace {
 using Points = std::vector<std::pair<double, double>>;
 
 constexpr double kWidth = 460, kHeight = 230;  // of the whole chart, px
-constexpr double kLeft = 58, kRight = 12, kTop = 12, kBottom = 26;
+constexpr double kLeft = 66, kRight = 16, kTop = 12, kBottom = 28;
 constexpr size_t kMostPoints = 800;
 constexpr std::array<const char*, 6> kColours = {"#2563eb", "#dc2626", "#059669",
                                                  "#d97706", "#7c3aed", "#475569"};
@@ -79,7 +79,7 @@ class Plot {
     for (double y = std::ceil(y_.low / step_y) * step_y; y <= y_.high; y += step_y) {
       svg += fmt::format(R"(<line x1="{0}" x2="{1}" y1="{2:.1f}" y2="{2:.1f}" class="g"/>)"
                          R"(<text x="{3}" y="{4:.1f}" text-anchor="end">{5}</text>)",
-                         kLeft, kWidth - kRight, py(y), kLeft - 6, py(y) + 3.5, label(y));
+                         kLeft, kWidth - kRight, py(y), kLeft - 6, py(y) + 5, label(y));
     }
     const double step_x = tick_step(x_.high - x_.low, 5);
     for (double x = std::ceil(x_.low / step_x) * step_x; x <= x_.high; x += step_x) {

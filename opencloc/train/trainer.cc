@@ -142,6 +142,8 @@ TrainResult Run::run() {
   bar.start_at(state_.step * config_.batch_size);
   interval_began_ = line_shown_ = Clock::now();
   TrainResult result{state_.step, 0};
+  // Killed after its last checkpoint, before model/ followed? Then no step is left to write it.
+  if (checkpoint_) save_model(folder_.model(), parts_.model, save_options());
   while (state_.step < config_.steps) {
     const auto began = Clock::now();
     const LoadedBatch loaded = loader_->next();

@@ -115,6 +115,7 @@ TEST_F(RunTest, AFinishedRunStaysAsItIs) {
   train(config());
   const auto before = final_weights(folder_ / "run");
   const auto lines = untimed(folder_ / "run");
+  fs::remove_all(folder_ / "run" / "model");  // as if killed between checkpoint and model
   EXPECT_EQ(train(config()).steps, 8);
   EXPECT_EQ(final_weights(folder_ / "run"), before);
   EXPECT_EQ(untimed(folder_ / "run"), lines);
