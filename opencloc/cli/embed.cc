@@ -1,5 +1,6 @@
 // `opencloc embed`: pictures, texts and regions to embeddings in a safetensors file.
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 
 #include "opencloc/base/error.h"
@@ -45,6 +46,8 @@ void check_flags(const EmbedFlags& flags) {
 LoadedModel load(const EmbedFlags& flags) {
   LoadedModel loaded = load_model(flags.model);
   if (!flags.tokenizer.empty()) {
+    if (!std::filesystem::exists(flags.tokenizer))
+      throw Error::input("no such tokenizer", flags.tokenizer, "check the path");
     loaded.tokenizer = load_tokenizer(flags.tokenizer);
     check_tokenizer(loaded.model->config().text, *loaded.tokenizer, flags.tokenizer);
   }

@@ -9,6 +9,7 @@
 #include "opencloc/base/files.h"
 #include "opencloc/checkpoint/hf_config.h"
 #include "opencloc/checkpoint/safetensors.h"
+#include "opencloc/text/sentence_piece.h"
 
 namespace opencloc {
 namespace {
@@ -95,6 +96,49 @@ TEST_F(ModelDirectory, RoundTripThroughEveryLayoutIsBitIdentical) {
       expect_same_weights(loaded.model->region_weights(), model->region_weights());
     }
   }
+}
+
+// Also: SentencePiece and libtorch in one program, see text/sentence_piece_library.h.
+TEST_F(ModelDirectory, TheTokenizerComesAlongAndMustFit) {
+  const fs::path pieces = folder_.parent_path() / "pieces.model";
+  int captions = 0;
+  train_sentencepiece(
+      [&]() -> std::optional<std::string> {
+        if (captions++ == 60) return std::nullopt;
+        return captions % 2 == 0 ? "a red car beside a tree" : "two dogs in the street";
+      },
+      {.vocab_size = 50}, pieces);
+  const auto tokenizer = load_tokenizer(pieces);
+  const auto fitting = [&](ModelConfig& config) {
+    config.text.vocab_size = tokenizer->vocab_size();
+    config.text.eos_id = tokenizer->end_id();
+  };
+  SaveOptions options;
+  options.tokenizer = tokenizer.get();
+  save_model(folder_, tiny(fitting), options);
+  const auto loaded = load_model(folder_);
+  ASSERT_NE(loaded.tokenizer, nullptr);
+  EXPECT_EQ(loaded.tokenizer->encode("two red dogs"), tokenizer->encode("two red dogs"));
+
+  const auto refused = [&](const std::function<void(ModelConfig&)>& change) {
+    try {
+      save_model(folder_, tiny(change), options);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("no error");
+  };
+  EXPECT_THAT(refused([&](ModelConfig& config) {
+                fitting(config);
+                config.text.eos_id = -1;
+              }),
+              HasSubstr("the model pools at the highest id"));
+  EXPECT_THAT(refused([&](ModelConfig& config) {
+                fitting(config);
+                config.text.vocab_size -= 1;
+              }),
+              HasSubstr("ids, the model only"));
+  EXPECT_EQ(load_model(folder_).model->config().text.eos_id, tokenizer->end_id());  // untouched
 }
 
 TEST_F(ModelDirectory, HuggingFaceNamesAreTransformers) {

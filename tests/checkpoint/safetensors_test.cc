@@ -146,14 +146,12 @@ TEST_F(Safetensors, AFlippedByteInTheHeaderNeverCrashes) {
   std::memcpy(&length, whole.data(), 8);
   int refused = 0;
   for (size_t at = 0; at < 8 + length; ++at) {
-    for (const char flip : {'\x01', '\x80', '\x10'}) {
-      std::string bytes = whole;
-      bytes[at] = static_cast<char>(bytes[at] ^ flip);
-      std::ofstream(path("flipped"), std::ios::binary) << bytes;
-      refused += error_of(path("flipped")) != "no error";
-    }
+    std::string bytes = whole;
+    bytes[at] = static_cast<char>(bytes[at] ^ "\x01\x80\x10"[at % 3]);
+    std::ofstream(path("flipped"), std::ios::binary) << bytes;
+    refused += error_of(path("flipped")) != "no error";
   }
-  EXPECT_GT(refused, 1000);  // the rest changed a name or swapped types of one width
+  EXPECT_GT(refused, 500);  // the rest changed a name or swapped types of one width
 }
 
 struct Hostile {
