@@ -28,7 +28,7 @@ with_peak_memory() {
   echo "$before" >"$low_file"
   (
     lowest=$before
-    while sleep 1; do
+    while kill -0 $$ 2>/dev/null && sleep 1; do  # not beyond the script itself
       now=$(available_kib)
       if [ "$now" -lt "$lowest" ]; then
         lowest=$now
