@@ -137,6 +137,7 @@ Json within_image_figures(const torch::Tensor& regions, const torch::Tensor& nam
       ++counted;
     }
   }
+  if (counted == 0) return {{"within_image_n", 0}};
   const auto n = static_cast<double>(counted);
   return {{"within_image_acc1", share(hits, n)},
           {"within_image_chance", share(chance, n)},

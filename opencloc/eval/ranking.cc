@@ -1,52 +1,79 @@
 #include "opencloc/eval/ranking.h"
 
 #include <algorithm>
-#include <limits>
+#include <cmath>
+
+#include <ATen/Parallel.h>
 
 #include "opencloc/base/error.h"
 
 namespace opencloc {
 namespace {
 
-constexpr int64_t kMaxStrip = int64_t{1} << 22;  // scores alive at a time (16 MiB of floats)
+constexpr int64_t kMaxStrip = int64_t{1} << 22;  // scores alive at a time (16 MiB)
 
-// scores [r, C], right [r, C] bool -> [r] int64.
-torch::Tensor strip_ranks(const torch::Tensor& scores, const torch::Tensor& right,
-                          const torch::Tensor& weight) {
-  const auto lowest = -std::numeric_limits<float>::infinity();
-  const auto [best, best_index] = scores.masked_fill(~right, lowest).max(1, /*keepdim=*/true);
-  const auto number = torch::arange(scores.size(1), scores.options().dtype(torch::kInt32));
-  const auto before = (scores > best) | ((scores == best) & (number < best_index));  // [r, C]
-  const auto wrong_before = before & ~right;
-  if (!weight.defined()) return wrong_before.sum(1);
-  return torch::where(wrong_before, weight, torch::zeros_like(weight)).sum(1);
+struct Candidates {
+  int64_t count;
+  const int64_t* group;
+  const int64_t* weight;  // null: 1 each
+};
+
+// One query's rank from its scores [C]; -1 when one is not finite.
+int64_t rank_of(const float* scores, int64_t group, const Candidates& candidates) {
+  float sum = 0;  // of zeros and NaNs
+  int64_t best = -1;
+  for (int64_t j = 0; j < candidates.count; ++j) {
+    sum += 0 * scores[j];
+    if (candidates.group[j] == group && (best < 0 || scores[j] > scores[best])) best = j;
+  }
+  if (!std::isfinite(sum)) return -1;
+
+  const float bar = best < 0 ? 0 : scores[best];
+  int64_t before = 0;
+  for (int64_t j = 0; j < candidates.count; ++j) {
+    const bool ahead = best < 0 || scores[j] > bar || (scores[j] == bar && j < best);
+    const bool wrong = candidates.group[j] != group;
+    const int64_t weight = candidates.weight == nullptr ? 1 : candidates.weight[j];
+    before += ahead && wrong ? weight : 0;
+  }
+  return before;
+}
+
+torch::Tensor plain(const torch::Tensor& tensor, torch::Dtype type) {
+  return tensor.defined() ? tensor.to(torch::kCPU, type).contiguous() : tensor;
 }
 
 }  // namespace
 
 torch::Tensor best_ranks(const Ranking& ranking, int64_t chunk) {
-  const int64_t queries = ranking.queries.size(0);
-  const int64_t candidates = ranking.candidates.size(0);
-  auto ranks = torch::zeros({queries}, torch::kInt64);
-  if (queries == 0 || candidates == 0) return ranks;
   const torch::NoGradGuard no_grad;
-  const auto device = ranking.queries.device();
-  const auto transposed = ranking.candidates.to(device).t();  // [E, C]
-  const auto query_group = ranking.query_group.to(device);
-  const auto candidate_group = ranking.candidate_group.to(device);
-  auto weight = ranking.candidate_weight;
-  if (weight.defined()) weight = weight.to(device);
+  const auto queries = plain(ranking.queries, torch::kFloat);
+  const auto transposed = plain(ranking.candidates, torch::kFloat).t();  // [E, C]
+  const auto query_group = plain(ranking.query_group, torch::kInt64);
+  const auto candidate_group = plain(ranking.candidate_group, torch::kInt64);
+  const auto weight = plain(ranking.candidate_weight, torch::kInt64);
+  auto ranks = torch::zeros({queries.size(0)}, torch::kInt64);
+  if (queries.size(0) == 0 || transposed.size(1) == 0) return ranks;
 
-  const int64_t rows = std::clamp<int64_t>(kMaxStrip / candidates, 1, std::max<int64_t>(chunk, 1));
-  for (int64_t begin = 0; begin < queries; begin += rows) {
-    const int64_t end = std::min(begin + rows, queries);
-    const auto scores = torch::matmul(ranking.queries.slice(0, begin, end), transposed);  // [r, C]
-    if (!torch::isfinite(scores).all().item<bool>()) {
-      throw Error::failed("the model gives embeddings that are not finite numbers", {},
-                          "evaluate an earlier checkpoint");
-    }
-    const auto right = query_group.slice(0, begin, end).unsqueeze(1) == candidate_group;  // [r, C]
-    ranks.slice(0, begin, end).copy_(strip_ranks(scores, right, weight));
+  const Candidates candidates{transposed.size(1), candidate_group.data_ptr<int64_t>(),
+                              weight.defined() ? weight.data_ptr<int64_t>() : nullptr};
+  const int64_t rows =
+      std::clamp<int64_t>(kMaxStrip / candidates.count, 1, std::max<int64_t>(chunk, 1));
+  for (int64_t begin = 0; begin < queries.size(0); begin += rows) {
+    const int64_t end = std::min(begin + rows, queries.size(0));
+    const auto scores = torch::matmul(queries.slice(0, begin, end), transposed);  // [r, C]
+    const float* score = scores.data_ptr<float>();
+    const int64_t* group = query_group.data_ptr<int64_t>() + begin;
+    int64_t* rank = ranks.data_ptr<int64_t>() + begin;
+    at::parallel_for(0, end - begin, 1, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) {
+        rank[i] = rank_of(score + i * candidates.count, group[i], candidates);
+      }
+    });
+  }
+  if (ranks.min().item<int64_t>() < 0) {
+    throw Error::failed("the model gives embeddings that are not finite numbers", {},
+                        "evaluate an earlier checkpoint");
   }
   return ranks;
 }

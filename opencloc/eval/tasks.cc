@@ -1,5 +1,7 @@
 #include "opencloc/eval/tasks.h"
 
+#include <algorithm>
+
 #include "opencloc/eval/classify.h"
 #include "opencloc/eval/metrics.h"
 #include "opencloc/eval/ranking.h"
@@ -84,6 +86,9 @@ TaskResult retrieval(TaskInput& input) {
   }
   figures["n"] = images.size(0);
   figures["texts"] = texts.size(0);
+  std::sort(caption_text.begin(), caption_text.end());
+  figures["distinct_texts"] =
+      std::unique(caption_text.begin(), caption_text.end()) - caption_text.begin();
   return {figures, {}};
 }
 

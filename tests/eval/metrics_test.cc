@@ -47,6 +47,12 @@ TEST(WithinImageFigures, OnlyNamesOfTheSamePictureCompete) {
   EXPECT_DOUBLE_EQ(figures["within_image_chance"], (2 * 0.5 + 3 * (1.0 / 3)) / 5);
 }
 
+TEST(WithinImageFigures, PicturesOfOneNameGiveNoFigure) {
+  const auto same = torch::eye(2);
+  EXPECT_EQ(within_image_figures(same, same, ids({0, 1}), ids({0, 1})),
+            (Json{{"within_image_n", 0}}));
+}
+
 TEST(GroundingFigures, ExactBoxesAndConstantBoxes) {
   const std::vector<Box> targets{{0, 0, 0.5f, 0.5f}, {0.5f, 0.5f, 1, 1}, {0, 0, 0.5f, 0.5f}};
   const Json exact = grounding_figures(targets, targets);

@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include "opencloc/base/error.h"
 
@@ -77,6 +78,22 @@ TEST(BestRanks, ModelThatAnswersEverythingAlikeScoresAsChance) {
   const auto same = torch::ones({10, 3});
   const Ranking ranking{same, same, torch::arange(10), torch::arange(10), {}};
   EXPECT_THAT(values(best_ranks(ranking)), testing::ElementsAre(0, 1, 2, 3, 4, 5, 6, 7, 8, 9));
+}
+
+// The whole matrix of 12,000 x 12,000 scores would take 576 MB.
+TEST(BestRanks, MemoryDoesNotGrowWithTheSquare) {
+  const auto peak_bytes = [] {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return int64_t{usage.ru_maxrss} * 1024;
+  };
+  constexpr int64_t kPairs = 12'000;
+  torch::manual_seed(2);
+  const auto a = torch::randn({kPairs, 4});
+  const auto id = torch::arange(kPairs);
+  const int64_t before = peak_bytes();
+  EXPECT_EQ(best_ranks({a, a / a.norm(2, 1, true), id, id, {}}).sum().item<int64_t>(), 0);
+  EXPECT_LT(peak_bytes() - before, kPairs * kPairs * int64_t{sizeof(float)} / 2);
 }
 
 TEST(BestRanks, QueryWithoutRightCandidateRanksLast) {
