@@ -13,6 +13,12 @@ bool decays(std::string_view name, const torch::Tensor& parameter) {
          !has("type_embed");
 }
 
+// The names on disk: open_clip's text tower has no prefix of its own.
+bool of_text_tower(std::string_view name) {
+  return name.starts_with("transformer.") || name.starts_with("token_embedding.") ||
+         name.starts_with("ln_final.") || name == "positional_embedding" || name == "text_projection";
+}
+
 AdamW::AdamW(NamedTensors parameters, const AdamWOptions& options) : options_(options) {
   for (auto& [name, parameter] : parameters) {
     ops::AdamWSlot slot;
@@ -50,7 +56,14 @@ void AdamW::step(double lr, double norm) {
   step.beta2 = options_.beta2;
   step.epsilon = options_.epsilon;
   if (options_.max_grad_norm > 0) step.grad_scale = ops::clip_scale(norm, options_.max_grad_norm);
-  ops::adamw_step(slots_with_grads(), step);
+  const auto slots = slots_with_grads();
+  std::vector<ops::AdamWSlot> text, rest;
+  for (size_t i = 0; i < slots.size(); ++i) {
+    (of_text_tower(names_[i]) ? text : rest).push_back(slots[i]);
+  }
+  ops::adamw_step(rest, step);
+  step.lr = lr * options_.text_lr_scale;
+  ops::adamw_step(text, step);
 }
 
 void AdamW::zero_grad() {

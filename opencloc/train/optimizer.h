@@ -20,11 +20,17 @@ struct AdamWOptions {
   double epsilon = 1e-6;
   double weight_decay = 0.2;
   double max_grad_norm = 1.0;  // 0 = no clipping
+  // Learning rate of the text tower beside the rest. Below 1 the untrained texts stay apart while
+  // the image side learns to tell them (docs/decisions/slow_text.md).
+  double text_lr_scale = 1.0;
 };
 
 // Weight decay is for matrices; not for gains, biases, temperatures and the embeddings of
 // positions, class and prompt kinds (spec/cloc.md section 4).
 bool decays(std::string_view name, const torch::Tensor& parameter);
+
+// Is this parameter (by its name on disk) one of the text tower's?
+bool of_text_tower(std::string_view name);
 
 class AdamW {
  public:

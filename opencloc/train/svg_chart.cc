@@ -60,7 +60,7 @@ double tick_step(double length, int count) {
 std::string label(double value) {
   if (std::abs(value) >= 1e6) return fmt::format("{:g} M", value / 1e6);
   if (std::abs(value) >= 1e4) return fmt::format("{:g} k", value / 1e3);
-  return fmt::format("{:.4g}", std::abs(value) < 1e-12 ? 0.0 : value);
+  return fmt::format("{:.6g}", std::abs(value) < 1e-12 ? 0.0 : value);
 }
 
 class Plot {
