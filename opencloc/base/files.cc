@@ -18,6 +18,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t kBufferBytes = size_t{1} << 20;
+constexpr int64_t kMaxRange = 1'000'000;  // of {000..123}
 
 // Opens for reading; the caller closes. Throws for folders and missing files.
 int open_for_reading(const fs::path& path, struct stat& info) {
@@ -52,8 +53,12 @@ std::vector<std::string> expand_braces(const std::string& pattern) {
     if (!digits(first) || !digits(last)) {
       throw Error::input("bad number range '{" + body + "}'", pattern, "write {000..123}");
     }
-    const int64_t end = std::stoll(last);
-    for (int64_t i = std::stoll(first); i <= end; ++i) {
+    const int64_t begin = std::stoll(first), end = std::stoll(last);
+    if (end - begin >= kMaxRange) {
+      throw Error::input("number range '{" + body + "}' is too long", pattern,
+                         "a pattern may name " + std::to_string(kMaxRange) + " files at most");
+    }
+    for (int64_t i = begin; i <= end; ++i) {
       std::string number = std::to_string(i);
       if (number.size() < first.size()) number.insert(0, first.size() - number.size(), '0');
       choices.push_back(std::move(number));
@@ -91,6 +96,20 @@ bool is_shard(const std::string& name) {
 fs::path temporary_beside(const fs::path& path) {
   return path.parent_path() /
          ("." + path.filename().string() + "." + std::to_string(::getpid()) + ".tmp");
+}
+
+// Renames a complete folder to its name. An older folder there changes places with it in one step,
+// so that no kill can leave neither. (rename() alone replaces only empty folders.)
+void move_into_place(const fs::path& complete, const fs::path& target) {
+  if (::rename(complete.c_str(), target.c_str()) == 0) return;
+  if ((errno == ENOTEMPTY || errno == EEXIST) &&
+      ::renameat2(AT_FDCWD, complete.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0) {
+    return;
+  }
+  const std::string reason = errno_text();
+  std::error_code ignored;  // the first error is the one to tell
+  fs::remove_all(complete, ignored);
+  throw Error::failed("cannot move into place (" + reason + ")", target.string(), "check rights");
 }
 
 }  // namespace
@@ -229,19 +248,9 @@ void write_folder(const fs::path& path, const std::function<void(const fs::path&
     fs::remove_all(temporary, ec);
     throw;
   }
-  // rename() replaces only an empty folder: move an older one aside first, and drop it last.
-  const fs::path old = temporary.string() + ".old";
-  const bool had_old = fs::exists(target);
-  if (had_old) {
-    fs::remove_all(old, ec);
-    fs::rename(target, old, ec);
-  }
-  fs::rename(temporary, target, ec);
-  if (ec)
-    throw Error::failed("cannot move into place (" + ec.message() + ")", target.string(),
-                        "check rights");
+  move_into_place(temporary, target);
   fsync_path(target.has_parent_path() ? target.parent_path() : fs::path("."));
-  if (had_old) fs::remove_all(old, ec);
+  fs::remove_all(temporary, ec);  // the older folder, if there was one
 }
 
 void fsync_path(const fs::path& path) {
@@ -281,6 +290,8 @@ std::vector<std::string> expand_glob(std::string_view patterns) {
         }
         std::sort(shards.begin(), shards.end());
         result.insert(result.end(), shards.begin(), shards.end());
+      } else if (fs::exists(plain)) {  // also names that hold glob's own characters
+        result.push_back(plain);
       } else {
         for (auto& path : match(plain)) result.push_back(std::move(path));
       }

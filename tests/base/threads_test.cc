@@ -1,0 +1,72 @@
+#include <atomic>
+#include <mutex>
+#include <set>
+#include <stdexcept>
+
+#include <gtest/gtest.h>
+
+#include "opencloc/base/error.h"
+#include "opencloc/base/progress.h"
+#include "opencloc/base/thread_pool.h"
+
+namespace opencloc {
+namespace {
+
+TEST(ParallelFor, DoesEveryItemOnce) {
+  for (const int threads : {0, 1, 3, 64}) {
+    std::mutex mutex;
+    std::multiset<int64_t> done;
+    parallel_for(50, threads, [&](int64_t i) {
+      const std::lock_guard lock(mutex);
+      done.insert(i);
+    });
+    ASSERT_EQ(done.size(), 50u);
+    for (int64_t i = 0; i < 50; ++i) EXPECT_EQ(done.count(i), 1u);
+  }
+  parallel_for(0, 4, [](int64_t) { FAIL() << "nothing to do"; });
+}
+
+TEST(ParallelFor, RethrowsAndStops) {
+  std::atomic<int> done{0};
+  EXPECT_THROW(parallel_for(1'000'000, 2,
+                            [&](int64_t i) {
+                              ++done;
+                              if (i == 3) throw std::runtime_error("no");
+                            }),
+               std::runtime_error);
+  EXPECT_LT(done, 1'000'000);
+}
+
+TEST(ThreadPool, RunsWhatIsSubmittedAndRethrows) {
+  std::atomic<int> done{0};
+  ThreadPool pool(3);
+  for (int i = 0; i < 100; ++i) pool.submit([&] { ++done; });
+  pool.wait();
+  EXPECT_EQ(done, 100);
+  pool.submit([] { throw std::runtime_error("no"); });
+  EXPECT_THROW(pool.wait(), std::runtime_error);
+  pool.submit([&] { ++done; });
+  pool.wait();
+  EXPECT_EQ(done, 101);
+}
+
+TEST(ErrorText, IsOneLineOfWhatWhereAndHow) {
+  const Error error = Error::input("it\nbroke", "a.txt", "mend it");
+  EXPECT_STREQ(error.what(), "it broke, a.txt: mend it");
+  EXPECT_EQ(error.exit_code(), 2);
+  EXPECT_STREQ(Error::failed("it broke").what(), "it broke");
+  EXPECT_EQ(Error::failed("it broke").exit_code(), 1);
+}
+
+TEST(Format, ReadsWell) {
+  EXPECT_EQ(format_duration(0.4), "0:00");
+  EXPECT_EQ(format_duration(75), "1:15");
+  EXPECT_EQ(format_duration(3700), "1:01:40");
+  EXPECT_EQ(format_duration(-1), "0:00");
+  EXPECT_EQ(format_count(3.14), "3.1");
+  EXPECT_EQ(format_count(12345), "12.3 k");
+  EXPECT_EQ(format_count(2.5e6), "2.5 M");
+}
+
+}  // namespace
+}  // namespace opencloc
