@@ -1,19 +1,11 @@
 #include "opencloc/kernels/attention.h"
 
-#include <vector>
-
+#include "opencloc/kernels/aligned_buffer.h"
 #include "opencloc/kernels/kernel_table.h"
 #include "opencloc/kernels/parallel.h"
 
 namespace opencloc::kernels {
 namespace {
-
-// Kept between calls; one a thread.
-float* thread_scratch(int64_t floats) {
-  thread_local std::vector<float> scratch;
-  if (static_cast<int64_t>(scratch.size()) < floats) scratch.resize(static_cast<size_t>(floats));
-  return scratch.data();
-}
 
 // Where the pair's data starts.
 struct Pair {
@@ -25,29 +17,42 @@ Pair pair_at(const AttentionShape& s, int64_t index) {
           b * s.q_tokens * s.out_stride() + column, index * s.q_tokens};
 }
 
-}  // namespace
-
-void attention_forward(const AttentionShape& shape, const float* q, const float* k, const float* v,
-                       float* out, float* log_sum_exp) {
+// body(pair, scratch) for every (batch, head) pair.
+template <class Body>
+void for_pairs(const AttentionShape& shape, int64_t scratch_floats, const Body& body) {
   const KernelTable& table = kernel_table();
-  const int64_t floats = table.attention_scratch(shape);
   parallel_items(shape.batch * shape.heads, [&](int64_t i) {
-    const Pair at = pair_at(shape, i);
-    table.attention_forward(shape, q + at.q, k + at.kv, v + at.kv, out + at.out,
-                            log_sum_exp + at.log_sum_exp, thread_scratch(floats));
+    thread_local AlignedBuffer<float> scratch;  // kept between calls
+    table.begin_blocks();
+    body(pair_at(shape, i), scratch.ensure(scratch_floats));
+    table.end_blocks();
   });
 }
 
-void attention_backward(const AttentionShape& shape, const float* q, const float* k, const float* v,
-                        const float* out, const float* log_sum_exp, const float* dout, float* dq,
-                        float* dk, float* dv) {
+}  // namespace
+
+void attention_forward(AttentionProducts products, const AttentionShape& shape, const float* q,
+                       const float* k, const float* v, float* out, float* log_sum_exp) {
   const KernelTable& table = kernel_table();
-  const int64_t floats = table.attention_scratch(shape);
-  parallel_items(shape.batch * shape.heads, [&](int64_t i) {
-    const Pair at = pair_at(shape, i);
-    table.attention_backward(shape, q + at.q, k + at.kv, v + at.kv, out + at.out,
-                             log_sum_exp + at.log_sum_exp, dout + at.out, dq + at.q, dk + at.kv,
-                             dv + at.kv, thread_scratch(floats));
+  const bool half = products == AttentionProducts::kBf16;
+  const auto forward = half ? table.attention_forward_bf16 : table.attention_forward;
+  const auto floats = half ? table.attention_scratch_bf16 : table.attention_scratch;
+  for_pairs(shape, floats(shape), [&](const Pair& at, float* scratch) {
+    forward(shape, q + at.q, k + at.kv, v + at.kv, out + at.out, log_sum_exp + at.log_sum_exp,
+            scratch);
+  });
+}
+
+void attention_backward(AttentionProducts products, const AttentionShape& shape, const float* q,
+                        const float* k, const float* v, const float* out, const float* log_sum_exp,
+                        const float* dout, float* dq, float* dk, float* dv) {
+  const KernelTable& table = kernel_table();
+  const bool half = products == AttentionProducts::kBf16;
+  const auto backward = half ? table.attention_backward_bf16 : table.attention_backward;
+  const auto floats = half ? table.attention_scratch_bf16 : table.attention_scratch;
+  for_pairs(shape, floats(shape), [&](const Pair& at, float* scratch) {
+    backward(shape, q + at.q, k + at.kv, v + at.kv, out + at.out, log_sum_exp + at.log_sum_exp,
+             dout + at.out, dq + at.q, dk + at.kv, dv + at.kv, scratch);
   });
 }
 

@@ -24,13 +24,15 @@ struct AttentionShape {
   int64_t out_stride() const { return heads * head_width; }
 };
 
+enum class AttentionProducts { kFp32, kBf16 };  // kBf16: operands rounded, sums in F32
+
 // log_sum_exp [batch, heads, q_tokens], kept for the backward pass. k_tokens >= 1 unless there are
 // no queries.
-void attention_forward(const AttentionShape& shape, const float* q, const float* k, const float* v,
-                       float* out, float* log_sum_exp);
+void attention_forward(AttentionProducts products, const AttentionShape& shape, const float* q,
+                       const float* k, const float* v, float* out, float* log_sum_exp);
 // dq, dk, dv have the layouts of q, k, v and are overwritten.
-void attention_backward(const AttentionShape& shape, const float* q, const float* k, const float* v,
-                        const float* out, const float* log_sum_exp, const float* dout, float* dq,
-                        float* dk, float* dv);
+void attention_backward(AttentionProducts products, const AttentionShape& shape, const float* q,
+                        const float* k, const float* v, const float* out, const float* log_sum_exp,
+                        const float* dout, float* dq, float* dk, float* dv);
 
 }  // namespace opencloc::kernels

@@ -37,6 +37,14 @@ struct KernelTable {
                              const float* v, const float* out, const float* log_sum_exp,
                              const float* dout, float* dq, float* dk, float* dv, float* scratch);
   int64_t (*attention_scratch)(const AttentionShape& shape);
+  // The same with bf16 products; within begin_blocks() and end_blocks().
+  void (*attention_forward_bf16)(const AttentionShape& shape, const float* q, const float* k,
+                                 const float* v, float* out, float* log_sum_exp, float* scratch);
+  void (*attention_backward_bf16)(const AttentionShape& shape, const float* q, const float* k,
+                                  const float* v, const float* out, const float* log_sum_exp,
+                                  const float* dout, float* dq, float* dk, float* dv,
+                                  float* scratch);
+  int64_t (*attention_scratch_bf16)(const AttentionShape& shape);
 
   void (*adamw)(int64_t n, float* value, const float* grad, float* exp_avg, float* exp_avg_sq,
                 const AdamWCoefficients& c);

@@ -48,11 +48,14 @@ inline const bf16* pack_panel(const KernelTable& table, const MatrixView& x, int
 
 // finish(c, row, column, place) for every 32 x 32 block c of left panels a [rows, depth] times b;
 // place.stride is left to `finish`. One block's finish runs while the next one is multiplied: the
-// tile unit works beside the vector units.
+// tile unit works beside the vector units. Blocks go along the rows, so that what `finish` reads
+// and writes is one stretch of memory a row, as far as b's columns stay in the second-level cache.
 template <class Finish>
 void multiply_panel(const KernelTable& table, const bf16* a, int64_t rows, const PackedWeight& b,
                     AlignedBuffer<float>& blocks, const Finish& finish) {
+  constexpr int64_t kCachedElements = 256 * 1024;  // of b
   const int64_t depth_blocks = blocks_of_32(b.depth()), panel = depth_blocks * 2 * kTileElements;
+  const int64_t strip = std::max<int64_t>(1, kCachedElements / std::max<int64_t>(1, panel)) * 32;
   float *current = blocks.data(), *previous = current + 32 * 32;
   int64_t previous_row = -1, previous_column = 0;
   const auto finish_previous = [&] {
@@ -61,14 +64,16 @@ void multiply_panel(const KernelTable& table, const bf16* a, int64_t rows, const
            BlockPlace{std::min<int64_t>(32, rows - previous_row),
                       std::min<int64_t>(32, b.columns() - previous_column), 0});
   };
-  for (int64_t column = 0; column < b.columns(); column += 32) {
-    const bf16* right = b.panel(column / 32);
+  for (int64_t first = 0; first < b.columns(); first += strip) {
     for (int64_t row = 0; row < rows; row += 32) {
-      table.block(depth_blocks, a + row / 32 * panel, right, current, false);
-      finish_previous();
-      std::swap(current, previous);
-      previous_row = row;
-      previous_column = column;
+      const int64_t end = std::min(first + strip, b.columns());
+      for (int64_t column = first; column < end; column += 32) {
+        table.block(depth_blocks, a + row / 32 * panel, b.panel(column / 32), current, false);
+        finish_previous();
+        std::swap(current, previous);
+        previous_row = row;
+        previous_column = column;
+      }
     }
   }
   finish_previous();

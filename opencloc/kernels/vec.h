@@ -43,9 +43,7 @@ OPENCLOC_INLINE void store_part(float* p, Vec v, int64_t n) {
   for (int64_t i = 0; i < n; ++i) p[i] = v[i];
 }
 
-OPENCLOC_INLINE Vec select(IntVec condition, Vec yes, Vec no) {
-  return condition ? yes : no;
-}
+OPENCLOC_INLINE Vec select(IntVec condition, Vec yes, Vec no) { return condition ? yes : no; }
 // NaN in `a` stays.
 OPENCLOC_INLINE Vec max(Vec a, Vec b) { return select(a < b, b, a); }
 OPENCLOC_INLINE Vec min(Vec a, Vec b) { return select(a > b, b, a); }
@@ -76,6 +74,20 @@ OPENCLOC_INLINE Vec exp(Vec x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * (r * r) + r + 1.0f;
+  const IntVec exponent = (((IntVec)shifted - 0x4b400000) + 127) << 23;
+  return select(x < -87.3f, Vec{}, p * (Vec)exponent);
+}
+
+// The same to the accuracy of bf16 (3e-6).
+OPENCLOC_INLINE Vec coarse_exp(Vec x) {
+  const Vec scaled = max(min(x * 1.44269504f, splat(126.0f)), splat(-126.0f));
+  const float magic = 12582912.0f;
+  const Vec shifted = scaled + magic;
+  const Vec f = scaled - (shifted - magic);
+  Vec p = f * 9.570228517e-3f + 5.591787519e-2f;
+  p = p * f + 2.402474175e-1f;
+  p = p * f + 6.931218120e-1f;
+  p = p * f + 9.999992623e-1f;
   const IntVec exponent = (((IntVec)shifted - 0x4b400000) + 127) << 23;
   return select(x < -87.3f, Vec{}, p * (Vec)exponent);
 }

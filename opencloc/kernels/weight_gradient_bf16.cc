@@ -8,7 +8,8 @@
 namespace opencloc::kernels {
 namespace {
 
-constexpr int64_t kDepthLimit = 640;       // rows packed at once
+constexpr int64_t kDepthLimit =
+    320;  // rows packed at once: a panel is 20 KiB, two fit the first-level cache
 constexpr int64_t kAreaLimit = 192 * 768;  // of dw held by one task: it stays in the cache in F32
 constexpr int64_t kSideLimit = 768;
 

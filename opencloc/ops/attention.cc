@@ -2,11 +2,13 @@
 
 #include "opencloc/ops/dispatch.h"
 #include "opencloc/ops/ops.h"
+#include "opencloc/ops/precision.h"
 #include "opencloc/ops/reference.h"
 
 namespace opencloc::ops {
 namespace {
 
+using kernels::AttentionProducts;
 using kernels::AttentionShape;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
@@ -34,15 +36,24 @@ AttentionShape cross_shape(const torch::Tensor& q, const torch::Tensor& k, int64
           .kv_stride = width};
 }
 
+AttentionProducts products_now() {
+  return matmul_precision() == Precision::kBf16 ? AttentionProducts::kBf16
+                                                : AttentionProducts::kFp32;
+}
+AttentionProducts saved_products(AutogradContext* ctx) {
+  return static_cast<AttentionProducts>(ctx->saved_data["products"].toInt());
+}
+
 // out [B, Tq, D] and the log-sum-exp [B, heads, Tq] of its scores.
 struct Attended {
   torch::Tensor out, log_sum_exp;
 };
-Attended attend(const AttentionShape& shape, const torch::TensorOptions& options, const float* q,
-                const float* k, const float* v) {
+Attended attend(AttentionProducts products, const AttentionShape& shape,
+                const torch::TensorOptions& options, const float* q, const float* k,
+                const float* v) {
   Attended result{torch::empty({shape.batch, shape.q_tokens, shape.out_stride()}, options),
                   torch::empty({shape.batch, shape.heads, shape.q_tokens}, options)};
-  kernels::attention_forward(shape, q, k, v, result.out.data_ptr<float>(),
+  kernels::attention_forward(products, shape, q, k, v, result.out.data_ptr<float>(),
                              result.log_sum_exp.data_ptr<float>());
   return result;
 }
@@ -54,9 +65,10 @@ struct SelfAttentionFunction : torch::autograd::Function<SelfAttentionFunction> 
     const auto shape = self_shape(qkv, heads, causal);
     const int64_t width = shape.out_stride();
     const float* q = qkv.data_ptr<float>();
-    const auto result = attend(shape, qkv.options(), q, q + width, q + 2 * width);
+    const auto result = attend(products_now(), shape, qkv.options(), q, q + width, q + 2 * width);
     ctx->save_for_backward({qkv, result.out, result.log_sum_exp});
     ctx->saved_data["heads"] = heads;
+    ctx->saved_data["products"] = static_cast<int64_t>(products_now());
     ctx->saved_data["causal"] = causal;
     return result.out;
   }
@@ -71,9 +83,9 @@ struct SelfAttentionFunction : torch::autograd::Function<SelfAttentionFunction> 
     auto dqkv = torch::empty_like(qkv);
     const float* q = qkv.data_ptr<float>();
     float* dq = dqkv.data_ptr<float>();
-    kernels::attention_backward(shape, q, q + width, q + 2 * width, out.data_ptr<float>(),
-                                log_sum_exp.data_ptr<float>(), dout.data_ptr<float>(), dq,
-                                dq + width, dq + 2 * width);
+    kernels::attention_backward(saved_products(ctx), shape, q, q + width, q + 2 * width,
+                                out.data_ptr<float>(), log_sum_exp.data_ptr<float>(),
+                                dout.data_ptr<float>(), dq, dq + width, dq + 2 * width);
     return {dqkv, torch::Tensor(), torch::Tensor()};
   }
 };
@@ -83,10 +95,11 @@ struct CrossAttentionFunction : torch::autograd::Function<CrossAttentionFunction
                                const torch::Tensor& k_input, const torch::Tensor& v_input,
                                int64_t heads) {
     const auto q = q_input.contiguous(), k = k_input.contiguous(), v = v_input.contiguous();
-    const auto result = attend(cross_shape(q, k, heads), q.options(), q.data_ptr<float>(),
-                               k.data_ptr<float>(), v.data_ptr<float>());
+    const auto result = attend(products_now(), cross_shape(q, k, heads), q.options(),
+                               q.data_ptr<float>(), k.data_ptr<float>(), v.data_ptr<float>());
     ctx->save_for_backward({q, k, v, result.out, result.log_sum_exp});
     ctx->saved_data["heads"] = heads;
+    ctx->saved_data["products"] = static_cast<int64_t>(products_now());
     return result.out;
   }
 
@@ -96,9 +109,10 @@ struct CrossAttentionFunction : torch::autograd::Function<CrossAttentionFunction
     const auto dout = grads[0].contiguous();
     auto dq = torch::empty_like(q), dk = torch::empty_like(k), dv = torch::empty_like(v);
     kernels::attention_backward(
-        cross_shape(q, k, ctx->saved_data["heads"].toInt()), q.data_ptr<float>(),
-        k.data_ptr<float>(), v.data_ptr<float>(), out.data_ptr<float>(), saved[4].data_ptr<float>(),
-        dout.data_ptr<float>(), dq.data_ptr<float>(), dk.data_ptr<float>(), dv.data_ptr<float>());
+        saved_products(ctx), cross_shape(q, k, ctx->saved_data["heads"].toInt()),
+        q.data_ptr<float>(), k.data_ptr<float>(), v.data_ptr<float>(), out.data_ptr<float>(),
+        saved[4].data_ptr<float>(), dout.data_ptr<float>(), dq.data_ptr<float>(),
+        dk.data_ptr<float>(), dv.data_ptr<float>());
     return {dq, dk, dv, torch::Tensor()};
   }
 };

@@ -14,7 +14,8 @@ class Bf16 : public testing::Test {
   void TearDown() override { set_matmul_precision(Precision::kFp32); }
 };
 
-// Output and gradients stay within `share` of each one's largest element of the F32 reference.
+// Output and gradients stay within `share` of each one's largest element of the F32 reference, or
+// of the size of the inputs, 1, where that is larger: sums that cancel keep their terms' rounding.
 void expect_close(const Op& op, const Op& reference, const Tensors& inputs, double share) {
   const Tensors wanted = output_and_gradients(reference, inputs, torch::kDouble);
   for (const kernels::Isa isa : kernels::supported_isas()) {
@@ -24,7 +25,8 @@ void expect_close(const Op& op, const Op& reference, const Tensors& inputs, doub
     for (size_t i = 0; i < got.size(); ++i) {
       ASSERT_EQ(got[i].sizes(), wanted[i].sizes());
       if (got[i].numel() == 0) continue;
-      EXPECT_LE(largest_difference(got[i], wanted[i]), share * wanted[i].abs().max().item<double>())
+      EXPECT_LE(largest_difference(got[i], wanted[i]),
+                share * std::max(1.0, wanted[i].abs().max().item<double>()))
           << (i == 0 ? "output" : "gradient of input " + std::to_string(i - 1));
     }
     const Tensors again = output_and_gradients(op, inputs, torch::kFloat);
@@ -80,6 +82,41 @@ TEST_F(Bf16, MlpStaysCloseToF32) {
       }
     }
   }
+}
+
+TEST_F(Bf16, SelfAttentionStaysCloseToF32) {
+  torch::manual_seed(6);
+  struct Case {
+    int64_t batch, tokens, heads, head_width;
+  };
+  for (const Mask mask : {Mask::kNone, Mask::kCausal}) {
+    for (const Case c : {Case{1, 1, 1, 4}, Case{2, 5, 3, 8}, Case{2, 65, 3, 64}, Case{2, 32, 2, 20},
+                         Case{1, 97, 1, 48}, Case{1, 150, 2, 17}, Case{0, 5, 1, 8}}) {
+      SCOPED_TRACE(testing::Message() << c.batch << " x " << c.tokens << ", " << c.heads << " of "
+                                      << c.head_width << (mask == Mask::kCausal ? ", causal" : ""));
+      expect_close([&](const Tensors& t) { return self_attention(t[0], c.heads, mask); },
+                   [&](const Tensors& t) { return reference::self_attention(t[0], c.heads, mask); },
+                   {random({c.batch, c.tokens, 3 * c.heads * c.head_width})}, 2e-2);
+    }
+  }
+}
+
+TEST_F(Bf16, CrossAttentionStaysCloseToF32) {
+  torch::manual_seed(7);
+  for (const int64_t queries : {1, 3, 40}) {
+    for (const int64_t keys : {1, 31, 67}) {
+      SCOPED_TRACE(testing::Message() << queries << " on " << keys);
+      expect_close([](const Tensors& t) { return cross_attention(t[0], t[1], t[2], 2); },
+                   [](const Tensors& t) { return reference::cross_attention(t[0], t[1], t[2], 2); },
+                   {random({3, queries, 24}), random({3, keys, 24}), random({3, keys, 24})}, 2e-2);
+    }
+  }
+}
+
+TEST_F(Bf16, AttentionHidesNoNaN) {
+  auto qkv = random({1, 6, 12});
+  qkv[0][2][0] = std::nanf("");
+  EXPECT_TRUE(self_attention(qkv, 1).isnan().any().item<bool>());
 }
 
 TEST_F(Bf16, MlpWithoutGradientsIsTheSame) {

@@ -1,0 +1,11 @@
+// What this machine can do at best, for "share of peak" in measurements.
+#pragma once
+
+namespace opencloc::kernels {
+
+// GFLOP/s of bf16 block products whose operands never leave the first-level cache, on all threads.
+double peak_bf16_gflops();
+// GB/s of reads plus writes when copying F32 arrays far larger than the caches, on all threads.
+double copy_gbytes_per_s();
+
+}  // namespace opencloc::kernels
