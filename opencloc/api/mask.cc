@@ -43,8 +43,10 @@ std::vector<Point> Mask::sample(int count) const {
     // The middles of `count` equal runs.
     const size_t pixel =
         pixels[(2 * static_cast<size_t>(i) + 1) * pixels.size() / (2 * static_cast<size_t>(count))];
-    points.push_back({(static_cast<float>(pixel % row) + 0.5f) / static_cast<float>(width_),
-                      (static_cast<float>(pixel / row) + 0.5f) / static_cast<float>(height_)});
+    const size_t x = pixel % row;
+    const size_t y = pixel / row;
+    points.push_back({(static_cast<float>(x) + 0.5f) / static_cast<float>(width_),
+                      (static_cast<float>(y) + 0.5f) / static_cast<float>(height_)});
   }
   return points;
 }
