@@ -137,6 +137,11 @@ void add_objective_flags(CLI::App& app, TrainFlags& flags) {
       ->check(CLI::IsMember({"l2", "l1_giou"}))
       ->capture_default_str()
       ->group(group);
+  app.add_option("--text-lr-scale", flags.config.adamw.text_lr_scale,
+                 "learning rate of the text tower beside the rest")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str()
+      ->group(group);
   app.add_option("--grounding-weight", flags.config.grounding_weight,
                  "of L_grounding beside L_CLOC; the paper's l2 has 1")
       ->check(CLI::NonNegativeNumber)

@@ -18,7 +18,6 @@ void add_compare(CLI::App& app);
 void add_embed(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_bench(CLI::App& app);
-void add_compare(CLI::App& app);
 
 // Flags shared by verbs; the values are applied before the callback runs.
 struct CommonFlags {

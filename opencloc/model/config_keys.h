@@ -15,8 +15,8 @@ namespace opencloc {
 // A key that need not be read: it may have any value, or `only` that one (null always means the
 // default, as in open_clip).
 struct KeyRule {
-  const char* key;
-  std::optional<Json> only;
+  const char* key = nullptr;
+  std::optional<Json> only = std::nullopt;
 };
 
 class KeyReader {

@@ -49,8 +49,7 @@ ImageOutputs encode_images(Cloc& model, const Batch& batch, const torch::Tensor&
   model->prepare_prompts(features);
   out.regions = encode_regions(model, features, batch);
   if (!options.grounding) return out;
-  static const bool det = std::getenv("OC_DET") != nullptr;
-  out.predicted = model->ground(features, det ? region_texts.detach() : region_texts, batch.region_image);
+  out.predicted = model->ground(features, region_texts, batch.region_image);
   if (options.box_recovery) out.recovered = model->box_head->forward(out.regions);
   return out;
 }

@@ -16,7 +16,8 @@ bool decays(std::string_view name, const torch::Tensor& parameter) {
 // The names on disk: open_clip's text tower has no prefix of its own.
 bool of_text_tower(std::string_view name) {
   return name.starts_with("transformer.") || name.starts_with("token_embedding.") ||
-         name.starts_with("ln_final.") || name == "positional_embedding" || name == "text_projection";
+         name.starts_with("ln_final.") || name == "positional_embedding" ||
+         name == "text_projection";
 }
 
 AdamW::AdamW(NamedTensors parameters, const AdamWOptions& options) : options_(options) {

@@ -1,0 +1,219 @@
+#!/usr/bin/env python3
+"""Does CLOC work? Trains every row of the ablation with equal budgets and several seeds, evaluates
+each on generated scenes, held-out names, photo mosaics and COCO photos, and writes one table.
+
+    bench/cloc_works.py --out runs/cloc_works --shared ../shared --samples 40000 --seeds 3
+    bench/cloc_works.py --out runs/cloc_works --table docs/cloc_works.md      (the table alone)
+
+Finished runs are kept: call it again to go on, or with a larger --samples in another --out.
+Needs python3's standard library only; the work is done by the opencloc binary.
+"""
+import argparse
+import concurrent.futures
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+NOISE = ["--box-jitter", "0.15", "--label-noise", "0.2"]
+CLOC = ["--objective", "cloc"]
+# name -> flags of `opencloc train`; the main rows come a second time with noisy boxes and labels.
+ROWS = {
+    "CLIP": ["--objective", "clip"],
+    "CLOC, pool prompt": CLOC + ["--pool", "prompt"],
+    "CLOC, pool prompt, corners alone": CLOC + ["--pool", "prompt", "--joint-box-token", "off",
+                                                "--position-image-tokens", "off"],
+    "CLOC, pool all": CLOC + ["--pool", "all"],
+    "CLOC, pool all, corners alone": CLOC + ["--pool", "all", "--joint-box-token", "off",
+                                             "--position-image-tokens", "off"],
+    "RoIAlign for the Prompter": CLOC + ["--region-extractor", "roi_align"],
+    "- text filter": CLOC + ["--text-filter", "off"],
+    "grounding as in the paper (L2, no recovery)": CLOC + ["--grounding-loss", "l2", "--grounding-weight", "1",
+                                                         "--box-recovery", "off"],
+    "- grounding": CLOC + ["--grounding", "off"],
+    "M = 2": CLOC + ["--regions-per-image", "2"],
+    "noisy: CLOC, pool prompt": CLOC + ["--pool", "prompt"] + NOISE,
+    "noisy: CLOC, pool all": CLOC + ["--pool", "all"] + NOISE,
+    "noisy: RoIAlign": CLOC + ["--region-extractor", "roi_align"] + NOISE,
+}
+
+
+def run(command, log):
+    """Runs a command, its output to `log`; stops the whole when it fails."""
+    with open(log, "ab") as sink:
+        sink.write(("$ " + " ".join(map(str, command)) + "\n").encode())
+        sink.flush()
+        if subprocess.run(list(map(str, command)), stdout=sink, stderr=sink).returncode != 0:
+            raise SystemExit(f"failed, see {log}: {' '.join(map(str, command))}")
+
+
+def split_coco(shared, out, val_images):
+    """COCO annotations in two halves by image: the last `val_images` are for evaluation."""
+    source = json.load(open(shared / "data/coco/instances.json"))
+    captions = json.load(open(shared / "data/coco/captions.json"))
+    ids = sorted(image["id"] for image in source["images"])
+    for name, chosen in (("train", set(ids[:-val_images])), ("val", set(ids[-val_images:]))):
+        for label, whole in (("instances", source), ("captions", captions)):
+            part = dict(whole)
+            part["images"] = [i for i in whole["images"] if i["id"] in chosen]
+            part["annotations"] = [a for a in whole["annotations"] if a["image_id"] in chosen]
+            json.dump(part, open(out / f"{label}_{name}.json", "w"))
+
+
+def prepare(args):
+    """All data sets -> {name: glob}."""
+    data = args.out / "data"
+    done = data / "done.json"
+    if done.exists():
+        return json.load(open(done))
+    data.mkdir(parents=True, exist_ok=True)
+    log, oc, globs = data / "log.txt", args.opencloc, {}
+
+    def scenes(name, count, seed, *more):
+        run([oc, "data", "scenes", "--count", count, "--size", args.size, "--seed", seed, "--out",
+             data / name, *more], log)
+        globs[name] = str(data / name / "*.tar")
+
+    scenes("scenes_train", args.scenes, 1)
+    scenes("scenes_val", 1000, 2)
+    scenes("heldout_val", 1000, 3, "--split", "held-out")
+    photos = args.shared / "data/tiny_imagenet"
+    for grid in (2, 3):
+        for part, count in (("train", args.mosaics), ("val", 1000)):
+            name = f"mosaic{grid}_{part}"
+            run([oc, "data", "mosaic", "--data", photos / f"{part}-*.tar.gz", "--grid", grid,
+                 "--count", count, "--size", args.size, "--seed", grid, "--regions", "tiles", "--out", data / name], log)
+            globs[name] = str(data / name / "*.tar")
+    split_coco(args.shared, data, 60)
+    for part in ("train", "val"):
+        run([oc, "data", "import", "--format", "coco", "--images", args.shared / "data/coco/images",
+             "--annotations", data / f"instances_{part}.json", "--captions",
+             data / f"captions_{part}.json", "--out", data / f"coco_{part}"], log)
+        globs[f"coco_{part}"] = str(data / f"coco_{part}" / "*.tar")
+    json.dump(globs, open(done, "w"))
+    return globs
+
+
+def train_and_evaluate(args, globs, row, flags, seed):
+    name = "".join(c if c.isalnum() else "_" for c in row) + f"_s{seed}"
+    folder = args.out / "runs" / name
+    result = folder / "results.json"
+    if result.exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "log.txt"
+    sources = ["scenes_train", "mosaic2_train", "mosaic3_train", "coco_train"]
+    start = time.time()
+    run([args.opencloc, "train", "--data", "::".join(globs[s] for s in sources), "--data-weights",
+         args.weights, "--model", args.model, "--tokenizer", args.out / "tokenizer.model", "--samples", args.samples,
+         "--batch-size", args.batch_size, "--lr", args.lr, "--warmup", args.warmup, "--seed", seed,
+         "--precision", args.precision, "--threads", args.threads, "--workers", 1, "--out", folder / "train", *args.train_flags.split(), *flags], log)
+    seconds, results = time.time() - start, {}
+    for val in ("scenes_val", "heldout_val", "mosaic2_val", "mosaic3_val", "coco_val"):
+        tasks = ["region_recognition"] if val == "heldout_val" else [
+            "retrieval", "region_recognition", "region_retrieval"]
+        if "clip" not in flags and val != "heldout_val":
+            tasks.append("grounding")
+        out = folder / f"{val}.json"
+        run([args.opencloc, "eval", "--model", folder / "train/model", "--data", globs[val], "--tasks",
+             ",".join(tasks), "--region-method", args.methods, "--threads", args.threads, "--out", out], log)
+        results[val] = json.load(open(out))
+    results["train_seconds"] = seconds
+    partial = result.with_suffix(".part")
+    json.dump(results, open(partial, "w"))
+    os.rename(partial, result)
+    print(f"{row}, seed {seed}: {seconds:.0f} s", flush=True)
+
+
+def find(results, val, task, key):
+    """A figure of the run; region tasks: the best method's value and its name."""
+    part = results.get(val, {}).get(task)
+    if part is None:
+        return None
+    if key in part:
+        return part[key]
+    values = [v[key] for v in part.values() if isinstance(v, dict) and v.get(key) is not None]
+    return max(values) if values else None
+
+
+COLUMNS = [
+    ("scenes: region acc1", "scenes_val", "region_recognition", "acc1"),
+    ("scenes: class mean", "scenes_val", "region_recognition", "mean_per_class_recall"),
+    ("held-out names: acc1", "heldout_val", "region_recognition", "acc1"),
+    ("scenes: image R@1", "scenes_val", "retrieval", "image_retrieval_recall@1"),
+    ("scenes: grounding acc@0.5", "scenes_val", "grounding", "acc@0.5"),
+    ("2x2: region acc1", "mosaic2_val", "region_recognition", "acc1"),
+    ("2x2: in-image acc1", "mosaic2_val", "region_recognition", "within_image_acc1"),
+    ("2x2: image R@10", "mosaic2_val", "retrieval", "image_retrieval_recall@10"),
+    ("3x3: region acc1", "mosaic3_val", "region_recognition", "acc1"),
+    ("3x3: in-image acc1", "mosaic3_val", "region_recognition", "within_image_acc1"),
+    ("coco: region acc1", "coco_val", "region_recognition", "acc1"),
+    ("coco: class mean", "coco_val", "region_recognition", "mean_per_class_recall"),
+]
+
+
+def table(args):
+    """Mean and spread (standard deviation over the seeds), in per cent, as markdown."""
+    lines = ["| row | seeds | " + " | ".join(c[0] for c in COLUMNS) + " | train s |",
+             "|---" * (len(COLUMNS) + 3) + "|"]
+    for row in ROWS:
+        name = "".join(c if c.isalnum() else "_" for c in row)
+        runs = [json.load(open(p)) for p in sorted((args.out / "runs").glob(f"{name}_s*/results.json"))]
+        if not runs:
+            continue
+        cells = []
+        for _, val, task, key in COLUMNS:
+            values = [v for v in (find(r, val, task, key) for r in runs) if v is not None]
+            spread = statistics.stdev(values) if len(values) > 1 else 0
+            cells.append(f"{100 * statistics.mean(values):.1f} ± {100 * spread:.1f}" if values else "-")
+        seconds = statistics.mean(r["train_seconds"] for r in runs)
+        lines.append(f"| {row} | {len(runs)} | " + " | ".join(cells) + f" | {seconds:.0f} |")
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--opencloc", default="build/release/opencloc")
+    parser.add_argument("--shared", type=pathlib.Path, default=pathlib.Path("../shared"))
+    parser.add_argument("--samples", type=int, default=40000, help="samples seen by every run")
+    parser.add_argument("--scenes", type=int, default=20000)
+    parser.add_argument("--mosaics", type=int, default=10000, help="of each grid")
+    parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--model", default="ViT-XXS-16-96")
+    parser.add_argument("--weights", default="5::3::2::0.2", help="of scenes, 2x2, 3x3, coco")
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--lr", default="1e-3")
+    parser.add_argument("--warmup", type=int, default=60)
+    parser.add_argument("--precision", default="bf16")
+    parser.add_argument("--methods", default="all")
+    parser.add_argument("--train-flags", default="", help="more flags for every run")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time")
+    parser.add_argument("--threads", type=int, default=1, help="of each run")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rows", default="", help="only rows containing this text")
+    parser.add_argument("--table", type=pathlib.Path, help="write the table of what is there and stop")
+    args = parser.parse_args()
+    if args.table:
+        args.table.write_text(table(args))
+        return
+    globs = prepare(args)
+    tokenizer = args.out / "tokenizer.model"
+    if not tokenizer.exists():
+        sources = ["scenes_train", "mosaic2_train", "mosaic3_train", "coco_train"]
+        run([args.opencloc, "train", "--data", "::".join(globs[s] for s in sources), "--model", args.model,
+             "--steps", 1, "--batch-size", 8, "--out", args.out / "tokenizer_run"], args.out / "tokenizer.txt")
+        os.link(args.out / "tokenizer_run/model/tokenizer.model", tokenizer)
+    work = [(row, flags, seed) for seed in range(1, args.seeds + 1) for row, flags in ROWS.items()
+            if args.rows in row]
+    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+        for done in [pool.submit(train_and_evaluate, args, globs, *item) for item in work]:
+            done.result()
+    print(table(args))
+
+
+if __name__ == "__main__":
+    main()
