@@ -74,7 +74,8 @@ std::vector<std::string> expand_braces(const std::string& pattern) {
   }
   std::vector<std::string> result;
   for (const auto& choice : choices) {
-    for (auto& rest : expand_braces(tail)) result.push_back(head + choice + rest);
+    const std::string front = head + choice;
+    for (const auto& rest : expand_braces(tail)) result.push_back(front + rest);
   }
   return result;
 }

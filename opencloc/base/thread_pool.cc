@@ -66,6 +66,7 @@ void parallel_for(int64_t count, int threads, const std::function<void(int64_t)>
   std::exception_ptr first_error;
   std::mutex error_mutex;
   std::vector<std::thread> workers;
+  workers.reserve(static_cast<size_t>(used));
   for (int t = 0; t < used; ++t) {
     workers.emplace_back([&] {
       for (int64_t i = next++; i < count; i = next++) {
