@@ -119,7 +119,8 @@ void report(const EmbedFlags& flags, const Embedder& embedder, const SkipCounter
                 flags.out.c_str(), static_cast<long long>(embedder.pictures()),
                 static_cast<long long>(embedder.texts()),
                 static_cast<long long>(embedder.regions()),
-                static_cast<long long>(embedder.skipped_pictures() + skips.total()));
+                static_cast<long long>(embedder.skipped_pictures()) +
+                    static_cast<long long>(skips.total()));
     return;
   }
   Json result;
