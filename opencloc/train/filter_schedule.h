@@ -1,6 +1,7 @@
 // When L_CLOC's cosine test between region texts opens. Untrained text embeddings all lie within
 // 0.9 of each other: from the first step the test would remove every negative and silence the loss.
-// Identical texts are always masked; the test opens once it would remove few distinct texts.
+// Identical texts are always masked; the test opens once it would remove few distinct texts, after
+// warm-up at the earliest (the trainer observes from there on).
 #pragma once
 
 #include <cstdint>

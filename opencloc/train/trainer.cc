@@ -182,7 +182,10 @@ double Run::step(const LoadedBatch& loaded, double waited) {
   optimizer_->step(lr, norm);
   clamp_logit_scales(parts_.model);
 
-  if (stats.regions > 1 && filter_.observe(stats.similar_share)) {
+  // Untrained texts may lie far apart before they fall together: what they do in warm-up says
+  // nothing.
+  const bool warm = state_.step >= config_.warmup;
+  if (warm && stats.regions > 1 && filter_.observe(stats.similar_share)) {
     log::info(
         "text filter: the {:g} test opens after step {} (it removes {:.1f}% of the pairs of "
         "distinct texts)",
