@@ -5,6 +5,7 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include "opencloc/base/html.h"
 #include "opencloc/image/encode.h"
 #include "opencloc/train/svg_chart.h"
 
@@ -86,7 +87,7 @@ std::string evaluations(const std::vector<Json>& metrics) {
   for (const Json* line : evals) html += fmt::format("<th>step {}</th>", (*line)["step"].dump());
   html += "</tr>";
   for (const auto& [name, last] : figures((*evals.back())["eval"])) {
-    html += "<tr><td>" + html_escaped(name) + "</td>";
+    html += "<tr><td>" + html_escape(name) + "</td>";
     for (const Json* line : evals) {
       std::string cell = "-";
       for (const auto& [other, value] : figures((*line)["eval"])) {
@@ -142,14 +143,14 @@ std::string picture_html(const ReportPicture& picture) {
     svg += rectangle(box, width, height, "#22c55e", "none");
     numbers += fmt::format(R"(<text x="{:.1f}" y="{:.1f}">{}</text>)", box.x0 * width + 4,
                            box.y0 * height + 17, number);
-    texts += fmt::format("<br>{} {}", number, html_escaped(text));
+    texts += fmt::format("<br>{} {}", number, html_escape(text));
     if (!has_prediction) continue;
     svg += rectangle(predicted, width, height, "#f43f5e", "6 4");
     numbers += fmt::format(R"(<text class="p" x="{:.1f}" y="{:.1f}">{}</text>)",
                            predicted.x1 * width - 4, predicted.y1 * height - 5, number);
     texts += fmt::format(": IoU {:.2f}", iou(box, predicted));
   }
-  return svg + numbers + "</svg><figcaption>" + html_escaped(picture.text) + texts +
+  return svg + numbers + "</svg><figcaption>" + html_escape(picture.text) + texts +
          "</figcaption></figure>\n";
 }
 
@@ -161,7 +162,7 @@ std::string summary(const ReportInput& input) {
     return fmt::format("<p>Step {}, {} samples, {:.1f} samples/s, loss {:.4f}.{}</p>",
                        line["step"].dump(), line["samples"].dump(), rate,
                        line["loss"].get<double>(),
-                       input.skipped.empty() ? "" : " " + html_escaped(input.skipped) + ".");
+                       input.skipped.empty() ? "" : " " + html_escape(input.skipped) + ".");
   }
   return "<p>No step has been logged yet.</p>";
 }
@@ -172,8 +173,8 @@ std::string report_html(const ReportInput& input) {
   std::string html =
       "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">"
       "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>" +
-      html_escaped(input.title) + "</title>" + kStyle + "</head><body><h1>" +
-      html_escaped(input.title) + "</h1>\n" + summary(input) + evaluations(input.metrics) +
+      html_escape(input.title) + "</title>" + kStyle + "</head><body><h1>" +
+      html_escape(input.title) + "</h1>\n" + summary(input) + evaluations(input.metrics) +
       "<h2>Curves</h2><div class=\"charts\">" + charts(input.metrics) + "</div>\n";
   if (!input.pictures.empty()) {
     html +=
@@ -183,7 +184,7 @@ std::string report_html(const ReportInput& input) {
     html += "</div>";
   }
   if (!input.config.empty()) {
-    html += "<h2>Configuration</h2><pre>" + html_escaped(input.config) + "</pre>";
+    html += "<h2>Configuration</h2><pre>" + html_escape(input.config) + "</pre>";
   }
   return html + "</body></html>\n";
 }

@@ -7,6 +7,8 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include "opencloc/base/html.h"
+
 namespace opencloc {
 namespace {
 
@@ -114,29 +116,6 @@ class Plot {
 
 }  // namespace
 
-std::string html_escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
-
 std::string svg_chart(const std::string& title, const std::vector<ChartLine>& lines) {
   Range x, y;
   std::vector<Points> drawn;
@@ -156,7 +135,7 @@ std::string svg_chart(const std::string& title, const std::vector<ChartLine>& li
   const Plot plot(x, y);
   std::string svg = fmt::format(
       R"(<figure class="chart"><figcaption>{}</figcaption><svg viewBox="0 0 {} {}" role="img">)",
-      html_escaped(title), kWidth, kHeight);
+      html_escape(title), kWidth, kHeight);
   svg += plot.grid();
   std::string legend;
   for (size_t i = 0; i < lines.size(); ++i) {
@@ -164,7 +143,7 @@ std::string svg_chart(const std::string& title, const std::vector<ChartLine>& li
     const char* colour = kColours[i % kColours.size()];
     svg += plot.line(drawn[i], colour);
     legend += fmt::format(R"(<span><i style="background:{}"></i>{}</span>)", colour,
-                          html_escaped(lines[i].name));
+                          html_escape(lines[i].name));
   }
   return svg + R"(</svg><div class="legend">)" + legend + "</div></figure>\n";
 }

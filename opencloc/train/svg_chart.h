@@ -15,7 +15,4 @@ struct ChartLine {
 // point.
 std::string svg_chart(const std::string& title, const std::vector<ChartLine>& lines);
 
-// Text made safe inside HTML and SVG.
-std::string html_escaped(const std::string& text);
-
 }  // namespace opencloc
