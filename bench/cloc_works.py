@@ -72,17 +72,16 @@ def prepare(args):
     data.mkdir(parents=True, exist_ok=True)
     log, oc, globs = data / "log.txt", args.opencloc, {}
 
-    def scenes(name, count, seed, *more):
-        run([oc, "data", "scenes", "--count", count, "--size", args.size, "--seed", seed, "--out",
-             data / name, *more], log)
+    def scenes(name, count, seed):
+        run([oc, "data", "scenes", "--count", count, "--size", args.size, "--names", args.names, "--seed", seed,
+             "--out", data / name], log)
         globs[name] = str(data / name / "*.tar")
 
     scenes("scenes_train", args.scenes, 1)
-    scenes("scenes_val", 1000, 2)
-    scenes("heldout_val", 1000, 3, "--split", "held-out")
+    scenes("scenes_val", 600, 2)
     photos = args.shared / "data/tiny_imagenet"
     for grid in (2, 3):
-        for part, count in (("train", args.mosaics), ("val", 1000)):
+        for part, count in (("train", args.mosaics), ("val", 600)):
             name = f"mosaic{grid}_{part}"
             run([oc, "data", "mosaic", "--data", photos / f"{part}-*.tar.gz", "--grid", grid,
                  "--count", count, "--size", args.size, "--seed", grid, "--regions", "tiles", "--out", data / name], log)
@@ -112,14 +111,15 @@ def train_and_evaluate(args, globs, row, flags, seed):
          "--batch-size", args.batch_size, "--lr", args.lr, "--warmup", args.warmup, "--seed", seed,
          "--precision", args.precision, "--threads", args.threads, "--workers", 1, "--out", folder / "train", *args.train_flags.split(), *flags], log)
     seconds, results = time.time() - start, {}
-    for val in ("scenes_val", "heldout_val", "mosaic2_val", "mosaic3_val", "coco_val"):
-        tasks = ["region_recognition"] if val == "heldout_val" else [
-            "retrieval", "region_recognition", "region_retrieval"]
-        if "clip" not in flags and val != "heldout_val":
+    for val in ("scenes_val", "mosaic2_val", "mosaic3_val", "coco_val"):
+        tasks = ["retrieval", "region_recognition"]
+        methods = ["crop", "roi_align", "roi_align_penultimate"]  # a plain CLIP's
+        if "clip" not in flags:
             tasks.append("grounding")
+            methods = ["roi_align" if "roi_align" in flags else "prompter", "roi_align_penultimate"]
         out = folder / f"{val}.json"
         run([args.opencloc, "eval", "--model", folder / "train/model", "--data", globs[val], "--tasks",
-             ",".join(tasks), "--region-method", args.methods, "--threads", args.threads, "--out", out], log)
+             ",".join(tasks), "--region-method", ",".join(methods), "--threads", args.threads, "--out", out], log)
         results[val] = json.load(open(out))
     results["train_seconds"] = seconds
     partial = result.with_suffix(".part")
@@ -128,23 +128,26 @@ def train_and_evaluate(args, globs, row, flags, seed):
     print(f"{row}, seed {seed}: {seconds:.0f} s", flush=True)
 
 
-def find(results, val, task, key):
-    """A figure of the run; region tasks: the best method's value and its name."""
+def find(results, row, val, task, key):
+    """A figure of the run. Region recognition: the trained extractor's, and for a plain CLIP its best method's."""
     part = results.get(val, {}).get(task)
     if part is None:
         return None
-    if key in part:
-        return part[key]
-    values = [v[key] for v in part.values() if isinstance(v, dict) and v.get(key) is not None]
-    return max(values) if values else None
+    if row == "CLIP" and "methods" in part:
+        return max(method[key] for method in part["methods"].values())
+    for name in key.split("/"):
+        part = part.get(name)
+        if part is None:
+            return None
+    return part
 
 
 COLUMNS = [
     ("scenes: region acc1", "scenes_val", "region_recognition", "acc1"),
     ("scenes: class mean", "scenes_val", "region_recognition", "mean_per_class_recall"),
-    ("held-out names: acc1", "heldout_val", "region_recognition", "acc1"),
     ("scenes: image R@1", "scenes_val", "retrieval", "image_retrieval_recall@1"),
     ("scenes: grounding acc@0.5", "scenes_val", "grounding", "acc@0.5"),
+    ("constant box", "scenes_val", "grounding", "constant_box/acc@0.5"),
     ("2x2: region acc1", "mosaic2_val", "region_recognition", "acc1"),
     ("2x2: in-image acc1", "mosaic2_val", "region_recognition", "within_image_acc1"),
     ("2x2: image R@10", "mosaic2_val", "retrieval", "image_retrieval_recall@10"),
@@ -166,7 +169,7 @@ def table(args):
             continue
         cells = []
         for _, val, task, key in COLUMNS:
-            values = [v for v in (find(r, val, task, key) for r in runs) if v is not None]
+            values = [v for v in (find(r, row, val, task, key) for r in runs) if v is not None]
             spread = statistics.stdev(values) if len(values) > 1 else 0
             cells.append(f"{100 * statistics.mean(values):.1f} ± {100 * spread:.1f}" if values else "-")
         seconds = statistics.mean(r["train_seconds"] for r in runs)
@@ -179,18 +182,19 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--opencloc", default="build/release/opencloc")
     parser.add_argument("--shared", type=pathlib.Path, default=pathlib.Path("../shared"))
-    parser.add_argument("--samples", type=int, default=40000, help="samples seen by every run")
+    parser.add_argument("--samples", type=int, default=48000, help="samples seen by every run")
     parser.add_argument("--scenes", type=int, default=20000)
+    parser.add_argument("--names", type=int, default=200, help="of the scenes' objects")
     parser.add_argument("--mosaics", type=int, default=10000, help="of each grid")
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--model", default="ViT-XXS-16-96")
     parser.add_argument("--weights", default="5::3::2::0.2", help="of scenes, 2x2, 3x3, coco")
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--lr", default="1e-3")
-    parser.add_argument("--warmup", type=int, default=60)
+    parser.add_argument("--lr", default="2e-3")
+    parser.add_argument("--warmup", type=int, default=100)
     parser.add_argument("--precision", default="bf16")
-    parser.add_argument("--methods", default="all")
-    parser.add_argument("--train-flags", default="", help="more flags for every run")
+    parser.add_argument("--train-flags", default="--text-lr-scale 0.1 --wd 0.1 --augment off --report-pictures 0",
+                        help="more flags for every run")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time")
     parser.add_argument("--threads", type=int, default=1, help="of each run")
     parser.add_argument("--seeds", type=int, default=3)

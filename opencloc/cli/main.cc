@@ -8,6 +8,7 @@
 #include "opencloc/base/error.h"
 #include "opencloc/base/progress.h"
 #include "opencloc/cli/verb.h"
+#include "opencloc/ops/caching_allocator.h"
 
 namespace opencloc::cli {
 namespace {
@@ -83,4 +84,7 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace opencloc::cli
 
-int main(int argc, char** argv) { return opencloc::cli::run(argc, argv); }
+int main(int argc, char** argv) {
+  opencloc::ops::use_caching_allocator();
+  return opencloc::cli::run(argc, argv);
+}
