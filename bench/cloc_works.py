@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Does CLOC work? Trains every row of the ablation with equal budgets and several seeds, evaluates
-each on generated scenes, held-out names, photo mosaics and COCO photos, and writes one table.
+"""Does CLOC work? Trains every row of the ablation with equal budgets and several seeds, in two worlds: generated
+scenes; and real photos (2x2 and 3x3 mosaics of small ones, and COCO). Writes one table a world.
 
-    bench/cloc_works.py --out runs/cloc_works --shared ../shared --samples 40000 --seeds 3
-    bench/cloc_works.py --out runs/cloc_works --table docs/cloc_works.md      (the table alone)
+    bench/cloc_works.py --out runs/cloc_works --shared ../shared --seeds 3
+    bench/cloc_works.py --out runs/cloc_works --worlds photos --rows main     (a part of it)
+    bench/cloc_works.py --out runs/cloc_works --table tables.md               (the tables of what is there)
 
-Finished runs are kept: call it again to go on, or with a larger --samples in another --out.
+Finished runs are kept: call it again to go on, or with larger --samples in another --out.
 Needs python3's standard library only; the work is done by the opencloc binary.
 """
 import argparse
@@ -38,6 +39,15 @@ ROWS = {
     "noisy: CLOC, pool prompt": CLOC + ["--pool", "prompt"] + NOISE,
     "noisy: CLOC, pool all": CLOC + ["--pool", "all"] + NOISE,
     "noisy: RoIAlign": CLOC + ["--region-extractor", "roi_align"] + NOISE,
+}
+
+
+MAIN = ["CLIP", "CLOC, pool prompt", "CLOC, pool all", "RoIAlign for the Prompter", "noisy: CLOC, pool prompt",
+        "noisy: CLOC, pool all", "noisy: RoIAlign"]
+# What a world trains on (share of the samples each) and is evaluated on.
+WORLDS = {
+    "scenes": ({"scenes_train": 1}, ["scenes_val"]),
+    "photos": ({"mosaic2_train": 5, "mosaic3_train": 4, "coco_train": 0.5}, ["mosaic2_val", "mosaic3_val", "coco_val"]),
 }
 
 
@@ -77,14 +87,15 @@ def prepare(args):
              "--out", data / name], log)
         globs[name] = str(data / name / "*.tar")
 
-    scenes("scenes_train", args.scenes, 1)
+    scenes("scenes_train", args.distinct, 1)
     scenes("scenes_val", 600, 2)
     photos = args.shared / "data/tiny_imagenet"
     for grid in (2, 3):
         for part, count in (("train", args.mosaics), ("val", 600)):
             name = f"mosaic{grid}_{part}"
             run([oc, "data", "mosaic", "--data", photos / f"{part}-*.tar.gz", "--grid", grid,
-                 "--count", count, "--size", args.size, "--seed", grid, "--regions", "tiles", "--out", data / name], log)
+                 "--count", count, "--size", args.size, "--seed", grid, "--regions", "tiles", "--out", data / name],
+                log)
             globs[name] = str(data / name / "*.tar")
     split_coco(args.shared, data, 60)
     for part in ("train", "val"):
@@ -96,22 +107,49 @@ def prepare(args):
     return globs
 
 
-def train_and_evaluate(args, globs, row, flags, seed):
-    name = "".join(c if c.isalnum() else "_" for c in row) + f"_s{seed}"
-    folder = args.out / "runs" / name
+def with_defaults(flags, defaults):
+    """The row's flags, and those of the defaults ("--name value ...") that it does not give itself."""
+    words = defaults.split()
+    pairs = zip(words[::2], words[1::2])
+    return flags + [word for name, value in pairs if name not in flags for word in (name, value)]
+
+
+def file_name(row):
+    return "".join(c if c.isalnum() else "_" for c in row)
+
+
+def train_command(args, globs, world, out):
+    sources = WORLDS[world][0]
+    return [args.opencloc, "train", "--data", "::".join(globs[s] for s in sources), "--data-weights",
+            "::".join(map(str, sources.values())), "--model", args.model, "--out", out]
+
+
+def build_tokenizer(args, globs, world):
+    """One for all runs of a world, as a run without --tokenizer builds it."""
+    path = args.out / world / "tokenizer.model"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        once = args.out / world / "tokenizer_run"
+        run(train_command(args, globs, world, once) + ["--steps", 1, "--batch-size", 8], path.parent / "log.txt")
+        os.link(once / "model/tokenizer.model", path)
+    return path
+
+
+def train_and_evaluate(args, globs, world, row, seed):
+    flags = ROWS[row]
+    folder = args.out / world / f"{file_name(row)}_s{seed}"
     result = folder / "results.json"
     if result.exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "log.txt"
-    sources = ["scenes_train", "mosaic2_train", "mosaic3_train", "coco_train"]
     start = time.time()
-    run([args.opencloc, "train", "--data", "::".join(globs[s] for s in sources), "--data-weights",
-         args.weights, "--model", args.model, "--tokenizer", args.out / "tokenizer.model", "--samples", args.samples,
-         "--batch-size", args.batch_size, "--lr", args.lr, "--warmup", args.warmup, "--seed", seed,
-         "--precision", args.precision, "--threads", args.threads, "--workers", 1, "--out", folder / "train", *args.train_flags.split(), *flags], log)
+    run(train_command(args, globs, world, folder / "train") +
+        ["--tokenizer", args.out / world / "tokenizer.model", "--samples", getattr(args, world), "--batch-size",
+         args.batch_size, "--lr", args.lr, "--warmup", args.warmup, "--seed", seed, "--precision", args.precision,
+         "--threads", args.threads, "--workers", 1, *with_defaults(flags, args.train_flags)], log)
     seconds, results = time.time() - start, {}
-    for val in ("scenes_val", "mosaic2_val", "mosaic3_val", "coco_val"):
+    for val in WORLDS[world][1]:
         tasks = ["retrieval", "region_recognition"]
         methods = ["crop", "roi_align", "roi_align_penultimate"]  # a plain CLIP's
         if "clip" not in flags:
@@ -125,7 +163,7 @@ def train_and_evaluate(args, globs, row, flags, seed):
     partial = result.with_suffix(".part")
     json.dump(results, open(partial, "w"))
     os.rename(partial, result)
-    print(f"{row}, seed {seed}: {seconds:.0f} s", flush=True)
+    print(f"{world}, {row}, seed {seed}: {seconds:.0f} s", flush=True)
 
 
 def find(results, row, val, task, key):
@@ -142,39 +180,47 @@ def find(results, row, val, task, key):
     return part
 
 
-COLUMNS = [
-    ("scenes: region acc1", "scenes_val", "region_recognition", "acc1"),
-    ("scenes: class mean", "scenes_val", "region_recognition", "mean_per_class_recall"),
-    ("scenes: image R@1", "scenes_val", "retrieval", "image_retrieval_recall@1"),
-    ("scenes: grounding acc@0.5", "scenes_val", "grounding", "acc@0.5"),
-    ("constant box", "scenes_val", "grounding", "constant_box/acc@0.5"),
-    ("2x2: region acc1", "mosaic2_val", "region_recognition", "acc1"),
-    ("2x2: in-image acc1", "mosaic2_val", "region_recognition", "within_image_acc1"),
-    ("2x2: image R@10", "mosaic2_val", "retrieval", "image_retrieval_recall@10"),
-    ("3x3: region acc1", "mosaic3_val", "region_recognition", "acc1"),
-    ("3x3: in-image acc1", "mosaic3_val", "region_recognition", "within_image_acc1"),
-    ("coco: region acc1", "coco_val", "region_recognition", "acc1"),
-    ("coco: class mean", "coco_val", "region_recognition", "mean_per_class_recall"),
-]
+# World -> columns: title, evaluation set, task, figure.
+COLUMNS = {
+    "scenes": [
+        ("region acc1", "scenes_val", "region_recognition", "acc1"),
+        ("class mean", "scenes_val", "region_recognition", "mean_per_class_recall"),
+        ("right name among the picture's", "scenes_val", "region_recognition", "within_image_acc1"),
+        ("image R@1", "scenes_val", "retrieval", "image_retrieval_recall@1"),
+        ("text R@1", "scenes_val", "retrieval", "text_retrieval_recall@1"),
+        ("grounding acc@0.5", "scenes_val", "grounding", "acc@0.5"),
+        ("constant box", "scenes_val", "grounding", "constant_box/acc@0.5"),
+    ],
+    "photos": [
+        ("2x2: region acc1", "mosaic2_val", "region_recognition", "acc1"),
+        ("2x2: right name of 4", "mosaic2_val", "region_recognition", "within_image_acc1"),
+        ("2x2: image R@10", "mosaic2_val", "retrieval", "image_retrieval_recall@10"),
+        ("2x2: grounding", "mosaic2_val", "grounding", "acc@0.5"),
+        ("3x3: region acc1", "mosaic3_val", "region_recognition", "acc1"),
+        ("3x3: right name of 9", "mosaic3_val", "region_recognition", "within_image_acc1"),
+        ("coco: region acc1", "coco_val", "region_recognition", "acc1"),
+        ("coco: class mean", "coco_val", "region_recognition", "mean_per_class_recall"),
+    ],
+}
 
 
-def table(args):
+def table(args, world):
     """Mean and spread (standard deviation over the seeds), in per cent, as markdown."""
-    lines = ["| row | seeds | " + " | ".join(c[0] for c in COLUMNS) + " | train s |",
-             "|---" * (len(COLUMNS) + 3) + "|"]
+    columns = COLUMNS[world]
+    lines = ["| row | seeds | " + " | ".join(c[0] for c in columns) + " | train s |",
+             "|---" * (len(columns) + 3) + "|"]
     for row in ROWS:
-        name = "".join(c if c.isalnum() else "_" for c in row)
-        runs = [json.load(open(p)) for p in sorted((args.out / "runs").glob(f"{name}_s*/results.json"))]
+        runs = [json.load(open(p)) for p in sorted((args.out / world).glob(f"{file_name(row)}_s*/results.json"))]
         if not runs:
             continue
         cells = []
-        for _, val, task, key in COLUMNS:
+        for _, val, task, key in columns:
             values = [v for v in (find(r, row, val, task, key) for r in runs) if v is not None]
             spread = statistics.stdev(values) if len(values) > 1 else 0
             cells.append(f"{100 * statistics.mean(values):.1f} ± {100 * spread:.1f}" if values else "-")
         seconds = statistics.mean(r["train_seconds"] for r in runs)
         lines.append(f"| {row} | {len(runs)} | " + " | ".join(cells) + f" | {seconds:.0f} |")
-    return "\n".join(lines) + "\n"
+    return f"### {world}\n\n" + "\n".join(lines) + "\n"
 
 
 def main():
@@ -182,41 +228,41 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--opencloc", default="build/release/opencloc")
     parser.add_argument("--shared", type=pathlib.Path, default=pathlib.Path("../shared"))
-    parser.add_argument("--samples", type=int, default=48000, help="samples seen by every run")
-    parser.add_argument("--scenes", type=int, default=20000)
-    parser.add_argument("--names", type=int, default=200, help="of the scenes' objects")
+    parser.add_argument("--scenes", type=int, default=38400, help="samples of scenes that each run sees")
+    parser.add_argument("--photos", type=int, default=25600, help="the same of photos")
+    parser.add_argument("--distinct", type=int, default=20000, help="scenes made for training")
+    parser.add_argument("--names", type=int, default=100, help="of the scenes' objects")
     parser.add_argument("--mosaics", type=int, default=10000, help="of each grid")
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--model", default="ViT-XXS-16-96")
-    parser.add_argument("--weights", default="5::3::2::0.2", help="of scenes, 2x2, 3x3, coco")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--lr", default="2e-3")
     parser.add_argument("--warmup", type=int, default=100)
     parser.add_argument("--precision", default="bf16")
-    parser.add_argument("--train-flags", default="--text-lr-scale 0.1 --wd 0.1 --augment off --report-pictures 0",
+    parser.add_argument("--train-flags", default="--text-lr-scale 0.1 --wd 0.1 --augment off --grounding-weight 0.3 "
+                        "--report-pictures 0",
                         help="more flags for every run")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time")
     parser.add_argument("--threads", type=int, default=1, help="of each run")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--rows", default="", help="only rows containing this text")
+    parser.add_argument("--rows", default="", help="only rows containing this text, or: main")
+    parser.add_argument("--worlds", default="scenes,photos")
     parser.add_argument("--table", type=pathlib.Path, help="write the table of what is there and stop")
     args = parser.parse_args()
+    worlds = args.worlds.split(",")
     if args.table:
-        args.table.write_text(table(args))
+        args.table.write_text("\n".join(table(args, world) for world in worlds))
         return
     globs = prepare(args)
-    tokenizer = args.out / "tokenizer.model"
-    if not tokenizer.exists():
-        sources = ["scenes_train", "mosaic2_train", "mosaic3_train", "coco_train"]
-        run([args.opencloc, "train", "--data", "::".join(globs[s] for s in sources), "--model", args.model,
-             "--steps", 1, "--batch-size", 8, "--out", args.out / "tokenizer_run"], args.out / "tokenizer.txt")
-        os.link(args.out / "tokenizer_run/model/tokenizer.model", tokenizer)
-    work = [(row, flags, seed) for seed in range(1, args.seeds + 1) for row, flags in ROWS.items()
-            if args.rows in row]
+    rows = MAIN if args.rows == "main" else [row for row in ROWS if args.rows in row]
+    for world in worlds:
+        build_tokenizer(args, globs, world)
+    work = [(world, row, seed) for seed in range(1, args.seeds + 1) for world in worlds for row in rows]
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         for done in [pool.submit(train_and_evaluate, args, globs, *item) for item in work]:
             done.result()
-    print(table(args))
+    for world in worlds:
+        print(table(args, world))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@
 #include "opencloc/base/json.h"
 #include "opencloc/base/rng.h"
 #include "opencloc/base/thread_pool.h"
+#include "opencloc/cli/bench_gemm.h"
 #include "opencloc/cli/verb.h"
 #include "opencloc/image/canvas.h"
 #include "opencloc/image/encode.h"
@@ -148,12 +149,36 @@ void bench_loader(const BenchFlags& flags) {
   run("shortest-224-draft", draft, &shortest);
 }
 
+// `run` is bench_gemm or bench_tower; about as long for each figure as --seconds asks.
+void bench_products(const BenchFlags& flags, void (*run)(int, const ReportRate&)) {
+  constexpr double kRunsPerSecond = 10;
+  run(std::max(1, static_cast<int>(flags.seconds * kRunsPerSecond)), [&](const GemmRate& rate) {
+    if (flags.json) {
+      Json line;
+      line["name"] = rate.name;
+      line["items_per_s"] = rate.items_per_s;
+      line["gflops"] = rate.gflops;
+      if (rate.share_of_peak > 0) line["share_of_peak"] = rate.share_of_peak;
+      std::printf("%s\n", dump_json(line).c_str());
+    } else {
+      std::printf("%-48s %9.1f items/s %9.1f GFLOP/s", rate.name.c_str(), rate.items_per_s,
+                  rate.gflops);
+      if (rate.share_of_peak > 0)
+        std::printf("  %3.0f%% of the bf16 peak", 100 * rate.share_of_peak);
+      std::printf("\n");
+    }
+    std::fflush(stdout);
+  });
+}
+
 struct Subject {
   const char* name;
   void (*run)(const BenchFlags& flags);
 };
 constexpr Subject kSubjects[] = {
     {"loader", bench_loader},
+    {"gemm", [](const BenchFlags& flags) { bench_products(flags, bench_gemm); }},
+    {"tower", [](const BenchFlags& flags) { bench_products(flags, bench_tower); }},
 };
 
 void run_bench(const BenchFlags& flags) {

@@ -85,6 +85,8 @@ int run(int argc, char** argv) {
 }  // namespace opencloc::cli
 
 int main(int argc, char** argv) {
+#if !defined(__SANITIZE_ADDRESS__)  // kept blocks would hide the use of freed tensors from it
   opencloc::ops::use_caching_allocator();
+#endif
   return opencloc::cli::run(argc, argv);
 }
