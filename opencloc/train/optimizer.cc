@@ -17,7 +17,7 @@ bool decays(std::string_view name, const torch::Tensor& parameter) {
 bool of_text_tower(std::string_view name) {
   return name.starts_with("transformer.") || name.starts_with("token_embedding.") ||
          name.starts_with("ln_final.") || name == "positional_embedding" ||
-         name == "text_projection";
+         name.starts_with("text_projection");
 }
 
 AdamW::AdamW(NamedTensors parameters, const AdamWOptions& options) : options_(options) {

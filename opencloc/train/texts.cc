@@ -68,9 +68,11 @@ TextBatch TextBatch::to(torch::Device device) const {
 
 TextBatch distinct_texts(const Batch& batch, const TextGrouping& grouping) {
   Collector collector;
-  auto caption_text = collector.add(batch.text_ids, batch.text_length);  // [B]
-  auto region_text = grouping.with_regions ? collector.add(batch.region_ids, batch.region_length)
-                                           : torch::empty({0}, torch::kInt64);  // [R]
+  const auto none = torch::empty({0}, torch::kInt64);
+  auto caption_text =
+      grouping.with_captions ? collector.add(batch.text_ids, batch.text_length) : none;  // [B]
+  auto region_text =
+      grouping.with_regions ? collector.add(batch.region_ids, batch.region_length) : none;  // [R]
   const auto& texts = collector.texts;
 
   // Rows in order of the length rounded up to a power of two, then of appearance.

@@ -22,9 +22,10 @@ struct TextBatch {
   TextBatch to(torch::Device device) const;
 };
 
-// No group has more than `max_rows` texts. `with_regions` false leaves region texts out.
+// No group has more than `max_rows` texts. What is left out has no rows (and may make U = 0).
 struct TextGrouping {
   int64_t max_rows = 4096;
+  bool with_captions = true;
   bool with_regions = true;
 };
 TextBatch distinct_texts(const Batch& batch, const TextGrouping& grouping);
