@@ -13,7 +13,8 @@ enum class Objective { kClip, kCloc };
 
 struct ForwardOptions {
   Objective objective = Objective::kCloc;
-  // L_CLIP. Without it captions are not encoded: both towers are frozen, and it has nothing to train.
+  // L_CLIP. Without it captions are not encoded: both towers are frozen, and it has nothing to
+  // train.
   bool clip = true;
   bool grounding = true;
   // The BoxHead must also read a region's own box back from its embedding. Without it nothing in

@@ -26,12 +26,12 @@ struct LockOptions {
 };
 
 // The group of a parameter (by its name on disk) in its tower of `layers` blocks: 0 the embeddings
-// (and the norm before the blocks), i + 1 block i (the last one with the norm behind it), layers + 1
-// the projection and a pooling head.
+// (and the norm before the blocks), i + 1 block i (the last one with the norm behind it), layers +
+// 1 the projection and a pooling head.
 int64_t layer_group(std::string_view name, int64_t layers);
 
-// Freezes what `options` say. The temperature (and the sigmoid loss's bias) learns as long as one of
-// the towers does; with both_whole() the CLIP stays as it was, to the last bit.
+// Freezes what `options` say. The temperature (and the sigmoid loss's bias) learns as long as one
+// of the towers does; with both_whole() the CLIP stays as it was, to the last bit.
 void lock_towers(Cloc& model, const LockOptions& options);
 
 // The parameters that are not frozen.

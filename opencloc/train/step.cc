@@ -70,9 +70,9 @@ StepStats forward_backward(Cloc& model, const Batch& host_batch, const StepOptio
   const auto& forward = options.forward;
   if (!forward.clip && host_batch.regions() == 0) return {};
   const Batch batch = to_device(host_batch, device);
-  const TextBatch texts = distinct_texts(host_batch, {.with_captions = forward.clip,
-                                                      .with_regions = forward.regions()})
-                              .to(device);
+  const TextBatch texts =
+      distinct_texts(host_batch, {.with_captions = forward.clip, .with_regions = forward.regions()})
+          .to(device);
   if (options.accum_freq > 1) return cached_forward_backward(model, batch, texts, options);
 
   StepStats stats;

@@ -97,7 +97,8 @@ class LockedRun : public ::testing::Test {
   std::vector<std::string> moments(const std::string& out) {
     std::vector<std::string> names;
     const auto path = folder_ / out / "checkpoints" / "step-8" / "optimizer.safetensors";
-    for (const auto& info : SafetensorsFile(path).tensors()) names.push_back(info.name);
+    const SafetensorsFile file(path);
+    for (const auto& info : file.tensors()) names.push_back(info.name);
     return names;
   }
   TempFolder folder_;
