@@ -133,6 +133,9 @@ void add_objective_flags(CLI::App& app, TrainFlags& flags) {
       ->check(CLI::IsMember({"clip", "cloc"}))
       ->capture_default_str()
       ->group(group);
+  app.add_flag("--siglip", flags.config.siglip,
+               "L_CLIP is SigLIP's sigmoid loss (models with a logit_bias always have it)")
+      ->group(group);
   app.add_option("--text-filter", flags.text_filter,
                  "region texts with a higher cosine are no negatives of each other, or off")
       ->capture_default_str()

@@ -10,7 +10,7 @@ bool decays(std::string_view name, const torch::Tensor& parameter) {
   const auto has = [&](std::string_view part) { return name.find(part) != std::string_view::npos; };
   if (parameter.dim() < 2 || has("bias") || has("logit_scale")) return false;
   return !has("positional_embedding") && !has("class_embedding") && !has("type_embedding") &&
-         !has("type_embed");
+         !has("type_embed") && !has("probe");
 }
 
 // The names on disk: open_clip's text tower has no prefix of its own.

@@ -1,6 +1,7 @@
 #include "opencloc/train/setup.h"
 
 #include <algorithm>
+#include <cmath>
 #include <deque>
 #include <filesystem>
 
@@ -107,6 +108,10 @@ TrainedParts initial_model(const TrainConfig& config) {
                        "--region-extractor, --pool, --joint-box-token and "
                        "--position-image-tokens");
   }
+  if (config.siglip && !loaded.model->logit_bias.defined()) {
+    throw Error::input("the model has no logit_bias", "--siglip",
+                       "leave it out: the model directory says which loss trains it");
+  }
   if (!loaded.has_region_heads) loaded.model = with_new_region_part(config, loaded.model);
   TrainedParts parts{loaded.model, loaded.tokenizer};
   if (!config.tokenizer.empty()) {
@@ -128,7 +133,12 @@ TrainedParts new_model(const TrainConfig& config, const SampleStore& store) {
   model.text.vocab_size = parts.tokenizer->vocab_size();
   // The highest id needs no eos_id: the file stays as OpenAI's models are.
   const int64_t end = parts.tokenizer->end_id();
-  model.text.eos_id = end == model.text.vocab_size - 1 ? -1 : end;
+  const bool named = model.text.pool == TextPool::kEnd && end != model.text.vocab_size - 1;
+  model.text.eos_id = named ? end : -1;
+  if (config.siglip) {
+    model.init_logit_scale = std::log(10.0);
+    model.init_logit_bias = -10;
+  }
   model.validate(config.model);
   torch::manual_seed(config.seed);
   parts.model = Cloc(model);

@@ -24,8 +24,11 @@ torch::Tensor step_loss(Cloc& model, const StepOutputs& outputs, const TextBatch
   auto clip = torch::zeros({}, outputs.images.image.options());
   if (options.forward.clip) {
     const auto captions = normalized(outputs.texts.index_select(0, texts.caption_row));  // [B, E]
-    clip = clip_loss(normalized(outputs.images.image), captions, model->logit_scale,
-                     options.contrastive);
+    const auto images = normalized(outputs.images.image);                                // [B, E]
+    clip = model->logit_bias.defined()
+               ? sigmoid_loss(images, captions, model->logit_scale, model->logit_bias,
+                              options.contrastive)
+               : clip_loss(images, captions, model->logit_scale, options.contrastive);
     stats.clip = clip.item<double>();
     stats.loss = stats.clip;
   }
@@ -71,7 +74,9 @@ StepStats forward_backward(Cloc& model, const Batch& host_batch, const StepOptio
   if (!forward.clip && host_batch.regions() == 0) return {};
   const Batch batch = to_device(host_batch, device);
   const TextBatch texts =
-      distinct_texts(host_batch, {.with_captions = forward.clip, .with_regions = forward.regions()})
+      distinct_texts(host_batch, {.with_captions = forward.clip,
+                                  .with_regions = forward.regions(),
+                                  .cut = model->config().text.padding_is_ignored()})
           .to(device);
   if (options.accum_freq > 1) return cached_forward_backward(model, batch, texts, options);
 
@@ -88,9 +93,9 @@ StepStats forward_backward(Cloc& model, const Batch& host_batch, const StepOptio
 void clamp_logit_scales(Cloc& model) {
   const torch::NoGradGuard no_grad;
   const double cap = std::log(100.0);
-  for (auto* scale : {&model->logit_scale, &model->region_logit_scale}) {
-    if (scale->requires_grad()) scale->clamp_max_(cap);
-  }
+  model->region_logit_scale.clamp_max_(cap);
+  const bool sigmoid = model->logit_bias.defined();
+  if (!sigmoid && model->logit_scale.requires_grad()) model->logit_scale.clamp_max_(cap);
 }
 
 }  // namespace opencloc

@@ -58,7 +58,8 @@ torch::Tensor step_loss(Cloc& model, const StepOutputs& outputs, const TextBatch
 // no gradients. The batch may lie on the CPU.
 StepStats forward_backward(Cloc& model, const Batch& batch, const StepOptions& options);
 
-// The temperature's cap: both logit scales stay at or below ln 100, unless they are frozen.
+// The temperature's cap: both logit scales stay at or below ln 100. A frozen one, and that of the
+// sigmoid loss, which has no cap, are left alone.
 void clamp_logit_scales(Cloc& model);
 
 }  // namespace opencloc

@@ -177,6 +177,40 @@ TEST_F(LockedRun, FlagsShapeTheNewRegionPart) {
   EXPECT_THROW(train(options), Error);
 }
 
+// The sigmoid loss from scratch, then a Prompter on what came out.
+TEST_F(LockedRun, SiglipsTowersAndLoss) {
+  Json towers = open_clip_config_json(load_model_config("ViT-Test"));
+  auto& model = towers["model_cfg"];
+  model["vision_cfg"].update({{"class_token", false},
+                              {"patch_bias", true},
+                              {"no_ln_pre", true},
+                              {"pool_type", "map"},
+                              {"proj_type", "none"},
+                              {"act_kwargs", {{"approximate", "tanh"}}}});
+  model["text_cfg"].update({{"no_causal_mask", true}, {"proj_bias", true}, {"pool_type", "last"}});
+  write_file(folder_ / "siglip.json", dump_json(towers));
+  auto options = tiny_config(folder_ / "a.tar", folder_ / "siglip");
+  options.model = (folder_ / "siglip.json").string();
+  options.siglip = true;
+  options.forward.objective = Objective::kClip;
+  train(options);
+  const SafetensorsFile file(folder_ / "siglip" / "model" / "open_clip_model.safetensors");
+  EXPECT_NEAR(file.tensor("logit_bias").item<double>(), -10, 0.1);
+  EXPECT_NE(file.tensor("logit_bias").item<double>(), -10) << "it learns";
+
+  options = config("on_siglip", {.image = true, .text = true});
+  options.init = (folder_ / "siglip" / "model").string();
+  options.accum_freq = 2;
+  EXPECT_GT(train(options).loss, 0);
+  const SafetensorsFile after(folder_ / "on_siglip" / "model" / "open_clip_model.safetensors");
+  for (const auto& info : file.tensors())
+    EXPECT_TRUE(torch::equal(file.tensor(info), after.tensor(info.name))) << info.name;
+
+  options = config("refused", {});
+  options.siglip = true;  // a CLIP has no logit_bias
+  EXPECT_THROW(train(options), Error);
+}
+
 TEST_F(LockedRun, RefusesWhatMakesNoSense) {
   auto options = config("refused", {.image = true, .text = true});
   options.forward.objective = Objective::kClip;
