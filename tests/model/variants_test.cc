@@ -72,8 +72,10 @@ TEST(Variants, RegionsWithoutAClassToken) {
     const auto regions = model->encode_regions(features, box_prompts(boxes, index));
     EXPECT_EQ(regions.sizes(), (torch::IntArrayRef{2, 32}));
     EXPECT_EQ(model->ground(features, regions, index).sizes(), (torch::IntArrayRef{2, 4}));
-    // The first box is the first patch, and every sample point lies in it.
-    expect_near(roi_align(features.tokens, boxes, index)[0], features.tokens[0][0]);
+    // A class token in front would be told from the patches.
+    const auto with_class = torch::cat({torch::randn({2, 1, 32}), features.tokens}, 1);
+    EXPECT_TRUE(torch::equal(roi_align(with_class, boxes, index),
+                             roi_align(features.tokens, boxes, index)));
     EXPECT_EQ(model->roi_align_regions(features.tokens, boxes, index).sizes(), regions.sizes());
     regions.sum().backward();
     EXPECT_TRUE(parameter(model, "visual.conv1.bias").grad().defined());
