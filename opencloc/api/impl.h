@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,11 @@ struct Scene::Impl {
   CanvasMap map;           // picture -> canvas
   int width = 0;
   int height = 0;
+
+  // What Scene's functions of these names do, on tensors: [R, E], not normalised, and boxes of the
+  // picture for text embeddings [R, E].
+  torch::Tensor regions(std::span<const Box> boxes) const;
+  std::vector<Box> ground(const torch::Tensor& texts) const;
 };
 
 // [n, E] -> n embeddings of unit length.

@@ -90,9 +90,12 @@ class Scene {
   Box ground(const Embedding& text) const;  // of Model::encode_text
   std::vector<Box> ground(std::span<const Embedding> texts) const;
 
+  // Behind the handle (api/impl.h), for bindings to other languages.
+  struct Impl;
+  const Impl& impl() const { return *impl_; }
+
  private:
   friend class Model;
-  struct Impl;
   explicit Scene(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
   std::shared_ptr<const Impl> impl_;
 };
@@ -119,7 +122,9 @@ class Model {
   int image_size() const;         // of the square canvas, in pixels
   bool has_region_heads() const;  // false: a plain CLIP, which has no Scene::region and ground
 
+  // Behind the handle (api/impl.h), for bindings to other languages.
   struct Impl;
+  const Impl& impl() const { return *impl_; }
 
  private:
   explicit Model(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}

@@ -111,22 +111,26 @@ Embedding Scene::embedding() const { return to_embeddings(impl_->features.embedd
 Embedding Scene::region(const Box& box) const { return regions({&box, 1}).front(); }
 
 std::vector<Embedding> Scene::regions(std::span<const Box> boxes) const {
-  need_region_heads(*impl_->model);
+  return to_embeddings(impl_->regions(boxes));
+}
+
+torch::Tensor Scene::Impl::regions(std::span<const Box> boxes) const {
+  need_region_heads(*model);
   const torch::NoGradGuard no_grad;
-  Cloc cloc = impl_->model->handle();
-  const auto device = impl_->features.tokens.device();
-  std::vector<Embedding> embeddings;
+  Cloc cloc = model->handle();
+  const auto device = features.tokens.device();
+  std::vector<torch::Tensor> rows = {
+      torch::empty({0, cloc->config().embed_dim}, torch::device(device))};
   for (size_t begin = 0; begin < boxes.size(); begin += kPromptsAtATime) {
     std::vector<Box> piece;
     for (const Box& box : boxes.subspan(begin, std::min(kPromptsAtATime, boxes.size() - begin))) {
-      piece.push_back(on_canvas(box, impl_->map));
+      piece.push_back(on_canvas(box, map));
     }
     const auto index = first_image(static_cast<int64_t>(piece.size()), device);
-    const auto rows = cloc->encode_regions(
-        impl_->features, box_prompts(boxes_tensor(piece).to(device), index));  // [r, E]
-    for (auto& embedding : to_embeddings(rows)) embeddings.push_back(std::move(embedding));
+    rows.push_back(cloc->encode_regions(
+        features, box_prompts(boxes_tensor(piece).to(device), index)));  // [r, E]
   }
-  return embeddings;
+  return torch::cat(rows);
 }
 
 Embedding Scene::region(const Point& point) const {
@@ -173,21 +177,29 @@ Box Scene::ground(std::string_view text) const {
 Box Scene::ground(const Embedding& text) const { return ground({&text, 1}).front(); }
 
 std::vector<Box> Scene::ground(std::span<const Embedding> texts) const {
-  need_region_heads(*impl_->model);
+  return impl_->ground(embeddings_tensor(texts, impl_->model->handle()->config().embed_dim));
+}
+
+std::vector<Box> Scene::Impl::ground(const torch::Tensor& texts) const {
+  need_region_heads(*model);
   const torch::NoGradGuard no_grad;
-  Cloc cloc = impl_->model->handle();
-  const int64_t width = cloc->config().embed_dim;
-  const auto device = impl_->features.tokens.device();
+  Cloc cloc = model->handle();
+  const int64_t embed_dim = cloc->config().embed_dim;
+  if (texts.dim() != 2 || texts.size(1) != embed_dim) {
+    throw Error::input(
+        "text embeddings of another shape than [n, " + std::to_string(embed_dim) + "]", {},
+        "take them from this model's encode_text");
+  }
+  const auto device = features.tokens.device();
   std::vector<Box> boxes;
-  for (size_t begin = 0; begin < texts.size(); begin += kPromptsAtATime) {
-    const auto piece = texts.subspan(begin, std::min(kPromptsAtATime, texts.size() - begin));
-    const auto rows = embeddings_tensor(piece, width).to(device);  // [r, E]
-    const auto found = cloc->ground(impl_->features, rows, first_image(rows.size(0), device))
+  for (const auto& piece : texts.to(device).split(static_cast<int64_t>(kPromptsAtATime))) {
+    if (piece.size(0) == 0) break;
+    const auto found = cloc->ground(features, piece, first_image(piece.size(0), device))
                            .to(torch::kCPU, torch::kFloat)
                            .contiguous();  // [r, 4]
     const float* b = found.data_ptr<float>();
     for (int64_t i = 0; i < found.size(0); ++i, b += 4) {
-      boxes.push_back(clip_to_unit(impl_->map.to_image({b[0], b[1], b[2], b[3]})));
+      boxes.push_back(clip_to_unit(map.to_image({b[0], b[1], b[2], b[3]})));
     }
   }
   return boxes;

@@ -7,6 +7,7 @@
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
 #include "opencloc/checkpoint/hf_config.h"
+#include "opencloc/checkpoint/siglip_layout.h"
 #include "opencloc/checkpoint/weights.h"
 
 namespace opencloc::hf_layout {
@@ -56,6 +57,8 @@ std::string rename(const std::array<Renamed, N>& table, std::string_view name) {
   return {};
 }
 
+}  // namespace
+
 StoredAs naming(const std::string& name) {
   constexpr std::string_view kBlocks = "transformer.resblocks.";
   const bool visual = name.starts_with("visual.");
@@ -81,6 +84,8 @@ StoredAs naming(const std::string& name) {
           projection ? StoredAs::Form::kTransposed : StoredAs::Form::kSame};
 }
 
+namespace {
+
 // Buffers of older versions.
 bool no_parameter(const std::string& name) { return name.ends_with(".embeddings.position_ids"); }
 
@@ -90,12 +95,15 @@ bool found(const fs::path& directory) {
   const fs::path path = directory / kConfigFile;
   if (!fs::exists(path)) return false;
   const Json json = read_json(path);
-  return json.is_object() && json_string(json, "model_type", path.string(), "") == "clip";
+  return json.is_object() && (json_string(json, "model_type", path.string(), "") == "clip" ||
+                              siglip_layout::is_siglip(json));
 }
 
 ModelConfig read_config(const fs::path& directory) {
   const fs::path path = directory / kConfigFile;
-  auto config = hf_model_config(read_json(path), path.string());
+  const Json json = read_json(path);
+  auto config = siglip_layout::is_siglip(json) ? siglip_layout::model_config(json, path.string())
+                                               : hf_model_config(json, path.string());
   if (const fs::path other = directory / kPreprocessorFile; fs::exists(other)) {
     config.preprocess =
         hf_preprocess_config(read_json(other), config.vision.image_size, other.string());
@@ -110,14 +118,22 @@ void load_towers(const fs::path& directory, Cloc& model) {
     throw Error::input(std::string("no ") + kWeightsFile, directory.string(),
                        "save the model with safe_serialization=True and in one piece");
   }
-  load_weights(SafetensorsFile(path), model->clip_weights(), naming, no_parameter);
+  const auto names = siglip_layout::fits(model->config()) ? siglip_layout::naming : naming;
+  load_weights(SafetensorsFile(path), model->clip_weights(), names, no_parameter);
 }
 
 void write(const fs::path& directory, const Cloc& model) {
   const auto& config = model->config();
-  write_file(directory / kConfigFile, dump_json(hf_config_json(config), 2) + '\n');
-  write_file(directory / kPreprocessorFile, dump_json(hf_preprocessor_json(config), 2) + '\n');
-  write_safetensors(directory / kWeightsFile, stored_weights(model->clip_weights(), naming),
+  const bool siglip = siglip_layout::fits(config);
+  Json preprocessor = hf_preprocessor_json(config);
+  if (siglip) preprocessor = siglip_layout::preprocessor_json(config, std::move(preprocessor));
+  write_file(
+      directory / kConfigFile,
+      dump_json(siglip ? siglip_layout::config_json(config) : hf_config_json(config), 2) + '\n');
+  write_file(directory / kPreprocessorFile, dump_json(preprocessor, 2) + '\n');
+  write_safetensors(directory / kWeightsFile,
+                    siglip ? siglip_layout::stored(model->clip_weights())
+                           : stored_weights(model->clip_weights(), naming),
                     {{"format", "pt"}});
 }
 

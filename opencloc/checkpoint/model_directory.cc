@@ -92,6 +92,7 @@ void check_tokenizer(const TextConfig& config, const Tokenizer& tokenizer, std::
                            " ids, the model only " + std::to_string(config.vocab_size),
                        where, "use the tokenizer the model was trained with");
   }
+  if (config.pool != TextPool::kEnd) return;  // padding fills up to the place that is pooled
   const bool fits = config.eos_id >= 0 ? tokenizer.end_id() == config.eos_id
                                        : tokenizer.end_id() == tokenizer.vocab_size() - 1;
   if (!fits) {

@@ -112,8 +112,12 @@ torch::Tensor SafetensorsFile::tensor(const TensorInfo& info) const {
       const_cast<std::byte*>(bytes.data()), info.shape, [map = map_](void*) {}, options);
 }
 
-void write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
-                       const TensorMetadata& metadata) {
+namespace {
+
+// Passes the bytes of the file to write(data, size) from front to back.
+template <typename Write>
+void emit(const NamedTensors& tensors, const TensorMetadata& metadata, const std::string& where,
+          const Write& write) {
   struct Item {
     TensorInfo info;
     const torch::Tensor* tensor;
@@ -140,21 +144,36 @@ void write_safetensors(const std::filesystem::path& path, const NamedTensors& te
   const std::string text = format_safetensors_header(header);
   // The reader's own checks, so that nothing is written that cannot be read (names given twice, a
   // header over the limit).
-  parse_safetensors_header(text, place, path.string());
+  parse_safetensors_header(text, place, where);
   if (text.size() > kMaxHeaderBytes)
-    throw Error::input("too many names for one file", path.string(), "write several files");
+    throw Error::input("too many names for one file", where, "write several files");
 
-  AtomicFile file(path);
   const uint64_t length = text.size();
-  file.write(&length, sizeof length);
-  file.write(text);
+  write(reinterpret_cast<const char*>(&length), sizeof length);
+  write(text.data(), text.size());
   for (const auto& item : items) {
     const auto data = item.tensor->detach().cpu().contiguous();
     const auto* bytes = static_cast<const char*>(data.data_ptr());
     for (size_t done = 0, size = data.nbytes(); done < size; done += kChunkBytes)
-      file.write(bytes + done, std::min(kChunkBytes, size - done));
+      write(bytes + done, std::min(kChunkBytes, size - done));
   }
+}
+
+}  // namespace
+
+void write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
+                       const TensorMetadata& metadata) {
+  AtomicFile file(path);
+  emit(tensors, metadata, path.string(),
+       [&](const char* data, size_t size) { file.write(data, size); });
   file.commit();
+}
+
+std::string safetensors_bytes(const NamedTensors& tensors, const TensorMetadata& metadata) {
+  std::string bytes;
+  emit(tensors, metadata, "tensors",
+       [&](const char* data, size_t size) { bytes.append(data, size); });
+  return bytes;
 }
 
 }  // namespace opencloc

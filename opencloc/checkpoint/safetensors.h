@@ -54,6 +54,9 @@ class SafetensorsFile {
 void write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
                        const TensorMetadata& metadata = {});
 
+// The bytes of such a file.
+std::string safetensors_bytes(const NamedTensors& tensors, const TensorMetadata& metadata = {});
+
 torch::ScalarType scalar_type(TensorType type);
 
 }  // namespace opencloc

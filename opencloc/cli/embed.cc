@@ -8,11 +8,15 @@
 #include "opencloc/base/progress.h"
 #include "opencloc/cli/embedder.h"
 #include "opencloc/cli/verb.h"
+#include "opencloc/data/shard_writer.h"
 #include "opencloc/model/device.h"
+#include "opencloc/model/resize.h"
 #include "opencloc/ops/precision.h"
 
 namespace opencloc::cli {
 namespace {
+
+constexpr const char* kFeatureExtension = "safetensors";
 
 struct EmbedFlags {
   CommonFlags common;
@@ -27,6 +31,9 @@ struct EmbedFlags {
   std::string precision = "fp32";
   bool skip_bad_shards = false;
   bool json = false;
+  std::string tokens;
+  std::string append_to;
+  int64_t image_size = 0;
   EmbedderOptions options;
 };
 
@@ -41,10 +48,30 @@ void check_flags(const EmbedFlags& flags) {
     throw Error::input("--tensors are ready inputs and stand alone", "embed",
                        "run the other inputs by themselves");
   }
+  if (flags.append_to.empty() == flags.out.empty()) {
+    throw Error::input("where the result goes", "--out, --append-to", "give one of the two");
+  }
+  const bool data_alone =
+      flags.images.empty() && flags.boxes.empty() && flags.texts.empty() && flags.tensors.empty();
+  if (!flags.append_to.empty() && !data_alone) {
+    throw Error::input("goes with --data alone", "--append-to", "give the other inputs an --out");
+  }
+  if (flags.options.penultimate && flags.options.layer != -2) {
+    throw Error::input("--penultimate is layer -2", "--layer", "leave --penultimate out");
+  }
+}
+
+// --layer alone means LLaVA's choice of its tokens.
+Tokens token_choice(const EmbedFlags& flags) {
+  if (flags.tokens == "patch") return Tokens::kPatch;
+  if (flags.tokens == "cls_patch") return Tokens::kClassAndPatch;
+  if (flags.tokens == "regions") return Tokens::kRegions;
+  return flags.options.layer != -2 ? Tokens::kPatch : Tokens::kNone;
 }
 
 LoadedModel load(const EmbedFlags& flags) {
   LoadedModel loaded = load_model(flags.model);
+  if (flags.image_size > 0) loaded.model = with_image_size(loaded.model, flags.image_size);
   if (!flags.tokenizer.empty()) {
     if (!std::filesystem::exists(flags.tokenizer))
       throw Error::input("no such tokenizer", flags.tokenizer, "check the path");
@@ -54,32 +81,54 @@ LoadedModel load(const EmbedFlags& flags) {
   return loaded;
 }
 
+// Every sample goes on with its features as one more member, KEY.safetensors; a broken one as it
+// is.
+void append_features(std::vector<EmbedPicture>& batch, Embedder& embedder, ShardSetWriter& shards) {
+  const auto features = embedder.take_features(static_cast<int64_t>(batch.size()));
+  for (size_t i = 0; i < batch.size(); ++i) {
+    Record& record = *batch[i].record;
+    std::erase_if(record.others,
+                  [](const Member& member) { return member.extension == kFeatureExtension; });
+    if (!features[i].empty())
+      record.others.push_back({kFeatureExtension, safetensors_bytes(features[i])});
+    shards.write(record);
+  }
+}
+
 void embed_pictures(const EmbedFlags& flags, const LoadedModel& loaded, Embedder& embedder,
                     SkipCounter& skips) {
   std::vector<PictureFile> files;
   for (const auto& path : flags.images) files.push_back({path, {}});
   if (!flags.boxes.empty()) add_boxes(flags.boxes, files);
   if (files.empty() && flags.data.empty()) return;
+  const bool append = !flags.append_to.empty();
   const PictureSourceOptions options{flags.options.batch_size, thread_count(flags.common),
-                                     flags.skip_bad_shards};
+                                     flags.skip_bad_shards, append};
+  std::unique_ptr<ShardSetWriter> shards;
+  if (append) shards = std::make_unique<ShardSetWriter>(flags.append_to);
   PictureSource source(std::move(files), flags.data, loaded.model->config(), options, skips);
-  if (!flags.data.empty() && !loaded.tokenizer)
+  if (!flags.data.empty() && !loaded.tokenizer && !append)
     log::warn("the model has no tokenizer: the captions of the data are left out");
   ProgressBar bar("embed", source.expected(), "images");
   for (auto batch = source.next_batch(); !batch.empty(); batch = source.next_batch()) {
     embedder.add_pictures(batch);
+    bar.advance(static_cast<int64_t>(batch.size()));
+    if (append) {
+      append_features(batch, embedder, *shards);
+      continue;
+    }
     std::vector<std::string> captions;
     for (auto& picture : batch) {
       if (picture.from_data && picture.pixels.defined() && loaded.tokenizer)
         captions.push_back(std::move(picture.text));
     }
     embedder.add_texts(captions);
-    bar.advance(static_cast<int64_t>(batch.size()));
   }
   if (embedder.pictures() == 0) {
     throw Error::input("not one picture could be read",
                        flags.data.empty() ? "--images" : flags.data, "see the warnings above");
   }
+  if (append) shards->commit();
 }
 
 void embed_tensors(const std::string& path, Embedder& embedder) {
@@ -95,6 +144,7 @@ void embed_tensors(const std::string& path, Embedder& embedder) {
 
 // The row list first: once the tensors are there, what they mean is there too.
 void write_results(const EmbedFlags& flags, const Embedder& embedder) {
+  if (flags.out.empty()) return;
   if (!embedder.row_list().empty()) write_file(flags.out + ".rows.jsonl", embedder.row_list());
   TensorMetadata metadata = {{"format", "pt"},
                              {"model", flags.model},
@@ -106,17 +156,17 @@ void write_results(const EmbedFlags& flags, const Embedder& embedder) {
 
 void report(const EmbedFlags& flags, const Embedder& embedder, const SkipCounter& skips) {
   const auto& cut = embedder.truncation();
+  const std::string& out = flags.out.empty() ? flags.append_to : flags.out;
+  const std::string named = flags.out.empty() ? "" : ", named in " + flags.out + ".rows.jsonl";
   if (cut.texts_cut() > 0) log::warn("{}", cut.summary());
   if (embedder.skipped_pictures() > 0)
-    log::warn("{} broken pictures were skipped, named in {}.rows.jsonl",
-              embedder.skipped_pictures(), flags.out);
+    log::warn("{} broken pictures were skipped{}", embedder.skipped_pictures(), named);
   if (embedder.skipped_regions() > 0)
-    log::warn("{} regions lie off the model's canvas, named in {}.rows.jsonl",
-              embedder.skipped_regions(), flags.out);
+    log::warn("{} regions lie off the model's canvas{}", embedder.skipped_regions(), named);
   if (skips.total() > 0) log::warn("{}", skips.summary());
   if (!flags.json) {
-    std::printf("%s: %lld images, %lld texts, %lld regions; %lld images skipped\n",
-                flags.out.c_str(), static_cast<long long>(embedder.pictures()),
+    std::printf("%s: %lld images, %lld texts, %lld regions; %lld images skipped\n", out.c_str(),
+                static_cast<long long>(embedder.pictures()),
                 static_cast<long long>(embedder.texts()),
                 static_cast<long long>(embedder.regions()),
                 static_cast<long long>(embedder.skipped_pictures()) +
@@ -124,7 +174,7 @@ void report(const EmbedFlags& flags, const Embedder& embedder, const SkipCounter
     return;
   }
   Json result;
-  result["out"] = flags.out;
+  result["out"] = out;
   result["images"] = embedder.pictures();
   result["texts"] = embedder.texts();
   result["regions"] = embedder.regions();
@@ -140,7 +190,8 @@ void run_embed(const EmbedFlags& flags) {
   LoadedModel loaded = load(flags);
   EmbedderOptions options = flags.options;
   options.device = parse_device(flags.common.device);
-  options.penultimate |= !flags.tensors.empty();
+  options.tokens = token_choice(flags);
+  options.penultimate |= !flags.tensors.empty() && options.tokens == Tokens::kNone;
   set_matmul_precision(flags.precision == "bf16" ? Precision::kBf16 : Precision::kFp32);
   Embedder embedder(loaded, options);
   SkipCounter skips;
@@ -159,8 +210,10 @@ void add_embed(CLI::App& app) {
   app.add_option("--model", flags->model, "model directory (open_clip or Hugging Face layout)")
       ->required();
   app.add_option("--out", flags->out,
-                 "safetensors file to write; OUT.rows.jsonl says what is in it")
-      ->required();
+                 "safetensors file to write; OUT.rows.jsonl says what is in it");
+  app.add_option("--append-to", flags->append_to,
+                 "folder for copies of the shards of --data instead, with the features of every "
+                 "sample as a member KEY.safetensors");
   app.add_option("--images", flags->images, "picture files");
   app.add_option("--data", flags->data, "shards: their pictures, captions and regions");
   app.add_option("--texts", flags->texts, "file with one text a line");
@@ -175,6 +228,17 @@ void add_embed(CLI::App& app) {
   app.add_flag("--penultimate", options.penultimate,
                "also write vision_penultimate_hidden, the second-to-last block's tokens (always "
                "with --tensors)");
+  app.add_option("--tokens", flags->tokens,
+                 "also write image_tokens: patch (without the class token) or cls_patch, of "
+                 "--layer; or regions: region_tokens, the Prompter's output")
+      ->check(CLI::IsMember({"patch", "cls_patch", "regions"}));
+  app.add_option("--layer", options.layer,
+                 "layer of image_tokens as transformers counts hidden_states: -1 the last block's, "
+                 "-2 the one before (LLaVA), 0 what enters the first")
+      ->capture_default_str();
+  app.add_option("--image-size", flags->image_size,
+                 "side of the pictures the model sees; position embeddings are interpolated")
+      ->check(CLI::Range(1, 16384));
   app.add_option("--precision", flags->precision, "of matrix products")
       ->check(CLI::IsMember({"fp32", "bf16"}))
       ->capture_default_str();
@@ -196,7 +260,10 @@ void add_embed(CLI::App& app) {
       "row's number among the pictures, and OUT.rows.jsonl names rows and skipped pictures.\n\n"
       "Example:\n"
       "  opencloc embed --model runs/demo/model --images a.jpg b.jpg --texts names.txt \\\n"
-      "    --out embeddings.safetensors");
+      "    --out embeddings.safetensors\n"
+      "  # what LLaVA reads, at 336 x 336, appended to shards\n"
+      "  opencloc embed --model clip-b16 --data 'shards/*.tar' --layer -2 --tokens patch \\\n"
+      "    --image-size 336 --append-to with-features");
   app.callback([flags] { run_embed(*flags); });
 }
 

@@ -117,6 +117,7 @@ std::vector<PictureSource::Raw> PictureSource::read_batch() {
       if (next_shard_ == shards_.size()) break;
       ShardOptions options;
       options.skip_bad_shards = options_.skip_bad_shards;
+      options.keep_other_members = options_.keep_records;
       shard_ = std::make_unique<ShardReader>(shards_[next_shard_++], skips_, options);
     }
     Record record;
@@ -127,6 +128,7 @@ std::vector<PictureSource::Raw> PictureSource::read_batch() {
     Raw raw;
     raw.picture.name = shard_->name();
     raw.picture.from_data = true;
+    if (options_.keep_records) raw.picture.record = std::make_shared<Record>(record);
     raw.picture.text = std::string(image_text(record));
     for (auto& region : record.regions)
       raw.picture.regions.push_back({region.box, std::move(region.text)});

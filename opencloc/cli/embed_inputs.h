@@ -30,7 +30,8 @@ struct EmbedPicture {
   std::string text;      // of a shard's sample
   bool from_data = false;
   std::vector<EmbedRegion> regions;
-  std::vector<Box> canvas_boxes;  // the regions on the canvas; no area = off the canvas
+  std::vector<Box> canvas_boxes;   // the regions on the canvas; no area = off the canvas
+  std::shared_ptr<Record> record;  // the sample itself, with PictureSourceOptions::keep_records
 };
 
 // A picture file and the regions --boxes asks for in it.
@@ -51,6 +52,7 @@ struct PictureSourceOptions {
   int64_t batch_size = 32;
   int workers = 1;
   bool skip_bad_shards = false;
+  bool keep_records = false;
 };
 
 // Files first, then shards, in order. Broken pictures are handed out too, with their error.

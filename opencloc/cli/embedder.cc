@@ -29,6 +29,12 @@ Embedder::Embedder(LoadedModel& loaded, const EmbedderOptions& options)
     : loaded_(loaded), options_(options) {
   loaded_.model->to(options_.device);
   loaded_.model->eval();
+  const int64_t layers = loaded_.model->config().vision.layers;
+  if (options_.layer < -layers - 1 || options_.layer > layers) {
+    throw Error::input(
+        "the image tower has no layer " + std::to_string(options_.layer), "--layer",
+        "give one of " + std::to_string(-layers - 1) + " to " + std::to_string(layers));
+  }
 }
 
 std::string Embedder::region_method() const {
@@ -63,11 +69,15 @@ void Embedder::add_pictures(const std::vector<EmbedPicture>& pictures) {
 void Embedder::encode_pictures(const torch::Tensor& pixels,
                                const std::vector<const EmbedPicture*>& source) {
   const torch::NoGradGuard no_grad;
+  const bool patches = options_.tokens == Tokens::kPatch,
+             all = options_.tokens == Tokens::kClassAndPatch;
   EncodeOptions encode;
-  encode.penultimate = options_.penultimate;
+  if (options_.penultimate || patches || all) encode.hidden_layer = options_.layer;
   auto features = loaded_.model->encode_image(pixels.to(options_.device), encode);
   image_embeds_.add(normalized(features.embedding));  // [B, E]
-  if (options_.penultimate) penultimate_.add(features.penultimate);
+  if (options_.penultimate) penultimate_.add(features.hidden);
+  if (patches) image_tokens_.add(patch_tokens(features.hidden).contiguous());  // [B, N, D]
+  if (all) image_tokens_.add(features.hidden);                                 // [B, T, D]
   if (options_.save_inputs) pixel_values_.add(pixels);
   encode_regions(features, source);
   image_rows_ += pixels.size(0);
@@ -94,6 +104,7 @@ void Embedder::encode_regions(ImageFeatures& features,
         line["tensor"] = "region_embeds";
         line["row"] = region_rows_++;
         region_image_.push_back(image_row);
+        region_index_.push_back(static_cast<int64_t>(k));
         owners.push_back(static_cast<int64_t>(i));
         corners.insert(corners.end(), {box.x0, box.y0, box.x1, box.y1});
       }
@@ -115,6 +126,7 @@ void Embedder::encode_regions(ImageFeatures& features,
             ? model.encode_regions(features, box_prompts(some_boxes, some_index))
             : model.roi_align_regions(features.tokens, some_boxes, some_index);  // [r, E]
     region_embeds_.add(normalized(z));
+    if (options_.tokens == Tokens::kRegions) region_tokens_.add(z);
   }
 }
 
@@ -185,13 +197,47 @@ NamedTensors Embedder::tensors() const {
   };
   add("image_embeds", image_embeds_);
   add("vision_penultimate_hidden", penultimate_);
+  add("image_tokens", image_tokens_);
   add("pixel_values", pixel_values_);
   add("text_embeds", text_embeds_);
   add("input_ids", input_ids_);
   add("region_embeds", region_embeds_);
+  add("region_tokens", region_tokens_);
   if (!image_index_.empty()) tensors.emplace_back("image_index", torch::tensor(image_index_));
   if (!region_image_.empty()) tensors.emplace_back("region_image", torch::tensor(region_image_));
   return tensors;
+}
+
+std::vector<NamedTensors> Embedder::take_features(int64_t pictures) {
+  std::vector<NamedTensors> taken(static_cast<size_t>(pictures));
+  const auto rows = static_cast<int64_t>(image_index_.size());
+  const int64_t first_picture = seen_pictures_ - pictures, first_row = image_rows_ - rows;
+  size_t region = 0;
+  const NamedTensors all = tensors();
+  for (int64_t row = 0; row < rows; ++row) {
+    auto& own = taken[static_cast<size_t>(image_index_[static_cast<size_t>(row)] - first_picture)];
+    const size_t begin = region;
+    while (region < region_image_.size() && region_image_[region] == first_row + row) ++region;
+    const auto from = static_cast<int64_t>(begin), to = static_cast<int64_t>(region);
+    for (const auto& [name, tensor] : all) {
+      if (name.starts_with("region_e") || name.starts_with("region_t")) {
+        if (to > from) own.emplace_back(name, tensor.slice(0, from, to));
+      } else if (name != "image_index" && name != "region_image") {
+        own.emplace_back(name, tensor[row]);
+      }
+    }
+    if (to > from)
+      own.emplace_back("region_index", torch::tensor(region_index_).slice(0, from, to));
+  }
+  for (Rows* gathered : {&image_embeds_, &penultimate_, &image_tokens_, &pixel_values_,
+                         &region_embeds_, &region_tokens_}) {
+    gathered->parts.clear();
+  }
+  image_index_.clear();
+  region_image_.clear();
+  region_index_.clear();
+  row_list_.clear();
+  return taken;
 }
 
 }  // namespace opencloc::cli

@@ -12,16 +12,22 @@
 
 namespace opencloc::cli {
 
+// Features for a language model: of the patches, with or without the class token in front, of
+// EmbedderOptions::layer; or the Prompter's of the regions.
+enum class Tokens { kNone, kPatch, kClassAndPatch, kRegions };
+
 struct EmbedderOptions {
   torch::Device device = torch::kCPU;
   int64_t batch_size = 32;    // pictures or texts at a time
   int64_t region_batch = 64;  // region prompts at a time
-  bool penultimate = false;   // also vision_penultimate_hidden
-  bool save_inputs = false;   // also pixel_values and input_ids
+  bool penultimate = false;   // also vision_penultimate_hidden; layer is -2 then
+  Tokens tokens = Tokens::kNone;
+  int64_t layer = -2;        // as transformers counts hidden_states
+  bool save_inputs = false;  // also pixel_values and input_ids
 };
 
-// Rows gather on the CPU: about 4 (E + [penultimate] (1+N) D + [save_inputs] 3 S S) bytes a
-// picture. Not thread-safe.
+// Rows gather on the CPU: about 4 (E + [penultimate, tokens] T D + [save_inputs] 3 S S) bytes a
+// picture. T = [1+]N tokens. Not thread-safe.
 class Embedder {
  public:
   // `loaded` outlives the embedder.
@@ -48,8 +54,13 @@ class Embedder {
   const TruncationCounter& truncation() const { return truncation_; }
 
   // image_embeds [n, E], image_index [n], text_embeds [m, E], region_embeds [r, E],
-  // region_image [r], ...: those there are rows for.
+  // region_image [r], ...: those there are rows for. With tokens: image_tokens [n, N or T, D], or
+  // region_tokens [r, E], which are region_embeds before the normalisation.
   NamedTensors tensors() const;
+  // The rows of the last `pictures` pictures (broken ones: none), picture by picture, without the
+  // leading axis but for the regions; region_index [r]: which of the picture's regions. Forgets all
+  // rows and the row list.
+  std::vector<NamedTensors> take_features(int64_t pictures);
   // A JSON object a line: which input each row comes from, and what was skipped.
   const std::string& row_list() const { return row_list_; }
 
@@ -66,8 +77,9 @@ class Embedder {
 
   LoadedModel& loaded_;
   const EmbedderOptions options_;
-  Rows image_embeds_, penultimate_, pixel_values_, text_embeds_, input_ids_, region_embeds_;
-  std::vector<int64_t> image_index_, region_image_;
+  Rows image_embeds_, penultimate_, image_tokens_, pixel_values_, text_embeds_, input_ids_,
+      region_embeds_, region_tokens_;
+  std::vector<int64_t> image_index_, region_image_, region_index_;
   std::string row_list_;
   TruncationCounter truncation_;
   int64_t seen_pictures_ = 0;  // good and broken ones

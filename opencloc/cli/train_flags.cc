@@ -112,6 +112,19 @@ void add_model_flags(CLI::App& app, TrainFlags& flags) {
   app.add_option("--image-resize-mode", flags.resize_mode, "longest, shortest or squash")
       ->check(CLI::IsMember({"longest", "shortest", "squash"}))
       ->group(group);
+  app.add_flag("--lock-image", config.lock.image, "with --init: freeze the image tower")
+      ->group(group);
+  app.add_option("--lock-image-unlocked-groups", config.lock.image_unlocked_groups,
+                 "layer groups at its end that stay trainable: projection, last block, ...")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->group(group);
+  app.add_flag("--lock-text", config.lock.text, "with --init: freeze the text tower")->group(group);
+  app.add_option("--lock-text-unlocked-layers", config.lock.text_unlocked_groups,
+                 "layer groups at its end that stay trainable")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->group(group);
 }
 
 void add_objective_flags(CLI::App& app, TrainFlags& flags) {
@@ -119,6 +132,9 @@ void add_objective_flags(CLI::App& app, TrainFlags& flags) {
   app.add_option("--objective", flags.objective, "clip or cloc")
       ->check(CLI::IsMember({"clip", "cloc"}))
       ->capture_default_str()
+      ->group(group);
+  app.add_flag("--siglip", flags.config.siglip,
+               "L_CLIP is SigLIP's sigmoid loss (models with a logit_bias always have it)")
       ->group(group);
   app.add_option("--text-filter", flags.text_filter,
                  "region texts with a higher cosine are no negatives of each other, or off")

@@ -86,8 +86,9 @@ Collected collect(Cloc& model, SampleReader& reader, TextBank& texts,
   std::optional<ProgressBar> bar;
   if (options.progress) bar.emplace("evaluate", reader.expected(), "samples");
   for (auto batch = reader.next_batch(); !batch.empty(); batch = reader.next_batch()) {
-    auto features =
-        model->encode_image(stack_pixels(batch, device), {.penultimate = options.penultimate});
+    EncodeOptions encode;
+    if (options.penultimate) encode.hidden_layer = -2;
+    auto features = model->encode_image(stack_pixels(batch, device), encode);
     out.image_embeds.append(normalized(features.embedding));
     note_texts(batch, texts, out);
     const bool prompts =

@@ -103,7 +103,7 @@ torch::Tensor encode_regions(RegionMethod method, Cloc& model, const ImageFeatur
   const bool trained = method == RegionMethod::kPrompter ||
                        (method == RegionMethod::kRoiAlign && model->roi_extractor);
   const auto& tokens =
-      method == RegionMethod::kRoiAlignPenultimate ? features.penultimate : features.tokens;
+      method == RegionMethod::kRoiAlignPenultimate ? features.hidden : features.tokens;
   return normalized(in_pieces(rows.size(), batching.regions, [&](int64_t begin, int64_t end) {
     const auto boxes = rows.boxes.slice(0, begin, end);
     const auto index = rows.image_index.slice(0, begin, end);

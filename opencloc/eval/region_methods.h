@@ -33,7 +33,7 @@ RegionMethod default_method(const ModelConfig& config, bool region_heads);
 std::vector<RegionMethod> available_methods(const ModelConfig& config, bool region_heads);
 
 // -> [R, E], L2-normalised, on the model's device. kCrop reads batch[i].image; the others
-// `features`, kRoiAlignPenultimate features.penultimate.
+// `features`, kRoiAlignPenultimate features.hidden of the second-to-last block.
 torch::Tensor encode_regions(RegionMethod method, Cloc& model, const ImageFeatures& features,
                              const std::vector<EvalSample>& batch, const RegionRows& rows,
                              const RegionBatching& batching);

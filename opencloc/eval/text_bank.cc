@@ -33,7 +33,7 @@ torch::Tensor TextEncoder::encode(const std::vector<std::string>& texts) {
     length[row] = tokens.length;
     std::copy(tokens.ids.begin(), tokens.ids.end(), ids[i].data_ptr<int64_t>());
   }
-  // Texts of like length together, each group cut after its longest: the tower is causal.
+  // Texts of like length together, each group cut after its longest where padding is ignored.
   std::vector<int64_t> order(texts.size());
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
@@ -46,7 +46,9 @@ torch::Tensor TextEncoder::encode(const std::vector<std::string>& texts) {
     const int64_t end = std::min(begin + batch_size_, count);
     const auto rows =
         torch::tensor(std::vector<int64_t>(order.begin() + begin, order.begin() + end));
-    const int64_t longest = length[static_cast<size_t>(order[static_cast<size_t>(end - 1)])];
+    const int64_t longest = model_->config().text.padding_is_ignored()
+                                ? length[static_cast<size_t>(order[static_cast<size_t>(end - 1)])]
+                                : context;
     const auto group = ids.index_select(0, rows).slice(1, 0, longest).contiguous();
     embeddings.index_copy_(0, rows, model_->encode_text(group.to(device)).to(torch::kCPU));
   }

@@ -5,7 +5,9 @@
 
 namespace opencloc::kernels {
 
-enum class Gelu { kErf, kQuick };  // kQuick: x * sigmoid(1.702 x)
+// kQuick: x * sigmoid(1.702 x); kTanh: x * sigmoid(2 u) = x (1 + tanh u) / 2 with
+// u = sqrt(2 / pi) (x + 0.044715 x^3).
+enum class Gelu { kErf, kQuick, kTanh };
 
 // y may be x. n >= 0 elements.
 void gelu_forward(Gelu kind, int64_t n, const float* x, float* y);

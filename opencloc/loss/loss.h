@@ -24,6 +24,13 @@ struct ContrastiveOptions {
 torch::Tensor clip_loss(const torch::Tensor& image, const torch::Tensor& text,
                         const torch::Tensor& logit_scale, const ContrastiveOptions& options = {});
 
+// L_CLIP of SigLIP (Zhai et al., 2023): every pair of the batch is a question of its own,
+//   -1/B sum_ij log sigmoid(z_ij (exp(logit_scale) image_i . text_j + logit_bias)),
+// z_ij = 1 for pairs, -1 for all others. Inputs as clip_loss; logit_bias scalar. No cap. -> scalar.
+torch::Tensor sigmoid_loss(const torch::Tensor& image, const torch::Tensor& text,
+                           const torch::Tensor& logit_scale, const torch::Tensor& logit_bias,
+                           const ContrastiveOptions& options = {});
+
 struct TextFilter {
   bool similarity_test = false;  // the paper's cosine test is open
   double threshold = 0.9;        // pairs above it leave both denominators

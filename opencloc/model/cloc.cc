@@ -7,7 +7,9 @@ namespace opencloc {
 ClocImpl::ClocImpl(const ModelConfig& config) : config_(config) {
   visual = register_module("visual", VisionTower(config));
   text = register_module("text", TextTower(config));
-  logit_scale = register_parameter("logit_scale", torch::full({}, std::log(1.0 / 0.07)));
+  logit_scale = register_parameter("logit_scale", torch::full({}, config.init_logit_scale));
+  if (config.init_logit_bias)
+    logit_bias = register_parameter("logit_bias", torch::full({}, *config.init_logit_bias));
   prompter = register_module("prompter", Prompter(config));
   box_head = register_module("box_head", BoxHead(config.embed_dim));
   if (config.cloc.region_extractor == RegionExtractor::kRoiAlign) {
@@ -51,14 +53,21 @@ torch::Tensor ClocImpl::ground(const ImageFeatures& features, const torch::Tenso
   return box_head->forward(z);
 }
 
+namespace {
+
+bool of_clip(const std::string& key) {
+  return key.starts_with("visual.") || key.starts_with("text.") || key == "logit_scale" ||
+         key == "logit_bias";
+}
+
+}  // namespace
+
 std::vector<std::pair<std::string, torch::Tensor>> ClocImpl::clip_weights() const {
   std::vector<std::pair<std::string, torch::Tensor>> weights;
   for (const auto& item : named_parameters()) {
-    if (item.key().rfind("visual.", 0) == 0 || item.key() == "logit_scale") {
-      weights.emplace_back(item.key(), item.value());
-    } else if (item.key().rfind("text.", 0) == 0) {
-      weights.emplace_back(item.key().substr(5), item.value());
-    }
+    const auto& key = item.key();
+    if (of_clip(key))
+      weights.emplace_back(key.starts_with("text.") ? key.substr(5) : key, item.value());
   }
   return weights;
 }
@@ -66,10 +75,7 @@ std::vector<std::pair<std::string, torch::Tensor>> ClocImpl::clip_weights() cons
 std::vector<std::pair<std::string, torch::Tensor>> ClocImpl::region_weights() const {
   std::vector<std::pair<std::string, torch::Tensor>> weights;
   for (const auto& item : named_parameters()) {
-    const auto& key = item.key();
-    if (key.rfind("visual.", 0) != 0 && key.rfind("text.", 0) != 0 && key != "logit_scale") {
-      weights.emplace_back(key, item.value());
-    }
+    if (!of_clip(item.key())) weights.emplace_back(item.key(), item.value());
   }
   return weights;
 }

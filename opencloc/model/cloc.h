@@ -15,7 +15,8 @@
 namespace opencloc {
 
 // Parameters carry open_clip's names for the towers (visual.*, transformer.*,
-// token_embedding.weight, positional_embedding, ln_final.*, text_projection, logit_scale) and
+// token_embedding.weight, positional_embedding, ln_final.*, text_projection, logit_scale; SigLIP's
+// logit_bias) and
 // prompter.*, box_head.*, roi_extractor.*, region_logit_scale for what CLOC adds. F32 master
 // weights.
 class ClocImpl : public torch::nn::Module {
@@ -32,11 +33,10 @@ class ClocImpl : public torch::nn::Module {
   // Computes features.context, so that several calls below share it (they work without, too).
   void prepare_prompts(ImageFeatures& features);
   // Region embeddings of box, point, mask or text prompts -> [R, E], not normalised, by the
-  // configured extractor (Prompter or RoIAlign). features.tokens [B, 1+N, D].
+  // configured extractor (Prompter or RoIAlign). features.tokens [B, T, D].
   torch::Tensor encode_regions(const ImageFeatures& features, const PromptBatch& prompts);
-  // RoIAlign of `layer_tokens` [B, 1+N, D] (last or penultimate) projected as the *image* tower
-  // projects its class token: needs no trained region part. boxes [R, 4], image_index [R] -> [R,
-  // E].
+  // RoIAlign of `layer_tokens` [B, T, D] (of any layer) projected as the *image* tower projects its
+  // class token: needs no trained region part. boxes [R, 4], image_index [R] -> [R, E].
   torch::Tensor roi_align_regions(const torch::Tensor& layer_tokens, const torch::Tensor& boxes,
                                   const torch::Tensor& image_index);
   // Grounding: text embeddings [R, E] (not normalised) on images image_index [R] -> boxes [R, 4].
@@ -50,6 +50,7 @@ class ClocImpl : public torch::nn::Module {
       const;  // prompter.*, box_head.*, ...
 
   torch::Tensor logit_scale;         // scalar, log of the inverse temperature
+  torch::Tensor logit_bias;          // scalar; undefined but for models of the sigmoid loss
   torch::Tensor region_logit_scale;  // scalar, L_CLOC's own
   VisionTower visual{nullptr};
   TextTower text{nullptr};

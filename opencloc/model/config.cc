@@ -8,105 +8,20 @@
 #include "opencloc/base/error.h"
 #include "opencloc/model/architectures.h"
 #include "opencloc/model/config_keys.h"
+#include "opencloc/model/config_towers.h"
 
 namespace opencloc {
 namespace {
 
-constexpr double kInitialLogitScale = 2.659260036932778;  // log(1 / 0.07)
-
-// open_clip's keys that this model either has no use for (anything goes) or supports in one value
-// only: its default.
-const KeyRule kVisionRules[] = {
-    {"ls_init_value", Json(nullptr)},
-    {"patch_dropout", Json(0.0)},
-    {"attentional_pool", Json(false)},
-    {"attn_pooler_queries", std::nullopt},  // of attentional_pool
-    {"attn_pooler_heads", std::nullopt},
-    {"no_ln_pre", Json(false)},
-    {"pos_embed_type", Json("learnable")},
-    {"final_ln_after_pool", Json(false)},
-    {"pool_type", Json("tok")},
-    {"global_average_pool", Json(false)},
-    {"input_patchnorm", Json(false)},
-    {"block_type", Json("default")},
-    {"output_tokens", std::nullopt},  // what open_clip returns, not what it computes
-    {"act_kwargs", Json::object()},
-    {"norm_kwargs", Json::object()},
-    {"timm_model_name", Json("")},
-    {"timm_model_pretrained", std::nullopt},  // of timm_model_name
-    {"timm_pool", std::nullopt},
-    {"timm_proj", std::nullopt},
-    {"timm_proj_bias", std::nullopt},
-    {"timm_drop", std::nullopt},
-    {"timm_drop_path", std::nullopt},
-};
-
-const KeyRule kTextRules[] = {
-    {"mlp_ratio", Json(4.0)},
-    {"ls_init_value", Json(nullptr)},
-    {"embed_cls", Json(false)},
-    {"pad_id", std::nullopt},  // attention is causal: what follows the end token is never seen
-    {"no_causal_mask", Json(false)},
-    {"final_ln_after_pool", Json(false)},
-    {"proj_bias", Json(false)},
-    {"proj_type", Json("linear")},
-    {"output_tokens", std::nullopt},
-    {"act_kwargs", Json::object()},
-    {"norm_kwargs", Json::object()},
-    {"hf_tokenizer_name", std::nullopt},  // our tokenizers lie in the model directory
-    {"tokenizer_kwargs", std::nullopt},
-    {"text_mask", std::nullopt},
-    {"hf_model_name", Json("")},
-    {"hf_model_pretrained", std::nullopt},  // of hf_model_name
-    {"hf_proj_type", std::nullopt},
-    {"hf_pooler_type", std::nullopt},
-};
-
+// open_clip's keys that mean nothing to the model, or only their default is supported.
 const KeyRule kModelRules[] = {
-    {"custom_text", Json(false)},       {"init_logit_scale", Json(kInitialLogitScale)},
-    {"init_logit_bias", Json(nullptr)}, {"nonscalar_logit_scale", Json(false)},
-    {"multimodal_cfg", Json(nullptr)},  {"output_dict", std::nullopt},
+    {"nonscalar_logit_scale", Json(false)},
+    {"multimodal_cfg", Json(nullptr)},
+    {"output_dict", std::nullopt},
     {"cast_dtype", std::nullopt},
 };
 
 const KeyRule kPreprocessRules[] = {{"mode", Json("RGB")}};
-
-VisionConfig vision_from_json(const Json& json, const std::string& where) {
-  KeyReader keys(json, where);
-  VisionConfig vision;
-  vision.image_size = keys.integer("image_size", vision.image_size);
-  vision.patch_size = keys.integer("patch_size", vision.patch_size);
-  vision.width = keys.integer("width", vision.width);
-  vision.layers = keys.integer("layers", vision.layers);
-  vision.head_width = keys.integer("head_width", vision.head_width);
-  vision.mlp_ratio = keys.number("mlp_ratio", vision.mlp_ratio);
-  keys.finish(kVisionRules);
-  return vision;
-}
-
-TextConfig text_from_json(const Json& json, const std::string& where) {
-  KeyReader keys(json, where);
-  TextConfig text;
-  text.context_length = keys.integer("context_length", text.context_length);
-  text.vocab_size = keys.integer("vocab_size", text.vocab_size);
-  text.width = keys.integer("width", text.width);
-  text.heads = keys.integer("heads", text.heads);
-  text.layers = keys.integer("layers", text.layers);
-  const std::string pool = keys.text("pool_type", "argmax");
-  const int64_t eos_id = keys.integer("eos_id", -1);
-  if (pool == "eos") {
-    if (eos_id < 0) {
-      throw Error::input("pool_type \"eos\" without an eos_id", where,
-                         "add the id of the end-of-text token");
-    }
-    text.eos_id = eos_id;
-  } else if (pool != "argmax") {
-    throw Error::input("pool_type \"" + pool + "\" is not supported", where,
-                       "use \"argmax\" or \"eos\"");
-  }
-  keys.finish(kTextRules);
-  return text;
-}
 
 std::array<float, 3> three_floats(const Json& value, const char* key, const std::string& where) {
   std::array<float, 3> result{};
@@ -216,11 +131,27 @@ void ModelConfig::validate(std::string_view where) const {
           "vision_cfg.width is not a multiple of head_width");
   require(vision.width % 4 == 0, "vision_cfg.width is not a multiple of 4");
   require(text.width % text.heads == 0, "text_cfg.width is not a multiple of heads");
-  for (const double ratio : {vision.mlp_ratio, cloc.mlp_ratio}) {
-    const double mlp_width = ratio * static_cast<double>(vision.width);
-    require(ratio > 0 && ratio <= 64 && mlp_width == std::round(mlp_width),
+  const auto whole_mlp = [&](double ratio, int64_t width) {
+    const double mlp_width = ratio * static_cast<double>(width);
+    require(ratio > 0 && ratio <= 64 && std::abs(mlp_width - std::round(mlp_width)) < 1e-3 &&
+                mlp_width > 0.5,
             "mlp_ratio times width is not a whole number above 0");
-  }
+  };
+  whole_mlp(vision.mlp_ratio, vision.width);
+  whole_mlp(cloc.mlp_ratio, vision.width);
+  whole_mlp(text.mlp_ratio, text.width);
+  for (const double eps : {vision.layer_norm_eps, text.layer_norm_eps})
+    require(eps > 0 && eps < 1, "norm_kwargs.eps is not in (0, 1)");
+  require(vision.class_token || vision.pool != ImagePool::kClassToken,
+          "vision_cfg.pool_type is \"tok\" without a class_token");
+  require(vision.projection || vision.width == embed_dim,
+          "vision_cfg.proj_type is \"none\", and width is not embed_dim");
+  require(!vision.ln_post_after_pool || vision.pool != ImagePool::kAttention,
+          "vision_cfg.final_ln_after_pool does not go with pool_type \"map\"");
+  require(!quick_gelu || (!vision.gelu_tanh && !text.gelu_tanh),
+          "quick_gelu does not go with act_kwargs.approximate \"tanh\"");
+  require(std::isfinite(init_logit_scale) && std::isfinite(init_logit_bias.value_or(0)),
+          "init_logit_scale or init_logit_bias is not finite");
   for (size_t i = 0; i < 3; ++i) {
     require(std::isfinite(preprocess.mean[i]) && std::isfinite(preprocess.std[i]) &&
                 preprocess.std[i] > 0,
@@ -243,6 +174,10 @@ ModelConfig model_config_from_json(const Json& json, std::string_view where) {
   keys.at("embed_dim");
   config.embed_dim = keys.integer("embed_dim", 0);
   config.quick_gelu = keys.boolean("quick_gelu", false);
+  config.custom_text = keys.boolean("custom_text", false);
+  config.init_logit_scale = keys.number("init_logit_scale", kInitialLogitScale);
+  if (keys.find("init_logit_bias") != nullptr)
+    config.init_logit_bias = keys.number("init_logit_bias", 0);
   config.vision = vision_from_json(keys.at("vision_cfg"), model_place + ".vision_cfg");
   config.text = text_from_json(keys.at("text_cfg"), model_place + ".text_cfg");
   keys.finish(kModelRules);
@@ -277,28 +212,15 @@ std::vector<std::string> known_model_names() {
 }
 
 Json open_clip_config_json(const ModelConfig& config) {
-  Json vision;
-  vision["image_size"] = config.vision.image_size;
-  vision["layers"] = config.vision.layers;
-  vision["width"] = config.vision.width;
-  vision["patch_size"] = config.vision.patch_size;
-  vision["head_width"] = config.vision.head_width;
-  vision["mlp_ratio"] = config.vision.mlp_ratio;
-  Json text;
-  text["context_length"] = config.text.context_length;
-  text["vocab_size"] = config.text.vocab_size;
-  text["width"] = config.text.width;
-  text["heads"] = config.text.heads;
-  text["layers"] = config.text.layers;
-  if (config.text.eos_id >= 0) {
-    text["pool_type"] = "eos";
-    text["eos_id"] = config.text.eos_id;
-  }
   Json model;
   model["embed_dim"] = config.embed_dim;
-  model["vision_cfg"] = std::move(vision);
-  model["text_cfg"] = std::move(text);
+  model["vision_cfg"] = vision_json(config.vision);
+  model["text_cfg"] = text_json(config.text);
   if (config.quick_gelu) model["quick_gelu"] = true;
+  if (config.custom_text) model["custom_text"] = true;
+  if (config.init_logit_scale != kInitialLogitScale)
+    model["init_logit_scale"] = config.init_logit_scale;
+  if (config.init_logit_bias) model["init_logit_bias"] = *config.init_logit_bias;
   Json preprocess;
   preprocess["mean"] = json_floats(config.preprocess.mean);
   preprocess["std"] = json_floats(config.preprocess.std);
@@ -309,6 +231,23 @@ Json open_clip_config_json(const ModelConfig& config) {
   result["model_cfg"] = std::move(model);
   result["preprocess_cfg"] = std::move(preprocess);
   return result;
+}
+
+bool open_clip_knows(const ModelConfig& config) {
+  const auto& vision = config.vision;
+  return vision.class_token && !vision.patch_bias && vision.projection &&
+         vision.pool != ImagePool::kAttention;
+}
+
+bool is_openai_clip(const ModelConfig& config) {
+  const auto& vision = config.vision;
+  const auto& text = config.text;
+  const auto plain = [](const auto& tower) {
+    return !tower.gelu_tanh && tower.layer_norm_eps == VisionConfig().layer_norm_eps;
+  };
+  return open_clip_knows(config) && vision.ln_pre && vision.pool == ImagePool::kClassToken &&
+         plain(vision) && plain(text) && text.causal && text.pool == TextPool::kEnd &&
+         !text.projection_bias && text.mlp_ratio == 4.0 && !config.init_logit_bias;
 }
 
 Json cloc_config_json(const ClocConfig& config) {

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +14,10 @@
 
 namespace opencloc {
 
+// What becomes the image's embedding: the class token; the mean of the patch tokens; or what a
+// learned query reads from all tokens (SigLIP's attention pooling head, timm's "map").
+enum class ImagePool { kClassToken, kAverage, kAttention };
+
 struct VisionConfig {
   int64_t image_size = 224;
   int64_t patch_size = 16;
@@ -20,11 +25,24 @@ struct VisionConfig {
   int64_t layers = 12;
   int64_t head_width = 64;
   double mlp_ratio = 4.0;
+  bool class_token = true;  // a learned token in front of the patches
+  bool patch_bias = false;
+  bool ln_pre = true;
+  ImagePool pool = ImagePool::kClassToken;
+  bool ln_post_after_pool = false;  // only with kAverage is it another model
+  bool projection = true;           // D -> E; without it D = E
+  bool gelu_tanh = false;
+  double layer_norm_eps = 1e-5;
 
   int64_t heads() const { return width / head_width; }
   int64_t grid() const { return image_size / patch_size; }
   int64_t patches() const { return grid() * grid(); }  // N
+  int64_t tokens() const { return (class_token ? 1 : 0) + patches(); }
 };
+
+// The place a text is pooled at: the end token, or the first or the last of all T places, which
+// padding fills (SigLIP: the last).
+enum class TextPool { kEnd, kFirst, kLast };
 
 struct TextConfig {
   int64_t context_length = 77;
@@ -35,7 +53,18 @@ struct TextConfig {
   // Id of the end-of-text token, whose first place is pooled (open_clip: pool_type "eos", eos_id).
   // -1: the place of the highest id (open_clip's "argmax": OpenAI's vocabulary).
   int64_t eos_id = -1;
+  TextPool pool = TextPool::kEnd;
+  double mlp_ratio = 4.0;
+  bool causal = true;
+  bool projection_bias = false;
+  bool gelu_tanh = false;
+  double layer_norm_eps = 1e-5;
+
+  // May texts be cut after their end token? Else padding is part of the text.
+  bool padding_is_ignored() const { return causal && pool != TextPool::kLast; }
 };
+
+inline constexpr double kInitialLogitScale = 2.659260036932778;  // log(1 / 0.07)
 
 enum class Pool { kAll, kPrompt };
 enum class RegionExtractor { kPrompter, kRoiAlign };
@@ -61,6 +90,11 @@ struct ModelConfig {
   std::string name;         // e.g. "ViT-B-16"; empty for a config read from a file
   int64_t embed_dim = 512;  // E
   bool quick_gelu = false;
+  bool custom_text =
+      false;  // open_clip's CustomTextCLIP: "text." in front of the text tower's names
+  double init_logit_scale = kInitialLogitScale;
+  // SigLIP's logit_bias: there is one, and the sigmoid loss trains the model.
+  std::optional<double> init_logit_bias;
   VisionConfig vision;
   TextConfig text;
   ClocConfig cloc;
@@ -83,6 +117,14 @@ Json cloc_config_json(const ClocConfig& config);
 ClocConfig cloc_config_from_json(const Json& json, std::string_view where);
 std::vector<std::string> known_model_names();
 
+// Would open_clip build this model from its configuration? Keys of our own are in it otherwise.
+bool open_clip_knows(const ModelConfig& config);
+
+// Is it OpenAI's architecture, which transformers' CLIPModel and the GGUF files hold?
+bool is_openai_clip(const ModelConfig& config);
+
+const char* to_string(ImagePool pool);  // "tok", "avg", "map"
+const char* to_string(TextPool pool);   // "argmax" (of kEnd), "first", "last"
 const char* to_string(Pool pool);
 const char* to_string(RegionExtractor extractor);
 const char* to_string(CanvasRule rule);

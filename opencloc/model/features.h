@@ -1,23 +1,37 @@
 // What one pass of the image tower leaves behind for pooling, regions and grounding.
+// T = 1+N tokens of an image where the tower has a class token (it comes first), else N; N is a
+// square.
 #pragma once
+
+#include <cmath>
 
 #include <torch/torch.h>
 
 namespace opencloc {
 
+// The side of the patch grid of tokens [B, T, D]. g^2 and g^2 + 1 are never both squares, so that T
+// alone tells whether there is a class token.
+inline int64_t patch_grid(const torch::Tensor& tokens) {
+  return static_cast<int64_t>(std::sqrt(static_cast<double>(tokens.size(1)) + 0.5));
+}
+// tokens [B, T, D] -> [B, N, D], row by row of the picture.
+inline torch::Tensor patch_tokens(const torch::Tensor& tokens) {
+  const int64_t grid = patch_grid(tokens);
+  return tokens.slice(1, tokens.size(1) - grid * grid);
+}
+
 // The Prompter's share that does not depend on the prompt, computed once an image.
 struct PromptContext {
-  torch::Tensor tokens;       // [B, 1+N, D], normalised and, if so configured, carrying their place
-  torch::Tensor keys_values;  // [B, 1+N, 2 D], Pool::kPrompt only
+  torch::Tensor tokens;       // [B, T, D], normalised and, if so configured, carrying their place
+  torch::Tensor keys_values;  // [B, T, 2 D], Pool::kPrompt only
   bool defined() const { return tokens.defined(); }
 };
 
 struct ImageFeatures {
-  torch::Tensor tokens;     // [B, 1+N, D], after the last block, before pooling, norm, projection
+  torch::Tensor tokens;     // [B, T, D], after the last block, before pooling, norm, projection
   torch::Tensor embedding;  // [B, E], not normalised
-  torch::Tensor
-      penultimate;        // [B, 1+N, D], after the second-to-last block; undefined unless asked for
-  PromptContext context;  // undefined until Cloc::prepare_prompts
+  torch::Tensor hidden;     // [B, T, D], after EncodeOptions::hidden_layer blocks; else undefined
+  PromptContext context;    // undefined until Cloc::prepare_prompts
 };
 
 }  // namespace opencloc

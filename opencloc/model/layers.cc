@@ -8,7 +8,7 @@ LinearImpl::LinearImpl(int64_t in, int64_t out) {
   torch::nn::init::xavier_uniform_(weight);
 }
 
-LayerNormImpl::LayerNormImpl(int64_t width) {
+LayerNormImpl::LayerNormImpl(int64_t width, double epsilon) : epsilon_(epsilon) {
   weight = register_parameter("weight", torch::ones({width}));
   bias = register_parameter("bias", torch::zeros({width}));
 }

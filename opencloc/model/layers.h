@@ -20,10 +20,15 @@ TORCH_MODULE(Linear);
 // weight [D] = 1, bias [D] = 0.
 class LayerNormImpl : public torch::nn::Module {
  public:
-  explicit LayerNormImpl(int64_t width);
+  explicit LayerNormImpl(int64_t width, double epsilon = 1e-5);
   // Over the last axis of x [..., D].
-  torch::Tensor forward(const torch::Tensor& x) { return ops::layer_norm(x, weight, bias); }
+  torch::Tensor forward(const torch::Tensor& x) {
+    return ops::layer_norm(x, weight, bias, epsilon_);
+  }
   torch::Tensor weight, bias;
+
+ private:
+  double epsilon_;
 };
 TORCH_MODULE(LayerNorm);
 

@@ -33,7 +33,7 @@ PrompterImpl::PrompterImpl(const ModelConfig& config)
   ln_image_ = register_module("ln_image", LayerNorm(width_));
   const auto mlp_width =
       static_cast<int64_t>(std::lround(static_cast<double>(width_) * config_.mlp_ratio));
-  block_ = register_module("block", Block(BlockConfig{width_, 1, mlp_width, false}));
+  block_ = register_module("block", Block(BlockConfig{width_, 1, mlp_width}));
   ln_post_ = register_module("ln_post", LayerNorm(width_));
   proj_ = register_parameter("proj", torch::randn({width_, config.embed_dim}) *
                                          std::pow(static_cast<double>(width_), -0.5));
@@ -41,12 +41,11 @@ PrompterImpl::PrompterImpl(const ModelConfig& config)
 
 PromptContext PrompterImpl::prepare(const torch::Tensor& image_tokens) {
   PromptContext context;
-  auto tokens = ln_image_(image_tokens);  // [B, 1+N, D]
+  auto tokens = ln_image_(image_tokens);  // [B, T, D]
   if (config_.position_image_tokens) {
     const auto places = patch_encoding_.to(tokens.device());
-    const auto padded =
-        torch::constant_pad_nd(places, {0, 0, 1, 0});  // [1+N, D]; the class token has no place
-    tokens = tokens + padded;
+    const int64_t placeless = tokens.size(1) - places.size(0);               // the class token
+    tokens = tokens + torch::constant_pad_nd(places, {0, 0, placeless, 0});  // [T, D]
   }
   context.tokens = tokens;
   if (config_.pool == Pool::kPrompt)
@@ -97,8 +96,8 @@ torch::Tensor PrompterImpl::prompt_tokens(const PromptBatch& prompts) {
 // averaged.
 torch::Tensor PrompterImpl::pool_all(const PromptContext& context, const torch::Tensor& prompts,
                                      const torch::Tensor& index) {
-  const auto images = context.tokens.index_select(0, index);                  // [R, 1+N, D]
-  const auto x = block_(torch::cat({prompts, images}, 1), ops::Mask::kNone);  // [R, P+1+N, D]
+  const auto images = context.tokens.index_select(0, index);                  // [R, T, D]
+  const auto x = block_(torch::cat({prompts, images}, 1), ops::Mask::kNone);  // [R, P+T, D]
   return x.mean(1);                                                           // [R, D]
 }
 
@@ -109,7 +108,7 @@ torch::Tensor PrompterImpl::pool_prompt(const PromptContext& context, const torc
   const auto normed = block_->ln_1(prompts);  // [R, P, D]
   const auto own = attn.keys_values(normed);  // [R, P, 2 D]
   const auto all =
-      torch::cat({own, context.keys_values.index_select(0, index)}, 1);  // [R, P+1+N, 2 D]
+      torch::cat({own, context.keys_values.index_select(0, index)}, 1);  // [R, P+T, 2 D]
   const auto attended = ops::cross_attention(attn.queries(normed), all.slice(2, 0, width_),
                                              all.slice(2, width_), 1);  // [R, P, D]
   auto x = prompts + attn.out_proj(attended);

@@ -16,7 +16,7 @@ class PrompterImpl : public torch::nn::Module {
  public:
   explicit PrompterImpl(const ModelConfig& config);
 
-  // image_tokens [B, 1+N, D], the ViT's last block.
+  // image_tokens [B, T, D] (features.h), the ViT's last block.
   PromptContext prepare(const torch::Tensor& image_tokens);
   // R prompts -> [R, E], not normalised.
   torch::Tensor forward(const PromptContext& context, const PromptBatch& prompts);

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "opencloc/model/features.h"
+
 namespace opencloc {
 namespace {
 
@@ -24,12 +26,11 @@ torch::Tensor axis_weights(const torch::Tensor& low, const torch::Tensor& high, 
 
 torch::Tensor roi_align(const torch::Tensor& tokens, const torch::Tensor& boxes,
                         const torch::Tensor& image_index) {
-  const auto grid =
-      static_cast<int64_t>(std::lround(std::sqrt(static_cast<double>(tokens.size(1) - 1))));
+  const int64_t grid = patch_grid(tokens);
   const auto columns = axis_weights(boxes.select(1, 0), boxes.select(1, 2), grid);  // [R, grid]
   const auto rows = axis_weights(boxes.select(1, 1), boxes.select(1, 3), grid);     // [R, grid]
   const auto weights = (rows.unsqueeze(2) * columns.unsqueeze(1)).flatten(1);       // [R, N]
-  const auto patches = tokens.slice(1, 1).index_select(0, image_index);             // [R, N, D]
+  const auto patches = patch_tokens(tokens).index_select(0, image_index);           // [R, N, D]
   return (patches * weights.unsqueeze(2)).sum(1);                                   // [R, D]
 }
 

@@ -8,7 +8,7 @@
 
 namespace opencloc {
 
-// tokens [B, 1+N, D] (class token first), boxes [R, 4] of the canvas, image_index [R] -> [R, D].
+// tokens [B, T, D] (features.h), boxes [R, 4] of the canvas, image_index [R] -> [R, D].
 // Aligned (half-pixel) sampling with 4 x 4 points a box; bilinear and box average are separable, so
 // each box becomes one weight a row and one a column of the patch grid.
 torch::Tensor roi_align(const torch::Tensor& tokens, const torch::Tensor& boxes,

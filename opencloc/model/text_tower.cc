@@ -14,25 +14,36 @@ TextTowerImpl::TextTowerImpl(const ModelConfig& config) : config_(config.text) {
       embedding->register_parameter("weight", torch::randn({config_.vocab_size, width}) * 0.02);
   positional_embedding_ = register_parameter("positional_embedding",
                                              torch::randn({config_.context_length, width}) * 0.01);
-  const BlockConfig block{width, config_.heads, 4 * width, config.quick_gelu};
+  const BlockConfig block = block_config(config, config_, config_.heads);
   transformer_ = register_module("transformer", Transformer(block, config_.layers));
-  ln_final_ = register_module("ln_final", LayerNorm(width));
-  text_projection_ =
-      register_parameter("text_projection", torch::randn({width, config.embed_dim}) *
-                                                std::pow(static_cast<double>(width), -0.5));
+  ln_final_ = register_module("ln_final", LayerNorm(width, config_.layer_norm_eps));
+  const double scale = std::pow(static_cast<double>(width), -0.5);
+  if (config_.projection_bias) {
+    projection_ = register_module("text_projection", Linear(width, config.embed_dim));
+    torch::nn::init::normal_(projection_->weight, 0, scale);
+  } else {
+    text_projection_ =
+        register_parameter("text_projection", torch::randn({width, config.embed_dim}) * scale);
+  }
 }
 
 torch::Tensor TextTowerImpl::forward(const torch::Tensor& ids) {
   TORCH_CHECK(ids.dim() == 2 && ids.size(1) <= config_.context_length,
               "ids must be [B, T <= ", config_.context_length, "], got ", ids.sizes());
-  const auto positions = positional_embedding_.slice(0, 0, ids.size(1));  // [T, D]
-  auto x = torch::embedding(token_embedding_, ids) + positions;           // [B, T, D]
-  x = transformer_(x, ops::Mask::kCausal);                                // [B, T, D]
+  const auto positions = positional_embedding_.slice(0, 0, ids.size(1));        // [T, D]
+  auto x = torch::embedding(token_embedding_, ids) + positions;                 // [B, T, D]
+  x = transformer_(x, config_.causal ? ops::Mask::kCausal : ops::Mask::kNone);  // [B, T, D]
+  const auto pooled = ln_final_(pool(x, ids));                                  // [B, D]
+  return projection_ ? projection_(pooled) : ops::linear(pooled, text_projection_.t());  // [B, E]
+}
+
+torch::Tensor TextTowerImpl::pool(const torch::Tensor& x, const torch::Tensor& ids) const {
+  if (config_.pool == TextPool::kFirst) return x.select(1, 0);
+  if (config_.pool == TextPool::kLast) return x.select(1, -1);
   // First end token, or the highest id (argmax returns the first of equals).
   const auto place =
       config_.eos_id < 0 ? ids.argmax(1) : ids.eq(config_.eos_id).to(torch::kInt).argmax(1);
-  const auto pooled = x.index({torch::arange(ids.size(0), ids.options()), place});  // [B, D]
-  return ops::linear(ln_final_(pooled), text_projection_.t());                      // [B, E]
+  return x.index({torch::arange(ids.size(0), ids.options()), place});
 }
 
 }  // namespace opencloc

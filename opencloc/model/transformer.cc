@@ -28,8 +28,7 @@ torch::Tensor AttentionImpl::keys_values(const torch::Tensor& x) const {
   return ops::linear(x, in_proj_weight.slice(0, width), in_proj_bias.slice(0, width));
 }
 
-MlpImpl::MlpImpl(const BlockConfig& config)
-    : gelu_(config.quick_gelu ? ops::Gelu::kQuick : ops::Gelu::kErf) {
+MlpImpl::MlpImpl(const BlockConfig& config) : gelu_(config.gelu) {
   c_fc = register_module("c_fc", Linear(config.width, config.mlp_width));
   c_proj = register_module("c_proj", Linear(config.mlp_width, config.width));
 }
@@ -39,9 +38,9 @@ torch::Tensor MlpImpl::forward(const torch::Tensor& x) {
 }
 
 BlockImpl::BlockImpl(const BlockConfig& config) {
-  ln_1 = register_module("ln_1", LayerNorm(config.width));
+  ln_1 = register_module("ln_1", LayerNorm(config.width, config.layer_norm_eps));
   attn = register_module("attn", Attention(config));
-  ln_2 = register_module("ln_2", LayerNorm(config.width));
+  ln_2 = register_module("ln_2", LayerNorm(config.width, config.layer_norm_eps));
   mlp = register_module("mlp", Mlp(config));
 }
 
@@ -67,11 +66,16 @@ TransformerImpl::TransformerImpl(const BlockConfig& config, int64_t layers) {
   }
 }
 
-torch::Tensor TransformerImpl::forward(torch::Tensor x, ops::Mask mask,
-                                       torch::Tensor* before_last) {
-  for (size_t i = 0; i < blocks_.size(); ++i) {
-    if (before_last != nullptr && i + 1 == blocks_.size()) *before_last = x;
-    x = blocks_[i](x, mask);
+torch::Tensor TransformerImpl::forward(torch::Tensor x, ops::Mask mask, Hidden* hidden) {
+  int64_t done = 0;
+  const auto keep = [&] {
+    if (hidden != nullptr && hidden->after == done) hidden->tokens = x;
+  };
+  keep();
+  for (auto& block : blocks_) {
+    x = block(x, mask);
+    ++done;
+    keep();
   }
   return x;
 }

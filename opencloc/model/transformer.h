@@ -3,10 +3,12 @@
 // mlp.c_proj}.
 #pragma once
 
+#include <cmath>
 #include <vector>
 
 #include <torch/torch.h>
 
+#include "opencloc/model/config.h"
 #include "opencloc/model/layers.h"
 
 namespace opencloc {
@@ -15,8 +17,19 @@ struct BlockConfig {
   int64_t width = 0;
   int64_t heads = 1;
   int64_t mlp_width = 0;
-  bool quick_gelu = false;
+  ops::Gelu gelu = ops::Gelu::kErf;
+  double layer_norm_eps = 1e-5;
 };
+
+// The blocks of a tower (VisionConfig or TextConfig) of a model.
+template <typename TowerConfig>
+BlockConfig block_config(const ModelConfig& model, const TowerConfig& tower, int64_t heads) {
+  const auto mlp_width = std::llround(static_cast<double>(tower.width) * tower.mlp_ratio);
+  const auto gelu = model.quick_gelu  ? ops::Gelu::kQuick
+                    : tower.gelu_tanh ? ops::Gelu::kTanh
+                                      : ops::Gelu::kErf;
+  return {tower.width, heads, mlp_width, gelu, tower.layer_norm_eps};
+}
 
 // in_proj_weight [3 D, D], in_proj_bias [3 D] (query, key, value), out_proj.
 class AttentionImpl : public torch::nn::Module {
@@ -60,9 +73,13 @@ class TransformerImpl : public torch::nn::Module {
  public:
   // Initialised as open_clip does: attention D^-1/2, residual projections (2 D layers)^-1/2.
   TransformerImpl(const BlockConfig& config, int64_t layers);
-  // x [B, T, D] -> [B, T, D]; `before_last`, when given, receives the second-to-last block's
-  // output.
-  torch::Tensor forward(torch::Tensor x, ops::Mask mask, torch::Tensor* before_last = nullptr);
+  // x [B, T, D] -> [B, T, D]. `hidden`, when given, receives what comes out of `hidden->after`
+  // blocks (0: x itself).
+  struct Hidden {
+    int64_t after = 0;
+    torch::Tensor tokens;  // [B, T, D]
+  };
+  torch::Tensor forward(torch::Tensor x, ops::Mask mask, Hidden* hidden = nullptr);
 
  private:
   std::vector<Block> blocks_;

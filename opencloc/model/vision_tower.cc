@@ -14,17 +14,19 @@ VisionTowerImpl::VisionTowerImpl(const ModelConfig& config) : config_(config.vis
   auto conv1 = register_module("conv1", std::make_shared<torch::nn::Module>("conv1"));
   conv1_weight_ = conv1->register_parameter(
       "weight", torch::randn({width, 3, patch, patch}) * std::pow(3.0 * patch * patch, -0.5));
-  class_embedding_ = register_parameter("class_embedding", torch::randn({width}) * scale);
-  positional_embedding_ = register_parameter("positional_embedding",
-                                             torch::randn({1 + config_.patches(), width}) * scale);
-  ln_pre_ = register_module("ln_pre", LayerNorm(width));
-  const BlockConfig block{
-      width, config_.heads(),
-      static_cast<int64_t>(std::lround(static_cast<double>(width) * config_.mlp_ratio)),
-      config.quick_gelu};
+  if (config_.patch_bias) conv1_bias_ = conv1->register_parameter("bias", torch::zeros({width}));
+  if (config_.class_token)
+    class_embedding_ = register_parameter("class_embedding", torch::randn({width}) * scale);
+  positional_embedding_ =
+      register_parameter("positional_embedding", torch::randn({config_.tokens(), width}) * scale);
+  if (config_.ln_pre) ln_pre_ = register_module("ln_pre", LayerNorm(width, config_.layer_norm_eps));
+  const BlockConfig block = block_config(config, config_, config_.heads());
   transformer_ = register_module("transformer", Transformer(block, config_.layers));
-  ln_post_ = register_module("ln_post", LayerNorm(width));
-  proj_ = register_parameter("proj", torch::randn({width, config.embed_dim}) * scale);
+  ln_post_ = register_module("ln_post", LayerNorm(width, config_.layer_norm_eps));
+  if (config_.pool == ImagePool::kAttention)
+    attn_pool_ = register_module("attn_pool", AttentionPool(block));
+  if (config_.projection)
+    proj_ = register_parameter("proj", torch::randn({width, config.embed_dim}) * scale);
 }
 
 torch::Tensor VisionTowerImpl::patch_embed(const torch::Tensor& pixels) const {
@@ -36,23 +38,54 @@ torch::Tensor VisionTowerImpl::patch_embed(const torch::Tensor& pixels) const {
   const auto patches = pixels.reshape({batch, 3, grid, patch, grid, patch})
                            .permute({0, 2, 4, 1, 3, 5})
                            .reshape({batch, grid * grid, 3 * patch * patch});  // [B, N, 3 P P]
-  return ops::linear(patches,
-                     conv1_weight_.reshape({config_.width, 3 * patch * patch}));  // [B, N, D]
+  return ops::linear(patches, conv1_weight_.reshape({config_.width, 3 * patch * patch}),
+                     conv1_bias_);  // [B, N, D]
 }
 
 ImageFeatures VisionTowerImpl::forward(const torch::Tensor& pixels, const EncodeOptions& options) {
-  const auto patches = patch_embed(pixels);                                       // [B, N, D]
-  const auto cls = class_embedding_.expand({patches.size(0), 1, config_.width});  // [B, 1, D]
-  auto x = ln_pre_(torch::cat({cls, patches}, 1) + positional_embedding_);        // [B, 1+N, D]
+  auto x = patch_embed(pixels);  // [B, N, D]
+  if (config_.class_token) {
+    const auto cls = class_embedding_.expand({x.size(0), 1, config_.width});  // [B, 1, D]
+    x = torch::cat({cls, x}, 1);                                              // [B, T, D]
+  }
+  x = x + positional_embedding_;
+  if (ln_pre_) x = ln_pre_(x);
+  TransformerImpl::Hidden hidden;
+  if (options.hidden_layer) {
+    const int64_t layer = *options.hidden_layer;
+    hidden.after = layer < 0 ? config_.layers + 1 + layer : layer;
+    TORCH_CHECK(hidden.after >= 0 && hidden.after <= config_.layers, "no hidden layer ", layer);
+  }
+  x = transformer_(x, ops::Mask::kNone, options.hidden_layer ? &hidden : nullptr);
   ImageFeatures features;
-  x = transformer_(x, ops::Mask::kNone, options.penultimate ? &features.penultimate : nullptr);
-  features.tokens = x;                           // [B, 1+N, D]
-  features.embedding = project(x.select(1, 0));  // [B, E]
+  features.tokens = x;              // [B, T, D]
+  features.hidden = hidden.tokens;  // [B, T, D]
+  features.embedding = pool(x);     // [B, E]
   return features;
 }
 
+torch::Tensor VisionTowerImpl::pool(const torch::Tensor& tokens) {
+  switch (config_.pool) {
+    case ImagePool::kClassToken:
+      return project(tokens.select(1, 0));
+    case ImagePool::kAverage: {
+      const auto patches = patch_tokens(tokens);  // [B, N, D]
+      return to_embedding(config_.ln_post_after_pool ? ln_post_(patches.mean(1))
+                                                     : ln_post_(patches).mean(1));
+    }
+    case ImagePool::kAttention:
+      break;
+  }
+  return to_embedding(attn_pool_(ln_post_(tokens)));
+}
+
 torch::Tensor VisionTowerImpl::project(const torch::Tensor& tokens) {
-  return ops::linear(ln_post_(tokens), proj_.t());
+  const auto normed = ln_post_(tokens);  // [R, D]
+  return to_embedding(attn_pool_ ? attn_pool_(normed.unsqueeze(1)) : normed);
+}
+
+torch::Tensor VisionTowerImpl::to_embedding(const torch::Tensor& pooled) const {
+  return proj_.defined() ? ops::linear(pooled, proj_.t()) : pooled;
 }
 
 }  // namespace opencloc

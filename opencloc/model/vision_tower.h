@@ -1,8 +1,12 @@
-// OpenAI-CLIP's Vision Transformer: pre-norm, class token, ln_pre, ln_post, linear projection.
+// The Vision Transformer of CLIP and of its relatives: pre-norm blocks over the patches, with or
+// without a class token, pooled by it, by the mean or by an attention head (VisionConfig).
 #pragma once
+
+#include <optional>
 
 #include <torch/torch.h>
 
+#include "opencloc/model/attention_pool.h"
 #include "opencloc/model/config.h"
 #include "opencloc/model/features.h"
 #include "opencloc/model/transformer.h"
@@ -10,29 +14,35 @@
 namespace opencloc {
 
 struct EncodeOptions {
-  bool penultimate = false;  // also return the second-to-last block's output
+  // Also return the tokens after that many blocks, as transformers counts hidden_states: 0 what
+  // enters the first block, -1 the last block's output, -2 the second-to-last's (LLaVA's choice).
+  std::optional<int64_t> hidden_layer = std::nullopt;
 };
 
-// Parameters: conv1.weight, class_embedding, positional_embedding, ln_pre, transformer, ln_post,
-// proj.
+// Parameters: conv1.weight, conv1.bias, class_embedding, positional_embedding, ln_pre, transformer,
+// ln_post, attn_pool, proj: those the configuration has.
 class VisionTowerImpl : public torch::nn::Module {
  public:
   explicit VisionTowerImpl(const ModelConfig& config);
-  // pixels [B, 3, H, W], normalised, H = W = image_size.
+  // pixels [B, 3, H, W], normalised, H = W = image_size. T = config.vision.tokens().
   ImageFeatures forward(const torch::Tensor& pixels, const EncodeOptions& options = {});
-  // tokens [..., D] -> [..., E]: ln_post and the projection, on any tokens.
+  // tokens [R, D] -> [R, E]: what the tower would make of an image of that one token. For CLIP:
+  // ln_post and the projection.
   torch::Tensor project(const torch::Tensor& tokens);
 
  private:
   torch::Tensor patch_embed(const torch::Tensor& pixels) const;  // [B, N, D]
+  torch::Tensor pool(const torch::Tensor& tokens);               // [B, T, D] -> [B, E]
+  torch::Tensor to_embedding(const torch::Tensor& pooled) const;
 
   VisionConfig config_;
-  torch::Tensor conv1_weight_;          // [D, 3, P, P], no bias
-  torch::Tensor class_embedding_;       // [D]
-  torch::Tensor positional_embedding_;  // [1+N, D]
-  torch::Tensor proj_;                  // [D, E]
+  torch::Tensor conv1_weight_, conv1_bias_;  // [D, 3, P, P], [D]
+  torch::Tensor class_embedding_;            // [D]
+  torch::Tensor positional_embedding_;       // [T, D]
+  torch::Tensor proj_;                       // [D, E]
   LayerNorm ln_pre_{nullptr}, ln_post_{nullptr};
   Transformer transformer_{nullptr};
+  AttentionPool attn_pool_{nullptr};
 };
 TORCH_MODULE(VisionTower);
 

@@ -36,7 +36,15 @@ inline std::vector<int64_t> with_last(const torch::Tensor& x, int64_t width) {
 }
 
 inline kernels::Gelu kernel_kind(Gelu kind) {
-  return kind == Gelu::kErf ? kernels::Gelu::kErf : kernels::Gelu::kQuick;
+  switch (kind) {
+    case Gelu::kErf:
+      return kernels::Gelu::kErf;
+    case Gelu::kQuick:
+      return kernels::Gelu::kQuick;
+    case Gelu::kTanh:
+      break;
+  }
+  return kernels::Gelu::kTanh;
 }
 
 }  // namespace opencloc::ops

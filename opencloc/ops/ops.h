@@ -10,7 +10,8 @@ namespace opencloc::ops {
 torch::Tensor linear(const torch::Tensor& x, const torch::Tensor& weight,
                      const torch::Tensor& bias = {});
 
-enum class Gelu { kErf, kQuick };  // kQuick: x * sigmoid(1.702 x), OpenAI's CLIP
+// kQuick: x * sigmoid(1.702 x), OpenAI's CLIP; kTanh: the approximation with a tanh, SigLIP.
+enum class Gelu { kErf, kQuick, kTanh };
 torch::Tensor gelu(const torch::Tensor& x, Gelu kind);
 
 // Two linears with a GELU between: c_proj(gelu(c_fc(x))). x [..., D] -> [..., D].

@@ -8,7 +8,8 @@ torch::Tensor linear(const torch::Tensor& x, const torch::Tensor& weight,
 }
 
 torch::Tensor gelu(const torch::Tensor& x, Gelu kind) {
-  return kind == Gelu::kErf ? torch::gelu(x) : x * torch::sigmoid(1.702 * x);
+  if (kind == Gelu::kQuick) return x * torch::sigmoid(1.702 * x);
+  return torch::gelu(x, kind == Gelu::kTanh ? "tanh" : "none");
 }
 
 torch::Tensor mlp(const torch::Tensor& x, const MlpWeights& w) {

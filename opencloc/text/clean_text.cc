@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cctype>
 
 #include <unicode/locid.h>
 #include <unicode/normalizer2.h>
@@ -107,6 +108,15 @@ std::string lower_case(std::string_view text) {
     return out;
   }
   return to_utf8(from_utf8(text).toLower(icu::Locale::getRoot()));
+}
+
+std::string canonical_text(std::string_view text) {
+  std::string kept = lower_case(text);
+  std::erase_if(kept, [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte < 0x80 && std::ispunct(byte) != 0;  // the "C" locale's are Python's
+  });
+  return to_utf8(fold_white_space(from_utf8(kept)));
 }
 
 std::string clean_clip_text(std::string_view text) {

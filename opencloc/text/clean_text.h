@@ -15,6 +15,10 @@ std::string html_unescape(std::string_view text);
 // one blank, none at the ends, full Unicode lower-casing. Invalid UTF-8 becomes U+FFFD.
 std::string clean_clip_text(std::string_view text);
 
+// SigLIP's canonicalize_text after lower-casing: ASCII punctuation removed, runs of white space
+// folded to one blank, none at the ends. Invalid UTF-8 becomes U+FFFD.
+std::string canonical_text(std::string_view text);
+
 // Full Unicode lower-casing, independent of the locale. Invalid UTF-8 becomes U+FFFD.
 std::string lower_case(std::string_view text);
 

@@ -3,6 +3,7 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
+#include "opencloc/base/json.h"
 #include "opencloc/text/bpe_vocabulary.h"
 #include "opencloc/text/clip_bpe.h"
 #include "opencloc/text/sentence_piece.h"
@@ -22,8 +23,18 @@ TokenizerFile read_as(const fs::path& path, std::string name) {
   return {std::move(name), read(path)};
 }
 
+// transformers' tokenizer_config.json beside the model says what is done to a text before.
 std::shared_ptr<const Tokenizer> load_sentence_piece(const fs::path& model) {
-  return std::make_shared<SentencePieceTokenizer>(read(model), model.string());
+  SentencePieceOptions options;
+  const fs::path config = model.parent_path() / "tokenizer_config.json";
+  if (fs::exists(config)) {
+    options.config = read(config);
+    const Json json = parse_json(options.config, config.string());
+    options.siglip =
+        json.is_object() &&
+        json_string(json, "tokenizer_class", config.string(), "").starts_with("SiglipTokenizer");
+  }
+  return std::make_shared<SentencePieceTokenizer>(read(model), model.string(), options);
 }
 
 std::shared_ptr<const Tokenizer> load_bpe_pair(const fs::path& vocab, const fs::path& merges) {

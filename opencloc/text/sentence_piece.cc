@@ -9,8 +9,9 @@
 
 namespace opencloc {
 
-SentencePieceTokenizer::SentencePieceTokenizer(std::string model_bytes, std::string_view name)
-    : model_(sentence_piece_library().make_model()) {
+SentencePieceTokenizer::SentencePieceTokenizer(std::string model_bytes, std::string_view name,
+                                               const SentencePieceOptions& options)
+    : model_(sentence_piece_library().make_model()), siglip_(options.siglip) {
   if (!model_->load(model_bytes).empty()) {
     throw Error::input("not a SentencePiece model", name, "give the .model file of a tokenizer");
   }
@@ -18,14 +19,16 @@ SentencePieceTokenizer::SentencePieceTokenizer(std::string model_bytes, std::str
     throw Error::input("the SentencePiece model has no end token </s>", name,
                        "train it with one (eos_id >= 0)");
   }
-  files_.push_back({"tokenizer.model", std::move(model_bytes)});
+  files_.push_back({siglip_ ? "spiece.model" : "tokenizer.model", std::move(model_bytes)});
+  if (!options.config.empty()) files_.push_back({"tokenizer_config.json", options.config});
 }
 
 SentencePieceTokenizer::~SentencePieceTokenizer() = default;
 
 std::vector<int32_t> SentencePieceTokenizer::encode(std::string_view text) const {
   std::vector<int32_t> ids;
-  const std::string message = model_->encode(lower_case(text), ids);
+  const std::string message =
+      model_->encode(siglip_ ? canonical_text(text) : lower_case(text), ids);
   if (!message.empty()) throw Error::failed("SentencePiece: " + message, "text");
   return ids;
 }
@@ -34,7 +37,7 @@ int64_t SentencePieceTokenizer::vocab_size() const { return model_->vocab_size()
 int32_t SentencePieceTokenizer::end_id() const { return model_->eos_id(); }
 int32_t SentencePieceTokenizer::pad_id() const {
   const int pad = model_->pad_id();
-  return pad >= 0 ? pad : model_->eos_id();
+  return pad >= 0 && !siglip_ ? pad : model_->eos_id();
 }
 
 namespace {

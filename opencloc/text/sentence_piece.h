@@ -16,24 +16,33 @@ namespace opencloc {
 
 class SentencePieceModel;
 
+struct SentencePieceOptions {
+  // transformers' SiglipTokenizer: punctuation is removed, too, and the end token pads.
+  bool siglip = false;
+  // tokenizer_config.json, which says so; saved beside the model where it is not empty.
+  std::string config;
+};
+
 // Text is lower-cased before it is encoded (spec: the paper's rule, also for T5's cased model).
 class SentencePieceTokenizer : public Tokenizer {
  public:
   // `model_bytes` = the content of a .model file; `name` is for messages.
   // Error (input) when it is no SentencePiece model or has no end token.
-  SentencePieceTokenizer(std::string model_bytes, std::string_view name);
+  SentencePieceTokenizer(std::string model_bytes, std::string_view name,
+                         const SentencePieceOptions& options = {});
   ~SentencePieceTokenizer() override;
 
   std::vector<int32_t> encode(std::string_view text) const override;
   int64_t vocab_size() const override;
   std::optional<int32_t> start_id() const override { return std::nullopt; }
   int32_t end_id() const override;
-  // The model's own, else its end token.
+  // The model's own, else (and for SigLIP) its end token.
   int32_t pad_id() const override;
   const std::vector<TokenizerFile>& files() const override { return files_; }
 
  private:
   std::unique_ptr<SentencePieceModel> model_;
+  bool siglip_;
   std::vector<TokenizerFile> files_;
 };
 

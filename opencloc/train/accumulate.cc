@@ -15,9 +15,18 @@ torch::Tensor leaf(const std::vector<torch::Tensor>& parts) {
 }
 
 // <values, rows [begin, end) of the leaf's gradient>: backward of it injects that gradient.
+// 0 where nothing behind the values learns, or the loss did not look at them.
 torch::Tensor injected(const torch::Tensor& values, const torch::Tensor& source, int64_t begin,
                        int64_t end) {
+  if (!values.requires_grad() || !source.grad().defined())
+    return torch::zeros({}, values.options());
   return (values * source.grad().slice(0, begin, end)).sum();
+}
+
+bool learns(const torch::nn::Module& module) {
+  const auto parameters = module.parameters();
+  return std::any_of(parameters.begin(), parameters.end(),
+                     [](const torch::Tensor& parameter) { return parameter.requires_grad(); });
 }
 
 }  // namespace
@@ -71,9 +80,10 @@ StepStats cached_forward_backward(Cloc& model, const Batch& batch, const TextBat
       sum = sum +
             injected(out.recovered, cached.images.recovered, part.first_region, part.end_region);
     }
-    sum.backward();  // grounding adds to cached.texts' gradient
+    if (sum.requires_grad()) sum.backward();  // grounding adds to cached.texts' gradient
     image_row += out.image.size(0);
   }
+  if (!learns(*model->text)) return stats;
   int64_t text_row = 0;
   for (const auto& group : texts.groups) {
     const auto out = model->encode_text(group);  // [u, E]

@@ -31,6 +31,14 @@ void TrainConfig::check() const {
   require(adamw.weight_decay >= 0, "negative", "--wd", "0.2 is usual");
   require(filter.threshold > 0 && filter.threshold <= 1, "not in (0, 1]", "--text-filter",
           "give a cosine such as 0.9, or off");
+  require((!lock.image && !lock.text) || !init.empty(), "freezes a tower that knows nothing",
+          "--lock-image, --lock-text", "give --init a model directory");
+  require(lock.image || lock.image_unlocked_groups == 0, "without --lock-image",
+          "--lock-image-unlocked-groups", "add --lock-image");
+  require(lock.text || lock.text_unlocked_groups == 0, "without --lock-text",
+          "--lock-text-unlocked-layers", "add --lock-text");
+  require(!lock.both_whole() || forward.regions(), "nothing is left to train",
+          "--lock-image --lock-text", "unlock a group, or use --objective cloc");
   require(keep_checkpoints >= 0, "negative", "--keep-checkpoints", "0 keeps all");
   require(log_every >= 1, "not at least 1", "--log-every", "give a number of steps");
   require(resume == "none" || !overwrite, "only with --resume none", "--overwrite",
@@ -46,6 +54,7 @@ void TrainConfig::complete(uint64_t data_samples) {
   if (save_every <= 0) save_every = std::max<int64_t>(1, steps / 10);
   if (workers <= 0) workers = std::min(16, available_cpus());
   if (!forward.regions()) sample.regions_per_image = 0;
+  forward.clip = !lock.both_whole();
 }
 
 std::vector<double> parse_weights(std::string_view text, std::string_view flag) {

@@ -15,6 +15,7 @@
 #include "opencloc/model/config.h"
 #include "opencloc/train/filter_schedule.h"
 #include "opencloc/train/forward.h"
+#include "opencloc/train/lock.h"
 #include "opencloc/train/optimizer.h"
 
 namespace opencloc {
@@ -39,6 +40,8 @@ struct TrainConfig {
   std::optional<bool> position_image_tokens;
   std::optional<CanvasRule> resize_mode;
   std::optional<int64_t> context_length;
+  LockOptions lock;     // with `init`
+  bool siglip = false;  // a new model gets a logit_bias, and with it the sigmoid loss
 
   // Objective.
   ForwardOptions forward;

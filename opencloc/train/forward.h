@@ -13,6 +13,9 @@ enum class Objective { kClip, kCloc };
 
 struct ForwardOptions {
   Objective objective = Objective::kCloc;
+  // L_CLIP. Without it captions are not encoded: both towers are frozen, and it has nothing to
+  // train.
+  bool clip = true;
   bool grounding = true;
   // The BoxHead must also read a region's own box back from its embedding. Without it nothing in
   // the embedding speaks of places at first, and text prompts have nothing to learn to point at

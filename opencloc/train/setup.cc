@@ -1,6 +1,7 @@
 #include "opencloc/train/setup.h"
 
 #include <algorithm>
+#include <cmath>
 #include <deque>
 #include <filesystem>
 
@@ -79,18 +80,48 @@ void apply_flags(const TrainConfig& flags, ModelConfig& config) {
   if (flags.context_length) config.text.context_length = *flags.context_length;
 }
 
-void refuse_new_architecture(const TrainConfig& config) {
-  if (config.region_extractor || config.pool || config.joint_box_token ||
-      config.position_image_tokens || config.context_length) {
-    throw Error::input("the model's shape is fixed by the model directory", "--init",
-                       "leave --region-extractor, --pool, --joint-box-token, "
-                       "--position-image-tokens and --context-length out");
-  }
+// The region part of a plain CLIP is new, and of the shape the flags ask for.
+Cloc with_new_region_part(const TrainConfig& flags, const Cloc& clip) {
+  ModelConfig config = clip->config();
+  apply_flags(flags, config);
+  config.validate(flags.init);
+  torch::manual_seed(flags.seed);
+  Cloc model(config);
+  const torch::NoGradGuard no_grad;
+  const auto to = model->clip_weights(), from = clip->clip_weights();
+  for (size_t i = 0; i < to.size(); ++i) to[i].second.copy_(from[i].second);
+  return model;
 }
 
 TrainedParts from_directory(const std::filesystem::path& directory) {
   LoadedModel loaded = load_model(directory);
   return {loaded.model, loaded.tokenizer};
+}
+
+TrainedParts initial_model(const TrainConfig& config) {
+  LoadedModel loaded = load_model(config.init);
+  const bool region_flags = config.region_extractor || config.pool || config.joint_box_token ||
+                            config.position_image_tokens;
+  if (config.context_length || (region_flags && loaded.has_region_heads)) {
+    throw Error::input("the model's shape is fixed by the model directory", "--init",
+                       "leave --context-length out, and, where it has a Prompter, also "
+                       "--region-extractor, --pool, --joint-box-token and "
+                       "--position-image-tokens");
+  }
+  if (config.siglip && !loaded.model->logit_bias.defined()) {
+    throw Error::input("the model has no logit_bias", "--siglip",
+                       "leave it out: the model directory says which loss trains it");
+  }
+  if (!loaded.has_region_heads) loaded.model = with_new_region_part(config, loaded.model);
+  TrainedParts parts{loaded.model, loaded.tokenizer};
+  if (!config.tokenizer.empty()) {
+    parts.tokenizer = load_tokenizer(config.tokenizer);
+    check_tokenizer(parts.model->config().text, *parts.tokenizer, config.tokenizer);
+  }
+  if (!parts.tokenizer) {
+    throw Error::input("the model directory has no tokenizer", config.init, "give --tokenizer");
+  }
+  return parts;
 }
 
 TrainedParts new_model(const TrainConfig& config, const SampleStore& store) {
@@ -102,7 +133,12 @@ TrainedParts new_model(const TrainConfig& config, const SampleStore& store) {
   model.text.vocab_size = parts.tokenizer->vocab_size();
   // The highest id needs no eos_id: the file stays as OpenAI's models are.
   const int64_t end = parts.tokenizer->end_id();
-  model.text.eos_id = end == model.text.vocab_size - 1 ? -1 : end;
+  const bool named = model.text.pool == TextPool::kEnd && end != model.text.vocab_size - 1;
+  model.text.eos_id = named ? end : -1;
+  if (config.siglip) {
+    model.init_logit_scale = std::log(10.0);
+    model.init_logit_bias = -10;
+  }
   model.validate(config.model);
   torch::manual_seed(config.seed);
   parts.model = Cloc(model);
@@ -116,16 +152,7 @@ TrainedParts set_up(const TrainConfig& config, const SampleStore& store,
   torch::manual_seed(config.seed);
   if (checkpoint) return from_directory(checkpoint->path / "model");
   if (config.init.empty()) return new_model(config, store);
-  refuse_new_architecture(config);
-  TrainedParts parts = from_directory(config.init);
-  if (!config.tokenizer.empty()) {
-    parts.tokenizer = load_tokenizer(config.tokenizer);
-    check_tokenizer(parts.model->config().text, *parts.tokenizer, config.tokenizer);
-  }
-  if (!parts.tokenizer) {
-    throw Error::input("the model directory has no tokenizer", config.init, "give --tokenizer");
-  }
-  return parts;
+  return initial_model(config);
 }
 
 }  // namespace opencloc

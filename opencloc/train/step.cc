@@ -21,11 +21,17 @@ bool StepStats::finite() const { return std::isfinite(loss); }
 torch::Tensor step_loss(Cloc& model, const StepOutputs& outputs, const TextBatch& texts,
                         const Batch& batch, const StepOptions& options, StepStats& stats) {
   stats.texts = texts.size();
-  const auto captions = normalized(outputs.texts.index_select(0, texts.caption_row));  // [B, E]
-  const auto clip = clip_loss(normalized(outputs.images.image), captions, model->logit_scale,
-                              options.contrastive);
-  stats.clip = clip.item<double>();
-  stats.loss = stats.clip;
+  auto clip = torch::zeros({}, outputs.images.image.options());
+  if (options.forward.clip) {
+    const auto captions = normalized(outputs.texts.index_select(0, texts.caption_row));  // [B, E]
+    const auto images = normalized(outputs.images.image);                                // [B, E]
+    clip = model->logit_bias.defined()
+               ? sigmoid_loss(images, captions, model->logit_scale, model->logit_bias,
+                              options.contrastive)
+               : clip_loss(images, captions, model->logit_scale, options.contrastive);
+    stats.clip = clip.item<double>();
+    stats.loss = stats.clip;
+  }
   if (!outputs.images.regions.defined()) return clip;
 
   const auto region_texts = normalized(outputs.texts.index_select(0, texts.region_row));  // [R, E]
@@ -64,16 +70,21 @@ torch::Tensor step_loss(Cloc& model, const StepOutputs& outputs, const TextBatch
 
 StepStats forward_backward(Cloc& model, const Batch& host_batch, const StepOptions& options) {
   const auto device = model->logit_scale.device();
+  const auto& forward = options.forward;
+  if (!forward.clip && host_batch.regions() == 0) return {};
   const Batch batch = to_device(host_batch, device);
   const TextBatch texts =
-      distinct_texts(host_batch, {.with_regions = options.forward.regions()}).to(device);
+      distinct_texts(host_batch, {.with_captions = forward.clip,
+                                  .with_regions = forward.regions(),
+                                  .cut = model->config().text.padding_is_ignored()})
+          .to(device);
   if (options.accum_freq > 1) return cached_forward_backward(model, batch, texts, options);
 
   StepStats stats;
   StepOutputs outputs;
   outputs.texts = encode_texts(model, texts);  // [U, E]
   outputs.images =
-      encode_images(model, batch, outputs.texts.index_select(0, texts.region_row), options.forward);
+      encode_images(model, batch, outputs.texts.index_select(0, texts.region_row), forward);
   const auto loss = step_loss(model, outputs, texts, batch, options, stats);
   if (stats.finite()) loss.backward();
   return stats;
@@ -82,8 +93,9 @@ StepStats forward_backward(Cloc& model, const Batch& host_batch, const StepOptio
 void clamp_logit_scales(Cloc& model) {
   const torch::NoGradGuard no_grad;
   const double cap = std::log(100.0);
-  model->logit_scale.clamp_max_(cap);
   model->region_logit_scale.clamp_max_(cap);
+  const bool sigmoid = model->logit_bias.defined();
+  if (!sigmoid && model->logit_scale.requires_grad()) model->logit_scale.clamp_max_(cap);
 }
 
 }  // namespace opencloc

@@ -54,10 +54,12 @@ torch::Tensor step_loss(Cloc& model, const StepOutputs& outputs, const TextBatch
                         const Batch& batch, const StepOptions& options, StepStats& stats);
 
 // Adds the gradients of the batch's loss to the parameters' grad. When the loss is not finite there
-// is no backward pass: check stats.finite(). The batch may lie on the CPU.
+// is no backward pass: check stats.finite(). Without L_CLIP a batch without regions has loss 0 and
+// no gradients. The batch may lie on the CPU.
 StepStats forward_backward(Cloc& model, const Batch& batch, const StepOptions& options);
 
-// The temperature's cap: both logit scales stay at or below ln 100.
+// The temperature's cap: both logit scales stay at or below ln 100. A frozen one, and that of the
+// sigmoid loss, which has no cap, are left alone.
 void clamp_logit_scales(Cloc& model);
 
 }  // namespace opencloc

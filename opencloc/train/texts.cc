@@ -12,6 +12,8 @@ namespace {
 // The distinct texts of a batch by first appearance, as the bytes of their ids.
 class Collector {
  public:
+  // cut: without the padding.
+  explicit Collector(bool cut) : cut_(cut) {}
   // ids [n, T], length [n] -> number of each row's text, [n] int64.
   torch::Tensor add(const torch::Tensor& ids, const torch::Tensor& length) {
     const int64_t count = ids.size(0), width = ids.size(1);
@@ -21,7 +23,7 @@ class Collector {
     auto* row = rows.data_ptr<int64_t>();
     for (int64_t i = 0; i < count; ++i) {
       const std::string_view text(reinterpret_cast<const char*>(first + i * width),
-                                  static_cast<size_t>(lengths[i]) * sizeof(int64_t));
+                                  static_cast<size_t>(cut_ ? lengths[i] : width) * sizeof(int64_t));
       const auto [it, added] = seen_.emplace(text, static_cast<int64_t>(texts.size()));
       if (added) texts.push_back(text);
       row[i] = it->second;
@@ -32,6 +34,7 @@ class Collector {
   std::vector<std::string_view> texts;
 
  private:
+  const bool cut_;
   std::unordered_map<std::string_view, int64_t> seen_;
 };
 
@@ -67,10 +70,12 @@ TextBatch TextBatch::to(torch::Device device) const {
 }
 
 TextBatch distinct_texts(const Batch& batch, const TextGrouping& grouping) {
-  Collector collector;
-  auto caption_text = collector.add(batch.text_ids, batch.text_length);  // [B]
-  auto region_text = grouping.with_regions ? collector.add(batch.region_ids, batch.region_length)
-                                           : torch::empty({0}, torch::kInt64);  // [R]
+  Collector collector(grouping.cut);
+  const auto none = torch::empty({0}, torch::kInt64);
+  auto caption_text =
+      grouping.with_captions ? collector.add(batch.text_ids, batch.text_length) : none;  // [B]
+  auto region_text =
+      grouping.with_regions ? collector.add(batch.region_ids, batch.region_length) : none;  // [R]
   const auto& texts = collector.texts;
 
   // Rows in order of the length rounded up to a power of two, then of appearance.

@@ -1,6 +1,6 @@
 // The texts of a batch, each distinct one once. Captions and region texts go through the text tower
 // together; repeated region texts ("a dog") are encoded once. Texts are grouped by length and cut
-// after the longest of their group: the causal tower gives the same embeddings as for padded texts,
+// after the longest of their group: a causal tower gives the same embeddings as for padded texts,
 // and region texts are far shorter than captions.
 #pragma once
 
@@ -22,10 +22,12 @@ struct TextBatch {
   TextBatch to(torch::Device device) const;
 };
 
-// No group has more than `max_rows` texts. `with_regions` false leaves region texts out.
+// No group has more than `max_rows` texts. What is left out has no rows (and may make U = 0).
 struct TextGrouping {
   int64_t max_rows = 4096;
+  bool with_captions = true;
   bool with_regions = true;
+  bool cut = true;  // false: padding and all, for towers that read it
 };
 TextBatch distinct_texts(const Batch& batch, const TextGrouping& grouping);
 

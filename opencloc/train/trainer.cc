@@ -14,6 +14,7 @@
 #include "opencloc/ops/precision.h"
 #include "opencloc/train/checkpoints.h"
 #include "opencloc/train/interrupt.h"
+#include "opencloc/train/lock.h"
 #include "opencloc/train/metrics_log.h"
 #include "opencloc/train/preflight.h"
 #include "opencloc/train/report.h"
@@ -97,7 +98,8 @@ Run::Run(TrainConfig config)
 void Run::resume_or_start() {
   parts_.model->to(torch::Device(config_.device));
   parts_.model->train();
-  NamedTensors parameters = parts_.model->clip_weights();
+  lock_towers(parts_.model, config_.lock);
+  NamedTensors parameters = trainable(parts_.model->clip_weights());
   if (config_.forward.regions()) {
     for (auto& weight : parts_.model->region_weights()) parameters.push_back(weight);
   }
@@ -228,10 +230,8 @@ void Run::stop_if_not_finite(const StepStats& stats, double norm, const Batch& b
 
 void Run::log_step(const StepStats& stats, double norm, double lr) {
   const double seconds = seconds_since(interval_began_);
-  Json line = {{"step", state_.step},
-               {"samples", state_.samples},
-               {"loss", stats.loss},
-               {"loss_clip", stats.clip}};
+  Json line = {{"step", state_.step}, {"samples", state_.samples}, {"loss", stats.loss}};
+  if (config_.forward.clip) line["loss_clip"] = stats.clip;
   if (config_.forward.regions()) {
     line["loss_region"] = stats.region;
     if (config_.forward.grounding) {

@@ -56,13 +56,13 @@ class Parity : public testing::TestWithParam<Case> {
 TEST_P(Parity, EmbeddingsAndPenultimateLayer) {
   const torch::NoGradGuard no_grad;
   auto& model = *loaded_.model;
-  const auto features = model.encode_image(expected("pixel_values"), {.penultimate = true});
+  const auto features = model.encode_image(expected("pixel_values"), {.hidden_layer = -2});
   const auto text = model.encode_text(expected("input_ids"));
   expect_near(features.embedding, "image_embeds_unnormalized", 1e-5);
   expect_near(text, "text_embeds_unnormalized", 1e-5);
   expect_near(normalized(features.embedding), "image_embeds", 1e-5);
   expect_near(normalized(text), "text_embeds", 1e-5);
-  expect_near(features.penultimate, "vision_penultimate_hidden", 1e-5);
+  expect_near(features.hidden, "vision_penultimate_hidden", 1e-5);
   const auto logits =
       normalized(features.embedding).mm(normalized(text).t()) * model.logit_scale.exp();
   expect_near(logits, "logits_per_image", 1e-4);

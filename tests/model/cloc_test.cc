@@ -20,11 +20,11 @@ torch::Tensor some_boxes() {
 TEST(ClocTest, ShapesFollowTheSpec) {
   torch::manual_seed(1);
   Cloc model(small_config());
-  const auto features = model->encode_image(torch::randn({2, 3, 32, 32}), {.penultimate = true});
+  const auto features = model->encode_image(torch::randn({2, 3, 32, 32}), {.hidden_layer = -2});
   EXPECT_EQ(features.tokens.sizes(), (std::vector<int64_t>{2, 17, 32}));
-  EXPECT_EQ(features.penultimate.sizes(), (std::vector<int64_t>{2, 17, 32}));
+  EXPECT_EQ(features.hidden.sizes(), (std::vector<int64_t>{2, 17, 32}));
   EXPECT_EQ(features.embedding.sizes(), (std::vector<int64_t>{2, 24}));
-  EXPECT_FALSE(features.tokens.equal(features.penultimate));
+  EXPECT_FALSE(features.tokens.equal(features.hidden));
   EXPECT_EQ(model->encode_text(random_texts(5, 12)).sizes(), (std::vector<int64_t>{5, 24}));
 }
 

@@ -92,10 +92,62 @@ TEST(ModelConfig, EndTokenIsOpenClipsPoolType) {
   EXPECT_EQ(parse(open_clip_config_json(config)).text.eos_id, 2);
 }
 
+// Everything that is not OpenAI's is read and written back.
+TEST(ModelConfig, OtherArchitecturesOfOpenClip) {
+  Json json = Json::parse(kOpenClip);
+  json["model_cfg"].erase("quick_gelu");
+  json["model_cfg"].update({{"custom_text", true}, {"init_logit_bias", -10}});
+  json["model_cfg"]["init_logit_scale"] = 2.302585;
+  json["model_cfg"]["vision_cfg"].update({{"no_ln_pre", true},
+                                          {"pool_type", "avg"},
+                                          {"final_ln_after_pool", true},
+                                          {"norm_kwargs", {{"eps", 1e-6}}},
+                                          {"act_kwargs", {{"approximate", "tanh"}}}});
+  json["model_cfg"]["text_cfg"].update(
+      {{"no_causal_mask", true}, {"proj_bias", true}, {"pool_type", "last"}, {"mlp_ratio", 2.5}});
+  const auto config = parse(json);
+  EXPECT_TRUE(config.custom_text);
+  EXPECT_EQ(config.init_logit_bias, -10);
+  EXPECT_FALSE(config.vision.ln_pre);
+  EXPECT_EQ(config.vision.pool, ImagePool::kAverage);
+  EXPECT_TRUE(config.vision.ln_post_after_pool && config.vision.gelu_tanh);
+  EXPECT_DOUBLE_EQ(config.vision.layer_norm_eps, 1e-6);
+  EXPECT_EQ(config.text.pool, TextPool::kLast);
+  EXPECT_FALSE(config.text.causal || config.text.gelu_tanh);
+  EXPECT_TRUE(config.text.projection_bias);
+  EXPECT_TRUE(open_clip_knows(config));
+  EXPECT_FALSE(is_openai_clip(config));
+  EXPECT_TRUE(is_openai_clip(parse(Json::parse(kOpenClip))));
+  const Json written = open_clip_config_json(config);
+  EXPECT_EQ(written["model_cfg"]["vision_cfg"]["act_kwargs"]["approximate"], "tanh");
+  EXPECT_EQ(open_clip_config_json(parse(written)), written);
+
+  // What open_clip has no name for.
+  json["model_cfg"]["embed_dim"] = 128;
+  json["model_cfg"]["vision_cfg"].update({{"class_token", false},
+                                          {"patch_bias", true},
+                                          {"pool_type", "map"},
+                                          {"final_ln_after_pool", false},
+                                          {"proj_type", "none"}});
+  const auto own = parse(json);
+  EXPECT_FALSE(open_clip_knows(own));
+  EXPECT_EQ(own.vision.tokens(), own.vision.patches());
+  EXPECT_EQ(open_clip_config_json(parse(open_clip_config_json(own))), open_clip_config_json(own));
+}
+
+TEST(ModelConfig, ContradictionsAreErrors) {
+  EXPECT_THAT(error_of(changed("/model_cfg/vision_cfg/class_token", false)),
+              HasSubstr("class_token"));
+  EXPECT_THAT(error_of(changed("/model_cfg/vision_cfg/proj_type", "none")), HasSubstr("embed_dim"));
+  EXPECT_THAT(error_of(changed("/model_cfg/text_cfg/act_kwargs", {{"approximate", "tanh"}})),
+              HasSubstr("quick_gelu"));
+  EXPECT_THAT(error_of(changed("/model_cfg/text_cfg/mlp_ratio", 0.01)), HasSubstr("mlp_ratio"));
+}
+
 TEST(ModelConfig, NamedArchitectures) {
   const auto names = known_model_names();
   for (const char* name : {"ViT-B-16", "ViT-B-32", "ViT-L-14-336", "ViT-H-14-336", "ViT-S-16",
-                           "ViT-XS-16-128", "ViT-XXS-16-96", "ViT-Test"}) {
+                           "ViT-XS-16-128", "ViT-XXS-16-96", "ViT-Test", "ViT-B-16-SigLIP"}) {
     EXPECT_THAT(names, Contains(name));
   }
   const auto small = load_model_config("ViT-XS-16-128");
@@ -133,13 +185,19 @@ TEST(ModelConfig, ReadsAFile) {
 TEST(ModelConfig, KeysThatWouldChangeTheModelAreErrors) {
   EXPECT_THAT(error_of(changed("/model_cfg/vision_cfg/widht", 3)), HasSubstr("'widht'"));
   EXPECT_THAT(error_of(changed("/surprise", 1)), HasSubstr("'surprise'"));
-  EXPECT_THAT(error_of(changed("/model_cfg/vision_cfg/no_ln_pre", true)), HasSubstr("no_ln_pre"));
+  EXPECT_THAT(error_of(changed("/model_cfg/vision_cfg/input_patchnorm", true)),
+              HasSubstr("input_patchnorm"));
   EXPECT_THAT(error_of(changed("/model_cfg/vision_cfg/timm_model_name", "resnet50")),
               HasSubstr("timm_model_name"));
   EXPECT_THAT(error_of(changed("/model_cfg/text_cfg/hf_model_name", "roberta")),
               HasSubstr("hf_model_name"));
-  EXPECT_THAT(error_of(changed("/model_cfg/text_cfg/pool_type", "last")), HasSubstr("last"));
-  EXPECT_THAT(error_of(changed("/model_cfg/custom_text", true)), HasSubstr("custom_text"));
+  EXPECT_THAT(error_of(changed("/model_cfg/text_cfg/pool_type", "none")), HasSubstr("none"));
+  EXPECT_THAT(error_of(changed("/model_cfg/text_cfg/norm_kwargs", {{"elementwise_affine", false}})),
+              HasSubstr("elementwise_affine"));
+  EXPECT_THAT(error_of(changed("/model_cfg/vision_cfg/act_kwargs", {{"approximate", "sin"}})),
+              HasSubstr("sin"));
+  EXPECT_THAT(error_of(changed("/model_cfg/nonscalar_logit_scale", true)),
+              HasSubstr("nonscalar_logit_scale"));
   EXPECT_THAT(error_of(changed("/preprocess_cfg/resize_mode", "stretch")), HasSubstr("stretch"));
   EXPECT_THAT(error_of(changed("/preprocess_cfg/interpolation", "random")), HasSubstr("random"));
   EXPECT_THAT(error_of(changed("/preprocess_cfg/size", 65)), HasSubstr("65"));

@@ -6,7 +6,7 @@ namespace opencloc::ops {
 namespace {
 
 class GeluKind : public testing::TestWithParam<Gelu> {};
-INSTANTIATE_TEST_SUITE_P(Kinds, GeluKind, testing::Values(Gelu::kErf, Gelu::kQuick));
+INSTANTIATE_TEST_SUITE_P(Kinds, GeluKind, testing::Values(Gelu::kErf, Gelu::kQuick, Gelu::kTanh));
 
 TEST_P(GeluKind, AgreesWithTorch) {
   const Gelu kind = GetParam();

@@ -20,7 +20,7 @@ Tensors inputs(torch::IntArrayRef leading, int64_t width, int64_t hidden) {
 }
 
 class Mlp : public testing::TestWithParam<Gelu> {};
-INSTANTIATE_TEST_SUITE_P(Kinds, Mlp, testing::Values(Gelu::kErf, Gelu::kQuick));
+INSTANTIATE_TEST_SUITE_P(Kinds, Mlp, testing::Values(Gelu::kErf, Gelu::kQuick, Gelu::kTanh));
 
 TEST_P(Mlp, AgreesWithTorch) {
   torch::manual_seed(1);

@@ -27,6 +27,13 @@ TEST(CleanClipText, FoldsWhiteSpaceAndCase) {
   EXPECT_EQ(clean_clip_text("a&nbsp;&nbsp;b"), "a b");
 }
 
+// Expected values are transformers' SiglipTokenizer.canonicalize_text after lower().
+TEST(CanonicalText, DropsPunctuationAndFoldsWhiteSpace) {
+  EXPECT_EQ(canonical_text("  A photo, of a CAT!\t(x_y)\n"), "a photo of a cat xy");
+  EXPECT_EQ(canonical_text("caf\u00c9 \u2014 l\u2019\u00e9t\u00e9\u00a0..."), "café — l’été");
+  EXPECT_EQ(canonical_text("...!?"), "");
+}
+
 TEST(CleanClipText, MakesTypographyPlain) {
   EXPECT_EQ(clean_clip_text("the man’s “hat”"), "the man's \"hat\"");
   EXPECT_EQ(clean_clip_text("oﬃce ＡＢＣ"), "office abc");

@@ -62,6 +62,23 @@ TEST_F(TrainSentencePiece, FollowsT5AndLowerCases) {
   EXPECT_EQ(text.ids.back(), 0);
 }
 
+TEST_F(TrainSentencePiece, SiglipsTokenizerIsKnownByItsConfiguration) {
+  const fs::path folder = out("siglip"), copy = out("siglip_copy");
+  fs::create_directories(folder);
+  fs::create_directories(copy);
+  train_sentencepiece(from_list(made_captions(300)), {.vocab_size = 200}, folder / "spiece.model");
+  const auto plain = load_tokenizer(folder);
+  write_file(folder / "tokenizer_config.json", R"({"tokenizer_class": "SiglipTokenizer"})");
+  const auto siglip = load_tokenizer(folder);
+  EXPECT_EQ(siglip->pad_id(), siglip->end_id());
+  EXPECT_NE(plain->pad_id(), plain->end_id());
+  EXPECT_EQ(siglip->encode("  A red, apple!"), plain->encode("a red apple"));
+  EXPECT_NE(plain->encode("a red, apple!"), plain->encode("a red apple"));
+  save_tokenizer(*siglip, copy);
+  EXPECT_EQ(load_tokenizer(copy)->encode("a red, apple!"), siglip->encode("a red apple"));
+  EXPECT_EQ(load_tokenizer(copy)->pad_id(), siglip->end_id());
+}
+
 TEST_F(TrainSentencePiece, IsDeterministic) {
   for (const char* name : {"b1.model", "b2.model"}) {
     train_sentencepiece(from_list(made_captions(300)), {.vocab_size = 120}, out(name));

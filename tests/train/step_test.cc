@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "opencloc/model/config.h"
+#include "opencloc/train/lock.h"
 #include "opencloc/train/optimizer.h"
 #include "opencloc/train/schedule.h"
 #include "opencloc/train/texts.h"
@@ -105,6 +106,30 @@ TEST(Accumulation, EqualsTheWholeBatchForClipAndWithoutRegions) {
   expect_equal_gradients(small_model(), random_batch(6, {0, 2}), options, 3);
 }
 
+TEST(Accumulation, EqualsTheWholeBatchWithFrozenTowers) {
+  const auto batch = random_batch(5, {0, 0, 2, 4});
+  StepOptions options;
+  for (const LockOptions lock :
+       {LockOptions{.image = true}, LockOptions{.text = true},
+        LockOptions{.image = true, .text = true, .text_unlocked_groups = 2}}) {
+    auto model = small_model();
+    lock_towers(model, lock);
+    expect_equal_gradients(model, batch, options, 3);
+  }
+  auto model = small_model();
+  lock_towers(model, {.image = true, .text = true});
+  options.forward.clip = false;
+  expect_equal_gradients(model, batch, options, 5);  // parts without a region, too
+}
+
+TEST(Step, FrozenParametersHaveNoGradient) {
+  auto model = small_model();
+  lock_towers(model, {.image = true, .text = true, .image_unlocked_groups = 2});
+  for (const auto& [name, grad] : gradients(model, random_batch(4, {0, 1}), {})) {
+    EXPECT_EQ(grad.defined(), model->named_parameters()[name].requires_grad()) << name;
+  }
+}
+
 TEST(Step, LambdaIsTheShareOfImagesWithRegions) {
   auto model = small_model();
   const auto stats = forward_backward(model, random_batch(8, {0, 0, 5}), {});
@@ -141,6 +166,10 @@ TEST(Step, LogitScalesStayBelowTheirCap) {
     model->logit_scale.fill_(6);
     model->region_logit_scale.fill_(-1);
   }
+  model->logit_scale.requires_grad_(false);
+  clamp_logit_scales(model);
+  EXPECT_EQ(model->logit_scale.item<double>(), 6) << "frozen";
+  model->logit_scale.requires_grad_(true);
   clamp_logit_scales(model);
   EXPECT_NEAR(model->logit_scale.item<double>(), std::log(100.0), 1e-6);
   EXPECT_NEAR(model->region_logit_scale.item<double>(), -1, 1e-6);

@@ -77,8 +77,7 @@ void finish_gelu_of(const BlockPlace& at, const float* c, const float* bias, bf1
 }
 void finish_gelu(Gelu kind, const BlockPlace& at, const float* c, const float* bias, bf16* z,
                  bf16* tiles) {
-  kind == Gelu::kErf ? finish_gelu_of<Gelu::kErf>(at, c, bias, z, tiles)
-                     : finish_gelu_of<Gelu::kQuick>(at, c, bias, z, tiles);
+  with_kind(kind, [&](auto k) { finish_gelu_of<decltype(k)::value>(at, c, bias, z, tiles); });
 }
 
 // dz = bf16(c gelu'(z)), also as tiles; h = bf16(gelu(z)). z, dz, h have one layout.
@@ -102,8 +101,8 @@ void finish_gelu_backward_of(const BlockPlace& at, const float* c, const bf16* z
 }
 void finish_gelu_backward(Gelu kind, const BlockPlace& at, const float* c, const bf16* z, bf16* dz,
                           bf16* h, bf16* tiles) {
-  kind == Gelu::kErf ? finish_gelu_backward_of<Gelu::kErf>(at, c, z, dz, h, tiles)
-                     : finish_gelu_backward_of<Gelu::kQuick>(at, c, z, dz, h, tiles);
+  with_kind(kind,
+            [&](auto k) { finish_gelu_backward_of<decltype(k)::value>(at, c, z, dz, h, tiles); });
 }
 
 }  // namespace

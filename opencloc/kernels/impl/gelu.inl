@@ -27,10 +27,16 @@ OPENCLOC_INLINE Normal normal(Vec x) {
 // 0 where the exponential would overflow.
 OPENCLOC_INLINE Vec sigmoid(Vec x) { return select(x < -87.0f, Vec{}, 1.0f / (1.0f + exp(-x))); }
 
+// kTanh's 2 u and its derivative.
+OPENCLOC_INLINE Vec twice_u(Vec x) { return x * 1.5957691216f * (x * x * 0.044715f + 1.0f); }
+OPENCLOC_INLINE Vec twice_u_derivative(Vec x) { return (x * x * 0.134145f + 1.0f) * 1.5957691216f; }
+
 template <Gelu kKind>
 OPENCLOC_INLINE Vec gelu(Vec x) {
   if constexpr (kKind == Gelu::kErf) {
     return x * normal(x).cumulative;
+  } else if constexpr (kKind == Gelu::kTanh) {
+    return x * sigmoid(twice_u(x));
   } else {
     return x * sigmoid(x * 1.702f);
   }
@@ -41,9 +47,29 @@ OPENCLOC_INLINE Vec gelu_derivative(Vec x) {
   if constexpr (kKind == Gelu::kErf) {
     const Normal n = normal(x);
     return n.cumulative + x * n.density_root * 0.39894228f;  // 1 / sqrt(2 pi)
+  } else if constexpr (kKind == Gelu::kTanh) {
+    const Vec s = sigmoid(twice_u(x));
+    return s + x * s * (1.0f - s) * twice_u_derivative(x);
   } else {
     const Vec s = sigmoid(x * 1.702f);
     return s + x * 1.702f * s * (1.0f - s);
+  }
+}
+
+// f with the kind as a type, whose `value` is a constant.
+template <Gelu kKind>
+struct KindOf {
+  static constexpr Gelu value = kKind;
+};
+template <typename F>
+OPENCLOC_INLINE void with_kind(Gelu kind, const F& f) {
+  switch (kind) {
+    case Gelu::kErf:
+      return f(KindOf<Gelu::kErf>{});
+    case Gelu::kQuick:
+      return f(KindOf<Gelu::kQuick>{});
+    case Gelu::kTanh:
+      return f(KindOf<Gelu::kTanh>{});
   }
 }
 
@@ -83,18 +109,15 @@ void bias_gelu_of(int64_t rows, int64_t width, const float* bias, float* z, floa
 }
 
 void gelu_forward_range(Gelu kind, int64_t n, const float* x, float* y) {
-  kind == Gelu::kErf ? gelu_forward_of<Gelu::kErf>(n, x, y)
-                     : gelu_forward_of<Gelu::kQuick>(n, x, y);
+  with_kind(kind, [&](auto k) { gelu_forward_of<decltype(k)::value>(n, x, y); });
 }
 void gelu_backward_range(Gelu kind, int64_t n, const float* x, const float* dy, float* dx) {
-  kind == Gelu::kErf ? gelu_backward_of<Gelu::kErf>(n, x, dy, dx)
-                     : gelu_backward_of<Gelu::kQuick>(n, x, dy, dx);
+  with_kind(kind, [&](auto k) { gelu_backward_of<decltype(k)::value>(n, x, dy, dx); });
 }
 void bias_gelu_range(Gelu kind, int64_t rows, int64_t width, const float* bias, float* z,
                      float* y) {
   if (bias == nullptr) return gelu_forward_range(kind, rows * width, z, y);
-  kind == Gelu::kErf ? bias_gelu_of<Gelu::kErf>(rows, width, bias, z, y)
-                     : bias_gelu_of<Gelu::kQuick>(rows, width, bias, z, y);
+  with_kind(kind, [&](auto k) { bias_gelu_of<decltype(k)::value>(rows, width, bias, z, y); });
 }
 
 void add_bias_range(int64_t rows, int64_t width, const float* bias, float* y) {
