@@ -56,6 +56,8 @@ std::string rename(const std::array<Renamed, N>& table, std::string_view name) {
   return {};
 }
 
+}  // namespace
+
 StoredAs naming(const std::string& name) {
   constexpr std::string_view kBlocks = "transformer.resblocks.";
   const bool visual = name.starts_with("visual.");
@@ -80,6 +82,8 @@ StoredAs naming(const std::string& name) {
   return {{renamed.empty() ? name : renamed},
           projection ? StoredAs::Form::kTransposed : StoredAs::Form::kSame};
 }
+
+namespace {
 
 // Buffers of older versions.
 bool no_parameter(const std::string& name) { return name.ends_with(".embeddings.position_ids"); }

@@ -2,11 +2,15 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 
+#include "opencloc/checkpoint/weights.h"
 #include "opencloc/model/cloc.h"
 
 namespace opencloc::hf_layout {
 
+// What transformers calls a tower's parameter (by its open_clip name).
+StoredAs naming(const std::string& parameter);
 // The directory has a config.json of a CLIP model.
 bool found(const std::filesystem::path& directory);
 ModelConfig read_config(const std::filesystem::path& directory);

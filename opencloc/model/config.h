@@ -32,6 +32,7 @@ struct TextConfig {
   int64_t width = 512;
   int64_t heads = 8;
   int64_t layers = 12;
+  double mlp_ratio = 4.0;
   // Id of the end-of-text token, whose first place is pooled (open_clip: pool_type "eos", eos_id).
   // -1: the place of the highest id (open_clip's "argmax": OpenAI's vocabulary).
   int64_t eos_id = -1;

@@ -14,7 +14,10 @@ TextTowerImpl::TextTowerImpl(const ModelConfig& config) : config_(config.text) {
       embedding->register_parameter("weight", torch::randn({config_.vocab_size, width}) * 0.02);
   positional_embedding_ = register_parameter("positional_embedding",
                                              torch::randn({config_.context_length, width}) * 0.01);
-  const BlockConfig block{width, config_.heads, 4 * width, config.quick_gelu};
+  const BlockConfig block{
+      width, config_.heads,
+      static_cast<int64_t>(std::lround(static_cast<double>(width) * config_.mlp_ratio)),
+      config.quick_gelu};
   transformer_ = register_module("transformer", Transformer(block, config_.layers));
   ln_final_ = register_module("ln_final", LayerNorm(width));
   text_projection_ =

@@ -22,6 +22,8 @@ class VisionTowerImpl : public torch::nn::Module {
   ImageFeatures forward(const torch::Tensor& pixels, const EncodeOptions& options = {});
   // tokens [..., D] -> [..., E]: ln_post and the projection, on any tokens.
   torch::Tensor project(const torch::Tensor& tokens);
+  // The same without the projection: ln_post alone. -> [..., D]
+  torch::Tensor post_norm(const torch::Tensor& tokens) { return ln_post_(tokens); }
 
  private:
   torch::Tensor patch_embed(const torch::Tensor& pixels) const;  // [B, N, D]
