@@ -68,8 +68,9 @@ HttpClient::HttpClient(std::string_view url, HttpOptions options) : options_(std
 HttpAnswer HttpClient::post_json(const std::string& path, const std::string& body) const {
   httplib::Client client(host_);
   client.set_connection_timeout(micros(options_.connect_seconds));
-  client.set_read_timeout(micros(options_.seconds));
-  client.set_write_timeout(micros(options_.seconds));
+  // The watchdog comes first, so that a time-out has one name.
+  client.set_read_timeout(micros(options_.seconds + 5));
+  client.set_write_timeout(micros(options_.seconds + 5));
 
   HttpAnswer answer;
   bool too_long = false;
