@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 
 #include "opencloc/checkpoint/weights.h"
 #include "opencloc/model/cloc.h"

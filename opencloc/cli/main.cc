@@ -24,6 +24,7 @@ constexpr Verb kVerbs[] = {
     {"train", "Train a model: CLIP, or CLOC with promptable regions", add_train},
     {"eval", "Evaluate a model on classification, retrieval and region tasks", add_eval},
     {"embed", "Embed pictures, texts and regions", add_embed},
+    {"label", "Find and name regions: images with texts -> region-text training data", add_label},
     {"inspect", "Say what pictures, shards, checkpoints and model directories hold", add_inspect},
     {"compare", "Put the results of several evaluations into one table", add_compare},
     {"bench", "Measure the speed of OpenCLOC on this machine", add_bench},

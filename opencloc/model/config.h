@@ -50,11 +50,11 @@ struct TextConfig {
   int64_t width = 512;
   int64_t heads = 8;
   int64_t layers = 12;
+  double mlp_ratio = 4.0;
   // Id of the end-of-text token, whose first place is pooled (open_clip: pool_type "eos", eos_id).
   // -1: the place of the highest id (open_clip's "argmax": OpenAI's vocabulary).
   int64_t eos_id = -1;
   TextPool pool = TextPool::kEnd;
-  double mlp_ratio = 4.0;
   bool causal = true;
   bool projection_bias = false;
   bool gelu_tanh = false;

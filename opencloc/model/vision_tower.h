@@ -29,6 +29,8 @@ class VisionTowerImpl : public torch::nn::Module {
   // tokens [R, D] -> [R, E]: what the tower would make of an image of that one token. For CLIP:
   // ln_post and the projection.
   torch::Tensor project(const torch::Tensor& tokens);
+  // The same without the projection: ln_post alone. -> [..., D]
+  torch::Tensor post_norm(const torch::Tensor& tokens) { return ln_post_(tokens); }
 
  private:
   torch::Tensor patch_embed(const torch::Tensor& pixels) const;  // [B, N, D]

@@ -34,7 +34,7 @@ TEST(Binary, SaysItsVersion) {
 TEST(Binary, EveryVerbHelpsWithAnExample) {
   for (const std::string verb :
        {"", "data", "data import", "data scenes", "data mosaic", "data stats", "data show", "train",
-        "eval", "embed", "inspect", "compare", "bench"}) {
+        "eval", "embed", "label", "inspect", "compare", "bench"}) {
     const auto result = run_binary(verb + " --help");
     EXPECT_EQ(result.exit_code, 0) << verb;
     EXPECT_EQ(result.err, "") << verb;

@@ -1,0 +1,56 @@
+// The flags of `label`, and the stages they ask for.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "opencloc/cli/verb.h"
+#include "opencloc/vesl/caption_stage.h"
+#include "opencloc/vesl/phrases.h"
+#include "opencloc/vesl/pipeline.h"
+#include "opencloc/vesl/select.h"
+
+namespace opencloc::cli {
+
+struct LabelFlags {
+  CommonFlags common;
+  std::string data;
+  std::string texts;
+  std::string tensors;
+  std::string out;
+  std::vector<std::string> stages = {"caption", "phrases", "detect", "select"};
+  bool json = false;
+
+  std::string text_from = "caption";
+  HttpCaptionerOptions captioner;
+  std::string prompt_file;
+  std::string key_variable;
+  CaptionStageOptions caption;
+
+  std::string phrases = "noun";
+  PhraseOptions noun;
+  NgramOptions ngrams;
+
+  std::string detector;
+  std::string detector_kind = "owlv2";
+  std::string tokenizer;
+  std::string precision = "fp32";
+  int64_t resolution = 448;
+  double threshold = -1;  // below 0: the detector's usual one
+  double nms_iou = 0.5;
+  double smallest = 0;
+  SelectStageOptions select;
+
+  LabelOptions run;
+  int64_t shard_index = -1;
+  int64_t shard_count = -1;
+};
+
+void add_label_flags(CLI::App& app, LabelFlags& flags);
+
+std::shared_ptr<const PhraseExtractor> make_extractor(const LabelFlags& flags);
+// In their order, whatever the order they were named in. Throws Error (input).
+std::vector<std::unique_ptr<Stage>> make_stages(const LabelFlags& flags);
+
+}  // namespace opencloc::cli

@@ -1,0 +1,193 @@
+#include "opencloc/vesl/caption_stage.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "opencloc/base/error.h"
+#include "opencloc/base/rng.h"
+#include "opencloc/base/thread_pool.h"
+
+namespace opencloc {
+namespace {
+
+uint64_t hash_of(std::string_view text) {
+  uint64_t hash = text.size();
+  for (const char c : text) hash = mix64(hash ^ static_cast<unsigned char>(c));
+  return hash;
+}
+
+class CaptionStage : public Stage {
+ public:
+  explicit CaptionStage(const CaptionStageOptions& options)
+      : options_(options), cache_(options.cache) {}
+
+  std::string name() const override { return "caption"; }
+
+  Json config() const override {
+    const TextShares& shares = options_.shares;
+    Json config = {{"shares",
+                    {{"caption", shares.caption},
+                     {"captions", shares.captions},
+                     {"alt_text", shares.alt_text}}},
+                   {"seed", options_.seed}};
+    if (options_.captioner) {
+      config["captioner"] = options_.captioner->model();
+      config["prompt"] = options_.captioner->prompt();
+    }
+    return config;
+  }
+
+  void run(std::span<LabelSample> batch) override {
+    std::vector<std::string> failures(batch.size());
+    if (options_.captioner) {
+      retries_left_ =
+          4 + static_cast<int64_t>(options_.retry_share * static_cast<double>(batch.size()));
+      failed_in_a_row_ = 0;
+      parallel_for(static_cast<int64_t>(batch.size()), options_.concurrency, [&](int64_t i) {
+        const auto at = static_cast<size_t>(i);
+        failures[at] = ask(batch[at].record);
+      });
+    }
+    for (size_t i = 0; i < batch.size(); ++i) choose(batch[i], failures[i]);
+  }
+
+  Json take_report() override {
+    Json report = {{"from", std::exchange(from_, {})}};
+    if (options_.captioner) {
+      report["asked"] = asked_.exchange(0);
+      report["from_cache"] = cached_.exchange(0);
+      report["retries"] = retries_.exchange(0);
+      report["failures"] = std::exchange(failures_, {});       // of single requests
+      report["without_answer"] = std::exchange(without_, {});  // pictures
+    }
+    return report;
+  }
+
+ private:
+  // Fills the record's caption; returns why it could not.
+  std::string ask(Record& record) {
+    const CaptionRequest request{record.image, record.extension, record.alt_text};
+    const std::string key = cache_.key(*options_.captioner, request);
+    std::string text = cache_.find(key);
+    if (!text.empty()) {
+      ++cached_;
+    } else {
+      if (failed_in_a_row_ >= options_.give_up_after) return "not asked";
+      const CaptionAnswer answer = ask_patiently(request, hash_of(key));
+      if (answer.text.empty()) {
+        ++failed_in_a_row_;
+        return answer.failure;
+      }
+      failed_in_a_row_ = 0;
+      text = answer.text;
+      cache_.keep(key, text);
+    }
+    if (!record.caption.empty() && record.caption != text)
+      record.captions.insert(record.captions.begin(), record.caption);
+    record.caption = text;
+    return {};
+  }
+
+  CaptionAnswer ask_patiently(const CaptionRequest& request, uint64_t place) {
+    Rng rng(options_.seed, {place});
+    double wait = options_.back_off;
+    for (int attempt = 1;; ++attempt) {
+      ++asked_;
+      CaptionAnswer answer = options_.captioner->ask(request);
+      if (!answer.text.empty()) return answer;
+      {
+        const std::lock_guard lock(mutex_);
+        ++failures_[answer.failure];
+      }
+      if (!answer.retry || attempt >= options_.attempts || retries_left_.fetch_sub(1) <= 0)
+        return answer;
+      ++retries_;
+      // Between half and the whole, so that many clients do not come back as one.
+      const double seconds = std::max(answer.wait, wait * rng.uniform(0.5, 1.0));
+      std::this_thread::sleep_for(
+          std::chrono::duration<double>(std::min(seconds, options_.longest_wait)));
+      wait *= 2;
+    }
+  }
+
+  void choose(LabelSample& sample, const std::string& failure) {
+    const Record& record = sample.record;
+    const TextShares& shares = options_.shares;
+    const double caption = record.caption.empty() ? 0 : shares.caption;
+    const double captions = record.captions.empty() ? 0 : shares.captions;
+    const double alt_text = record.alt_text.empty() ? 0 : shares.alt_text;
+    Rng rng(options_.seed, {hash_of(record.key)});
+    double at = rng.uniform() * (caption + captions + alt_text);
+    Json how;
+    if (caption + captions + alt_text <= 0) {
+      how["from"] = record.caption.empty() && record.captions.empty() ? "alt_text" : "any";
+    } else if (at < caption) {
+      how["from"] = "caption";
+    } else if (at < caption + captions) {
+      how["from"] = "captions";
+      how["number"] = rng.below(record.captions.size());
+    } else {
+      how["from"] = "alt_text";
+    }
+    ++from_[how["from"].get<std::string>()];
+    if (options_.captioner) {
+      how["captioner"] = options_.captioner->model();
+      if (!failure.empty()) {
+        how["failure"] = failure;
+        ++without_[failure];
+      }
+    }
+    store_provenance(sample, name(), how);
+  }
+
+  const CaptionStageOptions options_;
+  const CaptionCache cache_;
+  std::atomic<int64_t> asked_ = 0, cached_ = 0, retries_ = 0, retries_left_ = 0;
+  std::atomic<int> failed_in_a_row_ = 0;
+  std::mutex mutex_;
+  std::map<std::string, int64_t> failures_, without_, from_;
+};
+
+}  // namespace
+
+TextShares parse_text_shares(std::string_view text) {
+  TextShares shares{0, 0, 0};
+  const std::string whole(text);
+  const auto wrong = [&](const std::string& part) {
+    return Error::input("'" + part + "' is not a share of texts", "--text-from " + whole,
+                        "write caption:0.8,captions:0.1,alt_text:0.1");
+  };
+  while (!text.empty()) {
+    const size_t comma = text.find(',');
+    const std::string part(text.substr(0, comma));
+    text.remove_prefix(comma == std::string_view::npos ? text.size() : comma + 1);
+    const size_t colon = part.find(':');
+    char* end = nullptr;
+    const std::string number = colon == std::string::npos ? "1" : part.substr(colon + 1);
+    const double share = std::strtod(number.c_str(), &end);
+    if (number.empty() || *end != '\0' || !(share >= 0) || share > 1e6) throw wrong(part);
+    const std::string name = part.substr(0, colon);
+    if (name == "caption")
+      shares.caption = share;
+    else if (name == "captions")
+      shares.captions = share;
+    else if (name == "alt_text")
+      shares.alt_text = share;
+    else
+      throw wrong(part);
+  }
+  if (shares.caption + shares.captions + shares.alt_text <= 0) throw wrong(whole);
+  return shares;
+}
+
+std::unique_ptr<Stage> caption_stage(const CaptionStageOptions& options) {
+  return std::make_unique<CaptionStage>(options);
+}
+
+}  // namespace opencloc
