@@ -1,19 +1,23 @@
-// Hugging Face transformers' CLIPModel: config.json + model.safetensors + preprocessor_config.json.
+// Hugging Face transformers' CLIPModel, and its CLIPVisionModel alone (what LLaVA loads):
+// config.json + model.safetensors + preprocessor_config.json. Weights are also read from shards and
+// from pytorch_model.bin; names with and without transformers 4's "vision_model." prefix.
 #pragma once
 
 #include <filesystem>
 
+#include "opencloc/checkpoint/layout.h"
 #include "opencloc/model/cloc.h"
 
 namespace opencloc::hf_layout {
 
-// The directory has a config.json of a CLIP model.
+// The directory has a config.json of a CLIP model or of a CLIP vision model.
 bool found(const std::filesystem::path& directory);
+Sources sources(const std::filesystem::path& directory);
 ModelConfig read_config(const std::filesystem::path& directory);
-// Fills the towers. Throws Error (input) as load_model() does.
+// Fills the towers (a vision model's image tower). Throws Error (input) as load_model() does.
 void load_towers(const std::filesystem::path& directory, Cloc& model);
-// Configuration, preprocessing and towers. Throws Error (input) for a model transformers cannot
-// describe (see hf_config.h).
-void write(const std::filesystem::path& directory, const Cloc& model);
+// Configuration, preprocessing and towers, under transformers 4's names, which 5 reads too. Throws
+// Error (input) for a model transformers cannot describe (see hf_config.h).
+void write(const std::filesystem::path& directory, const Cloc& model, const TowerOptions& options);
 
 }  // namespace opencloc::hf_layout

@@ -23,6 +23,8 @@ constexpr Verb kVerbs[] = {
     {"train", "Train a model: CLIP, or CLOC with promptable regions", add_train},
     {"eval", "Evaluate a model on classification, retrieval and region tasks", add_eval},
     {"embed", "Embed pictures, texts and regions", add_embed},
+    {"convert", "Write a model in another layout: open_clip, Hugging Face, OpenAI, GGUF",
+     add_convert},
     {"inspect", "Say what pictures, shards, checkpoints and model directories hold", add_inspect},
     {"compare", "Put the results of several evaluations into one table", add_compare},
     {"bench", "Measure the speed of OpenCLOC on this machine", add_bench},
