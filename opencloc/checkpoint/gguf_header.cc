@@ -17,6 +17,7 @@ constexpr uint64_t kMaxName = 65535;
 constexpr uint64_t kMaxDims = 4;
 constexpr uint64_t kMinKeyBytes = 8 + 4 + 1;             // an empty name, a type, a byte
 constexpr uint64_t kMinTensorBytes = 8 + 4 + 8 + 4 + 8;  // an empty name, one side
+constexpr uint64_t kMaxCount = 1'000'000;                // of keys, of tensors
 constexpr uint64_t kMaxAlignment = uint64_t{1} << 20;
 constexpr uint64_t kMaxSize = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
 constexpr const char* kMend = "the file is damaged or hostile: get it again";
@@ -285,8 +286,10 @@ GgufHeader::GgufHeader(std::span<const std::byte> file, std::string_view where) 
   }
   const auto tensor_count = reader.number<uint64_t>();
   const auto key_count = reader.number<uint64_t>();
-  if (key_count > reader.left() / kMinKeyBytes || tensor_count > reader.left() / kMinTensorBytes)
+  if (key_count > std::min(kMaxCount, reader.left() / kMinKeyBytes) ||
+      tensor_count > std::min(kMaxCount, reader.left() / kMinTensorBytes)) {
     refuse("it counts more keys or tensors than the file can hold", where);
+  }
 
   std::unordered_set<std::string> names;
   for (uint64_t i = 0; i < key_count; ++i) {

@@ -31,11 +31,15 @@ Layout layout_named(const std::string& name) {
   return Layout::kOpenClip;
 }
 
-// What is there already is replaced only when it is a model, or nothing at all.
+// What is there already is replaced only when it is a model, or nothing at all; never IN, nor the
+// folder it lies in.
 void require_free(const fs::path& in, const fs::path& out) {
   if (!fs::exists(out)) return;
-  if (fs::exists(in) && fs::equivalent(in, out)) {
-    throw Error::input("IN and OUT are the same", out.string(), "name another path for the result");
+  if (!fs::exists(in)) throw Error::input("no such model", in.string(), "check the path");
+  const fs::path inside = fs::canonical(in).lexically_relative(fs::canonical(out));
+  if (!inside.empty() && *inside.begin() != "..") {
+    throw Error::input("the result would replace what it is made from", out.string(),
+                       "name another path for the result");
   }
   const bool replaceable = fs::is_directory(out)
                                ? fs::is_empty(out) || layout_of(out)
