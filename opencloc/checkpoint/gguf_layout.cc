@@ -7,6 +7,7 @@
 #include "opencloc/base/error.h"
 #include "opencloc/checkpoint/clip_names.h"
 #include "opencloc/checkpoint/gguf.h"
+#include "opencloc/checkpoint/gguf_projector.h"
 #include "opencloc/checkpoint/gguf_tokenizer.h"
 #include "opencloc/checkpoint/vision_only.h"
 
@@ -147,36 +148,6 @@ void add_tower(Keys& keys, const std::string& part, const Tower& tower) {
   add_number(keys, key + "block_count", tower.layers);
   add_number(keys, key + "attention.head_count", tower.heads);
   keys.emplace_back(key + "attention.layer_norm_epsilon", static_cast<float>(kEpsilon));
-}
-
-// LLaVA's projector: two linear layers, under any of the names it is found under.
-std::vector<GgufOutTensor> read_projector(const fs::path& path, int64_t width, GgufType matrices) {
-  const StoredTensors weights = open_weights(path);
-  const auto find = [&](const char* number, const char* layer, const char* kind) {
-    for (const auto& tensor : weights.tensors()) {
-      for (const std::string& ending : {std::string("mm_projector.") + number + kind,
-                                        std::string("multi_modal_projector.") + layer + kind,
-                                        std::string("mm.") + number + kind}) {
-        if (tensor.name.ends_with(ending)) return tensor.read();
-      }
-    }
-    throw Error::input(std::string("no mm_projector.") + number + kind, path.string(),
-                       "name LLaVA's mm_projector.bin, or a file with these tensors");
-  };
-  std::vector<GgufOutTensor> tensors;
-  for (const auto& [number, layer] : {std::pair{"0", "linear_1"}, std::pair{"2", "linear_2"}}) {
-    const std::string name = std::string("mm.") + number;
-    tensors.push_back({name + ".weight", find(number, layer, ".weight"), matrices});
-    tensors.push_back({name + ".bias", find(number, layer, ".bias"), GgufType::kF32});
-  }
-  const auto& first = tensors[0].values;   // [H, D]
-  const auto& second = tensors[2].values;  // [H, H]
-  if (first.dim() != 2 || second.dim() != 2 || first.size(1) != width ||
-      second.size(1) != first.size(0)) {
-    throw Error::input("the projector does not take " + std::to_string(width) + " wide features",
-                       path.string(), "use the projector of this image tower");
-  }
-  return tensors;
 }
 
 GgufType matrix_type(Dtype dtype) {
@@ -354,8 +325,7 @@ void write(const fs::path& path, const Cloc& model, const TowerOptions& options)
   std::vector<GgufOutTensor> tensors;
   int64_t projection_dim = config.embed_dim;
   if (!options.projector.empty()) {
-    tensors = read_projector(options.projector, config.vision.width,
-                             type_of(torch::empty({1, 1}), options.dtype));
+    tensors = read_projector(options.projector, config.vision.width, matrix_type(options.dtype));
     projection_dim = tensors[0].values.size(0);
   }
   auto weights = options.vision_only

@@ -1,65 +1,20 @@
 #include "opencloc/checkpoint/torch_pickle.h"
 
-#include <array>
 #include <bit>
 #include <unordered_map>
 
 #include "opencloc/checkpoint/byte_reader.h"
+#include "opencloc/checkpoint/torch_pickle_classes.h"
 
 namespace opencloc {
 namespace {
 
 using Kind = PickleValue::Kind;
 
-constexpr uint64_t kMaxValues = 2'000'000;  // a checkpoint of a large model has some ten thousand
+constexpr uint64_t kMaxValues = 300'000;  // a checkpoint of a large model has some ten thousand
 constexpr size_t kMaxDims = 16;
 constexpr const char* kWayRound =
     "load it where it was made and save {name: tensor} alone, best with safetensors";
-
-struct StorageName {
-  std::string_view name;
-  TensorType type;
-};
-constexpr std::array<StorageName, 10> kStorages{{{"DoubleStorage", TensorType::kF64},
-                                                 {"FloatStorage", TensorType::kF32},
-                                                 {"HalfStorage", TensorType::kF16},
-                                                 {"BFloat16Storage", TensorType::kBF16},
-                                                 {"LongStorage", TensorType::kI64},
-                                                 {"IntStorage", TensorType::kI32},
-                                                 {"ShortStorage", TensorType::kI16},
-                                                 {"CharStorage", TensorType::kI8},
-                                                 {"ByteStorage", TensorType::kU8},
-                                                 {"BoolStorage", TensorType::kBool}}};
-
-// Functions that give back what their first argument holds.
-bool passes_through(std::string_view name) {
-  return name.starts_with("torch.jit._pickle.build_") ||
-         name == "torch.jit._pickle.restore_type_tag" ||
-         name == "torch._utils._rebuild_parameter" || name == "torch.Size";
-}
-
-// Constants and descriptions a checkpoint may mention beside its tensors.
-bool is_harmless(std::string_view name) {
-  constexpr std::string_view kConstants[] = {"torch.float64",
-                                             "torch.float32",
-                                             "torch.float16",
-                                             "torch.bfloat16",
-                                             "torch.int64",
-                                             "torch.int32",
-                                             "torch.int16",
-                                             "torch.int8",
-                                             "torch.uint8",
-                                             "torch.bool",
-                                             "torch.device",
-                                             "torch.strided",
-                                             "torch.preserve_format",
-                                             "torch.channels_last",
-                                             "torch.contiguous_format"};
-  for (const auto constant : kConstants) {
-    if (name == constant) return true;
-  }
-  return false;
-}
 
 }  // namespace
 
@@ -93,7 +48,7 @@ class PickleReader {
   }
 
   PickleValue* make(Kind kind) {
-    if (out_.values_.size() >= kMaxValues) refuse("more than 2 million values");
+    if (out_.values_.size() >= kMaxValues) refuse("more than 300,000 values");
     auto& value = out_.values_.emplace_back();
     value.kind = kind;
     return &value;
@@ -143,7 +98,7 @@ class PickleReader {
   }
 
   void remember(uint64_t place) {
-    if (memo_.size() >= kMaxValues) refuse("more than 2 million stored values");
+    if (memo_.size() >= kMaxValues) refuse("more than 300,000 stored values");
     memo_[place] = top();
   }
   void recall(uint64_t place) {
@@ -163,24 +118,12 @@ class PickleReader {
   static const std::string& text_of(const PickleValue* value) { return value->text; }
 
   void push_class(std::string name) {
-    const bool known = name == "collections.OrderedDict" || name.starts_with("__torch__.") ||
-                       name == "torch._utils._rebuild_tensor_v2" || passes_through(name) ||
-                       is_harmless(name) || storage_type(name) != nullptr;
-    if (!known) {
+    if (!pickle_class_is_data(name)) {
       throw Error::input("asks for " + name + ", which is no tensor, dictionary, number or text",
                          where_, kWayRound);
     }
     push(Kind::kClass)->text = std::move(name);
   }
-  static const StorageName* storage_type(std::string_view name) {
-    constexpr std::string_view kTorch = "torch.";
-    if (!name.starts_with(kTorch)) return nullptr;
-    for (const auto& storage : kStorages) {
-      if (name.substr(kTorch.size()) == storage.name) return &storage;
-    }
-    return nullptr;
-  }
-
   // ("storage", type, name, device, number of elements)
   void push_persistent() {
     const PickleValue* id = pop();
@@ -189,12 +132,12 @@ class PickleReader {
         parts[2]->kind != Kind::kString || parts[4]->kind != Kind::kInt) {
       refuse("a reference that is no tensor's storage");
     }
-    const StorageName* type = storage_type(parts[1]->text);
-    if (type == nullptr) {
+    const auto type = pickle_storage_type(parts[1]->text);
+    if (!type) {
       throw Error::input("holds a " + parts[1]->text + ", which is not read", where_, kWayRound);
     }
     PickleValue* storage = push(Kind::kStorage);
-    storage->type = type->type;
+    storage->type = *type;
     storage->text = parts[2]->text;
     storage->integer = parts[4]->integer;
   }
@@ -235,7 +178,7 @@ class PickleReader {
     const std::string& name = function->text;
     if (name == "torch._utils._rebuild_tensor_v2") return push_tensor(arguments);
     if (name == "collections.OrderedDict") return push_ordered(arguments);
-    if (passes_through(name)) {
+    if (pickle_class_passes_through(name)) {
       if (arguments->values.empty()) refuse("a call without arguments");
       // The value is an arena's own; nobody else holds it as changeable.
       push(const_cast<PickleValue*>(arguments->values[0]));
@@ -247,7 +190,7 @@ class PickleReader {
   // A long list that is stored once can be copied by every code that follows.
   void count_copies(size_t count) {
     copies_ += count;
-    if (copies_ > kMaxValues) refuse("more than 2 million values");
+    if (copies_ > kMaxValues) refuse("more than 300,000 values");
   }
 
   // OrderedDict() or OrderedDict([[key, value], ...]).
@@ -323,7 +266,7 @@ void PickleReader::step(uint8_t code) {
       reader_.take(8);
       return;
     case '(':
-      if (marks_.size() >= kMaxValues) refuse("more than 2 million marks");
+      if (marks_.size() >= kMaxValues) refuse("more than 300,000 marks");
       marks_.push_back(stack_.size());
       return;
     case '0':
@@ -333,7 +276,7 @@ void PickleReader::step(uint8_t code) {
       pop_to_mark();
       return;
     case '2':
-      if (stack_.size() >= kMaxValues) refuse("more than 2 million values");
+      if (stack_.size() >= kMaxValues) refuse("more than 300,000 values");
       push(top());
       return;
     case 'N':

@@ -172,6 +172,9 @@ class HostileFiles : public ::testing::Test {
   }
   void expect_refused(const fs::path& path, const std::string& says, int64_t allowed_mib = 64) {
     SCOPED_TRACE(path.string());
+#ifdef __SANITIZE_ADDRESS__
+    allowed_mib *= 8;  // freed memory stays in the sanitizer's quarantine
+#endif
     const Outcome outcome = inspect(path, folder_);
     EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
     const size_t at = outcome.err.find("opencloc: error: ");
@@ -274,7 +277,7 @@ TEST_F(HostileFiles, PyTorch) {
       {"strides.pt", torch_file(tensor_pickle({2, 2}, {2000000000, 2000000000}, 4)),
        "beyond its storage"},
       {"circle.pt", torch_file(deep), "without end"},
-      {"million.pt", torch_file(std::string(3'000'000, '}') + "."), "2 million values"},
+      {"million.pt", torch_file(std::string(3'000'000, '}') + "."), "300,000 values"},
       {"old.pt", std::string("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", 15),
        "before 1.6"},
   });
@@ -336,7 +339,7 @@ TEST_F(HostileFiles, Shards) {
   EXPECT_FALSE(fs::exists("/etc/cron.d/evil.ppm"));
 
   write_file(folder_ / "noise.tar", std::string(5000, '\x7f'));
-  expect_refused(folder_ / "noise.tar", "not a tar");
+  expect_refused(folder_ / "noise.tar", "cannot open shard");
   write_file(folder_ / "noise.tar.gz", std::string("\x1f\x8b\x08\0\0\0\0\0\0\3", 10) + "noise");
   expect_refused(folder_ / "noise.tar.gz", "noise.tar.gz");
   write_file(folder_ / "large.tar", raw_header("a.ppm", uint64_t{8'000'000'000}) + picture);
