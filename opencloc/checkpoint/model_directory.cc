@@ -1,9 +1,13 @@
 #include "opencloc/checkpoint/model_directory.h"
 
+#include <algorithm>
+
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
+#include "opencloc/checkpoint/gguf_layout.h"
 #include "opencloc/checkpoint/hf_layout.h"
 #include "opencloc/checkpoint/open_clip_layout.h"
+#include "opencloc/checkpoint/openai_layout.h"
 #include "opencloc/checkpoint/region_part.h"
 
 namespace opencloc {
@@ -11,14 +15,44 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Layout require_layout(const fs::path& directory) {
-  if (!fs::is_directory(directory))
-    throw Error::input("no such model directory", directory.string(), "check the path");
-  if (const auto layout = layout_of(directory)) return *layout;
-  const fs::path nested = directory / "model";  // a run directory
+// In the order in which they are looked for: a configuration says more than weights alone.
+struct LayoutEntry {
+  Layout layout;
+  const char* name;
+  bool (*found)(const fs::path&);
+  Sources (*sources)(const fs::path&);
+  ModelConfig (*read_config)(const fs::path&);
+  void (*load_towers)(const fs::path&, Cloc&);
+  void (*write)(const fs::path&, const Cloc&, const TowerOptions&);
+};
+constexpr LayoutEntry kLayouts[] = {
+    {Layout::kOpenClip, "open_clip", open_clip_layout::found, open_clip_layout::sources,
+     open_clip_layout::read_config, open_clip_layout::load_towers, open_clip_layout::write},
+    {Layout::kHuggingFace, "hf", hf_layout::found, hf_layout::sources, hf_layout::read_config,
+     hf_layout::load_towers, hf_layout::write},
+    {Layout::kGguf, "gguf", gguf_layout::found, gguf_layout::sources, gguf_layout::read_config,
+     gguf_layout::load_towers, gguf_layout::write},
+    {Layout::kOpenAi, "openai", openai_layout::found, openai_layout::sources,
+     openai_layout::read_config, openai_layout::load_towers, openai_layout::write},
+};
+
+const LayoutEntry& entry_of(Layout layout) {
+  return *std::ranges::find(kLayouts, layout, &LayoutEntry::layout);
+}
+
+const LayoutEntry& require_layout(const fs::path& path) {
+  if (!fs::exists(path))
+    throw Error::input("no such model directory or file", path.string(), "check the path");
+  if (const auto layout = layout_of(path)) return entry_of(*layout);
+  if (!fs::is_directory(path)) {
+    throw Error::input("is not a model's file (neither GGUF nor weights under open_clip's names)",
+                       path.string(), "name the folder its configuration lies in");
+  }
+  const fs::path nested = path / "model";  // a run directory
   throw Error::input(
-      "is not a model directory (neither open_clip_config.json nor a CLIP config.json)",
-      directory.string(),
+      "is not a model directory (neither open_clip_config.json, a CLIP config.json, nor one file "
+      "of CLIP weights)",
+      path.string(),
       layout_of(nested) ? "name " + nested.string() : "see docs/model_directories.md");
 }
 
@@ -31,57 +65,74 @@ bool has_tokenizer_files(const fs::path& directory) {
   return false;
 }
 
+bool fits(const TextConfig& config, const Tokenizer& tokenizer) {
+  if (tokenizer.vocab_size() > config.vocab_size) return false;
+  if (config.pool != TextPool::kEnd) return true;  // padding fills up to the place that is pooled
+  return tokenizer.end_id() == (config.eos_id >= 0 ? config.eos_id : tokenizer.vocab_size() - 1);
+}
+
+// A single file's region part is the default one.
+RegionPart region_part_of(const fs::path& path) {
+  return fs::is_directory(path) ? read_region_part(path) : RegionPart{};
+}
+
 }  // namespace
 
-const char* to_string(Layout layout) { return layout == Layout::kOpenClip ? "open_clip" : "hf"; }
+const char* to_string(Layout layout) { return entry_of(layout).name; }
 
-std::optional<Layout> layout_of(const fs::path& directory) {
-  if (open_clip_layout::found(directory)) return Layout::kOpenClip;
-  if (hf_layout::found(directory)) return Layout::kHuggingFace;
+std::optional<Layout> layout_of(const fs::path& path) {
+  for (const auto& entry : kLayouts) {
+    if (entry.found(path)) return entry.layout;
+  }
   return std::nullopt;
 }
 
-ModelConfig read_model_config(const fs::path& directory) {
-  const Layout layout = require_layout(directory);
-  auto config = layout == Layout::kOpenClip ? open_clip_layout::read_config(directory)
-                                            : hf_layout::read_config(directory);
-  const RegionPart part = read_region_part(directory);
+Sources model_sources(const fs::path& path) { return require_layout(path).sources(path); }
+
+ModelConfig read_model_config(const fs::path& path) {
+  auto config = require_layout(path).read_config(path);
+  const RegionPart part = region_part_of(path);
   config.cloc = part.config;
   config.name = part.name;
-  config.validate(directory.string());
+  config.validate(path.string());
   return config;
 }
 
-std::vector<fs::path> weight_files(const fs::path& directory) {
-  const bool open_clip = require_layout(directory) == Layout::kOpenClip;
-  std::vector<fs::path> files;
-  for (const char* name : {open_clip ? "open_clip_model.safetensors" : "model.safetensors",
-                           "cloc_heads.safetensors"}) {
-    if (fs::exists(directory / name)) files.push_back(directory / name);
-  }
+std::vector<StoredTensors> model_tensors(const fs::path& path) {
+  std::vector<StoredTensors> files;
+  if (const fs::path towers = model_sources(path).weights; !towers.empty())
+    files.push_back(open_weights(towers));
+  if (fs::is_directory(path) && fs::exists(path / kRegionHeadsFile))
+    files.push_back(open_weights(path / kRegionHeadsFile));
   return files;
 }
 
-std::shared_ptr<const Tokenizer> load_tokenizer_if_any(const fs::path& directory) {
-  return has_tokenizer_files(directory) ? load_tokenizer(directory) : nullptr;
+std::shared_ptr<const Tokenizer> load_tokenizer_if_any(const fs::path& path) {
+  if (fs::is_directory(path) && has_tokenizer_files(path)) return load_tokenizer(path);
+  const auto layout = layout_of(path);
+  if (layout == Layout::kGguf) return gguf_layout::read_tokenizer(path);
+  const fs::path beside = path.parent_path().empty() ? "." : path.parent_path();
+  if (layout && !fs::is_directory(path) && has_tokenizer_files(beside)) {
+    auto tokenizer = load_tokenizer(beside);
+    if (fits(read_model_config(path).text, *tokenizer)) return tokenizer;
+  }
+  return nullptr;
 }
 
-LoadedModel load_model(const fs::path& directory) {
+LoadedModel load_model(const fs::path& path) {
   LoadedModel loaded;
-  loaded.layout = require_layout(directory);
-  loaded.model = Cloc(read_model_config(directory));
-  if (loaded.layout == Layout::kOpenClip) {
-    open_clip_layout::load_towers(directory, loaded.model);
-  } else {
-    hf_layout::load_towers(directory, loaded.model);
-  }
-  const RegionPart part = read_region_part(directory);
+  const LayoutEntry& layout = require_layout(path);
+  loaded.layout = layout.layout;
+  loaded.vision_only = layout.sources(path).vision_only;
+  loaded.model = Cloc(read_model_config(path));
+  layout.load_towers(path, loaded.model);
+  const RegionPart part = region_part_of(path);
   loaded.about = part.about;
   loaded.has_region_heads = part.has_heads;
-  if (part.has_heads) load_region_heads(directory, loaded.model);
-  loaded.tokenizer = load_tokenizer_if_any(directory);
+  if (part.has_heads) load_region_heads(path, loaded.model);
+  if (!loaded.vision_only) loaded.tokenizer = load_tokenizer_if_any(path);
   if (loaded.tokenizer)
-    check_tokenizer(loaded.model->config().text, *loaded.tokenizer, directory.string());
+    check_tokenizer(loaded.model->config().text, *loaded.tokenizer, path.string());
   loaded.model->eval();
   return loaded;
 }
@@ -92,10 +143,7 @@ void check_tokenizer(const TextConfig& config, const Tokenizer& tokenizer, std::
                            " ids, the model only " + std::to_string(config.vocab_size),
                        where, "use the tokenizer the model was trained with");
   }
-  if (config.pool != TextPool::kEnd) return;  // padding fills up to the place that is pooled
-  const bool fits = config.eos_id >= 0 ? tokenizer.end_id() == config.eos_id
-                                       : tokenizer.end_id() == tokenizer.vocab_size() - 1;
-  if (!fits) {
+  if (!fits(config, tokenizer)) {
     throw Error::input("the tokenizer ends texts with id " + std::to_string(tokenizer.end_id()) +
                            ", the model pools at " +
                            (config.eos_id >= 0 ? "id " + std::to_string(config.eos_id)
@@ -104,17 +152,28 @@ void check_tokenizer(const TextConfig& config, const Tokenizer& tokenizer, std::
   }
 }
 
-void save_model(const fs::path& directory, const Cloc& model, const SaveOptions& options) {
-  if (options.tokenizer != nullptr)
-    check_tokenizer(model->config().text, *options.tokenizer, directory.string());
-  write_folder(directory, [&](const fs::path& folder) {
-    if (options.layout == Layout::kOpenClip) {
-      open_clip_layout::write(folder, model);
-    } else {
-      hf_layout::write(folder, model);
-    }
-    write_region_part(folder, model, options);
-    if (options.tokenizer != nullptr) save_tokenizer(*options.tokenizer, folder);
+bool is_single_file(const fs::path& path, Layout layout) {
+  return (layout == Layout::kGguf && path.extension() == ".gguf") ||
+         (layout == Layout::kOpenAi && path.extension() == ".safetensors");
+}
+
+void save_model(const fs::path& path, const Cloc& model, const SaveOptions& options) {
+  const bool vision_only = options.vision_only;
+  if (vision_only && options.layout != Layout::kHuggingFace && options.layout != Layout::kGguf) {
+    throw Error::input(
+        std::string("the ") + to_string(options.layout) + " layout has no image tower alone",
+        path.string(), "use --to hf or gguf");
+  }
+  const Tokenizer* tokenizer = vision_only ? nullptr : options.tokenizer;
+  if (tokenizer != nullptr) check_tokenizer(model->config().text, *tokenizer, path.string());
+  const TowerOptions towers{options.dtype, vision_only, tokenizer, options.projector};
+  const auto& write = entry_of(options.layout).write;
+  if (is_single_file(path, options.layout)) return write(path, model, towers);
+  write_folder(path, [&](const fs::path& folder) {
+    write(folder, model, towers);
+    if (!vision_only && (options.region_config || options.region_heads))
+      write_region_part(folder, model, options);
+    if (tokenizer != nullptr) save_tokenizer(*tokenizer, folder);
   });
 }
 

@@ -12,9 +12,12 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kConfigFile = "open_clip_config.json";
-constexpr const char* kWeightsFile = "open_clip_model.safetensors";
+constexpr const char* kWeightsFiles[] = {"open_clip_model.safetensors",
+                                         "open_clip_model.safetensors.index.json",
+                                         "open_clip_pytorch_model.bin"};
 
-// A buffer, and the scalars of OpenAI's checkpoints.
+}  // namespace
+
 bool no_parameter(const std::string& name) {
   return name == "attn_mask" || name == "text.attn_mask" || name == "input_resolution" ||
          name == "context_length" || name == "vocab_size";
@@ -26,9 +29,14 @@ StoredAs custom_text(const std::string& parameter) {
   return {{image || logit ? parameter : "text." + parameter}};
 }
 
-}  // namespace
-
 bool found(const fs::path& directory) { return fs::exists(directory / kConfigFile); }
+
+Sources sources(const fs::path& directory) {
+  Sources files;
+  files.config = directory / kConfigFile;
+  files.weights = find_weights(directory, kWeightsFiles);
+  return files;
+}
 
 ModelConfig read_config(const fs::path& directory) {
   const fs::path path = directory / kConfigFile;
@@ -36,21 +44,22 @@ ModelConfig read_config(const fs::path& directory) {
 }
 
 void load_towers(const fs::path& directory, Cloc& model) {
-  const fs::path path = directory / kWeightsFile;
-  if (!fs::exists(path)) {
-    throw Error::input(std::string("no ") + kWeightsFile, directory.string(),
+  const fs::path path = find_weights(directory, kWeightsFiles);
+  if (path.empty()) {
+    throw Error::input(std::string("no ") + kWeightsFiles[0], directory.string(),
                        "save the weights as safetensors under that name");
   }
   // open_clip, too, takes either form for either configuration: the file decides.
-  const SafetensorsFile file(path);
-  const bool custom = file.find("text.token_embedding.weight") != nullptr;
-  load_weights(file, model->clip_weights(), custom ? custom_text : stored_plainly, no_parameter);
+  const StoredTensors weights = open_weights(path);
+  const bool custom = weights.find("text.token_embedding.weight") != nullptr;
+  load_weights(weights, model->clip_weights(), custom ? custom_text : stored_plainly, no_parameter);
 }
 
-void write(const fs::path& directory, const Cloc& model) {
+void write(const fs::path& directory, const Cloc& model, const TowerOptions& options) {
   write_file(directory / kConfigFile, dump_json(open_clip_config_json(model->config()), 2) + '\n');
   const Naming naming = model->config().custom_text ? custom_text : stored_plainly;
-  write_safetensors(directory / kWeightsFile, stored_weights(model->clip_weights(), naming),
+  write_safetensors(directory / kWeightsFiles[0],
+                    cast(stored_weights(model->clip_weights(), naming), options.dtype),
                     {{"format", "pt"}});
 }
 

@@ -12,7 +12,6 @@ namespace fs = std::filesystem;
 
 constexpr int64_t kFormatVersion = 1;
 constexpr const char* kConfigFile = "cloc_config.json";
-constexpr const char* kHeadsFile = "cloc_heads.safetensors";
 
 }  // namespace
 
@@ -34,15 +33,15 @@ RegionPart read_region_part(const fs::path& directory) {
   part.has_heads = keys.boolean("region_heads", false);
   if (const Json* about = keys.find("about")) part.about = *about;
   keys.finish({});
-  if (part.has_heads && !fs::exists(directory / kHeadsFile)) {
-    throw Error::input(std::string("no ") + kHeadsFile, directory.string(),
+  if (part.has_heads && !fs::exists(directory / kRegionHeadsFile)) {
+    throw Error::input(std::string("no ") + kRegionHeadsFile, directory.string(),
                        "copy the whole model directory");
   }
   return part;
 }
 
 void load_region_heads(const fs::path& directory, Cloc& model) {
-  load_weights(SafetensorsFile(directory / kHeadsFile), model->region_weights(), stored_plainly,
+  load_weights(open_weights(directory / kRegionHeadsFile), model->region_weights(), stored_plainly,
                ignore_none);
 }
 
@@ -56,7 +55,7 @@ void write_region_part(const fs::path& directory, const Cloc& model, const SaveO
   json["about"] = options.about;
   write_file(directory / kConfigFile, dump_json(json, 2) + '\n');
   if (options.region_heads) {
-    write_safetensors(directory / kHeadsFile,
+    write_safetensors(directory / kRegionHeadsFile,
                       stored_weights(model->region_weights(), stored_plainly), {{"format", "pt"}});
   }
 }

@@ -10,6 +10,8 @@
 
 namespace opencloc {
 
+constexpr const char* kRegionHeadsFile = "cloc_heads.safetensors";
+
 struct RegionPart {
   ClocConfig config;
   std::string name;  // of the architecture; may be empty

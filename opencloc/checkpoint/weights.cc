@@ -54,20 +54,19 @@ bool same_shape(torch::IntArrayRef stored, torch::IntArrayRef wanted) {
 }
 
 // The parameter's value, or undefined when a part is missing or not floating point.
-torch::Tensor assemble(const SafetensorsFile& file, const StoredAs& stored,
-                       Complaints& complaints) {
+torch::Tensor assemble(const StoredTensors& files, const StoredAs& stored, Complaints& complaints) {
   std::vector<torch::Tensor> parts;
   for (const auto& name : stored.names) {
-    const TensorInfo* info = file.find(name);
-    if (info == nullptr) {
+    const StoredTensor* found = files.find(name);
+    if (found == nullptr) {
       complaints.add("missing", name);
       continue;
     }
-    auto part = file.tensor(*info);
+    auto part = found->read();
     if (part.is_floating_point()) {
       parts.push_back(part);
     } else {
-      complaints.add("not floating point", name + " (" + to_string(info->type) + ")");
+      complaints.add("not floating point", name + " (" + found->dtype + ")");
     }
   }
   if (parts.size() != stored.names.size()) return {};
@@ -91,7 +90,7 @@ torch::Tensor assemble(const SafetensorsFile& file, const StoredAs& stored,
 
 }  // namespace
 
-void load_weights(const SafetensorsFile& file, const NamedTensors& parameters, const Naming& naming,
+void load_weights(const StoredTensors& files, const NamedTensors& parameters, const Naming& naming,
                   const Ignored& ignored) {
   Complaints complaints;
   std::unordered_set<std::string> used;
@@ -99,7 +98,7 @@ void load_weights(const SafetensorsFile& file, const NamedTensors& parameters, c
   for (const auto& [name, parameter] : parameters) {
     const StoredAs stored = naming(name);
     used.insert(stored.names.begin(), stored.names.end());
-    const auto value = assemble(file, stored, complaints);
+    const auto value = assemble(files, stored, complaints);
     if (!value.defined()) continue;
     if (!same_shape(value.sizes(), parameter.sizes())) {
       complaints.add("of another shape", stored.names[0] + ' ' + text_of(value.sizes()) +
@@ -108,11 +107,11 @@ void load_weights(const SafetensorsFile& file, const NamedTensors& parameters, c
     }
     copies.emplace_back(parameter, value);
   }
-  for (const auto& tensor : file.tensors()) {
+  for (const auto& tensor : files.tensors()) {
     if (!used.contains(tensor.name) && !ignored(tensor.name))
       complaints.add("unexpected", tensor.name);
   }
-  complaints.throw_if_any(file.path());
+  complaints.throw_if_any(files.path());
 
   const torch::NoGradGuard no_grad;
   for (auto& [to, from] : copies) to.copy_(from.reshape(to.sizes()));

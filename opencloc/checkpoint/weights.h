@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "opencloc/checkpoint/safetensors.h"
+#include "opencloc/checkpoint/stored_tensors.h"
 
 namespace opencloc {
 
@@ -25,10 +26,10 @@ using Naming = std::function<StoredAs(const std::string& parameter)>;
 // Tensors of a file that are no parameters and may be there (masks, position ids).
 using Ignored = std::function<bool(const std::string& stored_name)>;
 
-// Fills every parameter from the file, converting F16, BF16 and F64 to the parameter's type.
+// Fills every parameter from the files, converting F16, BF16 and F64 to the parameter's type.
 // Throws Error (input) before anything is written when tensors are missing, unexpected, of another
 // shape or not floating point; it names the first few.
-void load_weights(const SafetensorsFile& file, const NamedTensors& parameters, const Naming& naming,
+void load_weights(const StoredTensors& stored, const NamedTensors& parameters, const Naming& naming,
                   const Ignored& ignored);
 
 // The tensors a file of that layout holds. Sharing storage with the parameters where possible.

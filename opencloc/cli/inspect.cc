@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "opencloc/base/error.h"
+#include "opencloc/cli/inspect_architectures.h"
 #include "opencloc/cli/inspect_paths.h"
 #include "opencloc/cli/verb.h"
 #include "opencloc/data/ordered.h"
@@ -15,9 +16,19 @@ struct InspectFlags {
   CommonFlags common;
   std::vector<std::string> paths;
   bool json = false;
+  bool architectures = false;
 };
 
 void run_inspect(const InspectFlags& flags) {
+  if (flags.architectures) {
+    const Json found = inspect_architectures();
+    if (!flags.json) std::printf("%s\n", describe_architectures(found).c_str());
+    for (const auto& line : found) {
+      if (flags.json) std::printf("%s\n", dump_json(line).c_str());
+    }
+  } else if (flags.paths.empty()) {
+    throw Error::input("nothing to inspect", "inspect", "name a path, or give --architectures");
+  }
   for (const auto& path : flags.paths) {
     if (!std::filesystem::exists(path)) throw Error::input("no such file", path, "check the path");
   }
@@ -34,18 +45,20 @@ void run_inspect(const InspectFlags& flags) {
 void add_inspect(CLI::App& app) {
   const auto flags = std::make_shared<InspectFlags>();
   app.add_option("paths", flags->paths,
-                 "pictures, shards, .safetensors files, folders of shards, model directories, "
-                 "checkpoints, runs")
-      ->required();
+                 "pictures, shards, weights (.safetensors, .gguf, .pt, .bin), folders of shards, "
+                 "model directories, checkpoints, runs");
+  app.add_flag("--architectures", flags->architectures,
+               "list the names that train --model knows, with their sizes");
   app.add_flag("--json", flags->json, "print a JSON object a line");
   add_threads_flag(app, flags->common);
   add_config_flag(app);
   app.footer(
       "A picture that does not decode is an answer, not an error: exit code 0. A missing path and\n"
-      "a broken shard, safetensors file or model directory are errors: exit code 2.\n\n"
+      "a broken shard, file of weights or model directory are errors: exit code 2.\n\n"
       "Examples:\n"
       "  opencloc inspect --json photos/*.jpg\n"
-      "  opencloc inspect runs/demo/model");
+      "  opencloc inspect runs/demo/model ViT-B-32.pt mmproj.gguf\n"
+      "  opencloc inspect --architectures");
   app.callback([flags] { run_inspect(*flags); });
 }
 

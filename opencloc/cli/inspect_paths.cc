@@ -6,6 +6,7 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
+#include "opencloc/checkpoint/gguf.h"
 #include "opencloc/checkpoint/model_directory.h"
 #include "opencloc/checkpoint/region_part.h"
 #include "opencloc/checkpoint/safetensors.h"
@@ -51,34 +52,63 @@ struct Weights {
   int64_t parameters = 0;
   std::map<std::string, int64_t> dtypes;  // tensors of each
 
-  void add(const SafetensorsFile& file) {
+  void add(const StoredTensors& file) {
     for (const auto& tensor : file.tensors()) {
-      parameters += static_cast<int64_t>((tensor.end - tensor.begin) / bytes_of(tensor.type));
-      ++dtypes[to_string(tensor.type)];
+      parameters += c10::multiply_integers(tensor.shape.begin(), tensor.shape.end());
+      ++dtypes[tensor.dtype];
     }
   }
 };
 
-Json inspect_safetensors(const fs::path& path) {
-  const SafetensorsFile file(path);
+// What every file of weights has.
+Json inspect_tensors(const fs::path& path, const StoredTensors& file) {
   Weights weights;
   weights.add(file);
   Json found;
   found["bytes"] = fs::file_size(path);
   found["parameters"] = weights.parameters;
   found["dtypes"] = weights.dtypes;
-  Json metadata = Json::object();
-  for (const auto& [key, value] : file.metadata()) metadata[key] = value;
-  found["metadata"] = std::move(metadata);
   Json tensors = Json::array();
   for (const auto& tensor : file.tensors()) {
     Json line;
     line["name"] = tensor.name;
-    line["dtype"] = to_string(tensor.type);
+    line["dtype"] = tensor.dtype;
     line["shape"] = tensor.shape;
     tensors.push_back(std::move(line));
   }
   found["tensors"] = std::move(tensors);
+  return found;
+}
+
+Json inspect_safetensors(const fs::path& path) {
+  Json found = inspect_tensors(path, open_weights(path));
+  Json metadata = Json::object();
+  const SafetensorsFile file(path);
+  for (const auto& [key, value] : file.metadata()) metadata[key] = value;
+  found["metadata"] = std::move(metadata);
+  return found;
+}
+
+// A key's value; long lists (a vocabulary) as their length.
+Json gguf_value(const GgufHeader& header, const std::string& key, const GgufValue& value) {
+  constexpr uint64_t kShown = 8;
+  if (value.kind == GgufKind::kString) return std::string(value.bytes);
+  if (value.kind == GgufKind::kBool) return value.bytes[0] != 0;
+  if (value.kind != GgufKind::kArray) return header.number(key, 0);
+  if (value.count > kShown || value.element == GgufKind::kBool)
+    return std::to_string(value.count) + " values";
+  if (value.element != GgufKind::kString) return header.numbers(key);
+  return std::vector<std::string>(value.strings.begin(), value.strings.end());
+}
+
+Json inspect_gguf(const fs::path& path) {
+  const auto file = open_gguf(path);
+  Json found = inspect_tensors(path, file->stored());
+  found["version"] = file->header().version();
+  Json keys = Json::object();
+  for (const auto& [key, value] : file->header().keys())
+    keys[key] = gguf_value(file->header(), key, value);
+  found["metadata"] = std::move(keys);
   return found;
 }
 
@@ -95,20 +125,32 @@ Json inspect_tokenizer(const fs::path& directory, const TextConfig& config) {
   return found;
 }
 
+// "config.json + model.safetensors: NOTE".
+std::string seen(const Sources& sources) {
+  std::string text = sources.config.filename().string();
+  if (!sources.weights.empty())
+    text += (text.empty() ? "" : " + ") + sources.weights.filename().string();
+  return sources.note.empty() ? text : text + ": " + sources.note;
+}
+
 Json inspect_model(const fs::path& directory) {
   const ModelConfig config = read_model_config(directory);
-  const RegionPart part = read_region_part(directory);
+  const Sources sources = model_sources(directory);
+  const RegionPart part = fs::is_directory(directory) ? read_region_part(directory) : RegionPart{};
   Weights weights;
-  for (const auto& path : weight_files(directory)) weights.add(SafetensorsFile(path));
+  for (const auto& file : model_tensors(directory)) weights.add(file);
   Json found;
   found["layout"] = to_string(*layout_of(directory));
+  found["seen"] = seen(sources);
+  found["vision_only"] = sources.vision_only;
   found["name"] = config.name;
   found["parameters"] = weights.parameters;
   found["dtypes"] = weights.dtypes;
   found["config"] = open_clip_config_json(config);
   found["cloc"] = cloc_config_json(config.cloc);
   found["region_heads"] = part.has_heads;
-  found["tokenizer"] = inspect_tokenizer(directory, config.text);
+  found["tokenizer"] =
+      sources.vision_only ? Json(nullptr) : inspect_tokenizer(directory, config.text);
   found["about"] = part.about;
   return found;
 }
@@ -176,6 +218,17 @@ Json inspect_folder(const fs::path& path) {
                      "name files, or a folder OpenCLOC wrote");
 }
 
+// Adds what the file is as a model, where it is one.
+Json with_model(const fs::path& path, Json found) {
+  if (layout_of(path)) found["model"] = inspect_model(path);
+  return found;
+}
+
+bool is_torch_name(const std::string& name) {
+  return name.ends_with(".pt") || name.ends_with(".pth") || name.ends_with(".bin") ||
+         name.ends_with(".ckpt");
+}
+
 }  // namespace
 
 Json inspect_path(const fs::path& path) {
@@ -183,7 +236,11 @@ Json inspect_path(const fs::path& path) {
   if (fs::is_directory(path)) return inspect_folder(path);
   const std::string name = path.filename().string();
   if (name.ends_with(".safetensors"))
-    return with_kind(path, "safetensors", inspect_safetensors(path));
+    return with_kind(path, "safetensors", with_model(path, inspect_safetensors(path)));
+  if (name.ends_with(".gguf")) return with_kind(path, "gguf", with_model(path, inspect_gguf(path)));
+  if (is_torch_name(name)) {
+    return with_kind(path, "torch", with_model(path, inspect_tensors(path, open_weights(path))));
+  }
   if (is_shard_name(name)) return with_kind(path, "shard", inspect_shards({path.string()}));
   return inspect_image_file(path);
 }

@@ -16,8 +16,11 @@ namespace opencloc::cli {
 //               "skipped"}, as for a folder of shards ("kind": "shards")
 //   safetensors {"path", "kind": "safetensors", "bytes", "parameters", "dtypes", "metadata",
 //               "tensors": [{"name", "dtype", "shape"}]}
-//   model       {"path", "kind": "model", "layout", "name", "parameters", "dtypes", "config",
-//               "cloc", "region_heads", "tokenizer", "about"}
+//   gguf, torch the same; "metadata" holds GGUF's keys (long lists as their length), and torch has
+//               none. All three get a "model" where the file is one by itself
+//   model       {"path", "kind": "model", "layout", "seen", "vision_only", "name", "parameters",
+//               "dtypes", "config", "cloc", "region_heads", "tokenizer", "about"}; "seen" says by
+//               what files the layout was told, and what was assumed
 //   checkpoint  {"path", "kind": "checkpoint", "step", "samples", "seed", "whole", "model": {...}}
 //   run         {"path", "kind": "run", "checkpoints", "last_metrics", "model": {...}}
 // Throws Error (input) for a missing path, a folder of unknown kind and a shard, safetensors file

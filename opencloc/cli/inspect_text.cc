@@ -35,12 +35,19 @@ std::string shards(const Json& found) {
   return text;
 }
 
-std::string safetensors(const Json& found) {
-  std::string text = fmt::format("safetensors, {} values in {} tensors ({})",
+std::string model(const Json& found);
+
+// A file of weights: safetensors, GGUF, PyTorch.
+std::string weights(const Json& found) {
+  std::string text = fmt::format("{}, {} values in {} tensors ({})", text_of(found, "kind"),
                                  format_count(found.at("parameters").get<double>()),
                                  found.at("tensors").size(), counts(found.at("dtypes")));
-  for (const auto& [key, value] : found.at("metadata").items())
-    text += fmt::format("\n  # {}: {}", key, value.get<std::string>());
+  if (found.contains("model")) text += "\n" + model(found["model"]);
+  const Json metadata = found.value("metadata", Json::object());
+  for (const auto& [key, value] : metadata.items()) {
+    text += fmt::format("\n  # {}: {}", key,
+                        value.is_string() ? value.get<std::string>() : dump_json(value));
+  }
   for (const auto& tensor : found.at("tensors"))
     text += fmt::format("\n  {} {} {}", text_of(tensor, "dtype"), tensor.at("shape").dump(),
                         text_of(tensor, "name"));
@@ -57,14 +64,19 @@ std::string model(const Json& found) {
       fmt::format("{} model{}, {} parameters ({} tensors)", text_of(found, "layout"),
                   name.empty() ? "" : " " + name,
                   format_count(found.at("parameters").get<double>()), counts(found.at("dtypes")));
+  lines += "\n  seen       " + text_of(found, "seen");
   lines += fmt::format("\n  image      {} px, patch {}, width {}, {} layers, {} wide heads -> {}",
                        vision.at("image_size").get<int>(), vision.at("patch_size").get<int>(),
                        vision.at("width").get<int>(), vision.at("layers").get<int>(),
                        vision.at("head_width").get<int>(), config.at("embed_dim").get<int>());
-  lines += fmt::format("\n  text       {} tokens of {}, width {}, {} layers, {} heads",
-                       text.at("context_length").get<int>(), text.at("vocab_size").get<int>(),
-                       text.at("width").get<int>(), text.at("layers").get<int>(),
-                       text.at("heads").get<int>());
+  if (found.at("vision_only").get<bool>()) {
+    lines += "\n  text       none: an image tower alone";
+  } else {
+    lines += fmt::format("\n  text       {} tokens of {}, width {}, {} layers, {} heads",
+                         text.at("context_length").get<int>(), text.at("vocab_size").get<int>(),
+                         text.at("width").get<int>(), text.at("layers").get<int>(),
+                         text.at("heads").get<int>());
+  }
   lines +=
       fmt::format("\n  activation {}", config.value("quick_gelu", false) ? "quick_gelu" : "gelu");
   lines += fmt::format("\n  preprocess {}, {}", text_of(preprocess, "resize_mode"),
@@ -107,7 +119,7 @@ std::string describe(const Json& found) {
   if (!found.contains("kind")) return head + picture(found);
   const std::string kind = text_of(found, "kind");
   if (kind == "shard" || kind == "shards") return head + shards(found);
-  if (kind == "safetensors") return head + safetensors(found);
+  if (kind == "safetensors" || kind == "gguf" || kind == "torch") return head + weights(found);
   if (kind == "model") return head + model(found);
   return head + (kind == "checkpoint" ? checkpoint(found) : run(found));
 }

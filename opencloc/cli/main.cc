@@ -25,6 +25,8 @@ constexpr Verb kVerbs[] = {
     {"eval", "Evaluate a model on classification, retrieval and region tasks", add_eval},
     {"embed", "Embed pictures, texts and regions", add_embed},
     {"label", "Find and name regions: images with texts -> region-text training data", add_label},
+    {"convert", "Write a model in another layout: open_clip, Hugging Face, OpenAI, GGUF",
+     add_convert},
     {"inspect", "Say what pictures, shards, checkpoints and model directories hold", add_inspect},
     {"compare", "Put the results of several evaluations into one table", add_compare},
     {"bench", "Measure the speed of OpenCLOC on this machine", add_bench},

@@ -17,6 +17,7 @@ void add_eval(CLI::App& app);
 void add_compare(CLI::App& app);
 void add_embed(CLI::App& app);
 void add_label(CLI::App& app);
+void add_convert(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_bench(CLI::App& app);
 

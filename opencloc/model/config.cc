@@ -133,9 +133,10 @@ void ModelConfig::validate(std::string_view where) const {
   require(text.width % text.heads == 0, "text_cfg.width is not a multiple of heads");
   const auto whole_mlp = [&](double ratio, int64_t width) {
     const double mlp_width = ratio * static_cast<double>(width);
-    require(ratio > 0 && ratio <= 64 && std::abs(mlp_width - std::round(mlp_width)) < 1e-3 &&
-                mlp_width > 0.5,
-            "mlp_ratio times width is not a whole number above 0");
+    // open_clip rounds its ratios (4.3637 for 6144 / 1408) and cuts the product off.
+    require(ratio > 0 && ratio <= 64 && mlp_width >= 1 &&
+                std::trunc(mlp_width) == std::round(mlp_width),
+            "mlp_ratio times width is not close to a whole number above 0");
   };
   whole_mlp(vision.mlp_ratio, vision.width);
   whole_mlp(cloc.mlp_ratio, vision.width);

@@ -11,6 +11,7 @@
 #include "opencloc/image/image.h"
 #include "opencloc/loss/loss.h"
 #include "opencloc/model/preprocess.h"
+#include "tests/base/temp_folder.h"
 
 namespace opencloc {
 namespace {
@@ -29,7 +30,7 @@ struct Case {
   const char* layout;  // folder within it
 };
 
-class Parity : public testing::TestWithParam<Case> {
+class Parity : public ::testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
     folder_ = parity_folder() / GetParam().model;
@@ -66,6 +67,39 @@ TEST_P(Parity, EmbeddingsAndPenultimateLayer) {
   const auto logits =
       normalized(features.embedding).mm(normalized(text).t()) * model.logit_scale.exp();
   expect_near(logits, "logits_per_image", 1e-4);
+}
+
+// Whatever layout the model goes through.
+TEST_P(Parity, EveryRouteGivesTheSameOutputs) {
+  const torch::NoGradGuard no_grad;
+  const testing::TestFolder folder;
+  struct Route {
+    Layout layout;
+    const char* name;
+    bool vision_only;
+  };
+  for (const Route& route :
+       {Route{Layout::kOpenClip, "open_clip", false}, Route{Layout::kHuggingFace, "hf", false},
+        Route{Layout::kOpenAi, "openai", false},
+        Route{Layout::kOpenAi, "openai.safetensors", false}, Route{Layout::kGguf, "gguf", false},
+        Route{Layout::kGguf, "clip.gguf", false}, Route{Layout::kHuggingFace, "vision", true},
+        Route{Layout::kGguf, "vision.gguf", true}}) {
+    SCOPED_TRACE(route.name);
+    SaveOptions options;
+    options.layout = route.layout;
+    options.vision_only = route.vision_only;
+    save_model(folder / route.name, loaded_.model, options);
+    auto model = load_model(folder / route.name).model;
+    const auto features = model->encode_image(expected("pixel_values"), {.penultimate = true});
+    expect_near(features.penultimate, "vision_penultimate_hidden", 1e-5);
+    if (route.vision_only) continue;
+    expect_near(features.embedding, "image_embeds_unnormalized", 1e-5);
+    const auto text = model->encode_text(expected("input_ids"));
+    expect_near(text, "text_embeds_unnormalized", 1e-5);
+    const auto logits =
+        normalized(features.embedding).mm(normalized(text).t()) * model->logit_scale.exp();
+    expect_near(logits, "logits_per_image", 1e-4);
+  }
 }
 
 TEST_P(Parity, LossAndGradients) {
@@ -111,8 +145,8 @@ TEST_P(Parity, FromTheImageFiles) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Layouts, Parity,
-                         testing::Values(Case{"clip-tiny", "open_clip"}, Case{"clip-tiny", "hf"},
-                                         Case{"clip-tiny-quickgelu", "hf"}),
+                         ::testing::Values(Case{"clip-tiny", "open_clip"}, Case{"clip-tiny", "hf"},
+                                           Case{"clip-tiny-quickgelu", "hf"}),
                          [](const auto& instance) {
                            std::string name =
                                std::string(instance.param.model) + "_" + instance.param.layout;

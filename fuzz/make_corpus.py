@@ -1,0 +1,87 @@
+"""Writes a small corpus for the fuzz targets: sound files of every kind, which the fuzzer then breaks.
+
+    make_corpus.py FOLDER      FOLDER/fuzz_TARGET/NAME
+"""
+import gzip
+import io
+import json
+import os
+import pickle
+import struct
+import sys
+import tarfile
+import zipfile
+
+root = sys.argv[1]
+
+
+def write(target, name, data):
+    os.makedirs(f"{root}/{target}", exist_ok=True)
+    with open(f"{root}/{target}/{name}", "wb") as file:
+        file.write(data if isinstance(data, bytes) else data.encode())
+
+
+def text(value):
+    return struct.pack("<Q", len(value)) + value.encode()
+
+
+# safetensors: headers alone
+write("fuzz_safetensors", "two", json.dumps({
+    "__metadata__": {"format": "pt"},
+    "a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
+    "b": {"dtype": "BF16", "shape": [4], "data_offsets": [24, 32]}}))
+write("fuzz_safetensors", "scalar", '{"s":{"dtype":"F16","shape":[],"data_offsets":[0,2]}}')
+write("fuzz_safetensors", "empty", "{}")
+
+# GGUF
+keys = [text("general.architecture") + struct.pack("<I", 8) + text("clip"),
+        text("general.alignment") + struct.pack("<II", 4, 32),
+        text("clip.vision.image_mean") + struct.pack("<IIQ3f", 9, 6, 3, 0.5, 0.5, 0.5),
+        text("tokenizer.ggml.tokens") + struct.pack("<IIQ", 9, 8, 2) + text("a") + text("b"),
+        text("clip.has_vision_encoder") + struct.pack("<IB", 7, 1)]
+tensors = [text("v.class_embd") + struct.pack("<IQIQ", 1, 4, 0, 0),
+           text("v.blk.0.attn_q.weight") + struct.pack("<IQQIQ", 2, 32, 2, 8, 32)]
+head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(keys)) + b"".join(keys) + b"".join(tensors)
+head += b"\0" * (-len(head) % 32)
+write("fuzz_gguf", "clip", head + b"\0" * 32 + b"\1" * 96)
+write("fuzz_gguf", "empty", b"GGUF" + struct.pack("<IQQ", 3, 0, 0))
+
+# pickles and archives
+state = (b"\x80\x02ccollections\nOrderedDict\nq\0)Rq\1(X\1\0\0\0wq\2ctorch._utils\n_rebuild_tensor_v2\nq\3"
+         b"((X\7\0\0\0storageq\4ctorch\nFloatStorage\nq\5X\1\0\0\0" b"0q\6X\3\0\0\0cpuq\7K\4tq\x08QK\0K\2K\2"
+         b"\x86q\x09K\2K\1\x86q\x0a\x89h\0)Rq\x0btq\x0cRq\x0du}q\x0eX\x09\0\0\0_metadatah\0)Rsb.")
+script = b"\x80\x02c__torch__.M\nM\n)\x81}(X\1\0\0\0nK\7X\1\0\0\0bctorch.jit._pickle\nbuild_intlist\n](K\1K\2e\x85Rub."
+write("fuzz_pickle", "state", state)
+write("fuzz_pickle", "script", script)
+for protocol in (2, 4, 5):
+    write("fuzz_pickle", f"numbers{protocol}",
+          pickle.dumps({"epoch": 7, "loss": 0.5, "list": [1, -70000, 2 ** 40, None, True, "text"]}, protocol))
+archive = io.BytesIO()
+with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as out:
+    out.writestr("a/data.pkl", state)
+    out.writestr("a/data/0", b"\0" * 16)
+write("fuzz_pickle", "archive", archive.getvalue())
+
+# JSON
+write("fuzz_json", "config", json.dumps({"a": 7, "b": 0.5, "c": [None, True, {"d": "\u00fc\n"}], "e": -1e-9}))
+write("fuzz_json", "nested", "[" * 20 + "]" * 20)
+
+# tokenizers
+merges = '"bpe" #version: 0.2\nl o\nlo w</w>\ne r</w>\n'
+write("fuzz_tokenizer", "merges", "b" + merges)
+write("fuzz_tokenizer", "zipped", b"b" + gzip.compress(merges.encode()))
+write("fuzz_tokenizer", "pair", 'v{"l": 0, "o": 1, "lo": 2, "<|endoftext|>": 3}\0' + merges)
+write("fuzz_tokenizer", "text", "ta Low &amp; lower\u00fc 123 don't \U0001f600&#x41; <|endoftext|>")
+
+# shards
+for form, name in ((tarfile.USTAR_FORMAT, "ustar"), (tarfile.GNU_FORMAT, "gnu"), (tarfile.PAX_FORMAT, "pax")):
+    shard = io.BytesIO()
+    with tarfile.open(fileobj=shard, mode="w", format=form) as tar:
+        for member, data in (("k/00.jpg", b"\xff\xd8\xff"), ("k/00.txt", b"a bus"),
+                             ("k/00.json", b'{"caption":"a","regions":[{"box":[0.1,0.2,0.5,0.6],"text":"bus"}]}')):
+            info = tarfile.TarInfo(member)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    packed = shard.getvalue()[:4096]
+    write("fuzz_shard", name, packed)
+    write("fuzz_shard", name + "_gz", gzip.compress(packed))

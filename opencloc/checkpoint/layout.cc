@@ -1,0 +1,40 @@
+#include "opencloc/checkpoint/layout.h"
+
+#include "opencloc/base/error.h"
+
+namespace opencloc {
+
+const char* to_string(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::kF32:
+      return "f32";
+    case Dtype::kF16:
+      return "f16";
+    case Dtype::kBF16:
+      return "bf16";
+    case Dtype::kQ8_0:
+      break;
+  }
+  return "q8_0";
+}
+
+Dtype dtype_from(const std::string& name) {
+  for (const auto dtype : {Dtype::kF32, Dtype::kF16, Dtype::kBF16, Dtype::kQ8_0}) {
+    if (name == to_string(dtype)) return dtype;
+  }
+  throw Error::input("no such dtype", "'" + name + "'", "use f32, f16, bf16 or q8_0");
+}
+
+NamedTensors cast(NamedTensors tensors, Dtype dtype) {
+  if (dtype == Dtype::kQ8_0) {
+    throw Error::input("only GGUF files hold q8_0", "--dtype q8_0",
+                       "use --to gguf, or --dtype f32, f16 or bf16");
+  }
+  const auto type = dtype == Dtype::kF32   ? torch::kFloat32
+                    : dtype == Dtype::kF16 ? torch::kFloat16
+                                           : torch::kBFloat16;
+  for (auto& [name, tensor] : tensors) tensor = tensor.to(type);
+  return tensors;
+}
+
+}  // namespace opencloc

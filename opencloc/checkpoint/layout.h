@@ -1,0 +1,37 @@
+// What the layouts of models have in common.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "opencloc/checkpoint/safetensors.h"
+#include "opencloc/text/tokenizer.h"
+
+namespace opencloc {
+
+// How weights are stored. Q8_0 is GGUF's: 8-bit blocks of 32 values with a scale.
+enum class Dtype { kF32, kF16, kBF16, kQ8_0 };
+const char* to_string(Dtype dtype);         // "f32", ...
+Dtype dtype_from(const std::string& name);  // Error (input) for another name
+NamedTensors cast(NamedTensors tensors,
+                  Dtype dtype);  // Error (input) for Q8_0: safetensors has none
+
+// The files of a model, as its layout found them.
+struct Sources {
+  std::filesystem::path config;   // empty: the architecture is in, or deduced from, the weights
+  std::filesystem::path weights;  // may be missing on disk
+  bool vision_only = false;       // an image tower alone (see vision_only.h)
+  std::string note;               // what was assumed, for people; may be empty
+};
+
+struct TowerOptions {
+  Dtype dtype = Dtype::kF32;
+  // The image tower alone: hf (CLIPVisionModel) and gguf (mmproj).
+  bool vision_only = false;
+  // gguf holds it within the file.
+  const Tokenizer* tokenizer = nullptr;
+  // gguf, with vision_only: the weights of LLaVA's projector, which make the file llama.cpp's.
+  std::filesystem::path projector;
+};
+
+}  // namespace opencloc

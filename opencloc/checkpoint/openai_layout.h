@@ -1,0 +1,31 @@
+// OpenAI's layout: one file of weights under open_clip's names and three numbers (input_resolution,
+// context_length, vocab_size), from whose shapes the architecture follows. Written as safetensors;
+// read from safetensors, state dicts and OpenAI's own TorchScript archives. Files of open_clip's
+// without a configuration are read the same way.
+#pragma once
+
+#include <filesystem>
+
+#include "opencloc/checkpoint/layout.h"
+#include "opencloc/checkpoint/stored_tensors.h"
+#include "opencloc/model/cloc.h"
+
+namespace opencloc::openai_layout {
+
+// A file of weights with open_clip's names, or a directory that holds one and no configuration.
+// Throws Error (input) for a damaged file.
+bool found(const std::filesystem::path& path);
+Sources sources(const std::filesystem::path& path);
+ModelConfig read_config(const std::filesystem::path& path);
+// Fills the towers. Throws Error (input) as load_model() does.
+void load_towers(const std::filesystem::path& path, Cloc& model);
+// `path`: the file, or the directory that gets a model.safetensors. Warns when OpenAI's own code
+// would compute something else (it knows quick_gelu and 64 wide heads alone): the configuration
+// goes into the file's metadata, where OpenCLOC finds it.
+void write(const std::filesystem::path& path, const Cloc& model, const TowerOptions& options);
+
+// What the shapes say, as OpenAI's build_model reads them: heads are 64 wide. quick_gelu where
+// OpenAI's three numbers are. Error (input) when they are no CLIP's with a vision transformer.
+ModelConfig config_from_shapes(const StoredTensors& weights);
+
+}  // namespace opencloc::openai_layout

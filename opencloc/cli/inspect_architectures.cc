@@ -1,0 +1,73 @@
+#include "opencloc/cli/inspect_architectures.h"
+
+#include <cmath>
+
+#include <spdlog/fmt/fmt.h>
+
+namespace opencloc::cli {
+namespace {
+
+// Attention, MLP and two norms, with biases.
+int64_t block_parameters(int64_t width, int64_t mlp_width) {
+  return 4 * width * width + 4 * width + 2 * width * mlp_width + mlp_width + width + 4 * width;
+}
+
+}  // namespace
+
+int64_t clip_parameters(const ModelConfig& config) {
+  const auto& vision = config.vision;
+  const auto& text = config.text;
+  const auto mlp_width = std::llround(vision.mlp_ratio * static_cast<double>(vision.width));
+  const int64_t image = 3 * vision.patch_size * vision.patch_size * vision.width + vision.width +
+                        (1 + vision.patches()) * vision.width + 4 * vision.width +
+                        vision.layers * block_parameters(vision.width, mlp_width) +
+                        vision.width * config.embed_dim;
+  const int64_t texts = (text.vocab_size + text.context_length) * text.width + 2 * text.width +
+                        text.layers * block_parameters(text.width, 4 * text.width) +
+                        text.width * config.embed_dim;
+  return image + texts + 1;
+}
+
+Json inspect_architectures() {
+  Json found = Json::array();
+  for (const auto& name : known_model_names()) {
+    const ModelConfig config = load_model_config(name);
+    found.push_back({{"name", name},
+                     {"image_size", config.vision.image_size},
+                     {"patch_size", config.vision.patch_size},
+                     {"width", config.vision.width},
+                     {"layers", config.vision.layers},
+                     {"heads", config.vision.heads()},
+                     {"embed_dim", config.embed_dim},
+                     {"text_width", config.text.width},
+                     {"text_layers", config.text.layers},
+                     {"text_heads", config.text.heads},
+                     {"context_length", config.text.context_length},
+                     {"vocab_size", config.text.vocab_size},
+                     {"activation", config.quick_gelu ? "quick_gelu" : "gelu"},
+                     {"parameters", clip_parameters(config)}});
+  }
+  return found;
+}
+
+std::string describe_architectures(const Json& found) {
+  std::string text =
+      fmt::format("{:<24} {:>8} {:>6} {:>20} {:>6} {:>20} {:>11} {:>12}", "name", "image", "patch",
+                  "width/layers/heads", "embed", "text w/layers/heads", "activation", "parameters");
+  const auto shape = [](const Json& line, const char* width, const char* layers,
+                        const char* heads) {
+    return fmt::format("{}/{}/{}", line.at(width).get<int64_t>(), line.at(layers).get<int64_t>(),
+                       line.at(heads).get<int64_t>());
+  };
+  for (const auto& line : found) {
+    text += fmt::format(
+        "\n{:<24} {:>5} px {:>6} {:>20} {:>6} {:>20} {:>11} {:>10.1f} M",
+        line.at("name").get<std::string>(), line.at("image_size").get<int64_t>(),
+        line.at("patch_size").get<int64_t>(), shape(line, "width", "layers", "heads"),
+        line.at("embed_dim").get<int64_t>(), shape(line, "text_width", "text_layers", "text_heads"),
+        line.at("activation").get<std::string>(), line.at("parameters").get<double>() / 1e6);
+  }
+  return text;
+}
+
+}  // namespace opencloc::cli
