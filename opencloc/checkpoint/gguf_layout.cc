@@ -271,12 +271,12 @@ ModelConfig read_config(const fs::path& path) {
     const Tower text = tower(header, "text", where);
     require(text.mlp_width == 4 * text.width,
             "clip.text.feed_forward_length is not 4 times embedding_length", where);
-    config.text = {header.integer("clip.text.context_length", 0),
-                   opened.rows("t.token_embd.weight"),
-                   text.width,
-                   text.heads,
-                   text.layers,
-                   header.integer("opencloc.eos_id", -1)};
+    config.text = {.context_length = header.integer("clip.text.context_length", 0),
+                   .vocab_size = opened.rows("t.token_embd.weight"),
+                   .width = text.width,
+                   .heads = text.heads,
+                   .layers = text.layers,
+                   .eos_id = header.integer("opencloc.eos_id", -1)};
   }
   auto& preprocess = config.preprocess;
   read_floats(header, "clip.vision.image_mean", preprocess.mean, where);
@@ -322,6 +322,7 @@ std::shared_ptr<const Tokenizer> read_tokenizer(const fs::path& path) {
 
 void write(const fs::path& path, const Cloc& model, const TowerOptions& options) {
   const auto& config = model->config();
+  require_openai_clip(config, "GGUF layout");
   std::vector<GgufOutTensor> tensors;
   int64_t projection_dim = config.embed_dim;
   if (!options.projector.empty()) {

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "opencloc/base/error.h"
+#include "opencloc/checkpoint/layout.h"
 
 namespace opencloc {
 namespace {
@@ -164,10 +165,7 @@ PreprocessConfig hf_preprocess_config(const Json& json, int64_t image_size,
 }
 
 Json hf_config_json(const ModelConfig& config) {
-  if (!is_openai_clip(config)) {
-    throw Error::input("transformers has no model of this architecture", "Hugging Face layout",
-                       "use the open_clip layout");
-  }
+  require_openai_clip(config, "Hugging Face layout");
   const int64_t eos = config.text.eos_id >= 0 ? config.text.eos_id : config.text.vocab_size - 1;
   if (eos == kLegacyEos) {
     throw Error::input(

@@ -1,6 +1,7 @@
-// Hugging Face transformers' CLIPModel, its CLIPVisionModel alone (what LLaVA loads), and SiglipModel
-// (siglip_layout.h): config.json + model.safetensors + preprocessor_config.json. Weights are also read from shards and
-// from pytorch_model.bin; names with and without transformers 4's "vision_model." prefix.
+// Hugging Face transformers' CLIPModel, its CLIPVisionModel alone (what LLaVA loads), and
+// SiglipModel (siglip_layout.h): config.json + model.safetensors + preprocessor_config.json.
+// Weights are also read from shards and from pytorch_model.bin; names with and without transformers
+// 4's "vision_model." prefix.
 #pragma once
 
 #include <filesystem>

@@ -25,6 +25,12 @@ Dtype dtype_from(const std::string& name) {
   throw Error::input("no such dtype", "'" + name + "'", "use f32, f16, bf16 or q8_0");
 }
 
+void require_openai_clip(const ModelConfig& config, std::string_view layout) {
+  if (is_openai_clip(config)) return;
+  throw Error::input("this layout has no model of this architecture", std::string(layout),
+                     "use the open_clip layout");
+}
+
 NamedTensors cast(NamedTensors tensors, Dtype dtype) {
   if (dtype == Dtype::kQ8_0) {
     throw Error::input("only GGUF files hold q8_0", "--dtype q8_0",

@@ -3,8 +3,10 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include "opencloc/checkpoint/safetensors.h"
+#include "opencloc/model/config.h"
 #include "opencloc/text/tokenizer.h"
 
 namespace opencloc {
@@ -15,6 +17,9 @@ const char* to_string(Dtype dtype);         // "f32", ...
 Dtype dtype_from(const std::string& name);  // Error (input) for another name
 NamedTensors cast(NamedTensors tensors,
                   Dtype dtype);  // Error (input) for Q8_0: safetensors has none
+
+// Error (input) for a model of another architecture than OpenAI's, which `layout` has no words for.
+void require_openai_clip(const ModelConfig& config, std::string_view layout);
 
 // The files of a model, as its layout found them.
 struct Sources {

@@ -157,6 +157,7 @@ void load_towers(const fs::path& path, Cloc& model) {
 
 void write(const fs::path& path, const Cloc& model, const TowerOptions& options) {
   const auto& config = model->config();
+  require_openai_clip(config, "OpenAI layout");
   warn_of_other_readers(config);
   auto tensors = cast(stored_weights(model->clip_weights(), stored_plainly), options.dtype);
   tensors.emplace_back(kResolution, torch::tensor(config.vision.image_size));

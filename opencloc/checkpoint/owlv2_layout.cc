@@ -95,17 +95,19 @@ LoadedOwlv2 load_owlv2(const fs::path& directory, int64_t image_size) {
                        directory.string(),
                        "name a folder saved by transformers' save_pretrained, or --detector-kind");
   }
-  const fs::path weights = directory / "model.safetensors";
-  if (!fs::exists(weights)) {
+  constexpr const char* kWeightsFiles[] = {"model.safetensors", "model.safetensors.index.json",
+                                           "pytorch_model.bin", "pytorch_model.bin.index.json"};
+  const fs::path weights = find_weights(directory, kWeightsFiles);
+  if (weights.empty()) {
     throw Error::input("no model.safetensors", directory.string(),
-                       "save the model with safe_serialization=True and in one piece");
+                       "save the model with save_pretrained()");
   }
   LoadedOwlv2 loaded;
   loaded.model = Owlv2(owlv2_layout::read_config(directory));
   NamedTensors parameters;
   for (const auto& item : loaded.model->named_parameters())
     parameters.emplace_back(item.key(), item.value());
-  load_weights(SafetensorsFile(weights), parameters, naming, no_parameter);
+  load_weights(open_weights(weights), parameters, naming, no_parameter);
   if (image_size > 0) loaded.model = at_resolution(loaded.model, image_size);
   loaded.model->eval();
   loaded.tokenizer = load_tokenizer_if_any(directory);

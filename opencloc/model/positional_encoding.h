@@ -6,9 +6,9 @@
 namespace opencloc {
 
 // points [..., 2] (x, y in [0, 1]) -> [..., D]: sin and cos of x and of y over D/4 log-spaced
-// frequencies from half a cycle to 32 cycles a canvas (finer than any patch grid we use is only
-// noise to the attention). D must be a multiple of 4.
-torch::Tensor sinusoidal_encoding(const torch::Tensor& points, int64_t width);
+// frequencies, from half a cycle a canvas to grid / 2 cycles: a patch layout of grid x grid cannot
+// tell finer ones apart, so they would only be noise to the attention. D must be a multiple of 4.
+torch::Tensor sinusoidal_encoding(const torch::Tensor& points, int64_t width, int64_t grid);
 
 // Encoding of the centres of a grid x grid patch layout, row by row -> [grid * grid, D].
 torch::Tensor patch_centre_encoding(int64_t grid, int64_t width);

@@ -21,19 +21,39 @@ enum TokenType : int64_t {
   kTokenTypes,
 };
 
+// With pool `prompt` the layer starts as a soft look at the prompt's own place instead of at
+// everything alike, from where attention takes hundreds of steps to find a place
+// (docs/decisions/prompter_start.md): keys and queries begin as the same map, this much longer than
+// usual, ...
+constexpr double kStartSharpness = 1.5;
+// ... and the encoding of the place, which says nothing about what is there, enters the residual
+// stream as a small part of what is read from the image. (The attention sees normalised tokens: it
+// is as before.)
+constexpr double kPromptShare = 0.1;
+
+// rows of in_proj_weight [3 D, D]: queries, keys, values.
+void start_at_own_place(torch::Tensor& in_proj_weight) {
+  const torch::NoGradGuard no_grad;
+  const int64_t width = in_proj_weight.size(1);
+  auto queries = in_proj_weight.slice(0, 0, width);
+  queries.mul_(kStartSharpness);
+  in_proj_weight.slice(0, width, 2 * width).copy_(queries);
+}
+
 }  // namespace
 
 PrompterImpl::PrompterImpl(const ModelConfig& config)
-    : config_(config.cloc), width_(config.vision.width) {
+    : config_(config.cloc), width_(config.vision.width), grid_(config.vision.grid()) {
   type_embedding_ =
       register_parameter("type_embedding", torch::randn({kTokenTypes, width_}) * 0.02);
-  patch_encoding_ = patch_centre_encoding(config.vision.grid(), width_);  // [N, D]
+  patch_encoding_ = patch_centre_encoding(grid_, width_);  // [N, D]
   text_in_ = register_module("text_in", Linear(config.embed_dim, width_));
   if (config_.joint_box_token) joint_in_ = register_module("joint_in", Linear(2 * width_, width_));
   ln_image_ = register_module("ln_image", LayerNorm(width_));
   const auto mlp_width =
       static_cast<int64_t>(std::lround(static_cast<double>(width_) * config_.mlp_ratio));
   block_ = register_module("block", Block(BlockConfig{width_, 1, mlp_width}));
+  if (config_.pool == Pool::kPrompt) start_at_own_place(block_->attn->in_proj_weight);
   ln_post_ = register_module("ln_post", LayerNorm(width_));
   proj_ = register_parameter("proj", torch::randn({width_, config.embed_dim}) *
                                          std::pow(static_cast<double>(width_), -0.5));
@@ -63,10 +83,14 @@ torch::Tensor PrompterImpl::forward(const PromptContext& context, const PromptBa
 
 torch::Tensor PrompterImpl::box_tokens(const torch::Tensor& boxes, PromptKind kind) {
   const int64_t first = kind == PromptKind::kBox ? kTopLeft : kMaskTopLeft;
-  const auto corners = sinusoidal_encoding(boxes.view({-1, 2, 2}), width_);  // [R, 2, D]
+  const auto corners = sinusoidal_encoding(boxes.view({-1, 2, 2}), width_, grid_);  // [R, 2, D]
   auto tokens = corners;
-  if (config_.joint_box_token)
-    tokens = torch::cat({corners, joint_in_(corners.flatten(1)).unsqueeze(1)}, 1);  // [R, 3, D]
+  if (config_.joint_box_token) {
+    const auto centre =
+        sinusoidal_encoding(boxes.view({-1, 2, 2}).mean(1), width_, grid_);  // [R, D]
+    const auto joint = centre + joint_in_(corners.flatten(1));               // [R, D]
+    tokens = torch::cat({corners, joint.unsqueeze(1)}, 1);                   // [R, 3, D]
+  }
   return tokens + type_embedding_.slice(0, first, first + tokens.size(1));
 }
 
@@ -75,12 +99,13 @@ torch::Tensor PrompterImpl::prompt_tokens(const PromptBatch& prompts) {
     case PromptKind::kBox:
       return box_tokens(prompts.boxes, prompts.kind);
     case PromptKind::kPoint:
-      return sinusoidal_encoding(prompts.points, width_) +
+      return sinusoidal_encoding(prompts.points, width_, grid_) +
              type_embedding_[kPointType];  // [R, K, D]
     case PromptKind::kMask:
-      return torch::cat({box_tokens(prompts.boxes, prompts.kind),
-                         sinusoidal_encoding(prompts.points, width_) + type_embedding_[kMaskPoint]},
-                        1);
+      return torch::cat(
+          {box_tokens(prompts.boxes, prompts.kind),
+           sinusoidal_encoding(prompts.points, width_, grid_) + type_embedding_[kMaskPoint]},
+          1);
     case PromptKind::kText: {
       // Unit length times sqrt(E): entries of order one, whatever the text tower's scale.
       const auto unit = torch::nn::functional::normalize(
@@ -102,16 +127,16 @@ torch::Tensor PrompterImpl::pool_all(const PromptContext& context, const torch::
 }
 
 // Only the prompt tokens are carried through the layer; the image's keys and values are shared.
+// They read the image and not one another: with keys like queries each would see most of all
+// itself.
 torch::Tensor PrompterImpl::pool_prompt(const PromptContext& context, const torch::Tensor& prompts,
                                         const torch::Tensor& index) {
   auto& attn = *block_->attn;
-  const auto normed = block_->ln_1(prompts);  // [R, P, D]
-  const auto own = attn.keys_values(normed);  // [R, P, 2 D]
-  const auto all =
-      torch::cat({own, context.keys_values.index_select(0, index)}, 1);  // [R, P+T, 2 D]
-  const auto attended = ops::cross_attention(attn.queries(normed), all.slice(2, 0, width_),
-                                             all.slice(2, width_), 1);  // [R, P, D]
-  auto x = prompts + attn.out_proj(attended);
+  const auto images = context.keys_values.index_select(0, index);  // [R, T, 2 D]
+  const auto attended =
+      ops::cross_attention(attn.queries(block_->ln_1(prompts)), images.slice(2, 0, width_),
+                           images.slice(2, width_), 1);  // [R, P, D]
+  auto x = kPromptShare * prompts + attn.out_proj(attended);
   x = x + block_->mlp(block_->ln_2(x));  // [R, P, D]
   return x.mean(1);                      // [R, D]
 }

@@ -31,6 +31,7 @@ class PrompterImpl : public torch::nn::Module {
 
   ClocConfig config_;
   int64_t width_;
+  int64_t grid_;                  // patches along a side
   torch::Tensor type_embedding_;  // [kinds of token, D]
   torch::Tensor patch_encoding_;  // [N, D], constant
   Linear text_in_{nullptr};       // E -> D
