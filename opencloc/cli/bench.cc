@@ -170,46 +170,48 @@ void bench_products(const BenchFlags& flags, void (*run)(int, const ReportRate&)
     }
     std::fflush(stdout);
   });
-  // A safetensors file of 1 GB: how long until every tensor is at hand, and what memory it takes.
-  void bench_weights(const BenchFlags& flags) {
-    const OpenCost cost = bench_open(1'000'000'000, 5);
-    if (flags.json) {
-      const Json line = {{"name", "open/safetensors/1GB"},
-                         {"bytes", cost.bytes},
-                         {"tensors", cost.tensors},
-                         {"ms", cost.wall_ms},
-                         {"cpu_ms", cost.cpu_ms},
-                         {"own_kib_open", cost.own_kib_open},
-                         {"own_kib_read", cost.own_kib_read},
-                         {"peak_rss_kib", cost.peak_rss_kib}};
-      std::printf("%s\n", dump_json(line).c_str());
-    } else {
-      std::printf("%-48s %9.2f ms %9.2f ms of a core; own memory +%lld KiB open, +%lld KiB read\n",
-                  "open/safetensors/1GB", cost.wall_ms, cost.cpu_ms,
-                  static_cast<long long>(cost.own_kib_open),
-                  static_cast<long long>(cost.own_kib_read));
+}
+
+// A safetensors file of 1 GB: how long until every tensor is at hand, and what memory it takes.
+void bench_weights(const BenchFlags& flags) {
+  const OpenCost cost = bench_open(1'000'000'000, 5);
+  if (flags.json) {
+    const Json line = {{"name", "open/safetensors/1GB"},
+                       {"bytes", cost.bytes},
+                       {"tensors", cost.tensors},
+                       {"ms", cost.wall_ms},
+                       {"cpu_ms", cost.cpu_ms},
+                       {"own_kib_open", cost.own_kib_open},
+                       {"own_kib_read", cost.own_kib_read},
+                       {"peak_rss_kib", cost.peak_rss_kib}};
+    std::printf("%s\n", dump_json(line).c_str());
+  } else {
+    std::printf("%-48s %9.2f ms %9.2f ms of a core; own memory +%lld KiB open, +%lld KiB read\n",
+                "open/safetensors/1GB", cost.wall_ms, cost.cpu_ms,
+                static_cast<long long>(cost.own_kib_open),
+                static_cast<long long>(cost.own_kib_read));
+  }
+}
+
+struct Subject {
+  const char* name;
+  void (*run)(const BenchFlags& flags);
+};
+constexpr Subject kSubjects[] = {
+    {"loader", bench_loader},
+    {"gemm", [](const BenchFlags& flags) { bench_products(flags, bench_gemm); }},
+    {"tower", [](const BenchFlags& flags) { bench_products(flags, bench_tower); }},
+    {"open", bench_weights},
+};
+
+void run_bench(const BenchFlags& flags) {
+  for (const Subject& subject : kSubjects) {
+    const auto& wanted = flags.subjects;
+    if (wanted.empty() || std::find(wanted.begin(), wanted.end(), subject.name) != wanted.end()) {
+      subject.run(flags);
     }
   }
-
-  struct Subject {
-    const char* name;
-    void (*run)(const BenchFlags& flags);
-  };
-  constexpr Subject kSubjects[] = {
-      {"loader", bench_loader},
-      {"gemm", [](const BenchFlags& flags) { bench_products(flags, bench_gemm); }},
-      {"tower", [](const BenchFlags& flags) { bench_products(flags, bench_tower); }},
-      {"open", bench_weights},
-  };
-
-  void run_bench(const BenchFlags& flags) {
-    for (const Subject& subject : kSubjects) {
-      const auto& wanted = flags.subjects;
-      if (wanted.empty() || std::find(wanted.begin(), wanted.end(), subject.name) != wanted.end()) {
-        subject.run(flags);
-      }
-    }
-  }
+}
 
 }  // namespace
 

@@ -246,7 +246,7 @@ TEST(Layouts, AnImageTowerAloneGivesTheSameFeatures) {
   const torch::NoGradGuard no_grad;
   auto model = small_model();
   const auto pixels = torch::randn({2, 3, 32, 32});
-  const auto wanted = model->encode_image(pixels, {.penultimate = true});
+  const auto wanted = model->encode_image(pixels, {.hidden_layer = -2});
   for (const Layout layout : {Layout::kHuggingFace, Layout::kGguf}) {
     auto options = as(layout);
     options.vision_only = true;
@@ -254,8 +254,8 @@ TEST(Layouts, AnImageTowerAloneGivesTheSameFeatures) {
     auto loaded = load_model(folder / "v");
     EXPECT_TRUE(loaded.vision_only);
     EXPECT_EQ(loaded.tokenizer, nullptr);
-    const auto found = loaded.model->encode_image(pixels, {.penultimate = true});
-    EXPECT_TRUE(torch::equal(found.penultimate, wanted.penultimate));
+    const auto found = loaded.model->encode_image(pixels, {.hidden_layer = -2});
+    EXPECT_TRUE(torch::equal(found.hidden, wanted.hidden));
     EXPECT_TRUE(torch::equal(found.tokens, wanted.tokens));
     // transformers' vision model has no projection, a vision GGUF has.
     EXPECT_EQ(found.embedding.size(1), layout == Layout::kGguf ? 32 : 64);

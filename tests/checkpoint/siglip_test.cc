@@ -50,7 +50,10 @@ Cloc random_model(const ModelConfig& config) {
 class Siglip : public ::testing::Test {
  protected:
   void save(const Cloc& model, Layout layout, const char* name) {
-    save_model(folder_ / name, model, {.region_heads = false, .layout = layout});
+    SaveOptions options;
+    options.region_heads = false;
+    options.layout = layout;
+    save_model(folder_ / name, model, options);
   }
   TestFolder folder_;
 };
