@@ -70,7 +70,7 @@ struct Renamed {
   std::string_view siglip;
 };
 // What a CLIPModel has not; the rest is named as there.
-constexpr std::array<Renamed, 7> kNames{{
+constexpr std::array<Renamed, 8> kNames{{
     {"visual.conv1.bias", "vision_model.embeddings.patch_embedding.bias"},
     {"visual.attn_pool.probe", "vision_model.head.probe"},
     {"visual.attn_pool.attn.", "vision_model.head.attention."},
@@ -78,6 +78,7 @@ constexpr std::array<Renamed, 7> kNames{{
     {"visual.attn_pool.mlp.c_fc.", "vision_model.head.mlp.fc1."},
     {"visual.attn_pool.mlp.c_proj.", "vision_model.head.mlp.fc2."},
     {"text_projection.", "text_model.head."},
+    {"logit_bias", "logit_bias"},
 }};
 
 }  // namespace

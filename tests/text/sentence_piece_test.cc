@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
@@ -39,7 +40,13 @@ std::vector<std::string> made_captions(int count) {
 
 class TrainSentencePiece : public testing::Test {
  protected:
-  fs::path out(const char* name) const { return fs::path(testing::TempDir()) / name; }
+  void SetUp() override { fs::create_directories(folder_); }
+  void TearDown() override { fs::remove_all(folder_); }
+  fs::path out(const char* name) const { return folder_ / name; }
+
+ private:
+  const fs::path folder_ =
+      fs::path(testing::TempDir()) / ("opencloc-pieces-" + std::to_string(getpid()));
 };
 
 TEST_F(TrainSentencePiece, FollowsT5AndLowerCases) {
