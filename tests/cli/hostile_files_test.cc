@@ -338,6 +338,16 @@ TEST_F(HostileFiles, Shards) {
   EXPECT_FALSE(fs::exists("/tmp/opencloc_evil.ppm"));
   EXPECT_FALSE(fs::exists("/etc/cron.d/evil.ppm"));
 
+  // Nothing but such members: a count for who looks, an error for who wants to use it.
+  write_file(folder_ / "links.tar", member("link.ppm", '2') + member("hard.ppm", '1') + end);
+  EXPECT_EQ(inspect(folder_ / "links.tar", folder_).exit_code, 0);
+  const auto used = testing::run_binary("data mosaic --grid 2 --count 1 --data " +
+                                        (folder_ / "links.tar").string() + " --out " +
+                                        (folder_ / "mosaic").string());
+  EXPECT_EQ(used.exit_code, 2) << used.err;
+  EXPECT_THAT(testing::error_line(used), ::testing::HasSubstr("no usable sample"));
+  EXPECT_FALSE(fs::exists(folder_ / "mosaic"));
+
   write_file(folder_ / "noise.tar", std::string(5000, '\x7f'));
   expect_refused(folder_ / "noise.tar", "cannot open shard");
   write_file(folder_ / "noise.tar.gz", std::string("\x1f\x8b\x08\0\0\0\0\0\0\3", 10) + "noise");
@@ -345,7 +355,8 @@ TEST_F(HostileFiles, Shards) {
   write_file(folder_ / "large.tar", raw_header("a.ppm", uint64_t{8'000'000'000}) + picture);
   const auto large = inspect(folder_ / "large.tar", folder_);
   EXPECT_LT(large.peak_kib, base_kib_ + 64 * 1024);
-  EXPECT_TRUE(large.exit_code == 0 || large.exit_code == 2) << large.err;
+  EXPECT_EQ(large.exit_code, 0) << large.err;
+  EXPECT_EQ(parse_json(large.out, "large").at("skipped").at("member cut short"), 1);
 }
 
 }  // namespace
