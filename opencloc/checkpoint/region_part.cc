@@ -10,7 +10,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kFormatVersion = 1;
+// 2: prompts encode places by other frequencies and read the image alone
+// (docs/decisions/prompter_start.md); heads of version 1 would compute something else.
+constexpr int64_t kFormatVersion = 2;
 constexpr const char* kConfigFile = "cloc_config.json";
 
 }  // namespace
@@ -31,6 +33,12 @@ RegionPart read_region_part(const fs::path& directory) {
   part.name = keys.text("name", "");
   part.config = cloc_config_from_json(keys.at("cloc"), where + ": cloc");
   part.has_heads = keys.boolean("region_heads", false);
+  if (version < kFormatVersion && part.has_heads) {
+    throw Error::input(
+        "region heads of format_version " + std::to_string(version) +
+            ", which this program cannot run",
+        where, "train them anew; without the two cloc_* files the directory is a plain CLIP");
+  }
   if (const Json* about = keys.find("about")) part.about = *about;
   keys.finish({});
   if (part.has_heads && !fs::exists(directory / kRegionHeadsFile)) {

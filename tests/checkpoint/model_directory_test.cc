@@ -240,6 +240,12 @@ TEST_F(ModelDirectory, BrokenDirectoriesAreErrors) {
   write_file(folder_ / "cloc_config.json", dump_json(json));
   EXPECT_THAT(error_of_loading(), HasSubstr("newer"));
   json["format_version"] = 1;
+  write_file(folder_ / "cloc_config.json", dump_json(json));
+  EXPECT_THAT(error_of_loading(), HasSubstr("train them anew"));
+  json["region_heads"] = false;  // a plain CLIP is what it was
+  write_file(folder_ / "cloc_config.json", dump_json(json));
+  EXPECT_FALSE(load_model(folder_).has_region_heads);
+  json["format_version"] = 2;
   json["cloc"]["pol"] = "all";
   write_file(folder_ / "cloc_config.json", dump_json(json));
   EXPECT_THAT(error_of_loading(), HasSubstr("'pol'"));
