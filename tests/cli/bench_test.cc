@@ -1,4 +1,5 @@
-// `bench` prints what the interface promises: one JSON object a figure, with rates that are numbers.
+// `bench` prints what the interface promises: one JSON object a figure, with rates that are
+// numbers.
 #include <map>
 #include <sstream>
 
