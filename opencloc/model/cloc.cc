@@ -48,8 +48,8 @@ torch::Tensor ClocImpl::roi_align_regions(const torch::Tensor& layer_tokens,
 
 torch::Tensor ClocImpl::ground(const ImageFeatures& features, const torch::Tensor& text_embeddings,
                                const torch::Tensor& image_index) {
-  const auto z = prompter->forward(prompter->prepare(features.tokens),
-                                   text_prompts(text_embeddings, image_index));
+  const auto z =
+      prompter->forward(context_of(features), text_prompts(text_embeddings, image_index));
   return box_head->forward(z);
 }
 

@@ -54,6 +54,15 @@ class Collector {
   std::unordered_set<std::string> seen_;
 };
 
+std::vector<Words> counted_sentences(std::string_view caption, PhraseCounts& counts) {
+  ++counts.captions;
+  SplitCounts split;
+  auto sentences = split_sentences(caption, split);
+  counts.codes += split.codes;
+  if (sentences.empty()) ++counts.empty_captions;
+  return sentences;
+}
+
 bool is_content(const std::string& word) {
   return std::isalpha(static_cast<unsigned char>(word[0])) != 0 && word.size() > 2 &&
          !words::is_web(word) && !words::is_stop(word) && !words::is_determiner(word) &&
@@ -70,14 +79,8 @@ class NounPhrases : public PhraseExtractor {
   }
 
   Words extract(std::string_view caption, PhraseCounts& counts) const override {
-    ++counts.captions;
-    SplitCounts split;
-    const auto sentences = split_sentences(caption, split);
-    counts.codes += split.codes;
-    if (sentences.empty()) {
-      ++counts.empty_captions;
-      return {};
-    }
+    const auto sentences = counted_sentences(caption, counts);
+    if (sentences.empty()) return {};
     Collector collector(options_.most, counts);
     for (const auto& sentence : sentences) {
       const auto tags = tag_words(sentence, grammar_, options_.tagger, counts.tagger);
@@ -163,14 +166,8 @@ class Ngrams : public PhraseExtractor {
   std::string name() const override { return "ngrams-" + std::to_string(options_.longest); }
 
   Words extract(std::string_view caption, PhraseCounts& counts) const override {
-    ++counts.captions;
-    SplitCounts split;
-    const auto sentences = split_sentences(caption, split);
-    counts.codes += split.codes;
-    if (sentences.empty()) {
-      ++counts.empty_captions;
-      return {};
-    }
+    const auto sentences = counted_sentences(caption, counts);
+    if (sentences.empty()) return {};
     Collector collector(options_.most, counts);
     for (size_t n = 1; n <= options_.longest; ++n) {
       for (const auto& sentence : sentences) add_ngrams(sentence, n, collector);
