@@ -1,7 +1,7 @@
 // The Prompter (arXiv 2410.02746, section 3.2): one transformer layer, single head, over prompt
-// tokens prepended to the image tokens; its own average pool and projection. With pool `prompt` the
-// prompt tokens read the image tokens and not one another (docs/decisions/prompter_start.md). The
-// ViT runs once an image, the Prompter once a prompt.
+// tokens prepended to the image tokens; its own average pool and projection. The ViT runs once an
+// image, the Prompter once a prompt. With pool `prompt` the prompt tokens read the image tokens and
+// not one another (docs/decisions/prompter_start.md).
 #pragma once
 
 #include <torch/torch.h>
