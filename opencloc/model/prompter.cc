@@ -21,23 +21,28 @@ enum TokenType : int64_t {
   kTokenTypes,
 };
 
-// With pool `prompt` the layer starts as a soft look at the prompt's own place instead of at
-// everything alike, from where attention takes hundreds of steps to find a place
-// (docs/decisions/prompter_start.md): keys and queries begin as the same map, this much longer than
-// usual, ...
+// With pool `prompt` the layer starts as a soft average of the image around the prompt's own place
+// (docs/decisions/prompter_start.md). Keys and queries begin as the same map, this much longer than
+// usual; values and output undo one another; the MLP adds a small part.
 constexpr double kStartSharpness = 1.5;
-// ... and the encoding of the place, which says nothing about what is there, enters the residual
-// stream as a small part of what is read from the image. (The attention sees normalised tokens: it
-// is as before.)
+constexpr double kStartMlpShare = 0.1;
+// The encoding of the place, which says nothing about what is there, stays a small part of what is
+// read from the image. (The attention sees normalised tokens: it is as before.)
 constexpr double kPromptShare = 0.1;
 
-// rows of in_proj_weight [3 D, D]: queries, keys, values.
-void start_at_own_place(torch::Tensor& in_proj_weight) {
+void start_as_average_around_own_place(Block& block) {
   const torch::NoGradGuard no_grad;
-  const int64_t width = in_proj_weight.size(1);
-  auto queries = in_proj_weight.slice(0, 0, width);
+  auto& weight = block->attn->in_proj_weight;  // [3 D, D]: queries, keys, values
+  const int64_t width = weight.size(1);
+  auto queries = weight.slice(0, 0, width);
   queries.mul_(kStartSharpness);
-  in_proj_weight.slice(0, width, 2 * width).copy_(queries);
+  weight.slice(0, width, 2 * width).copy_(queries);
+  auto values = weight.slice(0, 2 * width);
+  torch::nn::init::orthogonal_(values);
+  block->attn->out_proj->weight.copy_(values.t());
+  block->attn->out_proj->bias.zero_();
+  block->mlp->c_proj->weight.mul_(kStartMlpShare);
+  block->mlp->c_proj->bias.zero_();
 }
 
 }  // namespace
@@ -53,7 +58,7 @@ PrompterImpl::PrompterImpl(const ModelConfig& config)
   const auto mlp_width =
       static_cast<int64_t>(std::lround(static_cast<double>(width_) * config_.mlp_ratio));
   block_ = register_module("block", Block(BlockConfig{width_, 1, mlp_width}));
-  if (config_.pool == Pool::kPrompt) start_at_own_place(block_->attn->in_proj_weight);
+  if (config_.pool == Pool::kPrompt) start_as_average_around_own_place(block_);
   ln_post_ = register_module("ln_post", LayerNorm(width_));
   proj_ = register_parameter("proj", torch::randn({width_, config.embed_dim}) *
                                          std::pow(static_cast<double>(width_), -0.5));
@@ -83,13 +88,16 @@ torch::Tensor PrompterImpl::forward(const PromptContext& context, const PromptBa
 
 torch::Tensor PrompterImpl::box_tokens(const torch::Tensor& boxes, PromptKind kind) {
   const int64_t first = kind == PromptKind::kBox ? kTopLeft : kMaskTopLeft;
-  const auto corners = sinusoidal_encoding(boxes.view({-1, 2, 2}), width_, grid_);  // [R, 2, D]
-  auto tokens = corners;
+  const auto corners = boxes.view({-1, 2, 2});                       // [R, 2, x y]
+  const auto encoded = sinusoidal_encoding(corners, width_, grid_);  // [R, 2, D]
+  auto tokens = encoded;
   if (config_.joint_box_token) {
-    const auto centre =
-        sinusoidal_encoding(boxes.view({-1, 2, 2}).mean(1), width_, grid_);  // [R, D]
-    const auto joint = centre + joint_in_(corners.flatten(1));               // [R, D]
-    tokens = torch::cat({corners, joint.unsqueeze(1)}, 1);                   // [R, 3, D]
+    // The corners of a box lie beside the object: half-way to the centre a token looks at it.
+    const auto centre = corners.mean(1, /*keepdim=*/true);                // [R, 1, 2]
+    const auto places = torch::cat({(corners + centre) / 2, centre}, 1);  // [R, 3, 2]
+    const auto joint = joint_in_(encoded.flatten(1)).unsqueeze(1);        // [R, 1, D]
+    tokens = sinusoidal_encoding(places, width_, grid_) +
+             torch::constant_pad_nd(joint, {0, 0, 2, 0});  // [R, 3, D]
   }
   return tokens + type_embedding_.slice(0, first, first + tokens.size(1));
 }
