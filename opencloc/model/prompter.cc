@@ -29,6 +29,9 @@ constexpr double kStartMlpShare = 0.1;
 // The encoding of the place, which says nothing about what is there, stays a small part of what is
 // read from the image. (The attention sees normalised tokens: it is as before.)
 constexpr double kPromptShare = 0.1;
+// Likewise the values carry this part of their token's place: attention looks by place and by
+// content, but a region is what it shows. (None at all, and the BoxHead finds no place to read.)
+constexpr double kPlaceShare = 0.3;
 
 void start_as_average_around_own_place(Block& block) {
   const torch::NoGradGuard no_grad;
@@ -66,16 +69,29 @@ PrompterImpl::PrompterImpl(const ModelConfig& config)
 
 PromptContext PrompterImpl::prepare(const torch::Tensor& image_tokens) {
   PromptContext context;
-  auto tokens = ln_image_(image_tokens);  // [B, T, D]
+  const auto content = ln_image_(image_tokens);  // [B, T, D]
+  context.tokens = content;
+  torch::Tensor places;  // [T, D]
   if (config_.position_image_tokens) {
-    const auto places = patch_encoding_.to(tokens.device());
-    const int64_t placeless = tokens.size(1) - places.size(0);               // the class token
-    tokens = tokens + torch::constant_pad_nd(places, {0, 0, placeless, 0});  // [T, D]
+    const auto patches = patch_encoding_.to(content.device());       // [N, D]
+    const int64_t placeless = content.size(1) - patches.size(0);     // the class token
+    places = torch::constant_pad_nd(patches, {0, 0, placeless, 0});  // [T, D]
+    context.tokens = content + places;
   }
-  context.tokens = tokens;
-  if (config_.pool == Pool::kPrompt)
-    context.keys_values = block_->attn->keys_values(block_->ln_1(tokens));
+  if (config_.pool == Pool::kPrompt) context.keys_values = keys_values(content, places);
   return context;
+}
+
+torch::Tensor PrompterImpl::keys_values(const torch::Tensor& content, const torch::Tensor& places) {
+  const auto& attn = *block_->attn;
+  if (!places.defined()) return attn.keys_values(block_->ln_1(content));
+  const auto project = [&](const torch::Tensor& tokens, int64_t first_row) {
+    return ops::linear(block_->ln_1(tokens),
+                       attn.in_proj_weight.slice(0, first_row, first_row + width_),
+                       attn.in_proj_bias.slice(0, first_row, first_row + width_));
+  };
+  return torch::cat(
+      {project(content + places, width_), project(content + kPlaceShare * places, 2 * width_)}, 2);
 }
 
 torch::Tensor PrompterImpl::forward(const PromptContext& context, const PromptBatch& prompts) {
