@@ -239,8 +239,7 @@ def main():
     parser.add_argument("--lr", default="2e-3")
     parser.add_argument("--warmup", type=int, default=100)
     parser.add_argument("--precision", default="bf16")
-    parser.add_argument("--train-flags", default="--text-lr-scale 0.1 --wd 0.1 --augment off --grounding-weight 0.3 "
-                        "--report-pictures 0",
+    parser.add_argument("--train-flags", default="--text-lr-scale 0.1 --wd 0.1 --augment off --report-pictures 0",
                         help="more flags for every run")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time")
     parser.add_argument("--threads", type=int, default=1, help="of each run")
