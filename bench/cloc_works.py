@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 
-NOISE = ["--box-jitter", "0.15", "--label-noise", "0.2"]
+NOISE = ["--box-jitter", "0.2", "--label-noise", "0.2"]
 CLOC = ["--objective", "cloc"]
 # name -> flags of `opencloc train`; the main rows come a second time with noisy boxes and labels.
 ROWS = {
@@ -231,7 +231,7 @@ def main():
     parser.add_argument("--scenes", type=int, default=38400, help="samples of scenes that each run sees")
     parser.add_argument("--photos", type=int, default=25600, help="the same of photos")
     parser.add_argument("--distinct", type=int, default=20000, help="scenes made for training")
-    parser.add_argument("--names", type=int, default=100, help="of the scenes' objects")
+    parser.add_argument("--names", type=int, default=40, help="of the scenes' objects")
     parser.add_argument("--mosaics", type=int, default=10000, help="of each grid")
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--model", default="ViT-XXS-16-96")
