@@ -12,7 +12,7 @@ namespace fs = std::filesystem;
 
 // 2: prompts encode places by other frequencies and read the image alone
 // (docs/decisions/prompter_start.md); heads of version 1 would compute something else.
-constexpr int64_t kFormatVersion = 2;
+constexpr int64_t kFormatVersion = 3;
 constexpr const char* kConfigFile = "cloc_config.json";
 
 }  // namespace

@@ -239,13 +239,13 @@ TEST_F(ModelDirectory, BrokenDirectoriesAreErrors) {
   json["format_version"] = 99;
   write_file(folder_ / "cloc_config.json", dump_json(json));
   EXPECT_THAT(error_of_loading(), HasSubstr("newer"));
-  json["format_version"] = 1;
+  json["format_version"] = 2;
   write_file(folder_ / "cloc_config.json", dump_json(json));
   EXPECT_THAT(error_of_loading(), HasSubstr("train them anew"));
   json["region_heads"] = false;  // a plain CLIP is what it was
   write_file(folder_ / "cloc_config.json", dump_json(json));
   EXPECT_FALSE(load_model(folder_).has_region_heads);
-  json["format_version"] = 2;
+  json["format_version"] = 3;
   json["cloc"]["pol"] = "all";
   write_file(folder_ / "cloc_config.json", dump_json(json));
   EXPECT_THAT(error_of_loading(), HasSubstr("'pol'"));
