@@ -21,7 +21,8 @@ import time
 
 NOISE = ["--box-jitter", "0.2", "--label-noise", "0.2"]
 CLOC = ["--objective", "cloc"]
-# name -> flags of `opencloc train`; the main rows come a second time with noisy boxes and labels.
+# name -> flags of `opencloc train`. The two extractors come again with noisy boxes and labels, as a detector's are,
+# and without L_grounding, whose text prompts share the Prompter but not RoIAlign.
 ROWS = {
     "CLIP": ["--objective", "clip"],
     "CLOC, pool prompt": CLOC + ["--pool", "prompt"],
@@ -37,13 +38,14 @@ ROWS = {
     "- grounding": CLOC + ["--grounding", "off"],
     "M = 2": CLOC + ["--regions-per-image", "2"],
     "noisy: CLOC, pool prompt": CLOC + ["--pool", "prompt"] + NOISE,
-    "noisy: CLOC, pool all": CLOC + ["--pool", "all"] + NOISE,
     "noisy: RoIAlign": CLOC + ["--region-extractor", "roi_align"] + NOISE,
+    "noisy: CLOC, pool prompt, no grounding": CLOC + ["--pool", "prompt", "--grounding", "off"] + NOISE,
+    "noisy: RoIAlign, no grounding": CLOC + ["--region-extractor", "roi_align", "--grounding", "off"] + NOISE,
 }
 
 
 MAIN = ["CLIP", "CLOC, pool prompt", "CLOC, pool all", "RoIAlign for the Prompter", "noisy: CLOC, pool prompt",
-        "noisy: CLOC, pool all", "noisy: RoIAlign"]
+        "noisy: RoIAlign"]
 # What a world trains on (share of the samples each) and is evaluated on.
 WORLDS = {
     "scenes": ({"scenes_train": 1}, ["scenes_val"]),

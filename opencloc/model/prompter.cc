@@ -22,9 +22,10 @@ enum TokenType : int64_t {
 };
 
 // With pool `prompt` the layer starts as a soft average of the image around the prompt's own place
-// (docs/decisions/prompter_start.md). Keys and queries begin as the same map, this much longer than
-// usual; values and output undo one another; the MLP adds a small part.
-constexpr double kStartSharpness = 1.5;
+// (docs/decisions/prompter_start.md). Keys and queries begin as the same map; values and output
+// undo one another; the MLP adds a small part. A token's attention logit on its own likeness at the
+// start (the usual maps give D^1/2 / 2, so wide layers would look at one patch alone).
+constexpr double kStartLogit = 12.728;
 constexpr double kStartMlpShare = 0.1;
 // The encoding of the place, which says nothing about what is there, stays a small part of what is
 // read from the image. (The attention sees normalised tokens: it is as before.)
@@ -38,7 +39,7 @@ void start_as_average_around_own_place(Block& block) {
   auto& weight = block->attn->in_proj_weight;  // [3 D, D]: queries, keys, values
   const int64_t width = weight.size(1);
   auto queries = weight.slice(0, 0, width);
-  queries.mul_(kStartSharpness);
+  queries.mul_(std::sqrt(kStartLogit / (0.5 * std::sqrt(static_cast<double>(width)))));
   weight.slice(0, width, 2 * width).copy_(queries);
   auto values = weight.slice(0, 2 * width);
   torch::nn::init::orthogonal_(values);

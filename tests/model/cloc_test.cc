@@ -96,6 +96,31 @@ TEST_P(PrompterTest, ARegionDependsOnItsOwnImageAndBoxAlone) {
             1e-4);  // another box, another embedding
 }
 
+// docs/decisions/prompter_start.md: before the first step a box already reads its own place.
+TEST(PrompterStart, ABoxReadsThePatchesInsideIt) {
+  torch::manual_seed(6);
+  auto config = small_config();
+  config.vision.width = 128;
+  Cloc model(config);
+  const auto tokens = torch::randn({1, 17, 128});  // a class token and 4 x 4 patches
+  const auto box = torch::tensor({{0.0f, 0.0f, 0.5f, 0.5f}});
+  const auto read = [&](const torch::Tensor& seen) {
+    ImageFeatures features;
+    features.tokens = seen;
+    return model->encode_regions(features, box_prompts(box, torch::zeros({1}, torch::kLong)));
+  };
+  const auto before = read(tokens);
+  double inside = 0, outside = 0;  // how far another patch in place of this one moves the region
+  for (int64_t patch = 0; patch < 16; ++patch) {
+    auto other = tokens.clone();
+    other.select(1, 1 + patch).normal_();
+    const double moved = (read(other) - before).norm().item<double>();
+    const bool in_box = patch % 4 < 2 && patch / 4 < 2;
+    (in_box ? inside : outside) += moved / (in_box ? 4 : 12);
+  }
+  EXPECT_GT(inside, 2 * outside);
+}
+
 TEST_P(PrompterTest, NoRegionsIsAnEmptyResult) {
   auto model = make_model();
   const auto features = model->encode_image(torch::randn({2, 3, 32, 32}));
