@@ -1,48 +1,15 @@
-// `opencloc data`: import, scenes, mosaic, stats, show.
+// `opencloc data`: import, scenes, mosaic; stats and show are in data_look.cc.
 #include "opencloc/base/files.h"
 #include "opencloc/base/json.h"
-#include "opencloc/base/log.h"
 #include "opencloc/base/progress.h"
-#include "opencloc/cli/verb.h"
-#include "opencloc/data/contact_sheet.h"
+#include "opencloc/cli/data_flags.h"
 #include "opencloc/data/import.h"
 #include "opencloc/data/mosaic.h"
 #include "opencloc/data/ordered.h"
 #include "opencloc/data/scenes.h"
-#include "opencloc/data/stats.h"
 
 namespace opencloc::cli {
 namespace {
-
-// Flags that several of the sub-verbs have.
-struct DataFlags {
-  CommonFlags common;
-  std::string data;
-  std::string out;
-  ShardSetOptions writer;
-  ShardOptions reader;
-  bool json = false;
-};
-
-void add_input_flags(CLI::App& app, DataFlags& flags) {
-  app.add_option("--data", flags.data, "Shards: GLOB[::GLOB...], {000..123}, or a folder")
-      ->type_name("GLOB")
-      ->required();
-  app.add_flag("--skip-bad-shards", flags.reader.skip_bad_shards,
-               "Count shards that cannot be read instead of stopping");
-}
-
-void add_output_flags(CLI::App& app, DataFlags& flags) {
-  app.add_option("--out", flags.out, "Folder for the shards 00000.tar, 00001.tar, ...")
-      ->type_name("DIR")
-      ->required();
-  app.add_option("--samples-per-shard", flags.writer.samples_per_shard)->capture_default_str();
-  app.add_flag("--overwrite", flags.writer.overwrite, "Replace the shards in that folder");
-}
-
-void add_json_flag(CLI::App& app, DataFlags& flags) {
-  app.add_flag("--json", flags.json, "Results as one JSON object");
-}
 
 // What a verb that wrote shards says.
 void print_written(const DataFlags& flags, const ShardSetWriter& out, const SkipCounter& skips,
@@ -80,7 +47,7 @@ void add_import(CLI::App& app) {
          "The dataset's file: instances.json, data.yaml, a folder of XML, .jsonl, .csv, ...")
       ->type_name("PATH");
   app.add_option("--captions", options.captions,
-                 "More captions: COCO's captions.json, or rows (.jsonl, .csv, .tsv)")
+                 "More captions: COCO's captions.json, or rows (.jsonl, .csv, .tsv, .txt)")
       ->type_name("FILE");
   app.add_option("--phrases", options.phrases,
                  "More regions: rows with image or image_id, phrase, bbox (.jsonl, .csv, .tsv)")
@@ -93,6 +60,11 @@ void add_import(CLI::App& app) {
   app.add_option("--csv-separator", options.csv_separator,
                  "Between columns; found out if not given")
       ->type_name("CHAR");
+  app.add_flag("--no-header", options.csv_no_header, "The table's first line is a row, not names");
+  app.add_option("--columns", options.csv_columns,
+                 "Names of the table's columns, in order: image,caption")
+      ->type_name("NAMES")
+      ->delimiter(',');
   app.add_option("--caption-template", options.caption_template,
                  "Caption of pictures that have but a class (folder); '' = none")
       ->capture_default_str();
@@ -104,6 +76,8 @@ void add_import(CLI::App& app) {
   opencloc data import --format coco --images coco/val2017 \
       --annotations coco/annotations/instances_val2017.json \
       --captions coco/annotations/captions_val2017.json --out shards/coco-val
+  opencloc data import --format csv --images Flickr8k/images \
+      --annotations Flickr8k/Flickr8k.token.txt --no-header --columns image,caption --out flickr8k
 Pictures keep their bytes; boxes are clipped to the picture; what cannot be used is counted and
 named in the log. docs/data.md says what each format reads.)");
   app.callback([flags] {
@@ -230,85 +204,6 @@ Every sample is used once before any is used twice.)");
   });
 }
 
-void add_stats(CLI::App& app) {
-  struct Flags : DataFlags {
-    std::string tokenizer;
-    bool no_decode = false;
-  };
-  const auto flags = std::make_shared<Flags>();
-  add_input_flags(app, *flags);
-  app.add_option("--tokenizer", flags->tokenizer,
-                 "Count this tokenizer's tokens (file or model directory); else words")
-      ->type_name("PATH");
-  app.add_flag("--no-decode", flags->no_decode, "Faster: do not check that pictures decode");
-  add_json_flag(app, *flags);
-  add_threads_flag(app, flags->common);
-  add_config_flag(app);
-  app.footer(R"(Example:
-  opencloc data stats --data 'shards/coco-val/*.tar'
-  opencloc data stats --data scenes --tokenizer runs/demo/model --json)");
-  app.callback([flags] {
-    StatsOptions options;
-    std::shared_ptr<const Tokenizer> tokenizer;
-    if (!flags->tokenizer.empty()) {
-      tokenizer = load_tokenizer(flags->tokenizer);
-      options.tokenizer = tokenizer.get();
-      options.tokenizer_name = flags->tokenizer;
-    }
-    options.decode = !flags->no_decode;
-    options.threads = thread_count(flags->common);
-    options.shards = flags->reader;
-    SkipCounter skips;
-    ProgressBar bar("stats", 0, "samples");
-    options.progress = [&bar](int64_t samples) { bar.advance(samples); };
-    const DataStats stats = collect_stats(expand_glob(flags->data), options, skips);
-    bar.finish();
-    if (flags->json) {
-      Json result = stats.json();
-      result["skipped"] = skips.json();
-      std::printf("%s\n", dump_json(result).c_str());
-    } else {
-      std::printf("%s%-28s%s\n", stats.table().c_str(), "skipped",
-                  skips.total() == 0 ? "0" : skips.summary().c_str());
-    }
-  });
-}
-
-void add_show(CLI::App& app) {
-  struct Flags : DataFlags {
-    ContactSheetOptions sheet;
-    bool random = false;
-  };
-  const auto flags = std::make_shared<Flags>();
-  add_input_flags(app, *flags);
-  app.add_option("--out", flags->out, "The page, e.g. page.html")->type_name("FILE")->required();
-  app.add_option("--count", flags->sheet.count, "Samples to show")->capture_default_str();
-  app.add_flag("--random", flags->random, "A random choice (by --seed) instead of the first ones");
-  app.add_option("--size", flags->sheet.size, "Longest side of a picture in pixels")
-      ->check(CLI::Range(32, 4096))
-      ->capture_default_str();
-  add_threads_flag(app, flags->common);
-  add_seed_flag(app, flags->common);
-  add_config_flag(app);
-  app.footer(R"(Example:
-  opencloc data show --data scenes --count 200 --random --out scenes.html
-The page needs no other file and no network.)");
-  app.callback([flags] {
-    ContactSheetOptions& options = flags->sheet;
-    if (flags->random) options.seed = flags->common.seed;
-    options.title = flags->data;
-    options.threads = thread_count(flags->common);
-    options.shards = flags->reader;
-    SkipCounter skips;
-    ProgressBar bar("show", 0, "samples");
-    options.progress = [&bar] { bar.advance(); };
-    const int64_t shown = write_contact_sheet(expand_glob(flags->data), flags->out, options, skips);
-    bar.finish();
-    std::printf("%s: %lld samples\n", flags->out.c_str(), static_cast<long long>(shown));
-    if (skips.total() > 0) log::warn("{}", skips.summary());
-  });
-}
-
 }  // namespace
 
 void add_data(CLI::App& app) {
@@ -316,8 +211,8 @@ void add_data(CLI::App& app) {
   add_import(*app.add_subcommand("import", "Any dataset -> shards"));
   add_scenes(*app.add_subcommand("scenes", "Generated scenes with exact boxes -> shards"));
   add_mosaic(*app.add_subcommand("mosaic", "Mosaics of existing samples -> shards"));
-  add_stats(*app.add_subcommand("stats", "Count pictures, regions, words and what is broken"));
-  add_show(*app.add_subcommand("show", "A web page of samples with their boxes drawn"));
+  add_data_stats(*app.add_subcommand("stats", "Count pictures, regions, words and what is broken"));
+  add_data_show(*app.add_subcommand("show", "A web page of samples with their boxes drawn"));
   app.footer(R"(Example:
   opencloc data import --format folder --images photos --out shards/photos
   opencloc data stats --data shards/photos

@@ -1,5 +1,6 @@
-// A collection as one HTML page: pictures with their boxes and texts. The page stands alone (no
-// network, no other file) and shows hostile texts as text.
+// A collection as one HTML page: pictures with their boxes and texts, and what the data engine made
+// of them (contact_sheet_card.h), searchable. The page stands alone (no network, no other file) and
+// shows hostile texts as text.
 #pragma once
 
 #include <cstdint>

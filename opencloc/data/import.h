@@ -24,6 +24,8 @@ struct ImportOptions {
   std::string csv_img_key = {};            // column names; empty = the usual ones
   std::string csv_caption_key = {};
   std::string csv_separator = {};                    // one character; empty = found out
+  bool csv_no_header = false;                        // the first line is a row, whatever it says
+  std::vector<std::string> csv_columns = {};         // names instead of the first line's, in order
   std::string caption_template = "a photo of a {}";  // folder: of the class name; empty = none
 };
 

@@ -1,6 +1,8 @@
 // Tables: RFC 4180 quoting, the separator found out, with or without a line of column names.
 #include <algorithm>
 #include <array>
+#include <optional>
+#include <utility>
 
 #include "opencloc/base/files.h"
 #include "opencloc/base/log.h"
@@ -11,27 +13,48 @@ namespace {
 
 using Cells = std::vector<std::string>;
 
+bool ends_cell(std::string_view text, size_t at, char separator) {
+  return at >= text.size() || text[at] == separator || text[at] == '\n' || text[at] == '\r';
+}
+
+// A quoted cell that begins at text[at]: fills `cell` and returns where it ends. Nothing when the
+// quotes do not enclose the whole cell: '"Stop" says the sign' is text, quotes and all.
+std::optional<size_t> take_quoted(std::string_view text, size_t at, char separator,
+                                  std::string& cell) {
+  std::string inside;
+  for (size_t i = at + 1; i < text.size(); ++i) {
+    if (text[i] != '"') {
+      inside += text[i];
+    } else if (i + 1 < text.size() && text[i + 1] == '"') {
+      inside += text[++i];
+    } else if (ends_cell(text, i + 1, separator)) {
+      cell = std::move(inside);
+      return i + 1;
+    } else {
+      return std::nullopt;
+    }
+  }
+  return std::nullopt;
+}
+
 // Takes one row off `text`; quoted cells may hold separators, quotes ("") and line ends.
 Cells take_row(std::string_view& text, char separator) {
   Cells cells(1);
-  bool quoted = false;
   size_t i = 0;
-  for (; i < text.size(); ++i) {
-    const char c = text[i];
-    if (quoted) {
-      if (c != '"') {
-        cells.back() += c;
-      } else if (i + 1 < text.size() && text[i + 1] == '"') {
-        cells.back() += text[++i];
-      } else {
-        quoted = false;
+  bool at_start = true;  // of a cell
+  while (i < text.size()) {
+    if (at_start && text[i] == '"') {
+      at_start = false;
+      if (const auto end = take_quoted(text, i, separator, cells.back())) {
+        i = *end;
+        continue;
       }
-    } else if (c == '"' && cells.back().empty()) {
-      quoted = true;
-    } else if (c == separator) {
+    }
+    const char c = text[i++];
+    at_start = c == separator;
+    if (c == separator) {
       cells.emplace_back();
     } else if (c == '\n') {
-      ++i;
       break;
     } else if (c != '\r') {
       cells.back() += c;
@@ -73,6 +96,22 @@ bool is_header(const Cells& row, const ImportOptions& options) {
   });
 }
 
+// The names of the columns: those given, the first line's, or the usual two.
+Cells columns_of(const std::filesystem::path& path, const Cells& first,
+                 const ImportOptions& options) {
+  if (!options.csv_columns.empty()) return options.csv_columns;
+  if (!options.csv_no_header && is_header(first, options)) return first;
+  for (const std::string& key : {options.csv_img_key, options.csv_caption_key}) {
+    if (key.empty()) continue;
+    throw Error::input("no column '" + key + "' in the first line", path.string(),
+                       "check --csv-img-key, --csv-caption-key, --csv-separator, or name the "
+                       "columns with --columns");
+  }
+  log::info("{}: no column names, taking the first column as picture, the second as caption",
+            path.string());
+  return {"image", "caption"};
+}
+
 char separator_of(const ImportOptions& options, std::string_view text) {
   const std::string& given = options.csv_separator;
   if (given.empty()) return find_separator(text);
@@ -94,21 +133,12 @@ void for_each_table_row(
   if (rest.starts_with("\xef\xbb\xbf")) rest.remove_prefix(3);  // byte order mark of spreadsheets
   const char separator = separator_of(options, rest);
   std::string_view after_first = rest;
-  Cells columns = take_row(after_first, separator);
+  const Cells first = take_row(after_first, separator);
+  const Cells columns = columns_of(path, first, options);
   int64_t number = 0;
-  if (is_header(columns, options)) {
+  if (!options.csv_no_header && is_header(first, options)) {
     rest = after_first;
     ++number;
-  } else if (!options.csv_img_key.empty() || !options.csv_caption_key.empty()) {
-    throw Error::input(
-        "no column '" +
-            (options.csv_img_key.empty() ? options.csv_caption_key : options.csv_img_key) +
-            "' in the first line",
-        path.string(), "check --csv-img-key, --csv-caption-key, --csv-separator");
-  } else {
-    log::info("{}: no column names, taking the first column as picture, the second as caption",
-              path.string());
-    columns = {"image", "caption"};
   }
   while (!rest.empty()) {
     const Cells cells = take_row(rest, separator);
@@ -116,7 +146,7 @@ void for_each_table_row(
     if (cells.size() == 1 && cells[0].empty()) continue;
     const std::string where = path.string() + " row " + std::to_string(number);
     if (cells.size() < columns.size()) {
-      skips.add(skip::kBadAnnotation, where, "has fewer columns than the first line");
+      skips.add(skip::kBadAnnotation, where, "has too few columns");
       continue;
     }
     Json row = Json::object();

@@ -231,7 +231,7 @@ void merge_row(const Json& row, const RowNames& names, const std::string& where,
 void for_each_row(const fs::path& path, const ImportOptions& options, SkipCounter& skips,
                   const std::function<void(const Json& row, const std::string& where)>& visit) {
   const std::string extension = path.extension().string();
-  if (extension == ".csv" || extension == ".tsv") {
+  if (extension == ".csv" || extension == ".tsv" || extension == ".txt") {
     for_each_table_row(path, options, skips, visit);
     return;
   }

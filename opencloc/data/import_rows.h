@@ -35,7 +35,8 @@ std::optional<std::filesystem::path> picture_of_row(const Json& row, const RowNa
 void merge_row(const Json& row, const RowNames& names, const std::string& where, ImportItem& item,
                SkipCounter& skips);
 
-// Calls visit(row, where) for the rows of a .jsonl file, a .json list, or a table (.csv, .tsv).
+// Calls visit(row, where) for the rows of a .jsonl file, a .json list, or a table (.csv, .tsv,
+// .txt).
 void for_each_row(const std::filesystem::path& path, const ImportOptions& options,
                   SkipCounter& skips,
                   const std::function<void(const Json& row, const std::string& where)>& visit);

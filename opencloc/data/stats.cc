@@ -7,6 +7,7 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "opencloc/base/thread_pool.h"
+#include "opencloc/data/label_output.h"
 #include "opencloc/image/image.h"
 
 namespace opencloc {
@@ -23,9 +24,21 @@ bool is_word_byte(char c) {
 struct Measured {
   Record record;
   ImageInfo info;
+  std::vector<std::string> captions;
+  std::vector<std::string> phrases;
   int64_t image_tokens = 0;
+  int64_t caption_tokens = 0;
   int64_t region_tokens = 0;
+  int64_t phrase_tokens = 0;
 };
+
+// `caption` is one of `captions`, or another one (a captioner's).
+std::vector<std::string> captions_of(const Record& record) {
+  std::vector<std::string> all = record.captions;
+  if (std::find(all.begin(), all.end(), record.caption) == all.end()) all.push_back(record.caption);
+  std::erase(all, "");
+  return all;
+}
 
 void measure(Measured& sample, const StatsOptions& options) {
   const auto tokens = [&options](std::string_view text) {
@@ -35,6 +48,10 @@ void measure(Measured& sample, const StatsOptions& options) {
   };
   if (options.decode) sample.info = probe_image(sample.record.image);
   sample.image_tokens = tokens(image_text(sample.record));
+  sample.captions = captions_of(sample.record);
+  sample.phrases = readable_phrases(sample.record);
+  for (const auto& text : sample.captions) sample.caption_tokens += tokens(text);
+  for (const auto& text : sample.phrases) sample.phrase_tokens += tokens(text);
   for (const auto& region : sample.record.regions) sample.region_tokens += tokens(region.text);
 }
 
@@ -65,6 +82,10 @@ class Collector {
     }
     stats.image_tokens += sample.image_tokens;
     stats.region_tokens += sample.region_tokens;
+    stats.captions += static_cast<int64_t>(sample.captions.size());
+    stats.caption_tokens += sample.caption_tokens;
+    stats.phrases += static_cast<int64_t>(sample.phrases.size());
+    stats.phrase_tokens += sample.phrase_tokens;
   }
 
   DataStats finish() {
@@ -136,7 +157,7 @@ DataStats collect_stats(const std::vector<std::string>& shards, const StatsOptio
         Record record;
         more = reader.next(record);
         if (!more) break;
-        batch.push_back({std::move(record), {}, 0, 0});
+        batch.emplace_back().record = std::move(record);
         names.push_back(reader.name());
       }
       parallel_for(static_cast<int64_t>(batch.size()), options.threads,
@@ -167,6 +188,11 @@ Json DataStats::json() const {
           {"regions_per_image", ratio(regions, images)},
           {"image_text_tokens", ratio(image_tokens, images_with_text)},
           {"region_text_tokens", ratio(region_tokens, regions_with_text)},
+          {"captions", captions},
+          {"caption_tokens", ratio(caption_tokens, captions)},
+          {"phrases", phrases},
+          {"phrases_per_image", ratio(phrases, images)},
+          {"phrase_tokens", ratio(phrase_tokens, phrases)},
           {"tokenizer", tokenizer},
           {"distinct_texts", distinct_texts},
           {"distinct_region_texts", distinct_region_texts},
@@ -194,6 +220,13 @@ std::string DataStats::table() const {
   line("regions/image", fmt::format("{:.2f}", ratio(regions, images)));
   line("image text (tokens)", fmt::format("{:.1f}", ratio(image_tokens, images_with_text)));
   line("region text (tokens)", fmt::format("{:.1f}", ratio(region_tokens, regions_with_text)));
+  if (captions > images_with_text) {
+    line("captions", fmt::format("{} ({:.1f} tokens)", captions, ratio(caption_tokens, captions)));
+  }
+  if (phrases > 0) {
+    line("phrases/image", fmt::format("{:.2f}", ratio(phrases, images)));
+    line("phrase (tokens)", fmt::format("{:.1f}", ratio(phrase_tokens, phrases)));
+  }
   line("tokens are", tokenizer);
   line("distinct image texts", std::to_string(distinct_texts));
   line("distinct region texts", std::to_string(distinct_region_texts));
@@ -207,6 +240,22 @@ std::string DataStats::table() const {
   }
   if (!region_texts.empty()) line("region texts", top_line(region_texts));
   return out;
+}
+
+std::string DataStats::markdown(std::string_view name) const {
+  const auto number = [](int64_t sum, int64_t count, int decimals = 1) {
+    return count == 0 ? std::string("-") : fmt::format("{:.{}f}", ratio(sum, count), decimals);
+  };
+  std::string cell(name);
+  for (size_t at = 0; (at = cell.find('|', at)) != std::string::npos; at += 2)
+    cell.insert(at, "\\");
+  return "| data | images | regions/image | image text (tokens) | region text (tokens) | "
+         "phrases/image | phrase (tokens) |\n|---|---|---|---|---|---|---|\n" +
+         fmt::format(
+             "| {} | {} | {} | {} | {} | {} | {} |\n", cell, images,
+             regions == 0 ? "-" : number(regions, images, 2),
+             number(image_tokens, images_with_text), number(region_tokens, regions_with_text),
+             phrases == 0 ? "-" : number(phrases, images, 2), number(phrase_tokens, phrases));
 }
 
 }  // namespace opencloc

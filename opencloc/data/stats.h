@@ -30,8 +30,12 @@ struct DataStats {
   int64_t images_with_label = 0;
   int64_t regions = 0;
   int64_t regions_with_text = 0;
-  int64_t image_tokens = 0;   // over all images with text
-  int64_t region_tokens = 0;  // over all regions with text
+  int64_t image_tokens = 0;    // over all images with text
+  int64_t region_tokens = 0;   // over all regions with text
+  int64_t captions = 0;        // all of them, where an image has several
+  int64_t caption_tokens = 0;  // over all captions
+  int64_t phrases = 0;         // that `label` asks the detector for
+  int64_t phrase_tokens = 0;
   int64_t distinct_texts = 0;
   int64_t distinct_region_texts = 0;
   int64_t image_bytes = 0;
@@ -46,6 +50,9 @@ struct DataStats {
   Json json() const;
   // The same for people, with the most frequent labels and region texts.
   std::string table() const;
+  // A row of CLOC's Table 1 (arXiv 2410.02746) in Markdown, with a column for the phrases and the
+  // table's head above it.
+  std::string markdown(std::string_view name) const;
 };
 
 DataStats collect_stats(const std::vector<std::string>& shards, const StatsOptions& options,

@@ -45,8 +45,6 @@ Json settings_of(const Stages& stages) {
   return settings;
 }
 
-fs::path report_path(const fs::path& shard) { return shard.string() + ".report.json"; }
-
 // Of the shard `name` in `folder`, by processes that are gone.
 void remove_stale_files(const fs::path& folder, const std::string& name) {
   if (!fs::is_directory(folder)) return;
@@ -74,8 +72,8 @@ class Worker {
 
   // The shard is there, made with these settings.
   bool is_finished(const fs::path& out) const {
-    if (options_.overwrite || !fs::exists(out) || !fs::exists(report_path(out))) return false;
-    const Json report = read_json(report_path(out));
+    if (options_.overwrite || !fs::exists(out) || !fs::exists(label_report_path(out))) return false;
+    const Json report = read_json(label_report_path(out));
     const auto found = report.find("settings");
     if (found != report.end() && *found == settings_) return true;
     throw Error::input("the shard was made with other settings", out.string(),
@@ -113,7 +111,8 @@ class Worker {
     }
     // The report first: a shard that is there has one.
     const double seconds = since(began);
-    write_file(report_path(out), dump_json(report(in, images, regions, skips, seconds), 2) + '\n');
+    write_file(label_report_path(out),
+               dump_json(report(in, images, regions, skips, seconds), 2) + '\n');
     writer.commit();
     log::info("{}: {} images, {:.1f} regions an image, {:.1f} images/s ({})",
               out.filename().string(), images,

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "opencloc/data/record.h"
+#include "opencloc/data/label_output.h"
 #include "opencloc/image/image.h"
 
 namespace opencloc {
@@ -48,7 +48,6 @@ std::vector<std::string> stored_phrases(const LabelSample& sample);
 std::vector<Candidate> stored_candidates(const LabelSample& sample);
 void store_phrases(LabelSample& sample, const std::vector<std::string>& phrases);
 void store_candidates(LabelSample& sample, const std::vector<Candidate>& candidates);
-inline constexpr const char* kCandidatesKey = "candidates";
 
 // Writes record["vesl"][stage] = how.
 void store_provenance(LabelSample& sample, const std::string& stage, const Json& how);

@@ -58,6 +58,45 @@ TEST(DataVerb, ImportsAFolderAndLooksAtIt) {
   EXPECT_EQ(mosaics["regions"], 12);
 }
 
+TEST(DataVerb, ATableWithoutNamesBecomesARowOfTable1) {
+  const TempFolder folder;
+  const auto at = [&folder](const std::string& name) { return (folder / name).string(); };
+  for (const char* name : {"a", "b"})
+    write_file(folder / ("images/" + std::string(name) + ".ppm"), tiny_ppm(30, 20));
+  write_file(folder / "Flickr8k.token.txt",
+             "a.ppm#0\ttitle\na.ppm#1\tA red bus and two dogs .\nb.ppm#0\tA man .\n");
+  const auto import = run_binary(
+      "data import --format csv --no-header --columns image,caption --images " + at("images") +
+      " --annotations " + at("Flickr8k.token.txt") + " --out " + at("in"));
+  ASSERT_EQ(import.exit_code, 0) << import.err;
+  EXPECT_EQ(stats_of(folder / "in")["captions"], 3);
+  EXPECT_FALSE(stats_of(folder / "in").contains("reports"));
+
+  const auto label =
+      run_binary("label --detector-kind none --text-from captions:1,caption:0 --data " + at("in") +
+                 " --out " + at("labelled"));
+  ASSERT_EQ(label.exit_code, 0) << label.err;
+  const Json stats = stats_of(folder / "labelled");
+  EXPECT_EQ(stats["reports"]["shards"], 1);
+  EXPECT_EQ(stats["reports"]["images"], 2);
+  EXPECT_EQ(stats["reports"]["stages"]["phrases"]["phrases"], stats["phrases"]);
+  EXPECT_TRUE(stats["reports"]["stage_share"].contains("phrases"));
+  const std::string data = "data stats --data " + at("labelled");
+  EXPECT_THAT(run_binary(data).out, HasSubstr("labelled shards             1 with a report"));
+  const auto row = run_binary(data + " --row flickr");
+  EXPECT_EQ(row.exit_code, 0);
+  EXPECT_THAT(row.out, HasSubstr("\n| flickr | 2 | - | 2.0 | - |"));
+
+  write_file(folder / "labelled/00000.tar.report.json", "{}");
+  const auto broken = run_binary(data);
+  EXPECT_EQ(broken.exit_code, 2);
+  EXPECT_THAT(testing::error_line(broken), HasSubstr("00000.tar.report.json"));
+
+  const auto show = run_binary("data show --data " + at("labelled") + " --out " + at("page.html"));
+  EXPECT_EQ(show.exit_code, 0) << show.err;
+  EXPECT_THAT(read_file(folder / "page.html"), HasSubstr("no detector has been asked"));
+}
+
 TEST(DataVerb, ScenesDependOnTheSeedNotOnThreads) {
   const TempFolder folder;
   const auto make = [&](const std::string& name, const std::string& flags) {

@@ -315,6 +315,35 @@ TEST_F(Import, CsvWithAndWithoutNames) {
               HasSubstr("one character"));
 }
 
+TEST_F(Import, CsvWhoseColumnsAreNamedByTheUser) {
+  picture("a.ppm");
+  run("csv", {.annotations = file("Flickr8k.token.txt", "a.ppm#0\ttitle\na.ppm#1\tA dog .\n"),
+              .csv_no_header = true});
+  EXPECT_THAT(records_["a"].captions, ElementsAre("title", "A dog ."))
+      << "a caption that is a column's name";
+  run("csv", {.annotations = file("more.csv", "7,A cat,a.ppm,cc\n"),
+              .csv_columns = {"", "caption", "image", "licence"}});
+  EXPECT_EQ(records_["a"].caption, "A cat");
+  EXPECT_EQ(records_["a"].extra, Json({{"licence", "cc"}}));
+  run("csv", {.annotations = file("named.csv", "path,title\na.ppm,A cat\n"),
+              .csv_columns = {"image", "alt_text"}});
+  EXPECT_EQ(records_["a"].alt_text, "A cat") << "given names replace those of the file";
+  EXPECT_EQ(records_["a"].caption, "");
+  run("folder", {.captions = file("captions.txt", "a.ppm#0\tOne.\na.ppm#1\tTwo.\n")});
+  EXPECT_THAT(records_["a"].captions, ::testing::IsSupersetOf({"One.", "Two."}));
+}
+
+TEST_F(Import, CsvQuotesThatDoNotEncloseACellAreText) {
+  picture("a.ppm");
+  picture("b.ppm");
+  run("csv", {.annotations = file("q.tsv",
+                                  "a.ppm\t\"Stop\" says a sign\na.ppm\t\"of \"\"two\"\" words\"\n"
+                                  "b.ppm\t\"never closed\nb.ppm\t\"\"\n")});
+  EXPECT_THAT(records_["a"].captions, ElementsAre("\"Stop\" says a sign", "of \"two\" words"));
+  EXPECT_EQ(records_["b"].caption, "\"never closed");
+  EXPECT_EQ(skips_.total(), 0);
+}
+
 TEST_F(Import, CsvWithRegions) {
   picture("a.ppm");
   run("csv", {.annotations = file(

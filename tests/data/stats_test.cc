@@ -55,6 +55,34 @@ TEST(Stats, CountsWhatThereIs) {
   EXPECT_EQ(undecoded.pixels, 0);
 }
 
+TEST(Stats, CountsAllCaptionsAndThePhrases) {
+  const TempFolder folder;
+  const std::string path = (folder / "x.tar").string();
+  ShardWriter writer(path);
+  Record several = make_test_record("1", "a red bus");
+  several.captions = {"a red bus", "a bus of london town"};
+  several.extra["phrases"] = {"red bus", "london"};
+  writer.write(several);
+  Record recaptioned = make_test_record("2", "by the captioner");
+  recaptioned.captions = {"older"};
+  recaptioned.extra["phrases"] = "not our form";
+  writer.write(recaptioned);
+  writer.commit();
+  SkipCounter skips(0);
+  const DataStats stats = collect_stats({path}, {}, skips);
+  EXPECT_EQ(skips.total(), 0);
+  EXPECT_EQ(stats.captions, 4);
+  EXPECT_EQ(stats.caption_tokens, 3 + 5 + 3 + 1);
+  EXPECT_EQ(stats.phrases, 2);
+  const Json json = stats.json();
+  EXPECT_DOUBLE_EQ(json["phrases_per_image"], 1.0);
+  EXPECT_DOUBLE_EQ(json["phrase_tokens"], 1.5);
+  EXPECT_DOUBLE_EQ(json["caption_tokens"], 3.0);
+  EXPECT_THAT(stats.table(), HasSubstr("captions                    4 (3.0 tokens)"));
+  EXPECT_THAT(stats.table(), HasSubstr("phrases/image               1.00"));
+  EXPECT_THAT(stats.markdown("a|b"), HasSubstr("\n| a\\|b | 2 | - | 3.0 | - | 1.00 | 1.5 |\n"));
+}
+
 TEST(Stats, OfNothing) {
   const TempFolder folder;
   const std::string path = (folder / "x.tar").string();
@@ -64,6 +92,7 @@ TEST(Stats, OfNothing) {
   EXPECT_EQ(stats.images, 0);
   EXPECT_DOUBLE_EQ(stats.json()["regions_per_image"], 0.0);
   EXPECT_FALSE(stats.table().empty());
+  EXPECT_THAT(stats.markdown("none"), HasSubstr("| none | 0 | - | - | - | - | - |"));
 }
 
 class EveryWordIsTwo : public Tokenizer {
