@@ -112,9 +112,10 @@ std::shared_ptr<EmbeddedCaptioner> make_embedded_captioner(const LabelFlags& fla
                        "--captioner " + flags.captioner_place,
                        "leave out --captioner-model, --prompt-file and --captioner-key-variable");
   }
-  return embedded_captioner(flags.captioner_place, {.device = parse_device(flags.common.device),
-                                                    .max_tokens = flags.captioner_max_tokens,
-                                                    .beams = flags.captioner_beams});
+  return embedded_captioner(flags.captioner_place,
+                            {.device = parse_device(flags.common.device).str(),
+                             .max_tokens = flags.captioner_max_tokens,
+                             .beams = flags.captioner_beams});
 }
 
 std::unique_ptr<Stage> make_caption_stage(const LabelFlags& flags) {

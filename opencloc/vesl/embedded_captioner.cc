@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include <torch/torch.h>
+
 #include "opencloc/base/error.h"
 #include "opencloc/checkpoint/model_directory.h"
 #include "opencloc/model/generate.h"
@@ -79,7 +81,8 @@ std::unique_ptr<EmbeddedCaptioner> embedded_captioner(const std::filesystem::pat
   generate.vocab_size = loaded.tokenizer->vocab_size();
   generate.max_tokens = options.max_tokens > 0 ? options.max_tokens : longest;
   generate.beams = options.beams;
-  return std::make_unique<CocaCaptioner>(std::move(loaded), where, options.device, generate);
+  return std::make_unique<CocaCaptioner>(std::move(loaded), where, torch::Device(options.device),
+                                         generate);
 }
 
 }  // namespace opencloc

@@ -9,8 +9,6 @@
 #include <string>
 #include <vector>
 
-#include <torch/torch.h>
-
 #include "opencloc/base/json.h"
 #include "opencloc/image/image.h"
 #include "opencloc/vesl/captioner.h"
@@ -18,7 +16,7 @@
 namespace opencloc {
 
 struct EmbeddedCaptionerOptions {
-  torch::Device device = torch::kCPU;
+  std::string device = "cpu";
   int64_t max_tokens = 0;  // 0: as many as the model has places for
   int64_t beams = 1;       // 1 = greedy
 };

@@ -1,14 +1,16 @@
 // Captioners on disk: open_clip's names and shapes, written out.
+#include <filesystem>
+#include <functional>
 #include <map>
 #include <sstream>
 
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
 #include "opencloc/checkpoint/model_directory.h"
 #include "opencloc/checkpoint/safetensors.h"
-#include "tests/data/tar_maker.h"
 #include "tests/model/small_coca.h"
 
 namespace opencloc {
@@ -17,7 +19,6 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 using testing::random_coca;
-using testing::TempFolder;
 
 // open_clip's CoCa(embed_dim 16, vision width 24, 1 layer, 5 queries; text width 16, 8 places, 20
 // ids; one layer each), as its state_dict() lists it.
@@ -120,11 +121,14 @@ Shapes expected_shapes() {
 
 class CocaDirectory : public ::testing::Test {
  protected:
-  CocaDirectory() : model_(random_coca()) {
+  CocaDirectory()
+      : folder_(fs::path(::testing::TempDir()) / ("opencloc_coca_" + std::to_string(::getpid()))),
+        model_(random_coca()) {
     SaveOptions options;
     options.region_heads = false;
     save_model(folder_ / "model", model_, options);
   }
+  ~CocaDirectory() override { fs::remove_all(folder_); }
   fs::path weights() const { return folder_ / "model" / "open_clip_model.safetensors"; }
   NamedTensors stored() const {
     NamedTensors tensors;
@@ -141,7 +145,7 @@ class CocaDirectory : public ::testing::Test {
     }
     return "no error";
   }
-  TempFolder folder_;
+  const fs::path folder_;
   Cloc model_;
 };
 
