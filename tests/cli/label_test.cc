@@ -113,7 +113,9 @@ TEST_F(Label, ACaptionerOfOurOwnNeedsNoServer) {
     const bool same = record.caption == truth[record.key];
     learned += same ? 1 : 0;
     // Another text than the older one, which is kept.
-    if (!same) EXPECT_THAT(record.captions, ::testing::ElementsAre(truth[record.key]));
+    if (!same) {
+      EXPECT_THAT(record.captions, ::testing::ElementsAre(truth[record.key]));
+    }
   }
   EXPECT_EQ(captions, 6);
   EXPECT_GE(learned, 5);
