@@ -19,14 +19,15 @@ constexpr const char* kWeightsFiles[] = {"open_clip_model.safetensors",
 }  // namespace
 
 bool no_parameter(const std::string& name) {
-  return name == "attn_mask" || name == "text.attn_mask" || name == "input_resolution" ||
-         name == "context_length" || name == "vocab_size";
+  return name == "attn_mask" || name == "text_decoder.attn_mask" || name == "text.attn_mask" ||
+         name == "input_resolution" || name == "context_length" || name == "vocab_size";
 }
 
 // CustomTextCLIP keeps the text tower in a module of its own.
 StoredAs custom_text(const std::string& parameter) {
-  const bool image = parameter.starts_with("visual."), logit = parameter.starts_with("logit_");
-  return {{image || logit ? parameter : "text." + parameter}};
+  const bool apart = parameter.starts_with("visual.") || parameter.starts_with("logit_") ||
+                     parameter.starts_with("text_decoder.");
+  return {{apart ? parameter : "text." + parameter}};
 }
 
 bool found(const fs::path& directory) { return fs::exists(directory / kConfigFile); }

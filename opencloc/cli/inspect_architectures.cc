@@ -14,6 +14,27 @@ int64_t block_parameters(int64_t width, int64_t mlp_width) {
 
 }  // namespace
 
+namespace {
+
+// What CoCa has beside two towers: the pooler (its norm and projection are those of width E), the
+// token that is pooled, the decoder.
+int64_t captioner_parameters(const ModelConfig& config) {
+  if (!config.multimodal) return 0;
+  const auto& vision = config.vision;
+  const int64_t width = config.embed_dim;
+  const int64_t pooler = vision.attn_pooler_queries * width + 2 * width * width +
+                         2 * width * vision.width + 4 * width + 2 * width + 2 * vision.width;
+  const int64_t behind_pooler =
+      2 * width + width * width - (2 * vision.width + vision.width * width);
+  const int64_t cls = 2 * config.text.width;
+  const int64_t block = block_parameters(width, 4 * width);
+  const int64_t decoder = config.multimodal->layers * (2 * block + 2 * width) + 2 * width +
+                          width * config.text.vocab_size;
+  return pooler + behind_pooler + cls + decoder;
+}
+
+}  // namespace
+
 int64_t clip_parameters(const ModelConfig& config) {
   const auto& vision = config.vision;
   const auto& text = config.text;
@@ -25,7 +46,7 @@ int64_t clip_parameters(const ModelConfig& config) {
   const int64_t texts = (text.vocab_size + text.context_length) * text.width + 2 * text.width +
                         text.layers * block_parameters(text.width, 4 * text.width) +
                         text.width * config.embed_dim;
-  return image + texts + 1;
+  return image + texts + captioner_parameters(config) + 1;
 }
 
 Json inspect_architectures() {

@@ -77,6 +77,12 @@ std::string model(const Json& found) {
                          text.at("width").get<int>(), text.at("layers").get<int>(),
                          text.at("heads").get<int>());
   }
+  if (const auto decoder = config.find("multimodal_cfg"); decoder != config.end()) {
+    lines +=
+        fmt::format("\n  captions   decoder of width {}, {} layers, {} heads; {} image queries",
+                    decoder->at("width").get<int>(), decoder->at("layers").get<int>(),
+                    decoder->at("heads").get<int>(), vision.at("attn_pooler_queries").get<int>());
+  }
   lines +=
       fmt::format("\n  activation {}", config.value("quick_gelu", false) ? "quick_gelu" : "gelu");
   lines += fmt::format("\n  preprocess {}, {}", text_of(preprocess, "resize_mode"),

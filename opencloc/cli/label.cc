@@ -26,6 +26,7 @@ same command as often and in as many processes as you like.
 Examples:
   opencloc label --data 'web/{0000..0999}.tar' --out labelled --detector owlv2-large-patch14 \
       --captioner http://127.0.0.1:8080/v1 --captioner-model qwen --precision bf16
+  opencloc label --data web --out captioned --captioner runs/coca/model --detector-kind none
   opencloc label --data web --out by_cloc --detector-kind cloc --detector runs/demo/model
   opencloc label --texts captions.txt --json
   opencloc label --detector owlv2-base-patch16 --tensors inputs.safetensors --out outputs.safetensors)";

@@ -23,9 +23,18 @@ void add_caption_flags(CLI::App& app, LabelFlags& flags) {
   app.add_option("--text-from", flags.text_from,
                  "Shares of the texts phrases come from: caption:0.8,captions:0.1,alt_text:0.1")
       ->capture_default_str();
-  app.add_option("--captioner", flags.captioner.url,
-                 "OpenAI-compatible endpoint that sees pictures: http://host:port/v1")
-      ->type_name("URL");
+  app.add_option("--captioner", flags.captioner_place,
+                 "OpenAI-compatible endpoint that sees pictures, http://host:port/v1, or a model "
+                 "directory of `train --objective coca`, which needs no server")
+      ->type_name("URL|DIR");
+  app.add_option("--captioner-max-tokens", flags.captioner_max_tokens,
+                 "Of an answer; 0 = 400, or what a model directory's texts have room for")
+      ->check(CLI::Range(0, 65536))
+      ->capture_default_str();
+  app.add_option("--captioner-beams", flags.captioner_beams,
+                 "Of a model directory: texts followed at a time, 1 = greedy")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
   app.add_option("--captioner-model", flags.captioner.model, "Name of its model")
       ->type_name("NAME");
   app.add_option("--prompt-file", flags.prompt_file,
@@ -97,12 +106,29 @@ void add_run_flags(CLI::App& app, LabelFlags& flags) {
                "Count shards that cannot be read instead of stopping");
 }
 
+std::shared_ptr<EmbeddedCaptioner> make_embedded_captioner(const LabelFlags& flags) {
+  if (!flags.captioner.model.empty() || !flags.prompt_file.empty() || !flags.key_variable.empty()) {
+    throw Error::input("a captioner in a model directory takes no model name, prompt or key",
+                       "--captioner " + flags.captioner_place,
+                       "leave out --captioner-model, --prompt-file and --captioner-key-variable");
+  }
+  return embedded_captioner(flags.captioner_place,
+                            {.device = parse_device(flags.common.device).str(),
+                             .max_tokens = flags.captioner_max_tokens,
+                             .beams = flags.captioner_beams});
+}
+
 std::unique_ptr<Stage> make_caption_stage(const LabelFlags& flags) {
   CaptionStageOptions options = flags.caption;
   options.shares = parse_text_shares(flags.text_from);
   options.seed = flags.common.seed;
-  if (!flags.captioner.url.empty()) {
+  if (std::filesystem::is_directory(flags.captioner_place)) {
+    options.embedded = make_embedded_captioner(flags);
+  } else if (!flags.captioner_place.empty()) {
     HttpCaptionerOptions captioner = flags.captioner;
+    captioner.url = flags.captioner_place;
+    if (flags.captioner_max_tokens > 0)
+      captioner.max_tokens = static_cast<int>(flags.captioner_max_tokens);
     if (captioner.model.empty())
       throw Error::input("no model is named", "--captioner", "pass --captioner-model NAME");
     captioner.prompt = flags.prompt_file.empty() ? kPrompt : read_file(flags.prompt_file, 1 << 20);

@@ -23,7 +23,10 @@ struct LabelFlags {
   bool json = false;
 
   std::string text_from = "caption";
+  std::string captioner_place;  // a URL, or a model directory
   HttpCaptionerOptions captioner;
+  int64_t captioner_max_tokens = 0;
+  int64_t captioner_beams = 1;
   std::string prompt_file;
   std::string key_variable;
   CaptionStageOptions caption;

@@ -21,7 +21,7 @@ struct Verb {
 
 constexpr Verb kVerbs[] = {
     {"data", "Import, make, count and look at data", add_data},
-    {"train", "Train a model: CLIP, or CLOC with promptable regions", add_train},
+    {"train", "Train a model: CLIP, CLOC with promptable regions, or a captioner", add_train},
     {"eval", "Evaluate a model on classification, retrieval and region tasks", add_eval},
     {"embed", "Embed pictures, texts and regions", add_embed},
     {"label", "Find and name regions: images with texts -> region-text training data", add_label},

@@ -129,12 +129,23 @@ void add_model_flags(CLI::App& app, TrainFlags& flags) {
 
 void add_objective_flags(CLI::App& app, TrainFlags& flags) {
   const char* group = "Objective";
-  app.add_option("--objective", flags.objective, "clip or cloc")
-      ->check(CLI::IsMember({"clip", "cloc"}))
+  app.add_option("--objective", flags.objective,
+                 "clip, cloc, or coca: a captioner (--model coca-XXS-16-96, coca_ViT-B-32)")
+      ->check(CLI::IsMember({"clip", "cloc", "coca"}))
       ->capture_default_str()
       ->group(group);
   app.add_flag("--siglip", flags.config.siglip,
                "L_CLIP is SigLIP's sigmoid loss (models with a logit_bias always have it)")
+      ->group(group);
+  app.add_option("--coca-contrastive-loss-weight", flags.config.contrastive_weight,
+                 "of L_CLIP in a captioner's loss")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--coca-caption-loss-weight", flags.config.caption_weight,
+                 "of L_caption in a captioner's loss")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
       ->group(group);
   app.add_option("--text-filter", flags.text_filter,
                  "region texts with a higher cosine are no negatives of each other, or off")
@@ -286,7 +297,9 @@ TrainConfig train_config(const TrainFlags& flags) {
   config.seed = flags.common.seed;
   config.device = parse_device(flags.common.device).str();
   config.bf16 = flags.precision == "bf16";
-  config.forward.objective = flags.objective == "clip" ? Objective::kClip : Objective::kCloc;
+  config.forward.objective = flags.objective == "clip"   ? Objective::kClip
+                             : flags.objective == "coca" ? Objective::kCoca
+                                                         : Objective::kCloc;
   config.forward.grounding = flags.grounding == "on";
   config.forward.box_recovery = flags.box_recovery == "on";
   config.grounding_kind =

@@ -31,6 +31,14 @@ torch::Tensor sigmoid_loss(const torch::Tensor& image, const torch::Tensor& text
                            const torch::Tensor& logit_scale, const torch::Tensor& logit_bias,
                            const ContrastiveOptions& options = {});
 
+// CoCa's captioning loss (Yu et al., 2022): the cross-entropy of each next id given the image and
+// the ids before it,
+//   1/n sum_i (log sum_v exp(hidden_i . projection_v) - hidden_i . projection_label(i)).
+// hidden [n, D], projection [D, V], labels [n] int64 in [0, V). Memory grows with chunk x V: the
+// logits are made in strips, forward and backward. 0 with n = 0. -> scalar.
+torch::Tensor caption_loss(const torch::Tensor& hidden, const torch::Tensor& projection,
+                           const torch::Tensor& labels, int64_t chunk = 1024);
+
 struct TextFilter {
   bool similarity_test = false;  // the paper's cosine test is open
   double threshold = 0.9;        // pairs above it leave both denominators

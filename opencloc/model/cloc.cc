@@ -7,6 +7,7 @@ namespace opencloc {
 ClocImpl::ClocImpl(const ModelConfig& config) : config_(config) {
   visual = register_module("visual", VisionTower(config));
   text = register_module("text", TextTower(config));
+  if (config.multimodal) text_decoder = register_module("text_decoder", TextDecoder(config));
   logit_scale = register_parameter("logit_scale", torch::full({}, config.init_logit_scale));
   if (config.init_logit_bias)
     logit_bias = register_parameter("logit_bias", torch::full({}, *config.init_logit_bias));
@@ -56,8 +57,8 @@ torch::Tensor ClocImpl::ground(const ImageFeatures& features, const torch::Tenso
 namespace {
 
 bool of_clip(const std::string& key) {
-  return key.starts_with("visual.") || key.starts_with("text.") || key == "logit_scale" ||
-         key == "logit_bias";
+  return key.starts_with("visual.") || key.starts_with("text.") ||
+         key.starts_with("text_decoder.") || key == "logit_scale" || key == "logit_bias";
 }
 
 }  // namespace

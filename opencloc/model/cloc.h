@@ -9,6 +9,7 @@
 #include "opencloc/model/prompt.h"
 #include "opencloc/model/prompter.h"
 #include "opencloc/model/roi_align.h"
+#include "opencloc/model/text_decoder.h"
 #include "opencloc/model/text_tower.h"
 #include "opencloc/model/vision_tower.h"
 
@@ -16,7 +17,7 @@ namespace opencloc {
 
 // Parameters carry open_clip's names for the towers (visual.*, transformer.*,
 // token_embedding.weight, positional_embedding, ln_final.*, text_projection, logit_scale; SigLIP's
-// logit_bias) and
+// logit_bias), CoCa's for captioners (text_decoder.*) and
 // prompter.*, box_head.*, roi_extractor.*, region_logit_scale for what CLOC adds. F32 master
 // weights.
 class ClocImpl : public torch::nn::Module {
@@ -54,7 +55,8 @@ class ClocImpl : public torch::nn::Module {
   torch::Tensor region_logit_scale;  // scalar, L_CLOC's own
   VisionTower visual{nullptr};
   TextTower text{nullptr};
-  Prompter prompter{nullptr};  // with kRoiAlign it serves text prompts (grounding) alone
+  TextDecoder text_decoder{nullptr};  // of a captioner (config().multimodal); else null
+  Prompter prompter{nullptr};         // with kRoiAlign it serves text prompts (grounding) alone
   BoxHead box_head{nullptr};
   RoiExtractor roi_extractor{nullptr};  // kRoiAlign only
 

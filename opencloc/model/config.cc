@@ -16,7 +16,6 @@ namespace {
 // open_clip's keys that mean nothing to the model, or only their default is supported.
 const KeyRule kModelRules[] = {
     {"nonscalar_logit_scale", Json(false)},
-    {"multimodal_cfg", Json(nullptr)},
     {"output_dict", std::nullopt},
     {"cast_dtype", std::nullopt},
 };
@@ -149,6 +148,25 @@ void ModelConfig::validate(std::string_view where) const {
           "vision_cfg.proj_type is \"none\", and width is not embed_dim");
   require(!vision.ln_post_after_pool || vision.pool != ImagePool::kAttention,
           "vision_cfg.final_ln_after_pool does not go with pool_type \"map\"");
+  require(!vision.attentional_pool || (vision.pool == ImagePool::kClassToken && vision.projection),
+          "vision_cfg.attentional_pool goes with pool_type \"tok\" and proj_type \"linear\" alone");
+  within(vision.attn_pooler_heads, 1, 65536, "vision_cfg.attn_pooler_heads");
+  within(vision.attn_pooler_queries, 2, 65536, "vision_cfg.attn_pooler_queries");
+  require(!vision.attentional_pool || embed_dim % vision.attn_pooler_heads == 0,
+          "embed_dim is not a multiple of vision_cfg.attn_pooler_heads");
+  require(!text.embed_cls || text.causal, "text_cfg.embed_cls does not go with no_causal_mask");
+  if (multimodal) {
+    within(multimodal->heads, 1, 65536, "multimodal_cfg.heads");
+    within(multimodal->layers, 1, 1024, "multimodal_cfg.layers");
+    require(custom_text && vision.attentional_pool && text.embed_cls,
+            "multimodal_cfg without custom_text, vision_cfg.attentional_pool and "
+            "text_cfg.embed_cls");
+    require(multimodal->width == embed_dim && text.width == embed_dim,
+            "multimodal_cfg.width, text_cfg.width and embed_dim are not equal");
+    require(multimodal->width % multimodal->heads == 0,
+            "multimodal_cfg.width is not a multiple of heads");
+    require(text.context_length >= 3, "text_cfg.context_length has no room for a word");
+  }
   require(!quick_gelu || (!vision.gelu_tanh && !text.gelu_tanh),
           "quick_gelu does not go with act_kwargs.approximate \"tanh\"");
   require(std::isfinite(init_logit_scale) && std::isfinite(init_logit_bias.value_or(0)),
@@ -181,6 +199,8 @@ ModelConfig model_config_from_json(const Json& json, std::string_view where) {
     config.init_logit_bias = keys.number("init_logit_bias", 0);
   config.vision = vision_from_json(keys.at("vision_cfg"), model_place + ".vision_cfg");
   config.text = text_from_json(keys.at("text_cfg"), model_place + ".text_cfg");
+  if (const Json* multimodal = keys.find("multimodal_cfg"))
+    config.multimodal = multimodal_from_json(*multimodal, model_place + ".multimodal_cfg");
   keys.finish(kModelRules);
   if (preprocess != nullptr) {
     config.preprocess =
@@ -217,6 +237,7 @@ Json open_clip_config_json(const ModelConfig& config) {
   model["embed_dim"] = config.embed_dim;
   model["vision_cfg"] = vision_json(config.vision);
   model["text_cfg"] = text_json(config.text);
+  if (config.multimodal) model["multimodal_cfg"] = multimodal_json(*config.multimodal, config.text);
   if (config.quick_gelu) model["quick_gelu"] = true;
   if (config.custom_text) model["custom_text"] = true;
   if (config.init_logit_scale != kInitialLogitScale)
@@ -248,7 +269,8 @@ bool is_openai_clip(const ModelConfig& config) {
   };
   return open_clip_knows(config) && vision.ln_pre && vision.pool == ImagePool::kClassToken &&
          plain(vision) && plain(text) && text.causal && text.pool == TextPool::kEnd &&
-         !text.projection_bias && text.mlp_ratio == 4.0 && !config.init_logit_bias;
+         !vision.attentional_pool && !text.embed_cls && !text.projection_bias &&
+         text.mlp_ratio == 4.0 && !config.init_logit_bias;
 }
 
 Json cloc_config_json(const ClocConfig& config) {

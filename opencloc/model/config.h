@@ -31,6 +31,11 @@ struct VisionConfig {
   ImagePool pool = ImagePool::kClassToken;
   bool ln_post_after_pool = false;  // only with kAverage is it another model
   bool projection = true;           // D -> E; without it D = E
+  // CoCa's attentional pooler: learned queries of width E read from all tokens. The first one's
+  // answer becomes the image's embedding, the others' are what captions are written from.
+  bool attentional_pool = false;
+  int64_t attn_pooler_queries = 256;
+  int64_t attn_pooler_heads = 8;
   bool gelu_tanh = false;
   double layer_norm_eps = 1e-5;
 
@@ -59,9 +64,25 @@ struct TextConfig {
   bool projection_bias = false;
   bool gelu_tanh = false;
   double layer_norm_eps = 1e-5;
+  // CoCa: a learned token behind the text is pooled, whatever `pool` says. It sees the text without
+  // its padding; without correct_cls_mask open_clip's published models, whose mask is one place
+  // off: also the first padding token, and itself only behind a text that has no padding.
+  bool embed_cls = false;
+  bool correct_cls_mask = false;
 
+  int64_t positions() const { return context_length + (embed_cls ? 1 : 0); }
   // May texts be cut after their end token? Else padding is part of the text.
   bool padding_is_ignored() const { return causal && pool != TextPool::kLast; }
+};
+
+inline constexpr int64_t kPadId = 0;  // of models with embed_cls, as in open_clip
+
+// CoCa's decoder: as many blocks of causal self-attention as of attention to the image. Its
+// vocabulary and length are the text tower's, its width is that of both towers' embeddings.
+struct MultimodalConfig {
+  int64_t width = 512;
+  int64_t heads = 8;
+  int64_t layers = 12;
 };
 
 inline constexpr double kInitialLogitScale = 2.659260036932778;  // log(1 / 0.07)
@@ -97,6 +118,7 @@ struct ModelConfig {
   std::optional<double> init_logit_bias;
   VisionConfig vision;
   TextConfig text;
+  std::optional<MultimodalConfig> multimodal;  // a captioner (CoCa)
   ClocConfig cloc;
   PreprocessConfig preprocess;
 

@@ -16,9 +16,6 @@ constexpr double kLayerNormEps = 1e-5;
 const KeyRule kVisionRules[] = {
     {"ls_init_value", Json(nullptr)},
     {"patch_dropout", Json(0.0)},
-    {"attentional_pool", Json(false)},
-    {"attn_pooler_queries", std::nullopt},  // of attentional_pool
-    {"attn_pooler_heads", std::nullopt},
     {"pos_embed_type", Json("learnable")},
     {"global_average_pool", Json(false)},
     {"input_patchnorm", Json(false)},
@@ -35,8 +32,7 @@ const KeyRule kVisionRules[] = {
 
 const KeyRule kTextRules[] = {
     {"ls_init_value", Json(nullptr)},
-    {"embed_cls", Json(false)},
-    {"pad_id", std::nullopt},               // of embed_cls
+    {"pad_id", Json(kPadId)},
     {"final_ln_after_pool", std::nullopt},  // the norm of a token is the same before and after
     {"proj_type", Json("linear")},
     {"output_tokens", std::nullopt},
@@ -47,6 +43,16 @@ const KeyRule kTextRules[] = {
     {"hf_model_pretrained", std::nullopt},  // of hf_model_name
     {"hf_proj_type", std::nullopt},
     {"hf_pooler_type", std::nullopt},
+};
+
+const KeyRule kMultimodalRules[] = {
+    {"ls_init_value", Json(nullptr)},    {"mlp_ratio", Json(4.0)},  // open_clip reads no other
+    {"context_length", std::nullopt},                               // text_cfg's
+    {"vocab_size", std::nullopt},                                   // text_cfg's
+    {"dim_head", std::nullopt},                                     // no part of the decoder
+    {"n_queries", std::nullopt},          // vision_cfg.attn_pooler_queries
+    {"attn_pooler_heads", std::nullopt},  // vision_cfg's
+    {"output_tokens", std::nullopt},
 };
 
 template <typename Value>
@@ -133,6 +139,9 @@ VisionConfig vision_from_json(const Json& json, const std::string& where) {
                        "use \"linear\" or \"none\"");
   }
   vision.projection = projection == "linear";
+  vision.attentional_pool = keys.boolean("attentional_pool", false);
+  vision.attn_pooler_queries = keys.integer("attn_pooler_queries", vision.attn_pooler_queries);
+  vision.attn_pooler_heads = keys.integer("attn_pooler_heads", vision.attn_pooler_heads);
   vision.gelu_tanh = gelu_tanh(keys, where);
   vision.layer_norm_eps = layer_norm_eps(keys, where);
   keys.finish(kVisionRules);
@@ -152,6 +161,8 @@ TextConfig text_from_json(const Json& json, const std::string& where) {
   text.projection_bias = keys.boolean("proj_bias", false);
   text.gelu_tanh = gelu_tanh(keys, where);
   text.layer_norm_eps = layer_norm_eps(keys, where);
+  text.embed_cls = keys.boolean("embed_cls", false);
+  text.correct_cls_mask = keys.boolean("correct_cls_mask", false);
   const std::string pool = keys.text("pool_type", "argmax");
   const int64_t eos_id = keys.integer("eos_id", -1);
   if (pool == "eos") {
@@ -165,6 +176,16 @@ TextConfig text_from_json(const Json& json, const std::string& where) {
   }
   keys.finish(kTextRules);
   return text;
+}
+
+MultimodalConfig multimodal_from_json(const Json& json, const std::string& where) {
+  KeyReader keys(json, where);
+  MultimodalConfig multimodal;
+  multimodal.width = keys.integer("width", multimodal.width);
+  multimodal.heads = keys.integer("heads", multimodal.heads);
+  multimodal.layers = keys.integer("layers", multimodal.layers);
+  keys.finish(kMultimodalRules);
+  return multimodal;
 }
 
 Json vision_json(const VisionConfig& config) {
@@ -181,6 +202,12 @@ Json vision_json(const VisionConfig& config) {
   if (config.pool != ImagePool::kClassToken) json["pool_type"] = to_string(config.pool);
   if (config.ln_post_after_pool) json["final_ln_after_pool"] = true;
   if (!config.projection) json["proj_type"] = "none";
+  if (config.attentional_pool) {
+    json["attentional_pool"] = true;
+    json["attn_pooler_queries"] = config.attn_pooler_queries;
+    json["attn_pooler_heads"] = config.attn_pooler_heads;
+    json["output_tokens"] = true;  // open_clip's towers then return what the decoder reads
+  }
   put_shared(config, json);
   return json;
 }
@@ -195,6 +222,11 @@ Json text_json(const TextConfig& config) {
   if (config.mlp_ratio != 4.0) json["mlp_ratio"] = config.mlp_ratio;
   if (!config.causal) json["no_causal_mask"] = true;
   if (config.projection_bias) json["proj_bias"] = true;
+  if (config.embed_cls) {
+    json["embed_cls"] = true;
+    json["output_tokens"] = true;
+    if (config.correct_cls_mask) json["correct_cls_mask"] = true;
+  }
   if (config.eos_id >= 0) {
     json["pool_type"] = "eos";
     json["eos_id"] = config.eos_id;
@@ -203,6 +235,14 @@ Json text_json(const TextConfig& config) {
   }
   put_shared(config, json);
   return json;
+}
+
+Json multimodal_json(const MultimodalConfig& config, const TextConfig& text) {
+  return {{"context_length", text.context_length},
+          {"vocab_size", text.vocab_size},
+          {"width", config.width},
+          {"heads", config.heads},
+          {"layers", config.layers}};
 }
 
 const char* to_string(ImagePool pool) { return name_of(kImagePools, pool); }

@@ -1,4 +1,5 @@
-// The vision_cfg and text_cfg parts of a model's configuration. Private to config.cc.
+// The vision_cfg, text_cfg and multimodal_cfg parts of a model's configuration. Private to
+// config.cc.
 #pragma once
 
 #include <string>
@@ -11,8 +12,10 @@ namespace opencloc {
 // patch_bias, proj_type "none" and pool_type "map". Unknown keys are Errors (input).
 VisionConfig vision_from_json(const Json& json, const std::string& where);
 TextConfig text_from_json(const Json& json, const std::string& where);
+MultimodalConfig multimodal_from_json(const Json& json, const std::string& where);
 // Keys whose value is open_clip's default are left out.
 Json vision_json(const VisionConfig& config);
 Json text_json(const TextConfig& config);
+Json multimodal_json(const MultimodalConfig& config, const TextConfig& text);
 
 }  // namespace opencloc

@@ -28,10 +28,11 @@ struct PromptContext {
 };
 
 struct ImageFeatures {
-  torch::Tensor tokens;     // [B, T, D], after the last block, before pooling, norm, projection
-  torch::Tensor embedding;  // [B, E], not normalised
-  torch::Tensor hidden;     // [B, T, D], after EncodeOptions::hidden_layer blocks; else undefined
-  PromptContext context;    // undefined until Cloc::prepare_prompts
+  torch::Tensor tokens;      // [B, T, D], after the last block, before pooling, norm, projection
+  torch::Tensor embedding;   // [B, E], not normalised
+  torch::Tensor captioning;  // [B, Q, E], what captions are written from; CoCa alone
+  torch::Tensor hidden;      // [B, T, D], after EncodeOptions::hidden_layer blocks; else undefined
+  PromptContext context;     // undefined until Cloc::prepare_prompts
 };
 
 }  // namespace opencloc

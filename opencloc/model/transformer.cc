@@ -1,6 +1,7 @@
 #include "opencloc/model/transformer.h"
 
 #include <cmath>
+#include <limits>
 #include <string>
 
 namespace opencloc {
@@ -13,9 +14,46 @@ AttentionImpl::AttentionImpl(const BlockConfig& config) : heads(config.heads) {
   out_proj = register_module("out_proj", Linear(width, width));
 }
 
-torch::Tensor AttentionImpl::forward(const torch::Tensor& x, ops::Mask mask) {
+namespace {
+
+// Attention of the last place to those it sees, in plain operations: it is one row.
+// qkv [B, T, 3 D], seen [B, T] -> [B, 1, D]
+torch::Tensor attend_from_last(const torch::Tensor& qkv, const torch::Tensor& seen, int64_t heads) {
+  const int64_t batch = qkv.size(0), places = qkv.size(1), width = qkv.size(2) / 3;
+  const auto split = qkv.view({batch, places, 3, heads, width / heads})
+                         .permute({2, 0, 3, 1, 4});  // [3, B, H, T, d]
+  const double scale = std::pow(static_cast<double>(width / heads), -0.5);
+  const auto query = split[0].slice(2, places - 1) * scale;  // [B, H, 1, d]
+  const auto scores = query
+                          .matmul(split[1].transpose(2, 3))  // [B, H, 1, T]
+                          .masked_fill(seen.logical_not().view({batch, 1, 1, places}),
+                                       -std::numeric_limits<float>::infinity());
+  const auto attended = scores.softmax(-1).matmul(split[2]);  // [B, H, 1, d]
+  return attended.transpose(1, 2).reshape({batch, 1, width});
+}
+
+}  // namespace
+
+torch::Tensor AttentionImpl::forward(const torch::Tensor& x, ops::Mask mask,
+                                     const torch::Tensor& seen_by_last) {
   const auto qkv = ops::linear(x, in_proj_weight, in_proj_bias);  // [B, T, 3 D]
-  return out_proj(ops::self_attention(qkv, heads, mask));         // [B, T, D]
+  auto attended = ops::self_attention(qkv, heads, mask);          // [B, T, D]
+  if (seen_by_last.defined()) {
+    const auto last = attend_from_last(qkv, seen_by_last, heads);
+    attended = torch::cat({attended.slice(1, 0, -1), last}, 1);
+  }
+  return out_proj(attended);
+}
+
+torch::Tensor AttentionImpl::step(const torch::Tensor& x, torch::Tensor& cache) {
+  const auto added = keys_values(x);  // [B, 1, 2 D]
+  cache = cache.defined() ? torch::cat({cache, added}, 1) : added;
+  return attend(x, cache);
+}
+
+torch::Tensor AttentionImpl::attend(const torch::Tensor& x, const torch::Tensor& keys_values) {
+  const auto parts = keys_values.chunk(2, -1);  // [B, Tk, D] each
+  return out_proj(ops::cross_attention(queries(x), parts[0], parts[1], heads));
 }
 
 torch::Tensor AttentionImpl::queries(const torch::Tensor& x) const {
@@ -44,36 +82,51 @@ BlockImpl::BlockImpl(const BlockConfig& config) {
   mlp = register_module("mlp", Mlp(config));
 }
 
-torch::Tensor BlockImpl::forward(torch::Tensor x, ops::Mask mask) {
-  x = x + attn(ln_1(x), mask);
+torch::Tensor BlockImpl::forward(torch::Tensor x, ops::Mask mask,
+                                 const torch::Tensor& seen_by_last) {
+  x = x + attn(ln_1(x), mask, seen_by_last);
   return x + mlp(ln_2(x));
+}
+
+torch::Tensor BlockImpl::step(torch::Tensor x, torch::Tensor& cache) {
+  x = x + attn->step(ln_1(x), cache);
+  return x + mlp(ln_2(x));
+}
+
+void initialise(BlockImpl& block, int64_t layers) {
+  const auto width = static_cast<double>(block.attn->in_proj_weight.size(1));
+  const double residual_std = std::pow(2.0 * width * static_cast<double>(layers), -0.5);
+  torch::nn::init::normal_(block.attn->in_proj_weight, 0, std::pow(width, -0.5));
+  torch::nn::init::normal_(block.attn->out_proj->weight, 0, residual_std);
+  torch::nn::init::normal_(block.mlp->c_fc->weight, 0, std::pow(2.0 * width, -0.5));
+  torch::nn::init::normal_(block.mlp->c_proj->weight, 0, residual_std);
 }
 
 TransformerImpl::TransformerImpl(const BlockConfig& config, int64_t layers) {
   auto blocks = register_module("resblocks", torch::nn::ModuleList());
-  const auto width = static_cast<double>(config.width);
-  const double attn_std = std::pow(width, -0.5);
-  const double residual_std = std::pow(2.0 * width * static_cast<double>(layers), -0.5);
-  const double fc_std = std::pow(2.0 * width, -0.5);
   for (int64_t i = 0; i < layers; ++i) {
     Block block(config);
-    torch::nn::init::normal_(block->attn->in_proj_weight, 0, attn_std);
-    torch::nn::init::normal_(block->attn->out_proj->weight, 0, residual_std);
-    torch::nn::init::normal_(block->mlp->c_fc->weight, 0, fc_std);
-    torch::nn::init::normal_(block->mlp->c_proj->weight, 0, residual_std);
+    initialise(*block, layers);
     blocks->push_back(block);
     blocks_.push_back(block);
   }
 }
 
-torch::Tensor TransformerImpl::forward(torch::Tensor x, ops::Mask mask, Hidden* hidden) {
+torch::Tensor TransformerImpl::step(torch::Tensor x, std::vector<torch::Tensor>& caches) {
+  caches.resize(blocks_.size());
+  for (size_t i = 0; i < blocks_.size(); ++i) x = blocks_[i]->step(x, caches[i]);
+  return x;
+}
+
+torch::Tensor TransformerImpl::forward(torch::Tensor x, ops::Mask mask, Hidden* hidden,
+                                       const torch::Tensor& seen_by_last) {
   int64_t done = 0;
   const auto keep = [&] {
     if (hidden != nullptr && hidden->after == done) hidden->tokens = x;
   };
   keep();
   for (auto& block : blocks_) {
-    x = block(x, mask);
+    x = block(x, mask, seen_by_last);
     ++done;
     keep();
   }

@@ -35,8 +35,15 @@ BlockConfig block_config(const ModelConfig& model, const TowerConfig& tower, int
 class AttentionImpl : public torch::nn::Module {
  public:
   explicit AttentionImpl(const BlockConfig& config);
-  // x [B, T, D] -> [B, T, D]
-  torch::Tensor forward(const torch::Tensor& x, ops::Mask mask);
+  // x [B, T, D] -> [B, T, D]. `seen_by_last` [B, T] bool, where given: the places the last one
+  // looks at, whatever the mask says.
+  torch::Tensor forward(const torch::Tensor& x, ops::Mask mask,
+                        const torch::Tensor& seen_by_last = {});
+  // Causal attention one place at a time: x [B, 1, D] looks at itself and at the places before,
+  // whose `cache` [B, t, 2 D] (undefined: none) grows by one. -> [B, 1, D]
+  torch::Tensor step(const torch::Tensor& x, torch::Tensor& cache);
+  // Attention to given keys_values [B, Tk, 2 D]. x [B, T, D] -> [B, T, D]
+  torch::Tensor attend(const torch::Tensor& x, const torch::Tensor& keys_values);
   // The three projections apart, for attention whose queries come from elsewhere. x [..., D].
   torch::Tensor queries(const torch::Tensor& x) const;
   torch::Tensor keys_values(const torch::Tensor& x) const;  // [..., 2 D]
@@ -61,17 +68,21 @@ TORCH_MODULE(Mlp);
 class BlockImpl : public torch::nn::Module {
  public:
   explicit BlockImpl(const BlockConfig& config);
-  // x [B, T, D] -> [B, T, D]
-  torch::Tensor forward(torch::Tensor x, ops::Mask mask);
+  // Arguments as Attention's. x [B, T, D] -> [B, T, D]
+  torch::Tensor forward(torch::Tensor x, ops::Mask mask, const torch::Tensor& seen_by_last = {});
+  torch::Tensor step(torch::Tensor x, torch::Tensor& cache);
   LayerNorm ln_1{nullptr}, ln_2{nullptr};
   Attention attn{nullptr};
   Mlp mlp{nullptr};
 };
 TORCH_MODULE(Block);
 
+// Initialised as open_clip does within a tower of that many layers: attention D^-1/2, residual
+// projections (2 D layers)^-1/2.
+void initialise(BlockImpl& block, int64_t layers);
+
 class TransformerImpl : public torch::nn::Module {
  public:
-  // Initialised as open_clip does: attention D^-1/2, residual projections (2 D layers)^-1/2.
   TransformerImpl(const BlockConfig& config, int64_t layers);
   // x [B, T, D] -> [B, T, D]. `hidden`, when given, receives what comes out of `hidden->after`
   // blocks (0: x itself).
@@ -79,7 +90,11 @@ class TransformerImpl : public torch::nn::Module {
     int64_t after = 0;
     torch::Tensor tokens;  // [B, T, D]
   };
-  torch::Tensor forward(torch::Tensor x, ops::Mask mask, Hidden* hidden = nullptr);
+  torch::Tensor forward(torch::Tensor x, ops::Mask mask, Hidden* hidden = nullptr,
+                        const torch::Tensor& seen_by_last = {});
+  // One place at a time, for writing text: `caches` has one a block (empty at the first place).
+  // The same numbers as forward()'s with Mask::kCausal. x [B, 1, D] -> [B, 1, D]
+  torch::Tensor step(torch::Tensor x, std::vector<torch::Tensor>& caches);
 
  private:
   std::vector<Block> blocks_;

@@ -22,11 +22,13 @@ VisionTowerImpl::VisionTowerImpl(const ModelConfig& config) : config_(config.vis
   if (config_.ln_pre) ln_pre_ = register_module("ln_pre", LayerNorm(width, config_.layer_norm_eps));
   const BlockConfig block = block_config(config, config_, config_.heads());
   transformer_ = register_module("transformer", Transformer(block, config_.layers));
-  ln_post_ = register_module("ln_post", LayerNorm(width, config_.layer_norm_eps));
+  if (config_.attentional_pool) pooler_ = register_module("attn_pool", AttentionalPooler(config));
+  const int64_t pooled_width = pooler_ ? config.embed_dim : width;
+  ln_post_ = register_module("ln_post", LayerNorm(pooled_width, config_.layer_norm_eps));
   if (config_.pool == ImagePool::kAttention)
     attn_pool_ = register_module("attn_pool", AttentionPool(block));
   if (config_.projection)
-    proj_ = register_parameter("proj", torch::randn({width, config.embed_dim}) * scale);
+    proj_ = register_parameter("proj", torch::randn({pooled_width, config.embed_dim}) * scale);
 }
 
 torch::Tensor VisionTowerImpl::patch_embed(const torch::Tensor& pixels) const {
@@ -60,7 +62,13 @@ ImageFeatures VisionTowerImpl::forward(const torch::Tensor& pixels, const Encode
   ImageFeatures features;
   features.tokens = x;              // [B, T, D]
   features.hidden = hidden.tokens;  // [B, T, D]
-  features.embedding = pool(x);     // [B, E]
+  if (pooler_) {
+    const auto pooled = ln_post_(pooler_(x));                // [B, n, E]
+    features.embedding = to_embedding(pooled.select(1, 0));  // [B, E]
+    features.captioning = pooled.slice(1, 1);                // [B, n - 1, E]
+  } else {
+    features.embedding = pool(x);  // [B, E]
+  }
   return features;
 }
 
@@ -80,6 +88,7 @@ torch::Tensor VisionTowerImpl::pool(const torch::Tensor& tokens) {
 }
 
 torch::Tensor VisionTowerImpl::project(const torch::Tensor& tokens) {
+  if (pooler_) return to_embedding(ln_post_(pooler_(tokens.unsqueeze(1))).select(1, 0));
   const auto normed = ln_post_(tokens);  // [R, D]
   return to_embedding(attn_pool_ ? attn_pool_(normed.unsqueeze(1)) : normed);
 }

@@ -7,6 +7,7 @@
 #include <torch/torch.h>
 
 #include "opencloc/model/attention_pool.h"
+#include "opencloc/model/attentional_pooler.h"
 #include "opencloc/model/config.h"
 #include "opencloc/model/features.h"
 #include "opencloc/model/transformer.h"
@@ -20,7 +21,7 @@ struct EncodeOptions {
 };
 
 // Parameters: conv1.weight, conv1.bias, class_embedding, positional_embedding, ln_pre, transformer,
-// ln_post, attn_pool, proj: those the configuration has.
+// ln_post, attn_pool (SigLIP's head or CoCa's pooler), proj: those the configuration has.
 class VisionTowerImpl : public torch::nn::Module {
  public:
   explicit VisionTowerImpl(const ModelConfig& config);
@@ -29,7 +30,8 @@ class VisionTowerImpl : public torch::nn::Module {
   // tokens [R, D] -> [R, E]: what the tower would make of an image of that one token. For CLIP:
   // ln_post and the projection.
   torch::Tensor project(const torch::Tensor& tokens);
-  // The same without the projection: ln_post alone. -> [..., D]
+  // The same without the projection: ln_post alone. -> [..., D]. Not with an attentional pooler,
+  // whose norm is that of its answers.
   torch::Tensor post_norm(const torch::Tensor& tokens) { return ln_post_(tokens); }
 
  private:
@@ -41,10 +43,11 @@ class VisionTowerImpl : public torch::nn::Module {
   torch::Tensor conv1_weight_, conv1_bias_;  // [D, 3, P, P], [D]
   torch::Tensor class_embedding_;            // [D]
   torch::Tensor positional_embedding_;       // [T, D]
-  torch::Tensor proj_;                       // [D, E]
+  torch::Tensor proj_;                       // [D, E]; with a pooler [E, E]
   LayerNorm ln_pre_{nullptr}, ln_post_{nullptr};
   Transformer transformer_{nullptr};
   AttentionPool attn_pool_{nullptr};
+  AttentionalPooler pooler_{nullptr};
 };
 TORCH_MODULE(VisionTower);
 

@@ -22,6 +22,29 @@ bool is_start(std::string_view word) {
 }
 bool is_end(std::string_view word) { return word == "<|endoftext|>" || word == "<end_of_text>"; }
 
+// The text of a symbol of the vocabulary: each printable stand-in is a byte, "</w>" a blank.
+class SymbolTexts {
+ public:
+  explicit SymbolTexts(const std::vector<std::string>& byte_symbols) {
+    for (size_t byte = 0; byte < 256; ++byte) bytes_[byte_symbols[byte]] = static_cast<char>(byte);
+  }
+  std::string text_of(std::string_view symbol) const {
+    const bool ends = symbol.ends_with(kWordEnd);
+    if (ends) symbol.remove_suffix(kWordEnd.size());
+    std::string text;
+    while (!symbol.empty()) {
+      const size_t length = static_cast<uint8_t>(symbol[0]) < 0x80 ? 1 : 2;  // all are below U+0800
+      const auto found = bytes_.find(std::string(symbol.substr(0, length)));
+      if (found != bytes_.end()) text += found->second;
+      symbol.remove_prefix(std::min(length, symbol.size()));
+    }
+    return ends ? text + ' ' : text;
+  }
+
+ private:
+  std::unordered_map<std::string, char> bytes_;
+};
+
 // The symbols of a word under merging: a list linked through its array, so that a merge is O(1).
 struct Symbol {
   int32_t id = 0;
@@ -67,12 +90,14 @@ ClipBpe::ClipBpe(const BpeVocabulary& vocabulary, std::vector<TokenizerFile> fil
     merges_.emplace(pair_key(id_of(left), id_of(right)),
                     Merge{static_cast<int32_t>(rank), id_of(left + right)});
   }
+  const SymbolTexts symbol_texts(bytes);
   bool has_start = false;
   bool has_end = false;
   for (const auto& [symbol, id] : vocabulary.ids) {
     vocab_size_ = std::max<int64_t>(vocab_size_, int64_t{id} + 1);
     if (is_start(symbol)) start_id_ = id, has_start = true;
     if (is_end(symbol)) end_id_ = id, has_end = true;
+    if (!is_start(symbol) && !is_end(symbol)) texts_.emplace(id, symbol_texts.text_of(symbol));
   }
   if (!has_start || !has_end) {
     throw Error::input("the vocabulary has no <|startoftext|> or no <|endoftext|>", name,
@@ -137,6 +162,15 @@ std::vector<int32_t> ClipBpe::encode_word(std::string_view word) const {
   std::vector<int32_t> ids;
   for (int32_t i = count > 0 ? 0 : -1; i >= 0; i = at(i).next) ids.push_back(at(i).id);
   return ids;
+}
+
+std::string ClipBpe::decode(std::span<const int32_t> ids) const {
+  std::string text;
+  for (const int32_t id : ids) {
+    if (const auto found = texts_.find(id); found != texts_.end()) text += found->second;
+  }
+  if (text.ends_with(' ')) text.pop_back();
+  return text;
 }
 
 std::vector<int32_t> ClipBpe::encode(std::string_view text) const {

@@ -25,6 +25,7 @@ class ClipBpe : public Tokenizer {
   std::optional<int32_t> start_id() const override { return start_id_; }
   int32_t end_id() const override { return end_id_; }
   int32_t pad_id() const override { return 0; }
+  std::string decode(std::span<const int32_t> ids) const override;
   const std::vector<TokenizerFile>& files() const override { return files_; }
 
  private:
@@ -40,6 +41,8 @@ class ClipBpe : public Tokenizer {
   std::array<int32_t, 256> byte_ids_ = {};       // a byte inside a word
   std::array<int32_t, 256> last_byte_ids_ = {};  // a byte that ends a word ("</w>")
   std::unordered_map<uint64_t, Merge> merges_;
+  std::unordered_map<int32_t, std::string>
+      texts_;  // of each id: its bytes, a blank behind what ends a word
   int64_t vocab_size_ = 0;
   int32_t start_id_ = 0;
   int32_t end_id_ = 0;

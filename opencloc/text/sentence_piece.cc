@@ -9,6 +9,10 @@
 
 namespace opencloc {
 
+namespace {
+constexpr const char* kStart = "<|startoftext|>";
+}  // namespace
+
 SentencePieceTokenizer::SentencePieceTokenizer(std::string model_bytes, std::string_view name,
                                                const SentencePieceOptions& options)
     : model_(sentence_piece_library().make_model()), siglip_(options.siglip) {
@@ -34,6 +38,18 @@ std::vector<int32_t> SentencePieceTokenizer::encode(std::string_view text) const
 }
 
 int64_t SentencePieceTokenizer::vocab_size() const { return model_->vocab_size(); }
+std::optional<int32_t> SentencePieceTokenizer::start_id() const {
+  const int id = model_->id_of(kStart);
+  return id < 0 ? std::nullopt : std::optional<int32_t>(id);
+}
+
+std::string SentencePieceTokenizer::decode(std::span<const int32_t> ids) const {
+  std::string text;
+  const std::string message = model_->decode({ids.begin(), ids.end()}, text);
+  if (!message.empty()) throw Error::failed("SentencePiece: " + message, "ids");
+  return text;
+}
+
 int32_t SentencePieceTokenizer::end_id() const { return model_->eos_id(); }
 int32_t SentencePieceTokenizer::pad_id() const {
   const int pad = model_->pad_id();
@@ -78,7 +94,7 @@ void train_sentencepiece(const CaptionSource& next_caption, const SentencePieceT
     throw Error::input("a vocabulary of " + std::to_string(options.vocab_size) + " is too small",
                        "tokenizer", "ask for at least 16 pieces; 4096 to 32768 are usual");
   }
-  const std::unordered_map<std::string, std::string> flags = {
+  std::unordered_map<std::string, std::string> flags = {
       // Of the two, BPE gives a quarter fewer tokens on captions: whole words become pieces.
       {"model_type", "bpe"},
       {"vocab_size", std::to_string(options.vocab_size)},
@@ -93,6 +109,7 @@ void train_sentencepiece(const CaptionSource& next_caption, const SentencePieceT
       {"num_threads", "1"},  // the sums, and so the pieces, must not depend on the machine
       {"minloglevel", "2"},  // errors come back as a status
   };
+  if (options.start_token) flags.emplace("control_symbols", kStart);
   Captions captions(next_caption, options.max_captions);
   std::string model;
   const std::string message = sentence_piece_library().train(

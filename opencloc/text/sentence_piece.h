@@ -34,10 +34,12 @@ class SentencePieceTokenizer : public Tokenizer {
 
   std::vector<int32_t> encode(std::string_view text) const override;
   int64_t vocab_size() const override;
-  std::optional<int32_t> start_id() const override { return std::nullopt; }
+  // Only of models trained with SentencePieceTraining::start_token.
+  std::optional<int32_t> start_id() const override;
   int32_t end_id() const override;
   // The model's own, else (and for SigLIP) its end token.
   int32_t pad_id() const override;
+  std::string decode(std::span<const int32_t> ids) const override;
   const std::vector<TokenizerFile>& files() const override { return files_; }
 
  private:
@@ -54,6 +56,8 @@ struct SentencePieceTraining {
   int vocab_size = 8192;
   // Captions read at most; more add time and memory, not better pieces.
   int64_t max_captions = 1'000'000;
+  // The model gets the piece <|startoftext|>, which captioners begin with.
+  bool start_token = false;
 };
 
 // Trains a lower-cased BPE model with T5's convention (pad 0, </s> 1, unk 2) and writes it to

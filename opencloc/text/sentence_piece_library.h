@@ -19,6 +19,8 @@ class SentencePieceModel {
   virtual ~SentencePieceModel() = default;
   virtual std::string load(const std::string& model_bytes) = 0;
   virtual std::string encode(const std::string& text, std::vector<int>& ids) const = 0;
+  virtual std::string decode(const std::vector<int>& ids, std::string& text) const = 0;
+  virtual int id_of(const std::string& piece) const = 0;  // -1: none
   virtual int vocab_size() const = 0;
   virtual int eos_id() const = 0;  // -1: none
   virtual int pad_id() const = 0;  // -1: none

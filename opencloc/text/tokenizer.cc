@@ -9,6 +9,11 @@
 
 namespace opencloc {
 
+std::string Tokenizer::decode(std::span<const int32_t>) const {
+  throw Error::input("this tokenizer does not turn ids into text", "tokenizer",
+                     "use CLIP's BPE or SentencePiece");
+}
+
 TokenizedText tokenize(const Tokenizer& tokenizer, std::string_view text, int64_t context_length) {
   if (context_length < 2) {
     throw Error::input("the context length " + std::to_string(context_length) +

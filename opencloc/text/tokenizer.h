@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,6 +37,12 @@ class Tokenizer {
   // that a pad_id() equal to it does no harm.
   virtual int32_t end_id() const = 0;
   virtual int32_t pad_id() const = 0;
+
+  // The text of ids a model wrote: what encode() would have read, up to blanks, case and what the
+  // vocabulary cannot say. Start and end give nothing; padding, which in CLIP's vocabulary is the
+  // id of a letter, is the caller's to leave out. The text may be invalid UTF-8 (CLIP's ids may be
+  // any bytes). Error (input): this kind of tokenizer only reads.
+  virtual std::string decode(std::span<const int32_t> ids) const;
 
   // What save_tokenizer() writes: enough for load_tokenizer() to make this tokenizer again.
   virtual const std::vector<TokenizerFile>& files() const = 0;

@@ -37,8 +37,14 @@ void TrainConfig::check() const {
           "--lock-image-unlocked-groups", "add --lock-image");
   require(lock.text || lock.text_unlocked_groups == 0, "without --lock-text",
           "--lock-text-unlocked-layers", "add --lock-text");
-  require(!lock.both_whole() || forward.regions(), "nothing is left to train",
+  require(!lock.both_whole() || forward.regions() || forward.captions(), "nothing is left to train",
           "--lock-image --lock-text", "unlock a group, or use --objective cloc");
+  for (const double weight : {contrastive_weight, caption_weight}) {
+    require(weight >= 0 && std::isfinite(weight), "negative",
+            "--coca-contrastive-loss-weight, --coca-caption-loss-weight", "1 and 2 are usual");
+  }
+  require(!forward.captions() || contrastive_weight + caption_weight > 0, "both are 0",
+          "--coca-contrastive-loss-weight, --coca-caption-loss-weight", "1 and 2 are usual");
   require(keep_checkpoints >= 0, "negative", "--keep-checkpoints", "0 keeps all");
   require(log_every >= 1, "not at least 1", "--log-every", "give a number of steps");
   require(resume == "none" || !overwrite, "only with --resume none", "--overwrite",
@@ -54,7 +60,7 @@ void TrainConfig::complete(uint64_t data_samples) {
   if (save_every <= 0) save_every = std::max<int64_t>(1, steps / 10);
   if (workers <= 0) workers = std::min(16, available_cpus());
   if (!forward.regions()) sample.regions_per_image = 0;
-  forward.clip = !lock.both_whole();
+  forward.clip = !lock.both_whole() && !(forward.captions() && contrastive_weight == 0);
 }
 
 std::vector<double> parse_weights(std::string_view text, std::string_view flag) {

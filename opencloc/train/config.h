@@ -48,6 +48,8 @@ struct TrainConfig {
   FilterOptions filter;
   GroundingKind grounding_kind = GroundingKind::kL1Giou;
   double grounding_weight = 0.1;
+  double contrastive_weight = 1.0;  // captioners, as caption_weight
+  double caption_weight = 2.0;
   SampleOptions sample;  // its canvas and context length come from the model
 
   // Optimisation.

@@ -40,6 +40,18 @@ torch::Tensor slice_if(const torch::Tensor& tensor, int64_t begin, int64_t end) 
 
 }  // namespace
 
+const char* to_string(Objective objective) {
+  switch (objective) {
+    case Objective::kClip:
+      return "clip";
+    case Objective::kCoca:
+      return "coca";
+    case Objective::kCloc:
+      break;
+  }
+  return "cloc";
+}
+
 ImageOutputs encode_images(Cloc& model, const Batch& batch, const torch::Tensor& region_texts,
                            const ForwardOptions& options) {
   ImageOutputs out;

@@ -9,7 +9,8 @@
 
 namespace opencloc {
 
-enum class Objective { kClip, kCloc };
+enum class Objective { kClip, kCloc, kCoca };
+const char* to_string(Objective objective);  // "clip", ...
 
 struct ForwardOptions {
   Objective objective = Objective::kCloc;
@@ -23,6 +24,7 @@ struct ForwardOptions {
   bool box_recovery = true;
 
   bool regions() const { return objective == Objective::kCloc; }
+  bool captions() const { return objective == Objective::kCoca; }
 };
 
 // None is L2-normalised. Undefined where the options leave a part out or there are no regions.

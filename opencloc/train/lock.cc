@@ -28,6 +28,7 @@ void lock_towers(Cloc& model, const LockOptions& options) {
   const auto& config = model->config();
   for (auto& [name, parameter] : model->clip_weights()) {
     const bool image = name.starts_with("visual."), text = of_text_tower(name);
+    if (name.starts_with("text_decoder.")) continue;  // between the towers, in neither
     if (!image && !text) {
       if (options.both_whole()) parameter.requires_grad_(false);
       continue;

@@ -30,8 +30,9 @@ struct LockOptions {
 // 1 the projection and a pooling head.
 int64_t layer_group(std::string_view name, int64_t layers);
 
-// Freezes what `options` say. The temperature (and the sigmoid loss's bias) learns as long as one
-// of the towers does; with both_whole() the CLIP stays as it was, to the last bit.
+// Freezes what `options` say; a captioner's decoder always learns. The temperature (and the sigmoid
+// loss's bias) learns as long as one of the towers does; with both_whole() the CLIP stays as it
+// was, to the last bit.
 void lock_towers(Cloc& model, const LockOptions& options);
 
 // The parameters that are not frozen.

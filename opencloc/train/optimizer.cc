@@ -10,13 +10,13 @@ bool decays(std::string_view name, const torch::Tensor& parameter) {
   const auto has = [&](std::string_view part) { return name.find(part) != std::string_view::npos; };
   if (parameter.dim() < 2 || has("bias") || has("logit_scale")) return false;
   return !has("positional_embedding") && !has("class_embedding") && !has("type_embedding") &&
-         !has("type_embed") && !has("probe");
+         !has("type_embed") && !has("probe") && !has("attn_pool.query");
 }
 
 // The names on disk: open_clip's text tower has no prefix of its own.
 bool of_text_tower(std::string_view name) {
   return name.starts_with("transformer.") || name.starts_with("token_embedding.") ||
-         name.starts_with("ln_final.") || name == "positional_embedding" ||
+         name.starts_with("ln_final.") || name == "positional_embedding" || name == "cls_emb" ||
          name.starts_with("text_projection");
 }
 

@@ -172,6 +172,12 @@ double estimate_memory(const TrainConfig& config, const ModelConfig& model, int6
   const double text =
       tower(static_cast<double>(model.text.width), static_cast<double>(model.text.heads),
             static_cast<double>(model.text.layers), static_cast<double>(model.text.context_length));
+  const double decoder = model.multimodal
+                             ? tower(static_cast<double>(model.multimodal->width),
+                                     static_cast<double>(model.multimodal->heads),
+                                     2.0 * static_cast<double>(model.multimodal->layers),
+                                     static_cast<double>(model.text.context_length))
+                             : 0;
   // A region runs the Prompter's layer twice (its box, its text); with pool all over every token.
   const bool all = model.cloc.pool == Pool::kAll;
   const double region = config.forward.regions()
@@ -180,7 +186,7 @@ double estimate_memory(const TrainConfig& config, const ModelConfig& model, int6
                                         all ? vision_tokens : std::sqrt(vision_tokens)) *
                                   static_cast<double>(config.sample.regions_per_image)
                             : 0;
-  return 16.0 * static_cast<double>(parameters) + part * (vision + text + region);
+  return 16.0 * static_cast<double>(parameters) + part * (vision + text + decoder + region);
 }
 
 std::string Preflight::table() const {

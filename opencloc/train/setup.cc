@@ -57,12 +57,32 @@ class TextsOfRecords {
   std::deque<std::string> texts_;
 };
 
+// Captioners learn by captions, and by nothing else.
+void check_objective(const TrainConfig& config, const ModelConfig& model) {
+  const bool writes = model.multimodal.has_value();
+  if (config.forward.captions() == writes) return;
+  throw Error::input(writes ? "the model is a captioner, whose decoder would learn nothing"
+                            : "the model has no text decoder",
+                     std::string("--objective ") + to_string(config.forward.objective),
+                     writes ? "use --objective coca" : "name a captioner: --model coca-XXS-16-96");
+}
+
+// A captioner begins its texts with a start token, and must know its padding from its end.
+void check_start_token(const TrainConfig& config, const Tokenizer& tokenizer) {
+  if (!config.forward.captions()) return;
+  if (tokenizer.start_id() && tokenizer.pad_id() == kPadId && tokenizer.end_id() != kPadId) return;
+  throw Error::input("the tokenizer has no start token, or another padding than id 0",
+                     config.tokenizer.empty() ? "--init" : config.tokenizer,
+                     "use CLIP's, or leave --tokenizer out to have one built");
+}
+
 std::shared_ptr<const Tokenizer> build_tokenizer(const TrainConfig& config,
                                                  const SampleStore& store) {
   const auto path = config.out / "tokenizer.model";
   log::info("building a tokenizer from the texts of up to {} samples", kTokenizerSamples);
   TextsOfRecords texts(store, config.seed);
   SentencePieceTraining training;
+  training.start_token = config.forward.captions();
   training.vocab_size = static_cast<int>(config.vocab_size);
   train_sentencepiece([&] { return texts.next(); }, training, path);
   auto tokenizer = load_tokenizer(path);
@@ -125,10 +145,11 @@ TrainedParts initial_model(const TrainConfig& config) {
 }
 
 TrainedParts new_model(const TrainConfig& config, const SampleStore& store) {
+  ModelConfig model = load_model_config(config.model);
+  check_objective(config, model);
   TrainedParts parts;
   parts.tokenizer =
       config.tokenizer.empty() ? build_tokenizer(config, store) : load_tokenizer(config.tokenizer);
-  ModelConfig model = load_model_config(config.model);
   apply_flags(config, model);
   model.text.vocab_size = parts.tokenizer->vocab_size();
   // The highest id needs no eos_id: the file stays as OpenAI's models are.
@@ -150,9 +171,12 @@ TrainedParts new_model(const TrainConfig& config, const SampleStore& store) {
 TrainedParts set_up(const TrainConfig& config, const SampleStore& store,
                     const std::optional<Checkpoint>& checkpoint) {
   torch::manual_seed(config.seed);
-  if (checkpoint) return from_directory(checkpoint->path / "model");
-  if (config.init.empty()) return new_model(config, store);
-  return initial_model(config);
+  TrainedParts parts = checkpoint            ? from_directory(checkpoint->path / "model")
+                       : config.init.empty() ? new_model(config, store)
+                                             : initial_model(config);
+  check_objective(config, parts.model->config());
+  check_start_token(config, *parts.tokenizer);
+  return parts;
 }
 
 }  // namespace opencloc

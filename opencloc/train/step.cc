@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "opencloc/train/accumulate.h"
+#include "opencloc/train/captioning.h"
 
 namespace opencloc {
 namespace {
@@ -18,17 +19,21 @@ double constant_box_iou(const torch::Tensor& boxes) {
 
 bool StepStats::finite() const { return std::isfinite(loss); }
 
+torch::Tensor contrastive_loss(Cloc& model, const torch::Tensor& images, const torch::Tensor& texts,
+                               const ContrastiveOptions& options) {
+  const auto image = normalized(images), text = normalized(texts);  // [B, E]
+  return model->logit_bias.defined()
+             ? sigmoid_loss(image, text, model->logit_scale, model->logit_bias, options)
+             : clip_loss(image, text, model->logit_scale, options);
+}
+
 torch::Tensor step_loss(Cloc& model, const StepOutputs& outputs, const TextBatch& texts,
                         const Batch& batch, const StepOptions& options, StepStats& stats) {
   stats.texts = texts.size();
   auto clip = torch::zeros({}, outputs.images.image.options());
   if (options.forward.clip) {
-    const auto captions = normalized(outputs.texts.index_select(0, texts.caption_row));  // [B, E]
-    const auto images = normalized(outputs.images.image);                                // [B, E]
-    clip = model->logit_bias.defined()
-               ? sigmoid_loss(images, captions, model->logit_scale, model->logit_bias,
-                              options.contrastive)
-               : clip_loss(images, captions, model->logit_scale, options.contrastive);
+    const auto captions = outputs.texts.index_select(0, texts.caption_row);  // [B, E]
+    clip = contrastive_loss(model, outputs.images.image, captions, options.contrastive);
     stats.clip = clip.item<double>();
     stats.loss = stats.clip;
   }
@@ -71,6 +76,7 @@ torch::Tensor step_loss(Cloc& model, const StepOutputs& outputs, const TextBatch
 StepStats forward_backward(Cloc& model, const Batch& host_batch, const StepOptions& options) {
   const auto device = model->logit_scale.device();
   const auto& forward = options.forward;
+  if (forward.captions()) return captioning_forward_backward(model, host_batch, options);
   if (!forward.clip && host_batch.regions() == 0) return {};
   const Batch batch = to_device(host_batch, device);
   const TextBatch texts =

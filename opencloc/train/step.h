@@ -1,5 +1,5 @@
 // One training step's losses and gradients: L = L_CLIP + lambda (L_CLOC + L_grounding)
-// (arXiv 2410.02746, section 3; spec/cloc.md section 3).
+// (arXiv 2410.02746, section 3; spec/cloc.md section 3). Captioners: captioning.h.
 #pragma once
 
 #include <torch/torch.h>
@@ -16,6 +16,9 @@ struct StepOptions {
   TextFilter filter;
   GroundingKind grounding_kind = GroundingKind::kL1Giou;
   double grounding_weight = 0.1;  // of L_grounding (and of box recovery) beside L_CLOC
+  // Captioners: L = contrastive_weight L_CLIP + caption_weight L_caption.
+  double contrastive_weight = 1.0;
+  double caption_weight = 2.0;
   // Parts the batch is passed through the model in. 1: autograd over the whole. More: embeddings
   // are cached and their gradients passed back part by part (accumulate.h); same result, the
   // activations of only one part in memory.
@@ -27,6 +30,7 @@ struct StepOptions {
 struct StepStats {
   double loss = 0;  // the total
   double clip = 0;
+  double caption = 0;
   double region = 0;
   double grounding = 0;  // unweighted, as recovery
   double recovery = 0;
@@ -48,6 +52,10 @@ struct StepOutputs {
   ImageOutputs images;
   torch::Tensor texts;  // [U, E]
 };
+
+// L_CLIP of pairs [B, E], not normalised: InfoNCE, or the sigmoid loss of models with a logit_bias.
+torch::Tensor contrastive_loss(Cloc& model, const torch::Tensor& images, const torch::Tensor& texts,
+                               const ContrastiveOptions& options);
 
 // The total loss with its graph; fills `stats`.
 torch::Tensor step_loss(Cloc& model, const StepOutputs& outputs, const TextBatch& texts,

@@ -90,6 +90,8 @@ Run::Run(TrainConfig config)
   step_options_.forward = config_.forward;
   step_options_.grounding_kind = config_.grounding_kind;
   step_options_.grounding_weight = config_.grounding_weight;
+  step_options_.contrastive_weight = config_.contrastive_weight;
+  step_options_.caption_weight = config_.caption_weight;
   step_options_.accum_freq = config_.accum_freq;
   resume_or_start();
   start_loader();
@@ -232,6 +234,7 @@ void Run::log_step(const StepStats& stats, double norm, double lr) {
   const double seconds = seconds_since(interval_began_);
   Json line = {{"step", state_.step}, {"samples", state_.samples}, {"loss", stats.loss}};
   if (config_.forward.clip) line["loss_clip"] = stats.clip;
+  if (config_.forward.captions()) line["loss_caption"] = stats.caption;
   if (config_.forward.regions()) {
     line["loss_region"] = stats.region;
     if (config_.forward.grounding) {
@@ -283,7 +286,7 @@ void Run::evaluate_model() {
 
 Json Run::about() const {
   return {{"data", config_.data},
-          {"objective", config_.forward.regions() ? "cloc" : "clip"},
+          {"objective", to_string(config_.forward.objective)},
           {"steps", state_.step},
           {"samples", state_.samples},
           {"seed", config_.seed}};
@@ -308,9 +311,12 @@ void Run::save() {
 
 void Run::write_report() {
   ReportInput input;
-  input.title =
-      fmt::format("{} ({}), {}", folder_.path().filename().string(),
-                  config_.forward.regions() ? "CLOC" : "CLIP", parts_.model->config().name);
+  const auto objective = config_.forward.objective;
+  input.title = fmt::format("{} ({}), {}", folder_.path().filename().string(),
+                            objective == Objective::kCloc   ? "CLOC"
+                            : objective == Objective::kCoca ? "CoCa"
+                                                            : "CLIP",
+                            parts_.model->config().name);
   input.config = config_.effective;
   input.metrics = read_metrics(folder_.metrics());
   input.skipped = skips_.summary();

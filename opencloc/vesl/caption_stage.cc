@@ -28,6 +28,7 @@ class CaptionStage : public Stage {
       : options_(options), cache_(options.cache) {}
 
   std::string name() const override { return "caption"; }
+  bool needs_images() const override { return options_.embedded != nullptr; }
 
   Json config() const override {
     const TextShares& shares = options_.shares;
@@ -40,6 +41,7 @@ class CaptionStage : public Stage {
       config["captioner"] = options_.captioner->model();
       config["prompt"] = options_.captioner->prompt();
     }
+    if (options_.embedded) config.update(options_.embedded->config());
     return config;
   }
 
@@ -54,6 +56,7 @@ class CaptionStage : public Stage {
         failures[at] = ask(batch[at].record);
       });
     }
+    if (options_.embedded) failures = ask_embedded(batch);
     for (size_t i = 0; i < batch.size(); ++i) choose(batch[i], failures[i]);
   }
 
@@ -66,10 +69,36 @@ class CaptionStage : public Stage {
       report["failures"] = std::exchange(failures_, {});       // of single requests
       report["without_answer"] = std::exchange(without_, {});  // pictures
     }
+    if (options_.embedded) {
+      report["asked"] = asked_.exchange(0);
+      const int64_t cut = options_.embedded->cut();
+      report["cut_at_max_tokens"] = cut - std::exchange(cut_before_, cut);
+      report["without_answer"] = std::exchange(without_, {});
+    }
     return report;
   }
 
  private:
+  // Why each picture has no caption; empty where it has one.
+  std::vector<std::string> ask_embedded(std::span<LabelSample> batch) {
+    std::vector<const Image*> pictures;
+    for (const auto& sample : batch) pictures.push_back(&sample.image);
+    auto answers = options_.embedded->caption(pictures);
+    std::vector<std::string> failures;
+    for (size_t i = 0; i < batch.size(); ++i) {
+      if (!answers[i].text.empty()) set_caption(batch[i].record, std::move(answers[i].text));
+      failures.push_back(std::move(answers[i].failure));
+    }
+    asked_ += static_cast<int64_t>(batch.size());
+    return failures;
+  }
+
+  static void set_caption(Record& record, std::string text) {
+    if (!record.caption.empty() && record.caption != text)
+      record.captions.insert(record.captions.begin(), record.caption);
+    record.caption = std::move(text);
+  }
+
   // Fills the record's caption; returns why it could not.
   std::string ask(Record& record) {
     const CaptionRequest request{record.image, record.extension, record.alt_text};
@@ -88,9 +117,7 @@ class CaptionStage : public Stage {
       text = answer.text;
       cache_.keep(key, text);
     }
-    if (!record.caption.empty() && record.caption != text)
-      record.captions.insert(record.captions.begin(), record.caption);
-    record.caption = text;
+    set_caption(record, std::move(text));
     return {};
   }
 
@@ -136,8 +163,9 @@ class CaptionStage : public Stage {
       how["from"] = "alt_text";
     }
     ++from_[how["from"].get<std::string>()];
-    if (options_.captioner) {
-      how["captioner"] = options_.captioner->model();
+    if (options_.captioner || options_.embedded) {
+      how["captioner"] =
+          options_.captioner ? options_.captioner->model() : options_.embedded->model();
       if (!failure.empty()) {
         how["failure"] = failure;
         ++without_[failure];
@@ -150,6 +178,7 @@ class CaptionStage : public Stage {
   const CaptionCache cache_;
   std::atomic<int64_t> asked_ = 0, cached_ = 0, retries_ = 0, retries_left_ = 0;
   std::atomic<int> failed_in_a_row_ = 0;
+  int64_t cut_before_ = 0;  // of the captioner's cut(), reported
   std::mutex mutex_;
   std::map<std::string, int64_t> failures_, without_, from_;
 };

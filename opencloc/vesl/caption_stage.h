@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "opencloc/vesl/captioner.h"
+#include "opencloc/vesl/embedded_captioner.h"
 #include "opencloc/vesl/stage.h"
 
 namespace opencloc {
@@ -22,10 +23,11 @@ TextShares parse_text_shares(std::string_view text);
 struct CaptionStageOptions {
   TextShares shares = {};
   uint64_t seed = 0;
-  std::shared_ptr<const Captioner> captioner = {};  // null: records keep the captions they have
-  std::filesystem::path cache = {};                 // of the captioner's answers; empty = none
-  int concurrency = 8;                              // requests under way at a time
-  int attempts = 4;                                 // a picture
+  std::shared_ptr<const Captioner> captioner = {};   // null: records keep the captions they have
+  std::shared_ptr<EmbeddedCaptioner> embedded = {};  // instead: asked a batch at a time, once
+  std::filesystem::path cache = {};                  // of the captioner's answers; empty = none
+  int concurrency = 8;                               // requests under way at a time
+  int attempts = 4;                                  // a picture
   double retry_share = 0.5;  // retries a batch, as a share of its pictures (and 4 more)
   double back_off = 0.5;     // seconds before the first retry, doubled each time
   double longest_wait = 30;  // seconds

@@ -10,6 +10,8 @@
 
 namespace opencloc {
 
+// A model of our own instead: embedded_captioner.h.
+
 // What a picture's caption is asked with.
 struct CaptionRequest {
   std::string image;      // encoded bytes

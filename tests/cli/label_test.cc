@@ -1,5 +1,6 @@
 // `opencloc label` from end to end.
 #include <cstdlib>
+#include <map>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -75,6 +76,78 @@ TEST_F(Label, AModelLabelsDataForTheNext) {
   const auto other = run_binary(command + " --max-regions 1");
   EXPECT_EQ(other.exit_code, 2);
   EXPECT_THAT(error_line(other), HasSubstr("other settings"));
+}
+
+TEST_F(Label, ACaptionerOfOurOwnNeedsNoServer) {
+  ASSERT_EQ(run_binary("data scenes --count 6 --size 96 --names 30 --seed 2 --out " + at("scenes"))
+                .exit_code,
+            0);
+  const auto trained =
+      run_binary("train --objective coca --model coca-XXS-16-96 --data " + at("scenes") +
+                 " --steps 160 --batch-size 6 --augment off --lr 0.002 --wd 0 --vocab-size 400"
+                 " --report-pictures 0 --out " +
+                 at("run"));
+  ASSERT_EQ(trained.exit_code, 0) << trained.err;
+  const std::string model = at("run/model");
+  EXPECT_THAT(run_binary("inspect " + model).out,
+              HasSubstr("captions   decoder of width 128, 2 layers, 4 heads; 32 image queries"));
+
+  const std::string command =
+      "label --data " + at("scenes") + " --detector-kind none --captioner " + model;
+  const auto result = run_binary(command + " --out " + at("out"));
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const auto shard = [&](const std::string& out) {
+    for (const auto& entry : fs::directory_iterator(at(out)))
+      if (entry.path().extension() == ".tar") return entry.path();
+    return fs::path();
+  };
+  SkipCounter skips;
+  std::map<std::string, std::string> truth;
+  Record record;
+  for (ShardReader reader(shard("scenes").string(), skips); reader.next(record);)
+    truth[record.key] = record.caption;
+  int64_t captions = 0, learned = 0;
+  for (ShardReader reader(shard("out").string(), skips); reader.next(record); ++captions) {
+    EXPECT_EQ(record.extra["vesl"]["caption"]["captioner"], model);
+    EXPECT_EQ(record.extra["vesl"]["caption"]["from"], "caption");
+    const bool same = record.caption == truth[record.key];
+    learned += same ? 1 : 0;
+    // Another text than the older one, which is kept.
+    if (!same) {
+      EXPECT_THAT(record.captions, ::testing::ElementsAre(truth[record.key]));
+    }
+  }
+  EXPECT_EQ(captions, 6);
+  EXPECT_GE(learned, 5);
+  const Json first = read_json(shard("out").string() + ".report.json");
+  EXPECT_EQ(first["settings"]["caption"]["captioner"], model);
+  EXPECT_EQ(first["settings"]["caption"]["beams"], 1);
+  EXPECT_EQ(first["settings"]["caption"]["max_tokens"], 30);
+  EXPECT_EQ(first["stages"]["caption"]["asked"], 6);
+  EXPECT_EQ(first["stages"]["caption"]["without_answer"], Json::object());
+
+  // The same pictures give the same bytes; a short limit cuts, and is counted.
+  ASSERT_EQ(run_binary(command + " --out " + at("again")).exit_code, 0);
+  EXPECT_TRUE(read_file(shard("out")) == read_file(shard("again")));
+  const auto cut =
+      run_binary(command + " --captioner-max-tokens 2 --captioner-beams 3 --out " + at("cut"));
+  ASSERT_EQ(cut.exit_code, 0) << cut.err;
+  const Json report = read_json(shard("cut").string() + ".report.json");
+  EXPECT_EQ(report["stages"]["caption"]["cut_at_max_tokens"], 6);
+
+  for (const auto& [flags, message] : std::vector<std::pair<std::string, std::string>>{
+           {" --captioner-max-tokens 31", "at most 30 tokens"},
+           {" --captioner-model m", "takes no model name"},
+           {" --captioner-beams 0", "--captioner-beams"}}) {
+    const auto wrong = run_binary(command + flags + " --out " + at("wrong"));
+    EXPECT_EQ(wrong.exit_code, 2) << flags;
+    EXPECT_THAT(wrong.err, HasSubstr(message)) << flags;
+  }
+  testing::write_tiny_model(folder_ / "plain");
+  const auto plain = run_binary("label --data " + at("scenes") + " --detector-kind none --out " +
+                                at("wrong") + " --captioner " + at("plain"));
+  EXPECT_EQ(plain.exit_code, 2);
+  EXPECT_THAT(error_line(plain), HasSubstr("no text decoder"));
 }
 
 TEST_F(Label, TheDetectorAloneGivesTransformersNumbers) {

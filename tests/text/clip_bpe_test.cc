@@ -67,6 +67,16 @@ TEST_F(SmallBpe, SpecialTokensInTheTextAreOneId) {
               ElementsAre(*bpe_->start_id(), 514, bpe_->end_id()));
 }
 
+TEST_F(SmallBpe, IdsAreReadBack) {
+  for (const std::string text : {"lower low", "aaaaa l", "caf\xc3\xa9 12", ""}) {
+    std::string spaced = bpe_->decode(bpe_->encode(text));
+    if (text.ends_with("12")) spaced = spaced.substr(0, spaced.size() - 3) + "12";  // "1 2"
+    EXPECT_EQ(spaced, text);
+  }
+  EXPECT_EQ(bpe_->decode(tokenize(*bpe_, "low", 6).ids), "low !!!");  // padding is a letter's id
+  EXPECT_EQ(bpe_->decode(std::vector<int32_t>{-1, 1 << 20, bpe_->end_id()}), "");
+}
+
 TEST_F(SmallBpe, AnyBytesAreAccepted) {
   EXPECT_FALSE(bpe_->encode("\xff\xfe\xc3").empty());
   EXPECT_EQ(bpe_->encode(std::string(3, '\0')).size(), 0U);

@@ -69,6 +69,20 @@ TEST_F(TrainSentencePiece, FollowsT5AndLowerCases) {
   EXPECT_EQ(text.ids.back(), 0);
 }
 
+TEST_F(TrainSentencePiece, CaptionersGetAStartTokenAndReadIdsBack) {
+  train_sentencepiece(from_list(made_captions(300)), {.vocab_size = 200, .start_token = true},
+                      out("start.model"));
+  const auto tokenizer = load_tokenizer(out("start.model"));
+  ASSERT_EQ(tokenizer->start_id(), 3);
+  EXPECT_EQ(tokenizer->end_id(), 1);
+  const TokenizedText text = tokenize(*tokenizer, "A large Bus above a café", 20);
+  EXPECT_EQ(text.ids[0], 3);
+  EXPECT_EQ(text.ids[static_cast<size_t>(text.length - 1)], 1);
+  EXPECT_EQ(tokenizer->decode(text.ids), "a large bus above a café");
+  EXPECT_EQ(tokenizer->decode({}), "");
+  EXPECT_THAT(tokenizer->encode("<|startoftext|>"), Each(testing::Ne(3)));
+}
+
 TEST_F(TrainSentencePiece, SiglipsTokenizerIsKnownByItsConfiguration) {
   const fs::path folder = out("siglip"), copy = out("siglip_copy");
   fs::create_directories(folder);

@@ -22,6 +22,13 @@ class Model : public SentencePieceModel {
   std::string encode(const std::string& text, std::vector<int>& ids) const override {
     return message_of(processor_.Encode(text, &ids));
   }
+  std::string decode(const std::vector<int>& ids, std::string& text) const override {
+    return message_of(processor_.Decode(ids, &text));
+  }
+  int id_of(const std::string& piece) const override {
+    const int id = processor_.PieceToId(piece);  // of unknown ones that of <unk>
+    return processor_.IdToPiece(id) == piece ? id : -1;
+  }
   int vocab_size() const override { return processor_.GetPieceSize(); }
   int eos_id() const override { return processor_.eos_id(); }
   int pad_id() const override { return processor_.pad_id(); }
