@@ -21,8 +21,8 @@ import time
 
 NOISE = ["--box-jitter", "0.2", "--label-noise", "0.2"]
 CLOC = ["--objective", "cloc"]
-# name -> flags of `opencloc train`. The two extractors come again with noisy boxes and labels, as a detector's are,
-# and without L_grounding, whose text prompts share the Prompter but not RoIAlign.
+# name -> flags of `opencloc train`. The two extractors come again with noisy boxes and labels, as a
+# detector's are.
 ROWS = {
     "CLIP": ["--objective", "clip"],
     "CLOC, pool prompt": CLOC + ["--pool", "prompt"],
@@ -39,8 +39,6 @@ ROWS = {
     "M = 2": CLOC + ["--regions-per-image", "2"],
     "noisy: CLOC, pool prompt": CLOC + ["--pool", "prompt"] + NOISE,
     "noisy: RoIAlign": CLOC + ["--region-extractor", "roi_align"] + NOISE,
-    "noisy: CLOC, pool prompt, no grounding": CLOC + ["--pool", "prompt", "--grounding", "off"] + NOISE,
-    "noisy: RoIAlign, no grounding": CLOC + ["--region-extractor", "roi_align", "--grounding", "off"] + NOISE,
 }
 
 

@@ -27,27 +27,14 @@ enum TokenType : int64_t {
 // start (the usual maps give D^1/2 / 2, so wide layers would look at one patch alone).
 constexpr double kStartLogit = 12.728;
 constexpr double kStartMlpShare = 0.1;
+constexpr double kStartJointShare = 0.4;  // of the corners beside the centre in the joint token
 // The encoding of the place, which says nothing about what is there, stays a small part of what is
 // read from the image. (The attention sees normalised tokens: it is as before.)
 constexpr double kPromptShare = 0.1;
-// Likewise the values carry this part of their token's place: attention looks by place and by
-// content, but a region is what it shows. (None at all, and the BoxHead finds no place to read.)
-constexpr double kPlaceShare = 0.3;
-
-void start_as_average_around_own_place(Block& block) {
-  const torch::NoGradGuard no_grad;
-  auto& weight = block->attn->in_proj_weight;  // [3 D, D]: queries, keys, values
-  const int64_t width = weight.size(1);
-  auto queries = weight.slice(0, 0, width);
-  queries.mul_(std::sqrt(kStartLogit / (0.5 * std::sqrt(static_cast<double>(width)))));
-  weight.slice(0, width, 2 * width).copy_(queries);
-  auto values = weight.slice(0, 2 * width);
-  torch::nn::init::orthogonal_(values);
-  block->attn->out_proj->weight.copy_(values.t());
-  block->attn->out_proj->bias.zero_();
-  block->mlp->c_proj->weight.mul_(kStartMlpShare);
-  block->mlp->c_proj->bias.zero_();
-}
+// Keys are half content: places find one another sooner. Values are the tokens as the tower leaves
+// them, as RoIAlign reads them, with this part of their place for the BoxHead.
+constexpr double kKeyContent = 0.5;
+constexpr double kValuePlace = 0.3;
 
 }  // namespace
 
@@ -62,37 +49,53 @@ PrompterImpl::PrompterImpl(const ModelConfig& config)
   const auto mlp_width =
       static_cast<int64_t>(std::lround(static_cast<double>(width_) * config_.mlp_ratio));
   block_ = register_module("block", Block(BlockConfig{width_, 1, mlp_width}));
-  if (config_.pool == Pool::kPrompt) start_as_average_around_own_place(block_);
+  if (config_.pool == Pool::kPrompt) start_as_average_around_own_place();
   ln_post_ = register_module("ln_post", LayerNorm(width_));
   proj_ = register_parameter("proj", torch::randn({width_, config.embed_dim}) *
                                          std::pow(static_cast<double>(width_), -0.5));
 }
 
+void PrompterImpl::start_as_average_around_own_place() {
+  const torch::NoGradGuard no_grad;
+  auto& weight = block_->attn->in_proj_weight;  // [3 D, D]: queries, keys, values
+  const int64_t width = weight.size(1);
+  auto queries = weight.slice(0, 0, width);
+  queries.mul_(std::sqrt(kStartLogit / (0.5 * std::sqrt(static_cast<double>(width)))));
+  weight.slice(0, width, 2 * width).copy_(queries);
+  auto values = weight.slice(0, 2 * width);
+  torch::nn::init::orthogonal_(values);
+  block_->attn->out_proj->weight.copy_(values.t());
+  block_->attn->out_proj->bias.zero_();
+  block_->mlp->c_proj->weight.mul_(kStartMlpShare);
+  block_->mlp->c_proj->bias.zero_();
+  if (config_.joint_box_token) joint_in_->weight.mul_(kStartJointShare);
+}
+
 PromptContext PrompterImpl::prepare(const torch::Tensor& image_tokens) {
-  PromptContext context;
   const auto content = ln_image_(image_tokens);  // [B, T, D]
-  context.tokens = content;
-  torch::Tensor places;  // [T, D]
+  torch::Tensor places;                          // [T, D]
   if (config_.position_image_tokens) {
     const auto patches = patch_encoding_.to(content.device());       // [N, D]
     const int64_t placeless = content.size(1) - patches.size(0);     // the class token
     places = torch::constant_pad_nd(patches, {0, 0, placeless, 0});  // [T, D]
-    context.tokens = content + places;
   }
-  if (config_.pool == Pool::kPrompt) context.keys_values = keys_values(content, places);
+  PromptContext context;
+  context.tokens = places.defined() ? content + places : content;
+  if (config_.pool == Pool::kPrompt) {
+    const auto keys = places.defined() ? kKeyContent * content + places : content;
+    const auto values = places.defined() ? image_tokens + kValuePlace * places : image_tokens;
+    context.keys_values = keys_values(block_->ln_1(keys), values);
+  }
   return context;
 }
 
-torch::Tensor PrompterImpl::keys_values(const torch::Tensor& content, const torch::Tensor& places) {
+torch::Tensor PrompterImpl::keys_values(const torch::Tensor& keys, const torch::Tensor& values) {
   const auto& attn = *block_->attn;
-  if (!places.defined()) return attn.keys_values(block_->ln_1(content));
   const auto project = [&](const torch::Tensor& tokens, int64_t first_row) {
-    return ops::linear(block_->ln_1(tokens),
-                       attn.in_proj_weight.slice(0, first_row, first_row + width_),
+    return ops::linear(tokens, attn.in_proj_weight.slice(0, first_row, first_row + width_),
                        attn.in_proj_bias.slice(0, first_row, first_row + width_));
   };
-  return torch::cat(
-      {project(content + places, width_), project(content + kPlaceShare * places, 2 * width_)}, 2);
+  return torch::cat({project(keys, width_), project(values, 2 * width_)}, 2);
 }
 
 torch::Tensor PrompterImpl::forward(const PromptContext& context, const PromptBatch& prompts) {

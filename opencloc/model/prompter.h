@@ -23,10 +23,11 @@ class PrompterImpl : public torch::nn::Module {
   torch::Tensor forward(const PromptContext& context, const PromptBatch& prompts);
 
  private:
+  void start_as_average_around_own_place();
   torch::Tensor prompt_tokens(const PromptBatch& prompts);                // [R, P, D]
   torch::Tensor box_tokens(const torch::Tensor& boxes, PromptKind kind);  // [R, 2 or 3, D]
-  // content [B, T, D], places [T, D] or undefined -> [B, T, 2 D]
-  torch::Tensor keys_values(const torch::Tensor& content, const torch::Tensor& places);
+  // What keys and values are made of, [B, T, D] both -> [B, T, 2 D].
+  torch::Tensor keys_values(const torch::Tensor& keys, const torch::Tensor& values);
   torch::Tensor pool_all(const PromptContext& context, const torch::Tensor& prompts,
                          const torch::Tensor& index);
   torch::Tensor pool_prompt(const PromptContext& context, const torch::Tensor& prompts,
