@@ -199,7 +199,9 @@ std::vector<Box> Scene::Impl::ground(const torch::Tensor& texts) const {
                            .contiguous();  // [r, 4]
     const float* b = found.data_ptr<float>();
     for (int64_t i = 0; i < found.size(0); ++i, b += 4) {
-      boxes.push_back(clip_to_unit(map.to_image({b[0], b[1], b[2], b[3]})));
+      // Nothing is claimed of what lies beyond the canvas nor, where that is padded, the picture.
+      const Box seen = clip_to_unit({b[0], b[1], b[2], b[3]});
+      boxes.push_back(clip_to_unit(map.to_image(seen)));
     }
   }
   return boxes;
