@@ -85,7 +85,8 @@ class Scene {
   std::vector<Embedding> regions(std::span<const Box> boxes) const;
 
   // The box of what a text names. Always an answer, also for what is not there: compare
-  // region(box) with the text to judge it. Throws Error (input) for a plain CLIP.
+  // region(box) with the text to judge it. Within what the model saw of the picture. Throws Error
+  // (input) for a plain CLIP.
   Box ground(std::string_view text) const;
   Box ground(const Embedding& text) const;  // of Model::encode_text
   std::vector<Box> ground(std::span<const Embedding> texts) const;

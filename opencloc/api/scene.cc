@@ -7,6 +7,11 @@
 namespace opencloc {
 namespace {
 
+Box clamp_to_unit(const Box& box) {
+  const auto unit = [](float x) { return std::clamp(x, 0.0f, 1.0f); };
+  return {unit(box.x0), unit(box.y0), unit(box.x1), unit(box.y1)};
+}
+
 constexpr size_t kPromptsAtATime = 256;
 
 void need_region_heads(const Model::Impl& model) {
@@ -199,9 +204,9 @@ std::vector<Box> Scene::Impl::ground(const torch::Tensor& texts) const {
                            .contiguous();  // [r, 4]
     const float* b = found.data_ptr<float>();
     for (int64_t i = 0; i < found.size(0); ++i, b += 4) {
-      // Nothing is claimed of what lies beyond the canvas nor, where that is padded, the picture.
-      const Box seen = clip_to_unit({b[0], b[1], b[2], b[3]});
-      boxes.push_back(clip_to_unit(map.to_image(seen)));
+      // Nothing is claimed of what lies beyond the canvas nor, where that is padded, the picture:
+      // a box out there becomes a line on the border.
+      boxes.push_back(clamp_to_unit(map.to_image(clamp_to_unit({b[0], b[1], b[2], b[3]}))));
     }
   }
   return boxes;
