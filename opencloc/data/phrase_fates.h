@@ -21,8 +21,8 @@ struct PhraseFate {
 };
 
 // One for each of the record's "phrases", in their order. Reasons come from the kept "candidates"
-// and the thresholds under "vesl"; without candidates a dropped phrase had just "no box". Where "vesl"
-// names the detector, regions of other sources (people's) are not a phrase's.
+// and the thresholds under "vesl"; without candidates a dropped phrase had just "no box". Where
+// "vesl" names the detector, regions of other sources (people's) are not a phrase's.
 std::vector<PhraseFate> phrase_fates(const Record& record);
 
 }  // namespace opencloc

@@ -22,8 +22,8 @@ Json classification_figures(const torch::Tensor& ranks, const torch::Tensor& tar
 
 // "The right name among the names of the same picture": {"within_image_acc1",
 // "within_image_chance", "within_image_n"}. Only pictures with two or more different names count;
-// chance is the mean of 1 / names; without such pictures "within_image_n": 0 alone. regions [n, E], names [C, E], both L2-normalised;
-// targets, images [n] int64.
+// chance is the mean of 1 / names; without such pictures "within_image_n": 0 alone. regions [n, E],
+// names [C, E], both L2-normalised; targets, images [n] int64.
 Json within_image_figures(const torch::Tensor& regions, const torch::Tensor& names,
                           const torch::Tensor& targets, const torch::Tensor& images);
 
