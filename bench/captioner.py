@@ -43,7 +43,7 @@ def share(hits):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=pathlib.Path, required=True)
-    parser.add_argument("--binary", default="opencloc")
+    parser.add_argument("--opencloc", default="build/release/opencloc")
     parser.add_argument("--scenes", type=int, default=10000)
     parser.add_argument("--names", type=int, default=100)
     parser.add_argument("--held-out", type=int, default=500)
@@ -54,13 +54,13 @@ def main():
     options = parser.parse_args()
     for part, count, seed in (("train", options.scenes, 1), ("new", options.held_out, 2)):
         if not (options.out / part).exists():
-            run(options.binary, "data", "scenes", "--size", 96, "--names", options.names, "--count", count,
+            run(options.opencloc, "data", "scenes", "--size", 96, "--names", options.names, "--count", count,
                 "--seed", seed, "--out", options.out / part)
-    run(options.binary, "train", "--objective", "coca", "--model", "coca-XXS-16-96", "--data", options.out / "train",
+    run(options.opencloc, "train", "--objective", "coca", "--model", "coca-XXS-16-96", "--data", options.out / "train",
         "--steps", options.steps, "--batch-size", options.batch_size, "--lr", 0.001, "--vocab-size", 1000,
         "--report-pictures", 0, "--out", options.out / "run")
     labelled = options.out / f"captioned-{options.steps}-{options.beams}"
-    run(options.binary, "label", "--data", options.out / "new", "--stages", "caption", "--detector-kind", "none",
+    run(options.opencloc, "label", "--data", options.out / "new", "--stages", "caption", "--detector-kind", "none",
         "--captioner", options.out / "run" / "model", "--captioner-beams", options.beams, "--overwrite",
         "--out", labelled)
     truth, written = list(records(options.out / "new")), list(records(labelled))
