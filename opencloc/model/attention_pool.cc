@@ -14,13 +14,9 @@ AttentionPoolImpl::AttentionPoolImpl(const BlockConfig& config) {
 
 torch::Tensor AttentionPoolImpl::forward(const torch::Tensor& tokens) {
   const int64_t batch = tokens.size(0), width = tokens.size(2);
-  const auto query = attn_->queries(probe_).expand({batch, 1, width});  // [B, 1, D]
-  const auto keys_values = attn_->keys_values(tokens);                  // [B, T, 2 D]
-  const auto attended =
-      ops::cross_attention(query, keys_values.slice(2, 0, width), keys_values.slice(2, width),
-                           attn_->heads);  // [B, 1, D]
-  const auto x = attn_->out_proj(attended);
-  return (x + mlp_(ln_(x))).squeeze(1);  // [B, D]
+  const auto probe = probe_.expand({batch, 1, width});              // [B, 1, D]
+  const auto x = attn_->attend(probe, attn_->keys_values(tokens));  // [B, 1, D]
+  return (x + mlp_(ln_(x))).squeeze(1);                             // [B, D]
 }
 
 }  // namespace opencloc

@@ -161,10 +161,7 @@ torch::Tensor PrompterImpl::pool_prompt(const PromptContext& context, const torc
                                         const torch::Tensor& index) {
   auto& attn = *block_->attn;
   const auto images = context.keys_values.index_select(0, index);  // [R, T, 2 D]
-  const auto attended =
-      ops::cross_attention(attn.queries(block_->ln_1(prompts)), images.slice(2, 0, width_),
-                           images.slice(2, width_), 1);  // [R, P, D]
-  auto x = kPromptShare * prompts + attn.out_proj(attended);
+  auto x = kPromptShare * prompts + attn.attend(block_->ln_1(prompts), images);
   x = x + block_->mlp(block_->ln_2(x));  // [R, P, D]
   return x.mean(1);                      // [R, D]
 }
