@@ -129,7 +129,9 @@ std::unique_ptr<Stage> make_caption_stage(const LabelFlags& flags) {
     captioner.url = flags.captioner_place;
     if (flags.captioner_max_tokens > 0)
       captioner.max_tokens = static_cast<int>(flags.captioner_max_tokens);
-    if (captioner.model.empty())
+    // What is no URL either is refused below, as that.
+    const bool url = captioner.url.find("://") != std::string::npos;
+    if (url && captioner.model.empty())
       throw Error::input("no model is named", "--captioner", "pass --captioner-model NAME");
     captioner.prompt = flags.prompt_file.empty() ? kPrompt : read_file(flags.prompt_file, 1 << 20);
     if (!flags.key_variable.empty()) {
