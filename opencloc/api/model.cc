@@ -12,12 +12,12 @@ namespace {
 // One row of every feature, with its own storage: a scene must not keep its whole batch alive.
 ImageFeatures row_of(const ImageFeatures& features, int64_t row) {
   const auto take = [row](const torch::Tensor& tensor) {
-    return tensor.defined() ? tensor.slice(0, row, row + 1).clone() : tensor;
+    return tensor.slice(0, row, row + 1).clone();
   };
   ImageFeatures one;
   one.tokens = take(features.tokens);
   one.embedding = take(features.embedding);
-  one.context = {take(features.context.tokens), take(features.context.keys_values)};
+  one.context = features.context.map(take);
   return one;
 }
 

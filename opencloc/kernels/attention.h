@@ -30,9 +30,24 @@ enum class AttentionProducts { kFp32, kBf16 };  // kBf16: operands rounded, sums
 // no queries.
 void attention_forward(AttentionProducts products, const AttentionShape& shape, const float* q,
                        const float* k, const float* v, float* out, float* log_sum_exp);
+// The gradients of out and, where something was made of it, of log_sum_exp (null: none).
+struct AttentionGradient {
+  const float* out = nullptr;
+  const float* log_sum_exp = nullptr;
+};
 // dq, dk, dv have the layouts of q, k, v and are overwritten.
 void attention_backward(AttentionProducts products, const AttentionShape& shape, const float* q,
                         const float* k, const float* v, const float* out, const float* log_sum_exp,
-                        const float* dout, float* dq, float* dk, float* dv);
+                        const AttentionGradient& gradient, float* dq, float* dk, float* dv);
+
+// The same where batch row b has its own number of queries: rows [first[b], first[b + 1]) of q and
+// out. One head; shape.q_tokens is not read, log_sum_exp [first[batch]].
+void ragged_attention_forward(AttentionProducts products, const AttentionShape& shape,
+                              const int64_t* first, const float* q, const float* k, const float* v,
+                              float* out, float* log_sum_exp);
+void ragged_attention_backward(AttentionProducts products, const AttentionShape& shape,
+                               const int64_t* first, const float* q, const float* k, const float* v,
+                               const float* out, const float* log_sum_exp,
+                               const AttentionGradient& gradient, float* dq, float* dk, float* dv);
 
 }  // namespace opencloc::kernels

@@ -35,15 +35,16 @@ struct KernelTable {
                             const float* v, float* out, float* log_sum_exp, float* scratch);
   void (*attention_backward)(const AttentionShape& shape, const float* q, const float* k,
                              const float* v, const float* out, const float* log_sum_exp,
-                             const float* dout, float* dq, float* dk, float* dv, float* scratch);
+                             const AttentionGradient& gradient, float* dq, float* dk, float* dv,
+                             float* scratch);
   int64_t (*attention_scratch)(const AttentionShape& shape);
   // The same with bf16 products; within begin_blocks() and end_blocks().
   void (*attention_forward_bf16)(const AttentionShape& shape, const float* q, const float* k,
                                  const float* v, float* out, float* log_sum_exp, float* scratch);
   void (*attention_backward_bf16)(const AttentionShape& shape, const float* q, const float* k,
                                   const float* v, const float* out, const float* log_sum_exp,
-                                  const float* dout, float* dq, float* dk, float* dv,
-                                  float* scratch);
+                                  const AttentionGradient& gradient, float* dq, float* dk,
+                                  float* dv, float* scratch);
   int64_t (*attention_scratch_bf16)(const AttentionShape& shape);
 
   void (*adamw)(int64_t n, float* value, const float* grad, float* exp_avg, float* exp_avg_sq,
@@ -70,6 +71,12 @@ struct KernelTable {
   // dz = tiles = bf16(c gelu'(z)), h = bf16(gelu(z)); z, dz and h have one layout.
   void (*finish_gelu_backward)(Gelu kind, const BlockPlace& at, const float* c, const bf16* z,
                                bf16* dz, bf16* h, bf16* tiles);
+  // z as in finish_gelu; sums [columns] += gelu(z) of every row.
+  void (*finish_gelu_sums)(Gelu kind, const BlockPlace& at, const float* c, const float* bias,
+                           bf16* z, float* sums);
+  // dz [rows, width] = bf16(gradient [width] gelu'(z)).
+  void (*gelu_backward_rows)(Gelu kind, int64_t rows, int64_t width, const bf16* z,
+                             const float* gradient, bf16* dz);
 };
 
 const KernelTable& scalar_table();

@@ -17,12 +17,16 @@ struct PanelScratch {
   AlignedBuffer<float> block{2 * 32 * 32};  // two blocks of C, used in turn
 };
 
-// body(first_row, rows, scratch) for panels of at most 256 rows, a multiple of 32 but for the last.
+// Rows at a time: a multiple of 32.
+constexpr int64_t kPanelRows = 256;
+
+// body(first_row, rows, scratch) for panels of at most kPanelRows, a multiple of 32 but for the
+// last.
 // `body` may use table.block().
 template <class Body>
 void for_row_panels(int64_t rows, const Body& body) {
   const KernelTable& table = kernel_table();
-  int64_t panel = 256;
+  int64_t panel = kPanelRows;
   while (panel > 32 && rows < 3 * panel * thread_count()) panel /= 2;
   parallel_items((rows + panel - 1) / panel, [&](int64_t i) {
     thread_local PanelScratch scratch;

@@ -7,6 +7,8 @@
 
 #include <torch/torch.h>
 
+#include "opencloc/ops/indexed_attention.h"
+
 namespace opencloc {
 
 // The side of the patch grid of tokens [B, T, D]. g^2 and g^2 + 1 are never both squares, so that T
@@ -22,9 +24,22 @@ inline torch::Tensor patch_tokens(const torch::Tensor& tokens) {
 
 // The Prompter's share that does not depend on the prompt, computed once an image.
 struct PromptContext {
+  torch::Tensor keys_values;  // [B, T, 2 D]
+  // Pool::kAll only.
   torch::Tensor tokens;       // [B, T, D], normalised and, if so configured, carrying their place
-  torch::Tensor keys_values;  // [B, T, 2 D], Pool::kPrompt only
-  bool defined() const { return tokens.defined(); }
+  torch::Tensor queries;      // [B, T, D]
+  ops::PartialAttention own;  // what the image tokens read from one another
+
+  bool defined() const { return keys_values.defined(); }
+  // The same with change(tensor) for every tensor that is there.
+  template <typename Change>
+  PromptContext map(const Change& change) const {
+    const auto changed = [&](const torch::Tensor& t) { return t.defined() ? change(t) : t; };
+    return {changed(keys_values),
+            changed(tokens),
+            changed(queries),
+            {changed(own.out), changed(own.log_sum_exp)}};
+  }
 };
 
 struct ImageFeatures {

@@ -36,6 +36,11 @@ constexpr double kPromptShare = 0.1;
 constexpr double kKeyContent = 0.5;
 constexpr double kValuePlace = 0.3;
 
+// Every row of x [N, ...] with itself.
+torch::Tensor each(const torch::Tensor& x) {
+  return torch::arange(x.size(0), x.options().dtype(torch::kInt64));  // [N]
+}
+
 }  // namespace
 
 PrompterImpl::PrompterImpl(const ModelConfig& config)
@@ -79,13 +84,20 @@ PromptContext PrompterImpl::prepare(const torch::Tensor& image_tokens) {
     const int64_t placeless = content.size(1) - patches.size(0);     // the class token
     places = torch::constant_pad_nd(patches, {0, 0, placeless, 0});  // [T, D]
   }
+  const auto placed = [&](const torch::Tensor& tokens, double share) {
+    return places.defined() ? tokens + share * places : tokens;  // [B, T, D]
+  };
   PromptContext context;
-  context.tokens = places.defined() ? content + places : content;
   if (config_.pool == Pool::kPrompt) {
     const auto keys = places.defined() ? kKeyContent * content + places : content;
-    const auto values = places.defined() ? image_tokens + kValuePlace * places : image_tokens;
-    context.keys_values = keys_values(block_->ln_1(keys), values);
+    context.keys_values = keys_values(block_->ln_1(keys), placed(image_tokens, kValuePlace));
+    return context;
   }
+  context.tokens = placed(content, 1);
+  const auto normed = block_->ln_1(context.tokens);  // [B, T, D]
+  context.queries = block_->attn->queries(normed);   // [B, T, D]
+  context.keys_values = keys_and_outputs(normed);    // [B, T, 2 D]
+  context.own = ops::indexed_attention(context.queries, context.keys_values, each(normed));
   return context;
 }
 
@@ -145,13 +157,32 @@ torch::Tensor PrompterImpl::prompt_tokens(const PromptBatch& prompts) {
   TORCH_CHECK(false, "unknown prompt kind");
 }
 
-// The paper's reading: the layer runs over all tokens of every prompt, and all outputs are
-// averaged.
+// Values that have been through the output projection, which thus is made once an image and not
+// once a prompt: shares of values sum to one, so the bias stays whole.
+torch::Tensor PrompterImpl::keys_and_outputs(const torch::Tensor& normed) {
+  auto& attn = *block_->attn;
+  const auto parts = attn.keys_values(normed).chunk(2, -1);
+  return torch::cat({parts[0], attn.out_proj(parts[1])}, -1);  // [B, T, 2 D]
+}
+
+// The paper's reading: the layer runs over the prompt's tokens and the image's, P + T, and the mean
+// of all its outputs is taken. What the image's tokens read from one another is in the context;
+// here the prompt's few keys are added to it.
 torch::Tensor PrompterImpl::pool_all(const PromptContext& context, const torch::Tensor& prompts,
                                      const torch::Tensor& index) {
-  const auto images = context.tokens.index_select(0, index);                  // [R, T, D]
-  const auto x = block_(torch::cat({prompts, images}, 1), ops::Mask::kNone);  // [R, P+T, D]
-  return x.mean(1);                                                           // [R, D]
+  const auto of_image = [&](const torch::Tensor& t) { return t.index_select(0, index); };
+  const auto normed = block_->ln_1(prompts);           // [R, P, D]
+  const auto queries = block_->attn->queries(normed);  // [R, P, D]
+  const auto keys_values = keys_and_outputs(normed);   // [R, P, 2 D]
+  const auto prompt_reads = ops::merge(ops::indexed_attention(queries, context.keys_values, index),
+                                       ops::indexed_attention(queries, keys_values, each(normed)));
+  const ops::PartialAttention own{of_image(context.own.out), of_image(context.own.log_sum_exp)};
+  const auto image_reads =
+      ops::merge(own, ops::indexed_attention(of_image(context.queries), keys_values, each(normed)));
+  const auto x =
+      torch::cat({prompts + prompt_reads.out, of_image(context.tokens) + image_reads.out},
+                 1);                                                  // [R, P+T, D]
+  return x.mean(1) + block_->mlp->mean_over_tokens(block_->ln_2(x));  // [R, D]
 }
 
 // Only the prompt tokens are carried through the layer; the image's keys and values are shared.
@@ -160,10 +191,10 @@ torch::Tensor PrompterImpl::pool_all(const PromptContext& context, const torch::
 torch::Tensor PrompterImpl::pool_prompt(const PromptContext& context, const torch::Tensor& prompts,
                                         const torch::Tensor& index) {
   auto& attn = *block_->attn;
-  const auto images = context.keys_values.index_select(0, index);  // [R, T, 2 D]
-  auto x = kPromptShare * prompts + attn.attend(block_->ln_1(prompts), images);
-  x = x + block_->mlp(block_->ln_2(x));  // [R, P, D]
-  return x.mean(1);                      // [R, D]
+  const auto queries = attn.queries(block_->ln_1(prompts));                           // [R, P, D]
+  const auto read = ops::indexed_attention(queries, context.keys_values, index).out;  // [R, P, D]
+  const auto x = kPromptShare * prompts + attn.out_proj(read);                        // [R, P, D]
+  return x.mean(1) + block_->mlp->mean_over_tokens(block_->ln_2(x));                  // [R, D]
 }
 
 }  // namespace opencloc

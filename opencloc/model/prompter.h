@@ -1,7 +1,9 @@
 // The Prompter (arXiv 2410.02746, section 3.2): one transformer layer, single head, over prompt
 // tokens prepended to the image tokens; its own average pool and projection. The ViT runs once an
 // image, the Prompter once a prompt. With pool `prompt` the prompt tokens read the image tokens and
-// not one another (docs/decisions/prompter_start.md).
+// not one another (docs/decisions/prompter_start.md). With pool `all`, the paper's reading, what a
+// prompt costs is its tokens' attention and the first product of the MLP over all tokens: the
+// image's attention to itself, its output projection and the second product are not made again.
 #pragma once
 
 #include <torch/torch.h>
@@ -28,6 +30,8 @@ class PrompterImpl : public torch::nn::Module {
   torch::Tensor box_tokens(const torch::Tensor& boxes, PromptKind kind);  // [R, 2 or 3, D]
   // What keys and values are made of, [B, T, D] both -> [B, T, 2 D].
   torch::Tensor keys_values(const torch::Tensor& keys, const torch::Tensor& values);
+  // The same for pool all, normed tokens [B, T, D] -> [B, T, 2 D].
+  torch::Tensor keys_and_outputs(const torch::Tensor& normed);
   torch::Tensor pool_all(const PromptContext& context, const torch::Tensor& prompts,
                          const torch::Tensor& index);
   torch::Tensor pool_prompt(const PromptContext& context, const torch::Tensor& prompts,

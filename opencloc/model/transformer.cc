@@ -4,6 +4,8 @@
 #include <limits>
 #include <string>
 
+#include "opencloc/ops/mean_of_mlp.h"
+
 namespace opencloc {
 
 AttentionImpl::AttentionImpl(const BlockConfig& config) : heads(config.heads) {
@@ -71,8 +73,14 @@ MlpImpl::MlpImpl(const BlockConfig& config) : gelu_(config.gelu) {
   c_proj = register_module("c_proj", Linear(config.mlp_width, config.width));
 }
 
-torch::Tensor MlpImpl::forward(const torch::Tensor& x) {
-  return ops::mlp(x, {c_fc->weight, c_fc->bias, c_proj->weight, c_proj->bias, gelu_});
+ops::MlpWeights MlpImpl::weights() const {
+  return {c_fc->weight, c_fc->bias, c_proj->weight, c_proj->bias, gelu_};
+}
+
+torch::Tensor MlpImpl::forward(const torch::Tensor& x) { return ops::mlp(x, weights()); }
+
+torch::Tensor MlpImpl::mean_over_tokens(const torch::Tensor& x) {
+  return ops::mean_of_mlp(x, weights());
 }
 
 BlockImpl::BlockImpl(const BlockConfig& config) {

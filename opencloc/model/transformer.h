@@ -57,10 +57,12 @@ TORCH_MODULE(Attention);
 class MlpImpl : public torch::nn::Module {
  public:
   explicit MlpImpl(const BlockConfig& config);
-  torch::Tensor forward(const torch::Tensor& x);
+  torch::Tensor forward(const torch::Tensor& x);           // [..., D] -> [..., D]
+  torch::Tensor mean_over_tokens(const torch::Tensor& x);  // [B, T, D] -> [B, D]
   Linear c_fc{nullptr}, c_proj{nullptr};
 
  private:
+  ops::MlpWeights weights() const;
   ops::Gelu gelu_;
 };
 TORCH_MODULE(Mlp);

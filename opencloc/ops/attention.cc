@@ -1,8 +1,8 @@
 #include "opencloc/kernels/attention.h"
 
+#include "opencloc/ops/attention_products.h"
 #include "opencloc/ops/dispatch.h"
 #include "opencloc/ops/ops.h"
-#include "opencloc/ops/precision.h"
 #include "opencloc/ops/reference.h"
 
 namespace opencloc::ops {
@@ -36,14 +36,6 @@ AttentionShape cross_shape(const torch::Tensor& q, const torch::Tensor& k, int64
           .kv_stride = width};
 }
 
-AttentionProducts products_now() {
-  return matmul_precision() == Precision::kBf16 ? AttentionProducts::kBf16
-                                                : AttentionProducts::kFp32;
-}
-AttentionProducts saved_products(AutogradContext* ctx) {
-  return static_cast<AttentionProducts>(ctx->saved_data["products"].toInt());
-}
-
 // out [B, Tq, D] and the log-sum-exp [B, heads, Tq] of its scores.
 struct Attended {
   torch::Tensor out, log_sum_exp;
@@ -68,7 +60,7 @@ struct SelfAttentionFunction : torch::autograd::Function<SelfAttentionFunction> 
     const auto result = attend(products_now(), shape, qkv.options(), q, q + width, q + 2 * width);
     ctx->save_for_backward({qkv, result.out, result.log_sum_exp});
     ctx->saved_data["heads"] = heads;
-    ctx->saved_data["products"] = static_cast<int64_t>(products_now());
+    save_products(ctx);
     ctx->saved_data["causal"] = causal;
     return result.out;
   }
@@ -85,7 +77,7 @@ struct SelfAttentionFunction : torch::autograd::Function<SelfAttentionFunction> 
     float* dq = dqkv.data_ptr<float>();
     kernels::attention_backward(saved_products(ctx), shape, q, q + width, q + 2 * width,
                                 out.data_ptr<float>(), log_sum_exp.data_ptr<float>(),
-                                dout.data_ptr<float>(), dq, dq + width, dq + 2 * width);
+                                {.out = dout.data_ptr<float>()}, dq, dq + width, dq + 2 * width);
     return {dqkv, torch::Tensor(), torch::Tensor()};
   }
 };
@@ -99,7 +91,7 @@ struct CrossAttentionFunction : torch::autograd::Function<CrossAttentionFunction
                                q.data_ptr<float>(), k.data_ptr<float>(), v.data_ptr<float>());
     ctx->save_for_backward({q, k, v, result.out, result.log_sum_exp});
     ctx->saved_data["heads"] = heads;
-    ctx->saved_data["products"] = static_cast<int64_t>(products_now());
+    save_products(ctx);
     return result.out;
   }
 
@@ -111,7 +103,7 @@ struct CrossAttentionFunction : torch::autograd::Function<CrossAttentionFunction
     kernels::attention_backward(
         saved_products(ctx), cross_shape(q, k, ctx->saved_data["heads"].toInt()),
         q.data_ptr<float>(), k.data_ptr<float>(), v.data_ptr<float>(), out.data_ptr<float>(),
-        saved[4].data_ptr<float>(), dout.data_ptr<float>(), dq.data_ptr<float>(),
+        saved[4].data_ptr<float>(), {.out = dout.data_ptr<float>()}, dq.data_ptr<float>(),
         dk.data_ptr<float>(), dv.data_ptr<float>());
     return {dq, dk, dv, torch::Tensor()};
   }

@@ -8,6 +8,7 @@
 #include <torch/torch.h>
 
 #include "opencloc/kernels/gelu.h"
+#include "opencloc/kernels/packed_bf16.h"
 #include "opencloc/ops/ops.h"
 
 namespace opencloc::ops {
@@ -20,6 +21,19 @@ inline bool runs_on_kernels(std::initializer_list<torch::Tensor> tensors) {
   }
   at::internal::lazy_init_num_threads();
   return true;
+}
+
+// Whether autograd will ask for the gradient of something made of these.
+inline bool gradients_wanted(std::initializer_list<torch::Tensor> tensors) {
+  if (!torch::GradMode::is_enabled()) return false;
+  for (const torch::Tensor& t : tensors) {
+    if (t.defined() && t.requires_grad()) return true;
+  }
+  return false;
+}
+
+inline kernels::bf16* bf16_data(const torch::Tensor& t) {
+  return t.defined() ? reinterpret_cast<kernels::bf16*>(t.data_ptr<at::BFloat16>()) : nullptr;
 }
 
 // x [..., width] as [rows, width], rows = product of the leading dimensions.

@@ -110,18 +110,7 @@ struct MlpBf16Function : torch::autograd::Function<MlpBf16Function> {
             torch::Tensor(),
             torch::Tensor()};
   }
-
- private:
-  static kernels::bf16* bf16_data(const torch::Tensor& t) {
-    return t.defined() ? reinterpret_cast<kernels::bf16*>(t.data_ptr<at::BFloat16>()) : nullptr;
-  }
 };
-
-bool gradients_wanted(const torch::Tensor& x, const MlpWeights& w) {
-  if (!torch::GradMode::is_enabled()) return false;
-  return x.requires_grad() || w.fc_weight.requires_grad() || w.fc_bias.requires_grad() ||
-         w.proj_weight.requires_grad() || w.proj_bias.requires_grad();
-}
 
 }  // namespace
 
@@ -134,9 +123,10 @@ torch::Tensor mlp(const torch::Tensor& x, const MlpWeights& w) {
               "mlp: x ", x.sizes(), " does not fit weights ", w.fc_weight.sizes(), ", ",
               w.proj_weight.sizes());
   if (matmul_precision() == Precision::kBf16) {
-    return MlpBf16Function::apply(x, w.fc_weight, w.fc_bias, w.proj_weight, w.proj_bias,
-                                  static_cast<int64_t>(kernel_kind(w.gelu)),
-                                  gradients_wanted(x, w));
+    return MlpBf16Function::apply(
+        x, w.fc_weight, w.fc_bias, w.proj_weight, w.proj_bias,
+        static_cast<int64_t>(kernel_kind(w.gelu)),
+        gradients_wanted({x, w.fc_weight, w.fc_bias, w.proj_weight, w.proj_bias}));
   }
   return MlpFunction::apply(x, w.fc_weight, w.fc_bias, w.proj_weight, w.proj_bias,
                             static_cast<int64_t>(kernel_kind(w.gelu)));

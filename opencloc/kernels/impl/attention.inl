@@ -112,6 +112,10 @@ OPENCLOC_INLINE float attention_scale(int64_t head_width) {
   return 1.0f / __builtin_sqrtf(static_cast<float>(head_width));
 }
 
+OPENCLOC_INLINE float of_log_sum_exp(const AttentionGradient& gradient, int64_t row) {
+  return gradient.log_sum_exp == nullptr ? 0.0f : gradient.log_sum_exp[row];
+}
+
 int64_t attention_scratch_floats(const AttentionShape& shape) {
   const int64_t keys = padded(shape.k_tokens), width = padded(shape.head_width);
   return 2 * width * keys + 3 * shape.k_tokens * width + kQueryBlock * (2 * keys + 3 * width);
@@ -142,10 +146,12 @@ void attention_forward_pair(const AttentionShape& shape, const float* q, const f
   }
 }
 
-// P = softmax(S): dV = P^T dO, dP = dO V^T, dS = P (dP - rowsum(dO O)), dQ = dS K, dK = dS^T Q.
+// P = softmax(S): dV = P^T dO, dP = dO V^T, dS = P (dP - rowsum(dO O) + dlse), dQ = dS K,
+// dK = dS^T Q.
 void attention_backward_pair(const AttentionShape& shape, const float* q, const float* k,
                              const float* v, const float* out, const float* log_sum_exp,
-                             const float* dout, float* dq, float* dk, float* dv, float* scratch) {
+                             const AttentionGradient& gradient, float* dq, float* dk, float* dv,
+                             float* scratch) {
   const int64_t tokens = shape.k_tokens, d = shape.head_width;
   const int64_t keys = padded(tokens), width = padded(d);
   float* k_t = scratch;                 // [d, keys]
@@ -166,13 +172,13 @@ void attention_backward_pair(const AttentionShape& shape, const float* q, const 
     const int64_t left = shape.q_tokens - first, rows = left < kQueryBlock ? left : kQueryBlock;
     const int64_t reach = shape.causal ? first + rows : tokens, stride = shape.out_stride();
     copy_padded(rows, d, q + first * shape.q_stride, shape.q_stride, attention_scale(d), q_block);
-    copy_padded(rows, d, dout + first * stride, stride, 1.0f, dout_block);
+    copy_padded(rows, d, gradient.out + first * stride, stride, 1.0f, dout_block);
     product(rows, padded(reach), d, {q_block, width, 1}, k_t, keys, p, keys, false);
     product(rows, padded(reach), d, {dout_block, width, 1}, v_t, keys, ds, keys, false);
     for (int64_t r = 0; r < rows; ++r) {
       const int64_t seen = shape.causal ? first + r + 1 : tokens;
       const float* o = out + (first + r) * stride;
-      float delta = 0;
+      float delta = -of_log_sum_exp(gradient, first + r);
       for (int64_t i = 0; i < d; ++i) delta += o[i] * dout_block[r * width + i];
       float *p_row = p + r * keys, *ds_row = ds + r * keys;
       for (int64_t j = seen; j < padded(reach); ++j) p_row[j] = -__builtin_inff();

@@ -181,8 +181,9 @@ void write_key_gradient(const AttentionShape& shape, const bf16* left, const bf1
 // are never transposed.
 void attention_backward_pair_bf16(const AttentionShape& shape, const float* q, const float* k,
                                   const float* v, const float* out, const float* log_sum_exp,
-                                  const float* dout, float* dq, float* dk, float* dv,
-                                  float* scratch) {
+                                  const AttentionGradient& gradient, float* dq, float* dk,
+                                  float* dv, float* scratch) {
+  const float* dout = gradient.out;
   const int64_t tokens = shape.k_tokens, queries = shape.q_tokens, d = shape.head_width;
   const int64_t key_panels = blocks_of_32(tokens), query_steps = blocks_of_32(queries);
   const int64_t width_steps = blocks_of_32(d), stride = shape.out_stride();
@@ -226,7 +227,7 @@ void attention_backward_pair_bf16(const AttentionShape& shape, const float* q, c
         }
         float delta = sum(total);
         for (; i < d; ++i) delta += out[row * stride + i] * dout[row * stride + i];
-        pair.delta[half] = delta;
+        pair.delta[half] = delta - of_log_sum_exp(gradient, row);
       }
       backward_rows(pair, reach * 32, query_steps * kStep, scale, scores, dp, ds_left,
                     p_right + first / 32 * kStep, ds_right + first / 32 * kStep);

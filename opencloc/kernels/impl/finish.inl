@@ -80,6 +80,51 @@ void finish_gelu(Gelu kind, const BlockPlace& at, const float* c, const float* b
   with_kind(kind, [&](auto k) { finish_gelu_of<decltype(k)::value>(at, c, bias, z, tiles); });
 }
 
+// z = bf16(c + bias) (may be null: not kept); sums [columns] += gelu(z) of every row.
+template <Gelu kKind>
+void finish_gelu_sums_of(const BlockPlace& at, const float* c, const float* bias, bf16* z,
+                         float* sums) {
+  for (int64_t i = 0; i < at.columns; i += kWidth) {
+    const int64_t left = at.columns - i;
+    const Vec b = left >= kWidth ? load(bias + i) : load_part(bias + i, left);
+    Vec total = left >= kWidth ? load(sums + i) : load_part(sums + i, left);
+    for (int64_t r = 0; r < at.rows; ++r) {
+      const HalfVec rounded = to_bf16(load(c + r * 32 + i) + b);
+      if (z != nullptr) put(rounded, i, at, z + r * at.stride);
+      total += coarse_gelu<kKind>(from_bf16(rounded));
+    }
+    if (left >= kWidth) {
+      store(sums + i, total);
+    } else {
+      store_part(sums + i, total, left);
+    }
+  }
+}
+void finish_gelu_sums(Gelu kind, const BlockPlace& at, const float* c, const float* bias, bf16* z,
+                      float* sums) {
+  with_kind(kind, [&](auto k) { finish_gelu_sums_of<decltype(k)::value>(at, c, bias, z, sums); });
+}
+
+// dz [rows, width] = bf16(gradient [width] gelu'(z)).
+template <Gelu kKind>
+void gelu_backward_rows_of(int64_t rows, int64_t width, const bf16* z, const float* gradient,
+                           bf16* dz) {
+  const BlockPlace at{rows, width, width};
+  for (int64_t r = 0; r < rows; ++r, z += width, dz += width) {
+    for (int64_t i = 0; i < width; i += kWidth) {
+      const int64_t left = width - i;
+      const Vec g = left >= kWidth ? load(gradient + i) : load_part(gradient + i, left);
+      put(to_bf16(g * coarse_gelu_derivative<kKind>(from_bf16(half_at(z, i, width)))), i, at, dz);
+    }
+  }
+}
+void gelu_backward_rows(Gelu kind, int64_t rows, int64_t width, const bf16* z,
+                        const float* gradient, bf16* dz) {
+  with_kind(kind, [&](auto k) {
+    gelu_backward_rows_of<decltype(k)::value>(rows, width, z, gradient, dz);
+  });
+}
+
 // dz = bf16(c gelu'(z)), also as tiles; h = bf16(gelu(z)). z, dz, h have one layout.
 template <Gelu kKind>
 void finish_gelu_backward_of(const BlockPlace& at, const float* c, const bf16* z, bf16* dz, bf16* h,

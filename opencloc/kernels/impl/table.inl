@@ -31,6 +31,8 @@ constexpr KernelTable kTable = {
     .finish_bias = finish_bias,
     .finish_gelu = finish_gelu,
     .finish_gelu_backward = finish_gelu_backward,
+    .finish_gelu_sums = finish_gelu_sums,
+    .gelu_backward_rows = gelu_backward_rows,
 };
 
 }  // namespace

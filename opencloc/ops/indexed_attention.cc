@@ -1,0 +1,120 @@
+#include "opencloc/ops/indexed_attention.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "opencloc/kernels/attention.h"
+#include "opencloc/ops/attention_products.h"
+#include "opencloc/ops/dispatch.h"
+
+namespace opencloc::ops {
+namespace {
+
+using kernels::AttentionShape;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// Rows [first[b], first[b + 1]) of the queries belong to row b of the keys. index [N], ascending.
+std::vector<int64_t> first_queries(const torch::Tensor& index, int64_t batch, int64_t group) {
+  std::vector<int64_t> first(static_cast<size_t>(batch) + 1, 0);
+  const auto* row = index.data_ptr<int64_t>();
+  for (int64_t n = 0; n < index.numel(); ++n) first[static_cast<size_t>(row[n]) + 1] += group;
+  for (size_t b = 1; b < first.size(); ++b) first[b] += first[b - 1];
+  return first;
+}
+
+AttentionShape ragged_shape(const torch::Tensor& q, const torch::Tensor& keys_values) {
+  const int64_t width = q.size(2);
+  return {.batch = keys_values.size(0),
+          .heads = 1,
+          .k_tokens = keys_values.size(1),
+          .head_width = width,
+          .q_stride = width,
+          .kv_stride = 2 * width};
+}
+
+struct IndexedAttentionFunction : torch::autograd::Function<IndexedAttentionFunction> {
+  static variable_list forward(AutogradContext* ctx, const torch::Tensor& q_input,
+                               const torch::Tensor& keys_values_input, const torch::Tensor& index) {
+    const auto q = q_input.contiguous(), keys_values = keys_values_input.contiguous();
+    const auto shape = ragged_shape(q, keys_values);
+    const auto first = first_queries(index, shape.batch, q.size(1));
+    auto out = torch::empty_like(q);                                         // [N, P, D]
+    auto log_sum_exp = torch::empty({q.size(0), q.size(1)}, out.options());  // [N, P]
+    const float* k = keys_values.data_ptr<float>();
+    kernels::ragged_attention_forward(products_now(), shape, first.data(), q.data_ptr<float>(), k,
+                                      k + shape.head_width, out.data_ptr<float>(),
+                                      log_sum_exp.data_ptr<float>());
+    ctx->save_for_backward({q, keys_values, index, out, log_sum_exp});
+    save_products(ctx);
+    return {out, log_sum_exp};
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const auto saved = ctx->get_saved_variables();
+    const auto &q = saved[0], &keys_values = saved[1], &index = saved[2];
+    const auto shape = ragged_shape(q, keys_values);
+    const auto first = first_queries(index, shape.batch, q.size(1));
+    const auto dout = grads[0].contiguous(), dlse = grads[1].contiguous();
+    auto dq = torch::empty_like(q), dkv = torch::empty_like(keys_values);
+    const float* k = keys_values.data_ptr<float>();
+    float* dk = dkv.data_ptr<float>();
+    kernels::ragged_attention_backward(
+        saved_products(ctx), shape, first.data(), q.data_ptr<float>(), k, k + shape.head_width,
+        saved[3].data_ptr<float>(), saved[4].data_ptr<float>(),
+        {.out = dout.data_ptr<float>(), .log_sum_exp = dlse.data_ptr<float>()},
+        dq.data_ptr<float>(), dk, dk + shape.head_width);
+    return {dq, dkv, torch::Tensor()};
+  }
+};
+
+// Plain torch; keys and values are copied for every group.
+PartialAttention plain(const torch::Tensor& q, const torch::Tensor& keys_values,
+                       const torch::Tensor& index) {
+  const auto parts = keys_values.index_select(0, index).chunk(2, -1);  // [N, T, D] each
+  const double scale = 1.0 / std::sqrt(static_cast<double>(q.size(2)));
+  const auto scores = torch::matmul(q * scale, parts[0].transpose(1, 2));  // [N, P, T]
+  return {torch::matmul(scores.softmax(-1), parts[1]), scores.logsumexp(-1)};
+}
+
+bool ascending(const torch::Tensor& index) {
+  const auto* row = index.data_ptr<int64_t>();
+  return std::is_sorted(row, row + index.numel());
+}
+
+}  // namespace
+
+PartialAttention indexed_attention(const torch::Tensor& q, const torch::Tensor& keys_values,
+                                   const torch::Tensor& index_input) {
+  TORCH_CHECK(q.dim() == 3 && keys_values.dim() == 3 && keys_values.size(2) == 2 * q.size(2) &&
+                  index_input.dim() == 1 && index_input.size(0) == q.size(0) &&
+                  (keys_values.size(1) > 0 || q.numel() == 0),
+              "indexed_attention: q ", q.sizes(), ", keys and values ", keys_values.sizes(),
+              ", index ", index_input.sizes(), " do not fit together");
+  if (!runs_on_kernels({q, keys_values})) return plain(q, keys_values, index_input);
+  const auto index = index_input.contiguous();
+  if (q.size(0) > 0) {
+    TORCH_CHECK(
+        index.min().item<int64_t>() >= 0 && index.max().item<int64_t>() < keys_values.size(0),
+        "indexed_attention: index outside the ", keys_values.size(0), " rows of keys");
+  }
+  if (!ascending(index)) {
+    const auto order = std::get<1>(torch::sort(index, c10::make_optional(true), 0, false));  // [N]
+    const auto back = torch::argsort(order);                                                 // [N]
+    const auto sorted =
+        indexed_attention(q.index_select(0, order), keys_values, index.index_select(0, order));
+    return {sorted.out.index_select(0, back), sorted.log_sum_exp.index_select(0, back)};
+  }
+  const auto result = IndexedAttentionFunction::apply(q, keys_values, index);
+  return {result[0], result[1]};
+}
+
+PartialAttention merge(const PartialAttention& a, const PartialAttention& b) {
+  const auto log_sum_exp = torch::logaddexp(a.log_sum_exp, b.log_sum_exp);  // [N, P]
+  const auto share = [&](const PartialAttention& part) {
+    return (part.log_sum_exp - log_sum_exp).exp().unsqueeze(-1) * part.out;
+  };
+  return {share(a) + share(b), log_sum_exp};
+}
+
+}  // namespace opencloc::ops

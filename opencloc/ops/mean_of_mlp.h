@@ -1,0 +1,14 @@
+// An MLP whose outputs are averaged: the second product is made once a group, not once a token.
+#pragma once
+
+#include <torch/torch.h>
+
+#include "opencloc/ops/ops.h"
+
+namespace opencloc::ops {
+
+// mlp(x, weights).mean(1): x [N, T, D], T >= 1 -> [N, D]. The mean is taken before the second
+// product, which is linear; in bf16 the hidden layer is never written but for the backward pass.
+torch::Tensor mean_of_mlp(const torch::Tensor& x, const MlpWeights& weights);
+
+}  // namespace opencloc::ops
