@@ -8,6 +8,7 @@
 #include "opencloc/kernels/gelu.h"
 #include "opencloc/kernels/optimizer.h"
 #include "opencloc/kernels/packed_bf16.h"
+#include "opencloc/kernels/packed_int8.h"
 
 namespace opencloc::kernels {
 
@@ -70,11 +71,24 @@ struct KernelTable {
   // dz = tiles = bf16(c gelu'(z)), h = bf16(gelu(z)); z, dz and h have one layout.
   void (*finish_gelu_backward)(Gelu kind, const BlockPlace& at, const float* c, const bf16* z,
                                bf16* dz, bf16* h, bf16* tiles);
+
+  // ---- int8 products; formats in packed_int8.h ----
+  // x [rows (at most 32), depth] -> one left panel; scale, offset [32], 0 from `rows` on.
+  void (*quantize_rows)(int64_t rows, int64_t depth, const float* x, uint8_t* packed, float* scale,
+                        float* offset);
+  // c [32, 32] = left panel a times right panel b, both of depth 64 * steps. As block(), within
+  // begin_blocks() and end_blocks(). The same integers on every instruction set.
+  void (*block_int8)(int64_t steps, const uint8_t* a, const int8_t* b, int32_t* c);
+  // On a finished block c: y = what the sums stand for, and gelu of it.
+  void (*finish_int8)(const BlockPlace& at, const int32_t* c, const Int8Scales& scales, float* y);
+  void (*finish_int8_gelu)(Gelu kind, const BlockPlace& at, const int32_t* c,
+                           const Int8Scales& scales, float* y);
 };
 
 const KernelTable& scalar_table();
 const KernelTable& avx2_table();
 const KernelTable& avx512_table();
+const KernelTable& avx512_vnni_table();  // where AVX-512 has VNNI but no bf16
 const KernelTable& avx512_bf16_table();
 const KernelTable& amx_table();
 

@@ -31,6 +31,10 @@ constexpr KernelTable kTable = {
     .finish_bias = finish_bias,
     .finish_gelu = finish_gelu,
     .finish_gelu_backward = finish_gelu_backward,
+    .quantize_rows = quantize_rows,
+    .block_int8 = block_int8,
+    .finish_int8 = finish_int8,
+    .finish_int8_gelu = finish_int8_gelu,
 };
 
 }  // namespace
