@@ -11,13 +11,15 @@ using torch::autograd::variable_list;
 
 struct LinearFunction : torch::autograd::Function<LinearFunction> {
   // An optional, because autograd takes no undefined tensor for an input.
+  // `kept`: the weight is read again as it is (packed_weights.h).
   static torch::Tensor forward(AutogradContext* ctx, const torch::Tensor& input,
                                const torch::Tensor& weight_input,
-                               const c10::optional<torch::Tensor>& bias_input) {
-    const auto x = input.contiguous(), weight = weight_input.contiguous();
+                               const c10::optional<torch::Tensor>& bias_input, bool kept) {
+    const auto x = input.contiguous();
+    const auto weight = kept ? weight_input : weight_input.contiguous();
     const auto bias = bias_input ? bias_input->contiguous() : torch::Tensor();
     auto y = torch::empty(with_last(x, weight.size(0)), x.options());
-    product_forward(x, weight, bias, y);
+    product_forward(x, weight, bias, y, kept ? WeightUse::kAgain : WeightUse::kOnce);
     ctx->save_for_backward({x, weight});
     ctx->saved_data["has_bias"] = bias.defined();
     return y;
@@ -25,7 +27,7 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const auto saved = ctx->get_saved_variables();
-    const auto &x = saved[0], &weight = saved[1];
+    const auto x = saved[0], weight = saved[1].contiguous();
     const auto dy = grads[0].contiguous();
     torch::Tensor dx;
     if (ctx->needs_input_grad(0)) {
@@ -35,7 +37,7 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     const bool bias_wanted = ctx->saved_data["has_bias"].toBool() && ctx->needs_input_grad(2);
     WeightGradient gradient;
     if (ctx->needs_input_grad(1) || bias_wanted) gradient = product_dw(dy, x);
-    return {dx, gradient.weight, bias_wanted ? gradient.bias : torch::Tensor()};
+    return {dx, gradient.weight, bias_wanted ? gradient.bias : torch::Tensor(), torch::Tensor()};
   }
 };
 
@@ -47,7 +49,8 @@ torch::Tensor linear(const torch::Tensor& x, const torch::Tensor& weight,
   TORCH_CHECK(weight.dim() == 2 && x.dim() >= 1 && x.size(-1) == weight.size(1) &&
                   (!bias.defined() || bias.numel() == weight.size(0)),
               "linear: x ", x.sizes(), " does not fit weight ", weight.sizes());
-  return LinearFunction::apply(x, weight, bias.defined() ? c10::make_optional(bias) : c10::nullopt);
+  return LinearFunction::apply(x, weight, bias.defined() ? c10::make_optional(bias) : c10::nullopt,
+                               use_of(weight) == WeightUse::kAgain);
 }
 
 }  // namespace opencloc::ops

@@ -2,6 +2,7 @@
 #include "opencloc/kernels/mlp_bf16.h"
 #include "opencloc/ops/dispatch.h"
 #include "opencloc/ops/ops.h"
+#include "opencloc/ops/packed_weights.h"
 #include "opencloc/ops/precision.h"
 #include "opencloc/ops/products.h"
 #include "opencloc/ops/reference.h"
@@ -59,25 +60,32 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
   }
 };
 
+using Packed = std::shared_ptr<const PackedWeight>;
+
+Packed packed(const torch::Tensor& weight, bool again) {
+  if (again) return packed_bf16(weight);
+  return std::make_shared<const PackedWeight>(
+      PackedWeight::for_forward(weight.data_ptr<float>(), weight.size(0), weight.size(1)));
+}
+
 // Keeps the hidden layer before the GELU as bf16, rounded where the product ends.
 struct MlpBf16Function : torch::autograd::Function<MlpBf16Function> {
   static torch::Tensor forward(AutogradContext* ctx, const torch::Tensor& input,
                                const torch::Tensor& fc_weight_input, const torch::Tensor& fc_bias,
                                const torch::Tensor& proj_weight_input,
-                               const torch::Tensor& proj_bias, int64_t kind, bool keep) {
+                               const torch::Tensor& proj_bias, int64_t kind, bool train) {
     const auto x = input.contiguous();
     const auto fc_weight = fc_weight_input.contiguous();
     const auto proj_weight = proj_weight_input.contiguous();
     const auto fc_bias_dense = fc_bias.contiguous(), proj_bias_dense = proj_bias.contiguous();
-    const int64_t width = x.size(-1), hidden = fc_weight.size(0), out = proj_weight.size(0);
-    const auto fc = PackedWeight::for_forward(fc_weight.data_ptr<float>(), hidden, width);
-    const auto proj = PackedWeight::for_forward(proj_weight.data_ptr<float>(), out, hidden);
+    const int64_t hidden = fc_weight.size(0), out = proj_weight.size(0);
+    const Packed fc = packed(fc_weight, !train), proj = packed(proj_weight, !train);
     torch::Tensor z;  // [..., F]
-    if (keep) z = torch::empty(with_last(x, hidden), x.options().dtype(torch::kBFloat16));
+    if (train) z = torch::empty(with_last(x, hidden), x.options().dtype(torch::kBFloat16));
     auto y = torch::empty(with_last(x, out), x.options());
     kernels::mlp_forward_bf16({.gelu = static_cast<kernels::Gelu>(kind),
-                               .fc = &fc,
-                               .proj = &proj,
+                               .fc = fc.get(),
+                               .proj = proj.get(),
                                .fc_bias = fc_bias_dense.data_ptr<float>(),
                                .proj_bias = proj_bias_dense.data_ptr<float>()},
                               row_count(x), x.data_ptr<float>(), bf16_data(z), y.data_ptr<float>());
