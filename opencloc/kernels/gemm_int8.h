@@ -18,8 +18,8 @@
 
 namespace opencloc::kernels {
 
-// The most inputs whose sum of products cannot pass 32 bits: 255 * 127 * 66311 < 2^31.
-constexpr int64_t kMaxInt8Depth = 66311;
+// The most inputs whose sum of products cannot pass 32 bits, whatever the bytes: 255 * 128 * 65792.
+constexpr int64_t kMaxInt8Depth = 65792;
 
 // values [O, I], scale [O] of row o of w [O, I]: round(w / scale) with scale = max |w| / 127 (0 for
 // a row of zeros). w must be finite.

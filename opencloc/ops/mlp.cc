@@ -5,6 +5,7 @@
 #include "opencloc/ops/packed_weights.h"
 #include "opencloc/ops/precision.h"
 #include "opencloc/ops/products.h"
+#include "opencloc/ops/quantized.h"
 #include "opencloc/ops/reference.h"
 
 namespace opencloc::ops {
@@ -134,6 +135,7 @@ bool gradients_wanted(const torch::Tensor& x, const MlpWeights& w) {
 }  // namespace
 
 torch::Tensor mlp(const torch::Tensor& x, const MlpWeights& w) {
+  if (w.fc_weight.is_quantized() || w.proj_weight.is_quantized()) return quantized_mlp(x, w);
   if (!runs_on_kernels({x, w.fc_weight, w.fc_bias, w.proj_weight, w.proj_bias})) {
     return reference::mlp(x, w);
   }

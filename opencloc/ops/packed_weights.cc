@@ -5,6 +5,8 @@
 #include <mutex>
 #include <shared_mutex>
 
+#include "opencloc/ops/quantized.h"
+
 namespace opencloc::ops {
 namespace {
 
@@ -92,8 +94,21 @@ std::shared_ptr<const kernels::PackedWeight> packed_bf16(const torch::Tensor& we
   });
 }
 
-void drop_stale_packed_weights() { cache_of<kernels::PackedWeight>().clean(); }
+std::shared_ptr<const kernels::PackedInt8> packed_int8(const torch::Tensor& weight) {
+  return cache_of<kernels::PackedInt8>().get(weight, [&] {
+    const auto scale = quantized_scale(weight);  // [O]
+    return kernels::PackedInt8(reinterpret_cast<const int8_t*>(weight.data_ptr<c10::qint8>()),
+                               scale.data_ptr<float>(), weight.size(0), weight.size(1));
+  });
+}
 
-int64_t packed_weights_held() { return cache_of<kernels::PackedWeight>().size(); }
+void drop_stale_packed_weights() {
+  cache_of<kernels::PackedWeight>().clean();
+  cache_of<kernels::PackedInt8>().clean();
+}
+
+int64_t packed_weights_held() {
+  return cache_of<kernels::PackedWeight>().size() + cache_of<kernels::PackedInt8>().size();
+}
 
 }  // namespace opencloc::ops

@@ -13,12 +13,15 @@
 #include <torch/torch.h>
 
 #include "opencloc/kernels/gemm_bf16.h"
+#include "opencloc/kernels/gemm_int8.h"
 
 namespace opencloc::ops {
 
 // weight [O, I] F32 on the CPU, any strides, for y = x W^T. Tensors of inference mode have no
 // version: they are packed at every call.
 std::shared_ptr<const kernels::PackedWeight> packed_bf16(const torch::Tensor& weight);
+// weight [O, I] as quantized.h has it, dense.
+std::shared_ptr<const kernels::PackedInt8> packed_int8(const torch::Tensor& weight);
 
 void drop_stale_packed_weights();
 // Forms held now, stale ones among them; for tests.
