@@ -99,7 +99,7 @@ std::string loss_text(const Json& loss) {
   std::string text =
       fmt::format("on {} samples, int8 against F32:\n", loss.at("samples").get<int64_t>());
   for (const auto& [name, cosine] : loss.at("cosine").items()) {
-    text += fmt::format("  {:<38} cosine {:.5f} on average, {:.5f} at worst, of {}\n", name,
+    text += fmt::format("  {:<40} cosine {:.5f} on average, {:.5f} at worst, of {}\n", name,
                         cosine.at("mean").get<double>(), cosine.at("worst").get<double>(),
                         cosine.at("n").get<int64_t>());
   }
@@ -111,7 +111,7 @@ std::string loss_text(const Json& loss) {
   for (const Figure& f : kFigures) {
     const Json *before = figure(loss.at("before"), f), *after = figure(loss.at("after"), f);
     if (before == nullptr || after == nullptr) continue;
-    text += fmt::format("  {:<38} {:.4f} -> {:.4f}\n", std::string(f.task) + ' ' + f.key,
+    text += fmt::format("  {:<40} {:.4f} -> {:.4f}\n", std::string(f.task) + ' ' + f.key,
                         before->get<double>(), after->get<double>());
   }
   return text;

@@ -42,7 +42,8 @@ void multiply_int8(const KernelTable& table, const QuantizedRows& a, int64_t row
   for_blocks(
       {rows, b.columns(), panel}, blocks,
       [&](int64_t row, int64_t column, int32_t* c) {
-        table.block_int8(steps, a.packed.data() + row / 32 * panel, b.panel(column / 32), c);
+        table.block_int8(steps, std::min<int64_t>(32, rows - row),
+                         a.packed.data() + row / 32 * panel, b.panel(column / 32), c);
       },
       [&](const int32_t* c, int64_t row, int64_t column, BlockPlace at) {
         finish(c, row, column, at,

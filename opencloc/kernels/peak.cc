@@ -67,7 +67,7 @@ double peak_int8_gops() {
     const auto a = zeros<uint8_t>(kPanel);
     const auto b = zeros<int8_t>(kPanel);
     AlignedBuffer<int32_t> c(32 * 32);
-    for (int64_t i = 0; i < count; ++i) table.block_int8(kSteps, a.data(), b.data(), c.data());
+    for (int64_t i = 0; i < count; ++i) table.block_int8(kSteps, 32, a.data(), b.data(), c.data());
   });
 }
 

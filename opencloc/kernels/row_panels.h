@@ -93,7 +93,8 @@ void multiply_panel(const KernelTable& table, const bf16* a, int64_t rows, const
                     AlignedBuffer<float>& blocks, const Finish& finish) {
   const int64_t depth_blocks = blocks_of_32(b.depth()), panel = depth_blocks * 2 * kTileElements;
   const auto multiply = [&](int64_t row, int64_t column, float* c) {
-    table.block(depth_blocks, a + row / 32 * panel, b.panel(column / 32), c, false);
+    table.block_rows(depth_blocks, std::min<int64_t>(32, rows - row), a + row / 32 * panel,
+                     b.panel(column / 32), c);
   };
   for_blocks({rows, b.columns(), panel * int64_t{sizeof(bf16)}}, blocks, multiply, finish);
 }

@@ -137,9 +137,16 @@ TEST(BlockInt8, GivesTheSameIntegersOnEveryInstructionSet) {
       AlignedBuffer<int32_t> c(32 * 32);
       std::fill_n(c.data(), 32 * 32, 7);
       table->begin_blocks();
-      table->block_int8(steps, a.data(), b.data(), c.data());
+      table->block_int8(steps, 32, a.data(), b.data(), c.data());
       table->end_blocks();
       EXPECT_EQ(std::vector<int32_t>(c.data(), c.data() + 32 * 32), wanted) << steps;
+      for (const int64_t rows : {1, 9, 31}) {
+        std::fill_n(c.data(), 32 * 32, 7);
+        table->begin_blocks();
+        table->block_int8(steps, rows, a.data(), b.data(), c.data());
+        table->end_blocks();
+        EXPECT_TRUE(std::equal(c.data(), c.data() + rows * 32, wanted.data())) << rows;
+      }
     }
   }
 }

@@ -87,8 +87,8 @@ TEST(TileBlock, Int8IsWhatEveryTableGives) {
     b.data()[i] = static_cast<int8_t>(i * 104729 % 255 - 127);
   }
   std::array<int32_t, 32 * 32> got{}, wanted{};
-  block_int8(kSteps, a.data(), b.data(), got.data());
-  scalar_table().block_int8(kSteps, a.data(), b.data(), wanted.data());
+  block_int8(kSteps, 32, a.data(), b.data(), got.data());
+  scalar_table().block_int8(kSteps, 32, a.data(), b.data(), wanted.data());
   EXPECT_EQ(got, wanted);
 }
 
@@ -104,7 +104,11 @@ TEST(TileBlock, Bf16IsWhatTheScalarTableGives) {
   got.fill(1.0f);
   wanted.fill(1.0f);
   for (const bool accumulate : {false, true}) {
-    block(kBlocks, a.data(), b.data(), got.data(), accumulate);
+    if (accumulate) {
+      block(kBlocks, a.data(), b.data(), got.data(), accumulate);
+    } else {
+      block_rows(kBlocks, 32, a.data(), b.data(), got.data());
+    }
     scalar_table().block(kBlocks, a.data(), b.data(), wanted.data(), accumulate);
     for (size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], wanted[i], 1e-4) << i;
   }

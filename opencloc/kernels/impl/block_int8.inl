@@ -115,10 +115,10 @@ OPENCLOC_INLINE void block_strip_int8(int64_t steps, const uint8_t* a, const int
   }
 }
 
-void block_int8(int64_t steps, const uint8_t* a, const int8_t* b, int32_t* c) {
+void block_int8(int64_t steps, int64_t rows, const uint8_t* a, const int8_t* b, int32_t* c) {
   constexpr int kRows = kWidth == 16 ? 8 : 4;
   for (int64_t column = 0; column < 32; column += kInt8Vecs * kWidth) {
-    for (int64_t row = 0; row < 32; row += kRows) {
+    for (int64_t row = 0; row < rows; row += kRows) {
       block_strip_int8<kRows>(steps, a, b, c, row, column);
     }
   }

@@ -28,6 +28,7 @@ constexpr KernelTable kTable = {
     .begin_blocks = begin_blocks,
     .end_blocks = end_blocks,
     .block = block,
+    .block_rows = block_rows,
     .finish_bias = finish_bias,
     .finish_gelu = finish_gelu,
     .finish_gelu_backward = finish_gelu_backward,
