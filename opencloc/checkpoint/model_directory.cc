@@ -9,6 +9,7 @@
 #include "opencloc/checkpoint/open_clip_layout.h"
 #include "opencloc/checkpoint/openai_layout.h"
 #include "opencloc/checkpoint/region_part.h"
+#include "opencloc/model/quantized.h"
 
 namespace opencloc {
 namespace {
@@ -76,6 +77,11 @@ RegionPart region_part_of(const fs::path& path) {
   return fs::is_directory(path) ? read_region_part(path) : RegionPart{};
 }
 
+[[noreturn]] void refuse_quantized(const fs::path& path) {
+  throw Error::input("8-bit weights lie in OpenCLOC's own layout alone", path.string(),
+                     "use --to opencloc, or convert the model it was quantised from");
+}
+
 }  // namespace
 
 const char* to_string(Layout layout) { return entry_of(layout).name; }
@@ -125,8 +131,12 @@ LoadedModel load_model(const fs::path& path) {
   loaded.layout = layout.layout;
   loaded.vision_only = layout.sources(path).vision_only;
   loaded.model = Cloc(read_model_config(path));
-  layout.load_towers(path, loaded.model);
   const RegionPart part = region_part_of(path);
+  if (part.quantized) {
+    if (layout.layout != Layout::kOpenClip) refuse_quantized(path);
+    make_quantized(loaded.model);
+  }
+  layout.load_towers(path, loaded.model);
   loaded.about = part.about;
   loaded.has_region_heads = part.has_heads;
   if (part.has_heads) load_region_heads(path, loaded.model);
@@ -163,6 +173,13 @@ void save_model(const fs::path& path, const Cloc& model, const SaveOptions& opti
     throw Error::input(
         std::string("the ") + to_string(options.layout) + " layout has no image tower alone",
         path.string(), "use --to hf or gguf");
+  }
+  if (is_quantized(model)) {
+    if (options.layout != Layout::kOpenClip || !options.region_config) refuse_quantized(path);
+    if (options.dtype != Dtype::kF32) {
+      throw Error::input("what is not quantised of an 8-bit model is F32", path.string(),
+                         "leave --dtype out");
+    }
   }
   const Tokenizer* tokenizer = vision_only ? nullptr : options.tokenizer;
   if (tokenizer != nullptr) check_tokenizer(model->config().text, *tokenizer, path.string());

@@ -5,6 +5,7 @@
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
 #include "opencloc/checkpoint/weights.h"
+#include "opencloc/model/quantized.h"
 
 namespace opencloc::open_clip_layout {
 namespace {
@@ -53,15 +54,26 @@ void load_towers(const fs::path& directory, Cloc& model) {
   // open_clip, too, takes either form for either configuration: the file decides.
   const StoredTensors weights = open_weights(path);
   const bool custom = weights.find("text.token_embedding.weight") != nullptr;
-  load_weights(weights, model->clip_weights(), custom ? custom_text : stored_plainly, no_parameter);
+  const Naming naming = custom ? custom_text : stored_plainly;
+  const auto parameters = quantized_clip_weights(model);
+  load_weights(weights, parameters, naming, no_parameter);
+  if (!is_quantized(model)) return;
+  for (const auto& [name, tensor] : parameters) {
+    if (name.ends_with("_scale") && tensor.dim() == 1 &&
+        !tensor.isfinite().logical_and(tensor.ge(0)).all().item<bool>()) {
+      throw Error::input("a scale is negative or no number", path.string() + ": " + name,
+                         "get the file again: it is damaged");
+    }
+  }
+  set_quantized_weights(model, parameters);
 }
 
 void write(const fs::path& directory, const Cloc& model, const TowerOptions& options) {
   write_file(directory / kConfigFile, dump_json(open_clip_config_json(model->config()), 2) + '\n');
   const Naming naming = model->config().custom_text ? custom_text : stored_plainly;
-  write_safetensors(directory / kWeightsFiles[0],
-                    cast(stored_weights(model->clip_weights(), naming), options.dtype),
-                    {{"format", "pt"}});
+  auto weights = stored_weights(quantized_clip_weights(model), naming);
+  if (!is_quantized(model)) weights = cast(std::move(weights), options.dtype);
+  write_safetensors(directory / kWeightsFiles[0], weights, {{"format", "pt"}});
 }
 
 }  // namespace opencloc::open_clip_layout

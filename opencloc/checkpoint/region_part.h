@@ -17,6 +17,7 @@ struct RegionPart {
   std::string name;  // of the architecture; may be empty
   Json about = Json::object();
   bool has_heads = false;
+  bool quantized = false;  // the towers' weights are of 8 bits (model/quantized.h)
 };
 
 // Defaults where the directory has no cloc_config.json. Error (input) when it is not understood or

@@ -53,8 +53,10 @@ bool same_shape(torch::IntArrayRef stored, torch::IntArrayRef wanted) {
   return stored == wanted || (wanted.empty() && stored == torch::IntArrayRef{1});
 }
 
-// The parameter's value, or undefined when a part is missing or not floating point.
-torch::Tensor assemble(const StoredTensors& files, const StoredAs& stored, Complaints& complaints) {
+// The parameter's value, or undefined when a part is missing or of another kind than `parameter`:
+// floating point, or 8-bit.
+torch::Tensor assemble(const StoredTensors& files, const StoredAs& stored,
+                       const torch::Tensor& parameter, Complaints& complaints) {
   std::vector<torch::Tensor> parts;
   for (const auto& name : stored.names) {
     const StoredTensor* found = files.find(name);
@@ -63,8 +65,11 @@ torch::Tensor assemble(const StoredTensors& files, const StoredAs& stored, Compl
       continue;
     }
     auto part = found->read();
-    if (part.is_floating_point()) {
+    if (parameter.is_floating_point() ? part.is_floating_point()
+                                      : part.scalar_type() == parameter.scalar_type()) {
       parts.push_back(part);
+    } else if (!parameter.is_floating_point()) {
+      complaints.add("not of 8 bits", name + " (" + found->dtype + ")");
     } else {
       complaints.add("not floating point", name + " (" + found->dtype + ")");
     }
@@ -98,7 +103,7 @@ void load_weights(const StoredTensors& files, const NamedTensors& parameters, co
   for (const auto& [name, parameter] : parameters) {
     const StoredAs stored = naming(name);
     used.insert(stored.names.begin(), stored.names.end());
-    const auto value = assemble(files, stored, complaints);
+    const auto value = assemble(files, stored, parameter, complaints);
     if (!value.defined()) continue;
     if (!same_shape(value.sizes(), parameter.sizes())) {
       complaints.add("of another shape", stored.names[0] + ' ' + text_of(value.sizes()) +

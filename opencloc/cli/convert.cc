@@ -6,7 +6,9 @@
 #include "opencloc/base/error.h"
 #include "opencloc/base/log.h"
 #include "opencloc/checkpoint/model_directory.h"
+#include "opencloc/cli/quantization_loss.h"
 #include "opencloc/cli/verb.h"
+#include "opencloc/model/quantized.h"
 
 namespace opencloc::cli {
 namespace {
@@ -18,6 +20,9 @@ struct ConvertFlags {
   std::string to;
   std::string dtype;  // empty: the layout's own
   std::string projector;
+  std::string quantize;  // empty: not
+  std::string data;      // shards to measure the loss on
+  int64_t max_samples = 256;
   bool vision_only = false;
   bool json = false;
 };
@@ -55,6 +60,17 @@ void check_flags(const ConvertFlags& flags, Layout layout) {
     throw Error::input("a projector goes into a GGUF image tower alone", "--projector",
                        "add --to gguf --vision-only");
   }
+  if (!flags.quantize.empty() && flags.to != "opencloc") {
+    throw Error::input("only OpenCLOC's own layout holds 8-bit weights that it multiplies",
+                       "--quantize " + flags.quantize, "use --to opencloc; GGUF has --dtype q8_0");
+  }
+  if (!flags.quantize.empty() && !flags.dtype.empty()) {
+    throw Error::input("what is not quantised stays F32", "--dtype " + flags.dtype,
+                       "leave it out beside --quantize");
+  }
+  if (flags.quantize.empty() && !flags.data.empty()) {
+    throw Error::input("measures what quantisation loses", "--data", "add --quantize int8");
+  }
   if (flags.dtype == "q8_0" && layout != Layout::kGguf) {
     throw Error::input("only GGUF files hold q8_0", "--dtype q8_0",
                        "use --to gguf, or --dtype f32, f16 or bf16");
@@ -82,10 +98,25 @@ void run_convert(const ConvertFlags& flags) {
   const Layout layout = layout_named(flags.to);
   check_flags(flags, layout);
   require_free(in, out);
-  const LoadedModel loaded = load_model(in);
+  LoadedModel loaded = load_model(in);
+  if (is_quantized(loaded.model) && flags.to != "opencloc") {
+    throw Error::input("its weights are of 8 bits already", flags.in,
+                       "convert the model it was quantised from");
+  }
   if (loaded.vision_only && !flags.vision_only) {
     throw Error::input("holds an image tower alone", flags.in,
                        "convert it with --vision-only --to hf or gguf");
+  }
+  Json loss;
+  if (!flags.quantize.empty()) {
+    if (is_quantized(loaded.model)) {
+      throw Error::input("is quantised already", flags.in, "leave --quantize out, or copy it");
+    }
+    if (flags.data.empty()) {
+      quantize_towers(loaded.model);
+    } else {
+      loss = quantize_and_measure(loaded, {flags.data, flags.max_samples});
+    }
   }
   SaveOptions options;
   options.layout = layout;
@@ -114,6 +145,8 @@ void run_convert(const ConvertFlags& flags) {
                        {"out", flags.out},
                        {"to", flags.to},
                        {"dtype", to_string(options.dtype)},
+                       {"quantization", is_quantized(loaded.model) ? Json("int8") : Json(nullptr)},
+                       {"loss", loss},
                        {"tensors", tensors},
                        {"parameters", values},
                        {"left_behind", lost}};
@@ -122,7 +155,9 @@ void run_convert(const ConvertFlags& flags) {
   }
   std::printf("%s (%s) -> %s (%s, %s): %zu tensors, %lld values\n", flags.in.c_str(),
               to_string(loaded.layout), flags.out.c_str(), flags.to.c_str(),
-              to_string(options.dtype), tensors, static_cast<long long>(values));
+              is_quantized(loaded.model) ? "int8" : to_string(options.dtype), tensors,
+              static_cast<long long>(values));
+  if (!loss.is_null()) std::fputs(loss_text(loss).c_str(), stdout);
   for (const auto& part : lost) std::printf("left behind: %s\n", part.c_str());
 }
 
@@ -149,6 +184,17 @@ void add_convert(CLI::App& app) {
   app.add_option("--projector", flags->projector,
                  "with --to gguf --vision-only: LLaVA's mm_projector.bin (or safetensors), which "
                  "makes the file an mmproj for llama.cpp");
+  app.add_option("--quantize", flags->quantize,
+                 "int8: 8-bit weights in the towers' blocks, multiplied in 8 bits; with "
+                 "--to opencloc; for use, not for training")
+      ->check(CLI::IsMember({"int8"}));
+  app.add_option("--data", flags->data,
+                 "shards on which to measure what --quantize loses: embeddings against those of "
+                 "IN, and retrieval")
+      ->type_name("GLOB");
+  app.add_option("--max-samples", flags->max_samples, "of --data; 0 = all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   app.add_flag("--json", flags->json, "print a JSON object");
   add_config_flag(app);
   app.footer(
@@ -156,6 +202,7 @@ void add_convert(CLI::App& app) {
       "Examples:\n"
       "  opencloc convert runs/demo/model clip-hf --to hf\n"
       "  opencloc convert runs/demo/model tower --to hf --vision-only\n"
+      "  opencloc convert runs/demo/model small --to opencloc --quantize int8 --data 'val/*.tar'\n"
       "  opencloc convert ViT-L-14.pt vit-l-14.gguf --to gguf --dtype q8_0\n"
       "  opencloc convert clip-vit-large-patch14-336 mmproj.gguf --to gguf --vision-only \\\n"
       "      --dtype f16 --projector llava-v1.5-7b/mm_projector.bin");

@@ -149,6 +149,7 @@ Json inspect_model(const fs::path& directory) {
   found["config"] = open_clip_config_json(config);
   found["cloc"] = cloc_config_json(config.cloc);
   found["region_heads"] = part.has_heads;
+  found["quantization"] = part.quantized ? Json("int8") : Json(nullptr);
   found["tokenizer"] =
       sources.vision_only ? Json(nullptr) : inspect_tokenizer(directory, config.text);
   found["about"] = part.about;

@@ -87,6 +87,10 @@ std::string model(const Json& found) {
       fmt::format("\n  activation {}", config.value("quick_gelu", false) ? "quick_gelu" : "gelu");
   lines += fmt::format("\n  preprocess {}, {}", text_of(preprocess, "resize_mode"),
                        text_of(preprocess, "interpolation"));
+  if (found.at("quantization").is_string()) {
+    lines += fmt::format("\n  weights    {} in the towers' blocks: for use, not for training",
+                         text_of(found, "quantization"));
+  }
   const auto& tokenizer = found.at("tokenizer");
   lines += "\n  tokenizer  ";
   if (tokenizer.is_null()) {

@@ -31,10 +31,17 @@ bool feature_bit(unsigned leaf, unsigned subleaf, int reg, int bit) {
 // bits decide, not the palette leaves 0x1D and 0x1E, which some hypervisors hide although AMX
 // works.
 bool ask_for_amx() {
-  constexpr int kEdx = 3, kAmxBf16Bit = 22, kAmxTileBit = 24;
-  if (!feature_bit(7, 0, kEdx, kAmxBf16Bit) || !feature_bit(7, 0, kEdx, kAmxTileBit)) return false;
+  constexpr int kEdx = 3, kAmxBf16Bit = 22, kAmxTileBit = 24, kAmxInt8Bit = 25;
+  for (const int bit : {kAmxBf16Bit, kAmxTileBit, kAmxInt8Bit}) {
+    if (!feature_bit(7, 0, kEdx, bit)) return false;
+  }
   constexpr long kRequestPermission = 0x1023, kTileData = 18;
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
+bool detect_vnni() {
+  constexpr int kEcx = 2, kAvx512VnniBit = 11;
+  return feature_bit(7, 0, kEcx, kAvx512VnniBit);
 }
 
 bool detect(Isa isa) {
@@ -49,7 +56,7 @@ bool detect(Isa isa) {
              __builtin_cpu_supports("avx512vl");
     case Isa::kAvx512Bf16: {
       constexpr int kEax = 0, kAvx512Bf16Bit = 5;
-      return detect(Isa::kAvx512) && feature_bit(7, 1, kEax, kAvx512Bf16Bit);
+      return detect(Isa::kAvx512) && detect_vnni() && feature_bit(7, 1, kEax, kAvx512Bf16Bit);
     }
     case Isa::kAmx:
       return detect(Isa::kAvx512Bf16) && ask_for_amx();
@@ -57,6 +64,7 @@ bool detect(Isa isa) {
   return false;
 }
 #else
+bool detect_vnni() { return false; }
 bool detect(Isa isa) { return isa == Isa::kScalar; }
 #endif
 
@@ -103,6 +111,11 @@ bool isa_supported(Isa isa) {
     return found;
   }();
   return supported[static_cast<size_t>(isa)];
+}
+
+bool has_vnni() {
+  static const bool found = isa_supported(Isa::kAvx512) && detect_vnni();
+  return found;
 }
 
 std::vector<Isa> supported_isas() {

@@ -7,11 +7,15 @@
 
 namespace opencloc::kernels {
 
-enum class Isa { kScalar, kAvx2, kAvx512, kAvx512Bf16, kAmx };  // each includes those before it
+// Each includes those before it. kAvx512Bf16 and kAmx include VNNI (every processor with bf16 has
+// it); kAvx512 uses it where has_vnni().
+enum class Isa { kScalar, kAvx2, kAvx512, kAvx512Bf16, kAmx };
 
 const char* to_string(Isa isa);
 // By feature bits and the system's consent; does not depend on OPENCLOC_ISA.
 bool isa_supported(Isa isa);
+// AVX-512's products of u8 with s8.
+bool has_vnni();
 // Every supported one, worst first.
 std::vector<Isa> supported_isas();
 

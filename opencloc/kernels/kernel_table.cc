@@ -12,7 +12,7 @@ const KernelTable& kernel_table() {
     case Isa::kAvx512Bf16:
       return avx512_bf16_table();
     case Isa::kAvx512:
-      return avx512_table();
+      return has_vnni() ? avx512_vnni_table() : avx512_table();
     case Isa::kAvx2:
       return avx2_table();
 #endif

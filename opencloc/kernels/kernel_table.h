@@ -8,6 +8,7 @@
 #include "opencloc/kernels/gelu.h"
 #include "opencloc/kernels/optimizer.h"
 #include "opencloc/kernels/packed_bf16.h"
+#include "opencloc/kernels/packed_int8.h"
 
 namespace opencloc::kernels {
 
@@ -63,6 +64,8 @@ struct KernelTable {
   void (*end_blocks)();
   // c [32, 32] (+)= left panel a times right panel b, both of depth 32 * depth_blocks.
   void (*block)(int64_t depth_blocks, const bf16* a, const bf16* b, float* c, bool accumulate);
+  // The same without what was in c, and only its first `rows` rows; the others may get anything.
+  void (*block_rows)(int64_t depth_blocks, int64_t rows, const bf16* a, const bf16* b, float* c);
   // On a finished block c: y = c + bias (may be null), F32.
   void (*finish_bias)(const BlockPlace& at, const float* c, const float* bias, float* y);
   // z = bf16(c + bias) (may be null: not kept); tiles [2][16][32] = bf16(gelu(z)), zeros outside.
@@ -77,11 +80,24 @@ struct KernelTable {
   // dz [rows, width] = bf16(gradient [width] gelu'(z)).
   void (*gelu_backward_rows)(Gelu kind, int64_t rows, int64_t width, const bf16* z,
                              const float* gradient, bf16* dz);
+
+  // ---- int8 products; formats in packed_int8.h ----
+  // x [rows (at most 32), depth] -> one left panel; scale, offset [32], 0 from `rows` on.
+  void (*quantize_rows)(int64_t rows, int64_t depth, const float* x, uint8_t* packed, float* scale,
+                        float* offset);
+  // As block_rows(), both of depth 64 * steps, within begin_blocks() and end_blocks(). The same
+  // integers on every instruction set.
+  void (*block_int8)(int64_t steps, int64_t rows, const uint8_t* a, const int8_t* b, int32_t* c);
+  // On a finished block c: y = what the sums stand for, and gelu of it.
+  void (*finish_int8)(const BlockPlace& at, const int32_t* c, const Int8Scales& scales, float* y);
+  void (*finish_int8_gelu)(Gelu kind, const BlockPlace& at, const int32_t* c,
+                           const Int8Scales& scales, float* y);
 };
 
 const KernelTable& scalar_table();
 const KernelTable& avx2_table();
 const KernelTable& avx512_table();
+const KernelTable& avx512_vnni_table();  // where AVX-512 has VNNI but no bf16
 const KernelTable& avx512_bf16_table();
 const KernelTable& amx_table();
 

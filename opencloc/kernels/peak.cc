@@ -23,28 +23,52 @@ double shortest_seconds(int runs, const Work& work) {
   return best;
 }
 
-}  // namespace
-
-double peak_bf16_gflops() {
-  constexpr int64_t kDepthBlocks = 6, kBlocks = 2000;
-  constexpr int64_t kPanel = kDepthBlocks * 2 * kTileElements;
+// 10^9 operations a second of work(table, count) on every thread, which makes `count` products of
+// 32 x 32 x depth.
+template <class Work>
+double block_rate(int64_t depth, const Work& work) {
+  constexpr int64_t kBlocks = 2000;
   const KernelTable& table = kernel_table();
   const int threads = thread_count();
   const double seconds = shortest_seconds(10, [&] {
     parallel_ranges(threads, 1, [&](int64_t begin, int64_t end) {
-      AlignedBuffer<bf16> a(kPanel), b(kPanel);
-      AlignedBuffer<float> c(32 * 32);
-      std::fill_n(a.data(), kPanel, bf16{0});
-      std::fill_n(b.data(), kPanel, bf16{0});
       table.begin_blocks();
-      for (int64_t i = 0; i < (end - begin) * kBlocks; ++i) {
-        table.block(kDepthBlocks, a.data(), b.data(), c.data(), false);
-      }
+      work(table, (end - begin) * kBlocks);
       table.end_blocks();
     });
   });
-  const double operations = 2.0 * 32 * 32 * 32 * kDepthBlocks * kBlocks * threads;
-  return operations / seconds * 1e-9;
+  return 2.0 * 32 * 32 * static_cast<double>(depth) * kBlocks * threads / seconds * 1e-9;
+}
+
+// `count` zeros.
+template <class T>
+AlignedBuffer<T> zeros(int64_t count) {
+  AlignedBuffer<T> buffer(count);
+  std::fill_n(buffer.data(), count, T{0});
+  return buffer;
+}
+
+}  // namespace
+
+double peak_bf16_gflops() {
+  constexpr int64_t kDepthBlocks = 6, kPanel = kDepthBlocks * 2 * kTileElements;
+  return block_rate(32 * kDepthBlocks, [](const KernelTable& table, int64_t count) {
+    const auto a = zeros<bf16>(kPanel), b = zeros<bf16>(kPanel);
+    AlignedBuffer<float> c(32 * 32);
+    for (int64_t i = 0; i < count; ++i) {
+      table.block(kDepthBlocks, a.data(), b.data(), c.data(), false);
+    }
+  });
+}
+
+double peak_int8_gops() {
+  constexpr int64_t kSteps = 6, kPanel = kSteps * 2 * kTileBytes;
+  return block_rate(64 * kSteps, [](const KernelTable& table, int64_t count) {
+    const auto a = zeros<uint8_t>(kPanel);
+    const auto b = zeros<int8_t>(kPanel);
+    AlignedBuffer<int32_t> c(32 * 32);
+    for (int64_t i = 0; i < count; ++i) table.block_int8(kSteps, 32, a.data(), b.data(), c.data());
+  });
 }
 
 double copy_gbytes_per_s() {

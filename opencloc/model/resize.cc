@@ -4,6 +4,7 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/model/features.h"
+#include "opencloc/model/quantized.h"
 
 namespace opencloc {
 
@@ -35,6 +36,7 @@ Cloc with_image_size(const Cloc& model, int64_t image_size) {
   Cloc resized(config);
   resized->to(model->logit_scale.device());
   const torch::NoGradGuard no_grad;
+  if (is_quantized(model)) share_quantized_weights(model, resized);
   const auto from = model->named_parameters();
   for (auto& item : resized->named_parameters()) {
     const auto& value = from[item.key()];

@@ -48,9 +48,12 @@ torch::Tensor AttentionImpl::forward(const torch::Tensor& x, ops::Mask mask,
 }
 
 torch::Tensor AttentionImpl::step(const torch::Tensor& x, torch::Tensor& cache) {
-  const auto added = keys_values(x);  // [B, 1, 2 D]
+  const int64_t width = x.size(-1);
+  const auto qkv = ops::linear(x, in_proj_weight, in_proj_bias);  // [B, 1, 3 D]
+  const auto added = qkv.slice(2, width);                         // [B, 1, 2 D]
   cache = cache.defined() ? torch::cat({cache, added}, 1) : added;
-  return attend(x, cache);
+  const auto parts = cache.chunk(2, -1);  // [B, t, D] each
+  return out_proj(ops::cross_attention(qkv.slice(2, 0, width), parts[0], parts[1], heads));
 }
 
 torch::Tensor AttentionImpl::attend(const torch::Tensor& x, const torch::Tensor& keys_values) {

@@ -4,6 +4,7 @@
 
 #include "opencloc/kernels/mean_hidden_bf16.h"
 #include "opencloc/ops/dispatch.h"
+#include "opencloc/ops/packed_weights.h"
 #include "opencloc/ops/precision.h"
 #include "opencloc/ops/products.h"
 
@@ -22,13 +23,15 @@ struct MeanHiddenBf16Function : torch::autograd::Function<MeanHiddenBf16Function
     const auto x = input.contiguous(), weight = weight_input.contiguous();
     const auto bias = bias_input.contiguous();
     const int64_t hidden = weight.size(0);
-    const auto packed = PackedWeight::for_forward(weight.data_ptr<float>(), hidden, x.size(2));
+    const auto packed = packed_bf16(weight, keep ? WeightUse::kOnce : WeightUse::kAgain);
     torch::Tensor z;  // [N, T, F]
     if (keep) z = torch::empty(with_last(x, hidden), x.options().dtype(torch::kBFloat16));
     auto h = torch::empty({x.size(0), hidden}, x.options());  // [N, F]
-    kernels::mean_hidden_bf16(
-        {.gelu = static_cast<kernels::Gelu>(kind), .fc = &packed, .bias = bias.data_ptr<float>()},
-        x.size(0), x.size(1), x.data_ptr<float>(), bf16_data(z), h.data_ptr<float>());
+    kernels::mean_hidden_bf16({.gelu = static_cast<kernels::Gelu>(kind),
+                               .fc = packed.get(),
+                               .bias = bias.data_ptr<float>()},
+                              x.size(0), x.size(1), x.data_ptr<float>(), bf16_data(z),
+                              h.data_ptr<float>());
     ctx->save_for_backward({x, weight, z});
     ctx->saved_data["kind"] = kind;
     return h;

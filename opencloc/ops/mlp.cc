@@ -2,8 +2,10 @@
 #include "opencloc/kernels/mlp_bf16.h"
 #include "opencloc/ops/dispatch.h"
 #include "opencloc/ops/ops.h"
+#include "opencloc/ops/packed_weights.h"
 #include "opencloc/ops/precision.h"
 #include "opencloc/ops/products.h"
+#include "opencloc/ops/quantized.h"
 #include "opencloc/ops/reference.h"
 
 namespace opencloc::ops {
@@ -64,20 +66,20 @@ struct MlpBf16Function : torch::autograd::Function<MlpBf16Function> {
   static torch::Tensor forward(AutogradContext* ctx, const torch::Tensor& input,
                                const torch::Tensor& fc_weight_input, const torch::Tensor& fc_bias,
                                const torch::Tensor& proj_weight_input,
-                               const torch::Tensor& proj_bias, int64_t kind, bool keep) {
+                               const torch::Tensor& proj_bias, int64_t kind, bool train) {
     const auto x = input.contiguous();
     const auto fc_weight = fc_weight_input.contiguous();
     const auto proj_weight = proj_weight_input.contiguous();
     const auto fc_bias_dense = fc_bias.contiguous(), proj_bias_dense = proj_bias.contiguous();
-    const int64_t width = x.size(-1), hidden = fc_weight.size(0), out = proj_weight.size(0);
-    const auto fc = PackedWeight::for_forward(fc_weight.data_ptr<float>(), hidden, width);
-    const auto proj = PackedWeight::for_forward(proj_weight.data_ptr<float>(), out, hidden);
+    const int64_t hidden = fc_weight.size(0), out = proj_weight.size(0);
+    const auto use = train ? WeightUse::kOnce : WeightUse::kAgain;
+    const auto fc = packed_bf16(fc_weight, use), proj = packed_bf16(proj_weight, use);
     torch::Tensor z;  // [..., F]
-    if (keep) z = torch::empty(with_last(x, hidden), x.options().dtype(torch::kBFloat16));
+    if (train) z = torch::empty(with_last(x, hidden), x.options().dtype(torch::kBFloat16));
     auto y = torch::empty(with_last(x, out), x.options());
     kernels::mlp_forward_bf16({.gelu = static_cast<kernels::Gelu>(kind),
-                               .fc = &fc,
-                               .proj = &proj,
+                               .fc = fc.get(),
+                               .proj = proj.get(),
                                .fc_bias = fc_bias_dense.data_ptr<float>(),
                                .proj_bias = proj_bias_dense.data_ptr<float>()},
                               row_count(x), x.data_ptr<float>(), bf16_data(z), y.data_ptr<float>());
@@ -115,6 +117,7 @@ struct MlpBf16Function : torch::autograd::Function<MlpBf16Function> {
 }  // namespace
 
 torch::Tensor mlp(const torch::Tensor& x, const MlpWeights& w) {
+  if (w.fc_weight.is_quantized() || w.proj_weight.is_quantized()) return quantized_mlp(x, w);
   if (!runs_on_kernels({x, w.fc_weight, w.fc_bias, w.proj_weight, w.proj_bias})) {
     return reference::mlp(x, w);
   }

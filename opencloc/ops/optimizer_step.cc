@@ -6,6 +6,7 @@
 #include "opencloc/kernels/optimizer.h"
 #include "opencloc/kernels/parallel.h"
 #include "opencloc/ops/dispatch.h"
+#include "opencloc/ops/packed_weights.h"
 
 namespace opencloc::ops {
 namespace {
@@ -88,6 +89,7 @@ void adamw_step(const std::vector<AdamWSlot>& slots, const AdamWStep& step) {
   for (const AdamWSlot& slot : slots) {
     if (slot.grad.defined()) slot.value.unsafeGetTensorImpl()->bump_version();
   }
+  drop_stale_packed_weights();
 }
 
 double grad_norm(const std::vector<torch::Tensor>& grads) {

@@ -4,6 +4,7 @@
 #include "opencloc/kernels/gemm_bf16.h"
 #include "opencloc/kernels/gemm_fp32.h"
 #include "opencloc/ops/dispatch.h"
+#include "opencloc/ops/packed_weights.h"
 #include "opencloc/ops/precision.h"
 
 namespace opencloc::ops {
@@ -24,14 +25,22 @@ kernels::MatrixView matrix_view(const torch::Tensor& t) {
 
 }  // namespace
 
+WeightUse use_of(const torch::Tensor& weight) {
+  return torch::GradMode::is_enabled() && weight.requires_grad() ? WeightUse::kOnce
+                                                                 : WeightUse::kAgain;
+}
+
 void product_forward(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias,
-                     torch::Tensor& y) {
+                     torch::Tensor& y, WeightUse use) {
   const int64_t rows = row_count(x), out = weight.size(0), in = weight.size(1);
   const float* bias_data = bias.defined() ? bias.data_ptr<float>() : nullptr;
   if (in_bf16()) {
-    const auto packed = PackedWeight::for_forward(weight.data_ptr<float>(), out, in);
-    return kernels::linear_bf16(matrix_view(x), packed, bias_data, y.data_ptr<float>());
+    // A kept form belongs to the weight's own place: a dense copy would be another one each time.
+    const auto packed =
+        use == WeightUse::kAgain ? packed_bf16(weight) : packed_bf16(weight.contiguous(), use);
+    return kernels::linear_bf16(matrix_view(x), *packed, bias_data, y.data_ptr<float>());
   }
+  const auto dense = weight.contiguous();
   kernels::gemm_fp32({.transpose_b = Transpose::kYes,
                       .m = rows,
                       .n = out,
@@ -39,7 +48,7 @@ void product_forward(const torch::Tensor& x, const torch::Tensor& weight, const 
                       .lda = in,
                       .ldb = in,
                       .ldc = out},
-                     x.data_ptr<float>(), weight.data_ptr<float>(), y.data_ptr<float>());
+                     x.data_ptr<float>(), dense.data_ptr<float>(), y.data_ptr<float>());
   if (bias_data != nullptr) kernels::add_bias(rows, out, bias_data, y.data_ptr<float>());
 }
 

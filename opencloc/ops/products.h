@@ -6,9 +6,14 @@
 
 namespace opencloc::ops {
 
-// y [..., O] = x [..., I] W [O, I]^T + bias [O] (may be undefined).
+// Whether a weight is read again as it is (packed_weights.h), or is about to be trained.
+enum class WeightUse { kOnce, kAgain };
+// kAgain unless autograd records for the weight.
+WeightUse use_of(const torch::Tensor& weight);
+
+// y [..., O] = x [..., I] W [O, I]^T + bias [O] (may be undefined). `weight` has any strides.
 void product_forward(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias,
-                     torch::Tensor& y);
+                     torch::Tensor& y, WeightUse use = WeightUse::kOnce);
 // dx [..., I] = dy [..., O] W [O, I].
 void product_dx(const torch::Tensor& dy, const torch::Tensor& weight, torch::Tensor& dx);
 

@@ -9,6 +9,7 @@
 #include "opencloc/base/log.h"
 #include "opencloc/base/rng.h"
 #include "opencloc/checkpoint/model_directory.h"
+#include "opencloc/model/quantized.h"
 #include "opencloc/text/sentence_piece.h"
 
 namespace opencloc {
@@ -120,6 +121,10 @@ TrainedParts from_directory(const std::filesystem::path& directory) {
 
 TrainedParts initial_model(const TrainConfig& config) {
   LoadedModel loaded = load_model(config.init);
+  if (is_quantized(loaded.model)) {
+    throw Error::input("8-bit weights cannot be trained", config.init,
+                       "start from the model it was quantised from");
+  }
   const bool region_flags = config.region_extractor || config.pool || config.joint_box_token ||
                             config.position_image_tokens;
   if (config.context_length || (region_flags && loaded.has_region_heads)) {

@@ -75,14 +75,22 @@ OPENCLOC_INLINE void block_strip(int64_t depth_blocks, const bf16* a, const bf16
   }
 }
 
-// The same with vectors in place of tile registers.
-void block(int64_t depth_blocks, const bf16* a, const bf16* b, float* c, bool accumulate) {
+OPENCLOC_INLINE void some_rows(int64_t depth_blocks, int64_t rows, const bf16* a, const bf16* b,
+                               float* c, bool accumulate) {
   constexpr int kRows = kWidth == 16 ? 8 : 4;
   for (int64_t column = 0; column < 32; column += kStripVecs * kWidth) {
-    for (int64_t row = 0; row < 32; row += kRows) {
+    for (int64_t row = 0; row < rows; row += kRows) {
       block_strip<kRows>(depth_blocks, a, b, c, row, column, accumulate);
     }
   }
+}
+
+// The same with vectors in place of tile registers.
+void block(int64_t depth_blocks, const bf16* a, const bf16* b, float* c, bool accumulate) {
+  some_rows(depth_blocks, 32, a, b, c, accumulate);
+}
+void block_rows(int64_t depth_blocks, int64_t rows, const bf16* a, const bf16* b, float* c) {
+  some_rows(depth_blocks, rows, a, b, c, false);
 }
 
 }  // namespace

@@ -28,11 +28,16 @@ constexpr KernelTable kTable = {
     .begin_blocks = begin_blocks,
     .end_blocks = end_blocks,
     .block = block,
+    .block_rows = block_rows,
     .finish_bias = finish_bias,
     .finish_gelu = finish_gelu,
     .finish_gelu_backward = finish_gelu_backward,
     .finish_gelu_sums = finish_gelu_sums,
     .gelu_backward_rows = gelu_backward_rows,
+    .quantize_rows = quantize_rows,
+    .block_int8 = block_int8,
+    .finish_int8 = finish_int8,
+    .finish_int8_gelu = finish_int8_gelu,
 };
 
 }  // namespace
