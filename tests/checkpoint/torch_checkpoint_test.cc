@@ -184,9 +184,9 @@ TEST(TorchPickle, BrokenAndHostileOnesAreErrors) {
 }
 
 TEST(TorchPickle, NumbersAreReadAsPythonWritesThem) {
-  const std::string codes("\x80\x02(\x8a\x02\x18\xfcJ\xff\xff\xff\xffM\x01\x01G?\xf8\0\0\0\0\0\0t.",
-                          31);
-  const Pickle pickle(std::as_bytes(std::span(codes.data(), codes.size())), "p");
+  constexpr char kCodes[] =
+      "\x80\x02(\x8a\x02\x18\xfcJ\xff\xff\xff\xffM\x01\x01G?\xf8\0\0\0\0\0\0t.";
+  const Pickle pickle(std::as_bytes(std::span(kCodes, sizeof kCodes - 1)), "p");
   const auto& values = pickle.root().values;
   ASSERT_EQ(values.size(), 4u);
   EXPECT_EQ(values[0]->integer, -1000);
