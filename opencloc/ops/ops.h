@@ -1,5 +1,6 @@
 // Differentiable operations on torch tensors; CPU tensors run on our kernels where they are faster.
-// All inputs and outputs are F32; leading dimensions are free unless named.
+// All inputs and outputs are F32, but linear() and mlp() also take weights of 8 bits (quantized.h);
+// leading dimensions are free unless named.
 #pragma once
 
 #include <torch/torch.h>
