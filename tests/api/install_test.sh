@@ -14,7 +14,7 @@ fail() {
 cmake --install "$build" --prefix "$work/prefix" >"$work/install.log"
 # The example is copied, so that no header of the source tree can be found by chance.
 cp -r "$source/examples/describe_region" "$work/example"
-cmake -S "$work/example" -B "$work/build" -DCMAKE_PREFIX_PATH="$work/prefix" \
+cmake -G Ninja -S "$work/example" -B "$work/build" -DCMAKE_PREFIX_PATH="$work/prefix" \
   -DCMAKE_CXX_COMPILER="$cxx" -DCMAKE_CXX_FLAGS="$cxx_flags" >"$work/configure.log" ||
   fail "the example does not configure: $(cat "$work/configure.log")"
 cmake --build "$work/build" >"$work/build.log" || fail "the example does not build: $(cat "$work/build.log")"
@@ -34,7 +34,7 @@ status=0
 
 # A version that is not there must not be found.
 sed -i 's/find_package(opencloc .*)/find_package(opencloc 99.0 REQUIRED)/' "$work/example/CMakeLists.txt"
-if cmake -S "$work/example" -B "$work/build99" -DCMAKE_PREFIX_PATH="$work/prefix" \
+if cmake -G Ninja -S "$work/example" -B "$work/build99" -DCMAKE_PREFIX_PATH="$work/prefix" \
   -DCMAKE_CXX_COMPILER="$cxx" >"$work/configure99.log" 2>&1; then
   fail "find_package(opencloc 99.0) was satisfied"
 fi
