@@ -137,6 +137,26 @@ void parse_and_run(CLI::App& app, std::vector<std::string> arguments) {
   app.parse(std::move(arguments));
 }
 
+namespace {
+
+CLI::Validator number_that(bool (*fits)(double), const char* wanted) {
+  return {[=](const std::string& text) {
+            double value = 0;
+            if (CLI::detail::lexical_cast(text, value) && fits(value)) return std::string();
+            return '"' + text + "\" is not " + wanted;
+          },
+          ""};
+}
+
+}  // namespace
+
+CLI::Validator not_negative() {
+  return number_that([](double value) { return value >= 0; }, "a number of at least 0");
+}
+CLI::Validator positive() {
+  return number_that([](double value) { return value > 0; }, "a number above 0");
+}
+
 void add_config_flag(CLI::App& app) {
   app.add_option(kConfigFlag, "TOML file with any of these flags; the command line wins")
       ->type_name("FILE");

@@ -193,7 +193,7 @@ void add_convert(CLI::App& app) {
                  "IN, and retrieval")
       ->type_name("GLOB");
   app.add_option("--max-samples", flags->max_samples, "of --data; 0 = all")
-      ->check(CLI::NonNegativeNumber)
+      ->check(not_negative())
       ->capture_default_str();
   app.add_flag("--json", flags->json, "print a JSON object");
   add_config_flag(app);

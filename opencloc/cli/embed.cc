@@ -243,10 +243,10 @@ void add_embed(CLI::App& app) {
       ->check(CLI::IsMember({"fp32", "bf16"}))
       ->capture_default_str();
   app.add_option("--batch-size", options.batch_size, "pictures or texts encoded at a time")
-      ->check(CLI::PositiveNumber)
+      ->check(positive())
       ->capture_default_str();
   app.add_option("--region-batch", options.region_batch, "regions encoded at a time")
-      ->check(CLI::PositiveNumber)
+      ->check(positive())
       ->capture_default_str();
   app.add_flag("--skip-bad-shards", flags->skip_bad_shards,
                "count shards that cannot be read instead of failing");

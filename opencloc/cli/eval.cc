@@ -92,13 +92,13 @@ void add_eval(CLI::App& app) {
   app.add_option("--out", flags->out, "Write the results as JSON")->type_name("FILE");
   app.add_flag("--json", flags->json, "Print JSON, not a table");
   app.add_option("--batch-size", options.batch_size, "Pictures encoded at a time")
-      ->check(CLI::PositiveNumber)
+      ->check(positive())
       ->capture_default_str();
   app.add_option("--region-batch", options.region_batch, "Region prompts encoded at a time")
-      ->check(CLI::PositiveNumber)
+      ->check(positive())
       ->capture_default_str();
   app.add_option("--max-samples", options.max_samples, "Stop after this many samples; 0 = all")
-      ->check(CLI::NonNegativeNumber)
+      ->check(not_negative())
       ->capture_default_str();
   app.add_flag("--skip-bad-shards", options.skip_bad_shards,
                "Count shards that cannot be read instead of stopping");

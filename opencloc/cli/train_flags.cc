@@ -116,13 +116,13 @@ void add_model_flags(CLI::App& app, TrainFlags& flags) {
       ->group(group);
   app.add_option("--lock-image-unlocked-groups", config.lock.image_unlocked_groups,
                  "layer groups at its end that stay trainable: projection, last block, ...")
-      ->check(CLI::NonNegativeNumber)
+      ->check(not_negative())
       ->capture_default_str()
       ->group(group);
   app.add_flag("--lock-text", config.lock.text, "with --init: freeze the text tower")->group(group);
   app.add_option("--lock-text-unlocked-layers", config.lock.text_unlocked_groups,
                  "layer groups at its end that stay trainable")
-      ->check(CLI::NonNegativeNumber)
+      ->check(not_negative())
       ->capture_default_str()
       ->group(group);
 }
@@ -139,12 +139,12 @@ void add_objective_flags(CLI::App& app, TrainFlags& flags) {
       ->group(group);
   app.add_option("--coca-contrastive-loss-weight", flags.config.contrastive_weight,
                  "of L_CLIP in a captioner's loss")
-      ->check(CLI::NonNegativeNumber)
+      ->check(not_negative())
       ->capture_default_str()
       ->group(group);
   app.add_option("--coca-caption-loss-weight", flags.config.caption_weight,
                  "of L_caption in a captioner's loss")
-      ->check(CLI::NonNegativeNumber)
+      ->check(not_negative())
       ->capture_default_str()
       ->group(group);
   app.add_option("--text-filter", flags.text_filter,
@@ -166,12 +166,12 @@ void add_objective_flags(CLI::App& app, TrainFlags& flags) {
       ->group(group);
   app.add_option("--text-lr-scale", flags.config.adamw.text_lr_scale,
                  "learning rate of the text tower beside the rest")
-      ->check(CLI::PositiveNumber)
+      ->check(positive())
       ->capture_default_str()
       ->group(group);
   app.add_option("--grounding-weight", flags.config.grounding_weight,
                  "of L_grounding beside L_CLOC; the paper's l2 has 1")
-      ->check(CLI::NonNegativeNumber)
+      ->check(not_negative())
       ->capture_default_str()
       ->group(group);
   app.add_option("--box-recovery", flags.box_recovery,
@@ -197,7 +197,7 @@ void add_optimisation_flags(CLI::App& app, TrainFlags& flags) {
   app.add_option("--lr", config.lr, "peak learning rate")->capture_default_str()->group(group);
   app.add_option("--warmup", config.warmup,
                  "steps of linear warm-up; without it 2000, at most a tenth of the run")
-      ->check(CLI::NonNegativeNumber)
+      ->check(not_negative())
       ->group(group);
   app.add_option("--wd", config.adamw.weight_decay, "weight decay")
       ->capture_default_str()
@@ -207,7 +207,7 @@ void add_optimisation_flags(CLI::App& app, TrainFlags& flags) {
   app.add_option("--eps", config.adamw.epsilon, "AdamW")->capture_default_str()->group(group);
   app.add_option("--grad-clip-norm", config.adamw.max_grad_norm,
                  "largest gradient norm; 0 = no clipping")
-      ->check(CLI::NonNegativeNumber)
+      ->check(not_negative())
       ->capture_default_str()
       ->group(group);
   app.add_option("--precision", flags.precision, "of matrix products: fp32 or bf16")
@@ -227,19 +227,19 @@ void add_run_flags(CLI::App& app, TrainFlags& flags) {
   app.add_flag("--overwrite", config.overwrite, "with --resume none: replace the earlier run")
       ->group(group);
   app.add_option("--save-every", config.save_every, "steps; 0 = ten times in the run")
-      ->check(CLI::NonNegativeNumber)
+      ->check(not_negative())
       ->capture_default_str()
       ->group(group);
   app.add_option("--keep-checkpoints", config.keep_checkpoints, "newest ones; 0 = all")
       ->capture_default_str()
       ->group(group);
   app.add_option("--eval-every", config.eval_every, "steps; 0 = at the end alone")
-      ->check(CLI::NonNegativeNumber)
+      ->check(not_negative())
       ->capture_default_str()
       ->group(group);
   app.add_option("--eval-tasks", flags.eval_tasks, "comma-separated; without it all")->group(group);
   app.add_option("--eval-samples", config.eval.max_samples, "at most; 0 = all")
-      ->check(CLI::NonNegativeNumber)
+      ->check(not_negative())
       ->capture_default_str()
       ->group(group);
   app.add_option("--log-every,--log-every-n-steps", config.log_every,

@@ -37,6 +37,11 @@ void add_seed_flag(CLI::App& app, CommonFlags& flags);
 // The thread count a verb should use.
 int thread_count(const CommonFlags& flags);
 
+// Checks of a number: at least 0, more than 0. (CLI11's own end in the largest double's 309
+// digits.)
+CLI::Validator not_negative();
+CLI::Validator positive();
+
 // Parses the command line and runs the verb's callback. `--config FILE.toml` gives flags their
 // values where the command line does not: `batch-size = 64`, at the top of the file or in a
 // section named like the verb ([train], [data.import]); sections of other verbs are passed over.

@@ -69,6 +69,7 @@ auto forward_of(AttentionProducts products, const Operands& x, float* out, float
   const auto forward =
       products == AttentionProducts::kBf16 ? table.attention_forward_bf16 : table.attention_forward;
   return [=](const Item& at, float* scratch) {
+    if (at.shape.q_tokens == 0) return;
     forward(at.shape, x.q + at.q, x.k + at.kv, x.v + at.kv, out + at.out,
             log_sum_exp + at.log_sum_exp, scratch);
   };

@@ -77,7 +77,7 @@ PackedInt8::PackedInt8(const int8_t* values, const float* scale, int64_t out, in
   parallel_ranges(blocks_of_32(out), 8, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       int8_t* to = packed_.data() + i * tiles * kTileBytes;
-      std::memset(to, 0, static_cast<size_t>(tiles * kTileBytes));
+      std::fill_n(to, tiles * kTileBytes, int8_t{0});
       for (int64_t r = 0; r < std::min<int64_t>(32, out - i * 32); ++r) {
         const int8_t* row = values + (i * 32 + r) * in;
         int64_t sum = 0;

@@ -7,6 +7,16 @@
 #include "opencloc/ops/mean_of_mlp.h"
 
 namespace opencloc {
+namespace {
+
+// What queries [B, Tq, D] read from keys_values [B, Tk, 2 D], projected -> [B, Tq, D].
+torch::Tensor read(AttentionImpl& attn, const torch::Tensor& queries,
+                   const torch::Tensor& keys_values) {
+  const auto parts = keys_values.chunk(2, -1);  // [B, Tk, D] each
+  return attn.out_proj(ops::cross_attention(queries, parts[0], parts[1], attn.heads));
+}
+
+}  // namespace
 
 AttentionImpl::AttentionImpl(const BlockConfig& config) : heads(config.heads) {
   const int64_t width = config.width;
@@ -52,13 +62,11 @@ torch::Tensor AttentionImpl::step(const torch::Tensor& x, torch::Tensor& cache) 
   const auto qkv = ops::linear(x, in_proj_weight, in_proj_bias);  // [B, 1, 3 D]
   const auto added = qkv.slice(2, width);                         // [B, 1, 2 D]
   cache = cache.defined() ? torch::cat({cache, added}, 1) : added;
-  const auto parts = cache.chunk(2, -1);  // [B, t, D] each
-  return out_proj(ops::cross_attention(qkv.slice(2, 0, width), parts[0], parts[1], heads));
+  return read(*this, qkv.slice(2, 0, width), cache);
 }
 
 torch::Tensor AttentionImpl::attend(const torch::Tensor& x, const torch::Tensor& keys_values) {
-  const auto parts = keys_values.chunk(2, -1);  // [B, Tk, D] each
-  return out_proj(ops::cross_attention(queries(x), parts[0], parts[1], heads));
+  return read(*this, queries(x), keys_values);
 }
 
 torch::Tensor AttentionImpl::queries(const torch::Tensor& x) const {

@@ -10,19 +10,20 @@
 #include "opencloc/checkpoint/hf_config.h"
 #include "opencloc/checkpoint/safetensors.h"
 #include "opencloc/text/sentence_piece.h"
+#include "tests/checkpoint/rewrite.h"
 
 namespace opencloc {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
-class ModelDirectory : public testing::Test {
+class ModelDirectory : public ::testing::Test {
  protected:
   void SetUp() override {
     torch::manual_seed(1);
     folder_ =
-        fs::path(testing::TempDir()) / ("opencloc_model_" + std::to_string(::getpid())) / "model";
+        fs::path(::testing::TempDir()) / ("opencloc_model_" + std::to_string(::getpid())) / "model";
   }
   void TearDown() override { fs::remove_all(folder_.parent_path()); }
 
@@ -39,17 +40,6 @@ class ModelDirectory : public testing::Test {
       return error.what();
     }
     return "no error";
-  }
-  // Rewrites a file of the directory with other tensors.
-  void rewrite(const std::string& name, const std::function<void(NamedTensors&)>& change) const {
-    NamedTensors tensors;
-    {
-      const SafetensorsFile file(folder_ / name);
-      for (const auto& info : file.tensors())
-        tensors.emplace_back(info.name, file.tensor(info).clone());
-    }
-    change(tensors);
-    write_safetensors(folder_ / name, tensors);
   }
   static torch::Tensor& named(NamedTensors& tensors, const std::string& name) {
     for (auto& [key, tensor] : tensors) {
@@ -182,7 +172,7 @@ TEST_F(ModelDirectory, SavingReplacesTheOldDirectoryWhole) {
 
 TEST_F(ModelDirectory, HalfPrecisionAndOlderScalarsAreRead) {
   save_model(folder_, tiny(), {});
-  rewrite("open_clip_model.safetensors", [](NamedTensors& tensors) {
+  testing::rewrite(folder_ / "open_clip_model.safetensors", [](NamedTensors& tensors) {
     for (auto& [name, tensor] : tensors) tensor = tensor.to(torch::kBFloat16);
     named(tensors, "visual.proj") = named(tensors, "visual.proj").to(torch::kFloat16);
     named(tensors, "logit_scale") = named(tensors, "logit_scale").reshape({1});
@@ -197,7 +187,7 @@ TEST_F(ModelDirectory, HalfPrecisionAndOlderScalarsAreRead) {
 
 TEST_F(ModelDirectory, WeightsThatDoNotFitAreNamed) {
   save_model(folder_, tiny(), {});
-  rewrite("open_clip_model.safetensors", [](NamedTensors& tensors) {
+  testing::rewrite(folder_ / "open_clip_model.safetensors", [](NamedTensors& tensors) {
     named(tensors, "visual.proj") = torch::zeros({32, 31});
     named(tensors, "ln_final.bias") = torch::zeros({32}, torch::kInt32);
     std::erase_if(tensors, [](const auto& item) { return item.first == "text_projection"; });
@@ -212,7 +202,8 @@ TEST_F(ModelDirectory, WeightsThatDoNotFitAreNamed) {
 
 TEST_F(ModelDirectory, OnlyTheFirstMissingNamesAreShown) {
   save_model(folder_, tiny(), {});
-  rewrite("open_clip_model.safetensors", [](NamedTensors& tensors) { tensors.clear(); });
+  testing::rewrite(folder_ / "open_clip_model.safetensors",
+                   [](NamedTensors& tensors) { tensors.clear(); });
   const std::string message = error_of_loading();
   EXPECT_THAT(message, HasSubstr("..."));
   EXPECT_LT(message.size(), 600u);

@@ -7,21 +7,22 @@
 #include "opencloc/base/files.h"
 #include "opencloc/checkpoint/model_directory.h"
 #include "opencloc/model/resize.h"
+#include "tests/checkpoint/rewrite.h"
 
 namespace opencloc {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 constexpr const char* kWeights = "open_clip_model.safetensors";
 constexpr const char* kFirst = "visual.transformer.resblocks.0.mlp.c_fc.weight";
 
-class QuantizedModel : public testing::Test {
+class QuantizedModel : public ::testing::Test {
  protected:
   void SetUp() override {
     torch::manual_seed(1);
-    folder_ = fs::path(testing::TempDir()) / ("opencloc_quantized_" + std::to_string(::getpid()));
+    folder_ = fs::path(::testing::TempDir()) / ("opencloc_quantized_" + std::to_string(::getpid()));
   }
   void TearDown() override { fs::remove_all(folder_); }
 
@@ -41,17 +42,6 @@ class QuantizedModel : public testing::Test {
   }
   std::string error_of_loading() const {
     return error_of([&] { load_model(folder_); });
-  }
-  // Rewrites the weights with other tensors.
-  void rewrite(const std::function<void(NamedTensors&)>& change) const {
-    NamedTensors tensors;
-    {
-      const SafetensorsFile file(folder_ / kWeights);
-      for (const auto& info : file.tensors())
-        tensors.emplace_back(info.name, file.tensor(info).clone());
-    }
-    change(tensors);
-    write_safetensors(folder_ / kWeights, tensors);
   }
   void save_quantized() const {
     auto model = tiny();
@@ -122,7 +112,7 @@ TEST_F(QuantizedModel, FilesSayWhatTheyAre) {
   save_model(folder_, tiny(), {});
   const std::string plain = read_file(folder_ / "cloc_config.json");
   EXPECT_THAT(plain, HasSubstr("\"format_version\": 3"));  // older programs go on reading it
-  EXPECT_THAT(plain, testing::Not(HasSubstr("quantization")));
+  EXPECT_THAT(plain, ::testing::Not(HasSubstr("quantization")));
 }
 
 TEST_F(QuantizedModel, OtherLayoutsAndTypesRefuseIt) {
@@ -151,7 +141,7 @@ TEST_F(QuantizedModel, DamagedDirectoriesAreRefused) {
   const auto change = [&](const std::string& name,
                           const std::function<void(torch::Tensor&)>& what) {
     save_quantized();
-    rewrite([&](NamedTensors& tensors) {
+    testing::rewrite(folder_ / kWeights, [&](NamedTensors& tensors) {
       for (auto& [key, tensor] : tensors) {
         if (key == name) what(tensor);
       }
@@ -167,7 +157,7 @@ TEST_F(QuantizedModel, DamagedDirectoriesAreRefused) {
   EXPECT_THAT(change(kFirst, [](torch::Tensor& t) { t = t.to(torch::kFloat); }),
               HasSubstr("not of 8 bits"));
   save_quantized();
-  rewrite([&](NamedTensors& tensors) {
+  testing::rewrite(folder_ / kWeights, [&](NamedTensors& tensors) {
     std::erase_if(tensors, [&](const auto& tensor) { return tensor.first == scale; });
   });
   EXPECT_THAT(error_of_loading(), HasSubstr("missing: " + scale));

@@ -10,27 +10,21 @@ namespace opencloc {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::error_line;
 using ::testing::HasSubstr;
 using testing::run_binary;
-using testing::TempFolder;
 
-class Convert : public ::testing::Test {
+class Convert : public testing::BinaryTest {
  protected:
   void SetUp() override { testing::write_tiny_model(folder_ / "model"); }
-  std::string at(const std::string& name) const { return (folder_ / name).string(); }
   // The one JSON object it prints.
   Json convert(const std::string& in, const std::string& out, const std::string& flags) const {
     const auto result = run_binary("convert --json " + at(in) + " " + at(out) + " " + flags);
     EXPECT_EQ(result.exit_code, 0) << result.err;
     return parse_json(result.out, "stdout");
   }
-  std::string refused(const std::string& arguments) const {
-    const auto result = run_binary("convert " + arguments);
-    EXPECT_EQ(result.exit_code, 2) << result.err;
-    return error_line(result);
+  static std::string refused(const std::string& arguments) {
+    return BinaryTest::refused("convert " + arguments);
   }
-  TempFolder folder_;
 };
 
 TEST_F(Convert, AWholeTripKeepsEveryByteOfTheWeights) {

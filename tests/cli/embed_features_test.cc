@@ -19,17 +19,15 @@ using ::testing::ElementsAre;
 using testing::error_line;
 using ::testing::HasSubstr;
 using testing::run_binary;
-using testing::TempFolder;
 using testing::tiny_ppm;
 
-class EmbedFeatures : public ::testing::Test {
+class EmbedFeatures : public testing::BinaryTest {
  protected:
   void SetUp() override {
     testing::write_tiny_model(folder_ / "model");
     write_file(folder_ / "a.ppm", tiny_ppm(30, 20));
     write_file(folder_ / "b.ppm", tiny_ppm(16, 40));
   }
-  std::string at(const std::string& name) const { return (folder_ / name).string(); }
   testing::RunResult embed(const std::string& flags) const {
     return run_binary("embed --model " + at("model") + " " + flags);
   }
@@ -38,7 +36,6 @@ class EmbedFeatures : public ::testing::Test {
     EXPECT_EQ(result.exit_code, 0) << result.err;
     return SafetensorsFile(folder_ / "out.safetensors");
   }
-  TempFolder folder_;
 };
 
 TEST_F(EmbedFeatures, PatchTokensOfALayer) {

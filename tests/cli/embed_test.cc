@@ -15,7 +15,6 @@ using ::testing::ElementsAre;
 using testing::error_line;
 using ::testing::HasSubstr;
 using testing::run_binary;
-using testing::TempFolder;
 using testing::tiny_ppm;
 
 std::vector<Json> json_lines(const fs::path& path) {
@@ -26,7 +25,7 @@ std::vector<Json> json_lines(const fs::path& path) {
   return lines;
 }
 
-class Embed : public ::testing::Test {
+class Embed : public testing::BinaryTest {
  protected:
   void SetUp() override {
     testing::write_tiny_model(folder_ / "model");
@@ -34,7 +33,6 @@ class Embed : public ::testing::Test {
     write_file(folder_ / "broken.jpg", "no");
     write_file(folder_ / "b.ppm", tiny_ppm(16, 40));
   }
-  std::string at(const std::string& name) const { return (folder_ / name).string(); }
   testing::RunResult embed(const std::string& flags, const std::string& model = "model") const {
     return run_binary("embed --model " + at(model) + " --out " + at("out.safetensors") + " " +
                       flags);
@@ -44,7 +42,6 @@ class Embed : public ::testing::Test {
     return !fs::exists(folder_ / "out.safetensors") &&
            !fs::exists(folder_ / "out.safetensors.rows.jsonl");
   }
-  TempFolder folder_;
 };
 
 TEST_F(Embed, PicturesTextsAndRegionsStayAligned) {

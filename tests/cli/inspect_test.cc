@@ -14,12 +14,10 @@ namespace fs = std::filesystem;
 using testing::error_line;
 using ::testing::HasSubstr;
 using testing::run_binary;
-using testing::TempFolder;
 using testing::tiny_ppm;
 
-class Inspect : public ::testing::Test {
+class Inspect : public testing::BinaryTest {
  protected:
-  std::string at(const std::string& name) const { return (folder_ / name).string(); }
   Json found(const std::string& name) const {
     const auto result = run_binary("inspect --json " + at(name));
     EXPECT_EQ(result.exit_code, 0) << result.err;
@@ -30,7 +28,6 @@ class Inspect : public ::testing::Test {
     EXPECT_EQ(result.exit_code, 0) << result.err;
     return result.out;
   }
-  TempFolder folder_;
 };
 
 TEST_F(Inspect, PicturesAreAnswersEvenWhenBroken) {

@@ -19,9 +19,8 @@ namespace fs = std::filesystem;
 using testing::error_line;
 using ::testing::HasSubstr;
 using testing::run_binary;
-using testing::TempFolder;
 
-class Label : public ::testing::Test {
+class Label : public testing::BinaryTest {
  protected:
   void write_shard() {
     fs::create_directories(folder_ / "in");
@@ -33,8 +32,6 @@ class Label : public ::testing::Test {
     }
     writer.commit();
   }
-  std::string at(const std::string& name) const { return (folder_ / name).string(); }
-  TempFolder folder_;
 };
 
 TEST_F(Label, PhrasesOfTexts) {

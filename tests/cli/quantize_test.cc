@@ -10,32 +10,23 @@ namespace opencloc {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::error_line;
 using ::testing::HasSubstr;
 using testing::run_binary;
-using testing::TempFolder;
 
-class Quantize : public ::testing::Test {
+class Quantize : public testing::BinaryTest {
  protected:
   void SetUp() override {
     testing::write_tiny_model(folder_ / "model");
     ASSERT_EQ(run("data scenes --count 12 --size 64 --names 20 --seed 1 --out " + at("scenes")), 0);
   }
-  std::string at(const std::string& name) const { return (folder_ / name).string(); }
   int run(const std::string& arguments) const {
     const auto result = run_binary(arguments);
     EXPECT_EQ(result.exit_code, 0) << result.err;
     return result.exit_code;
   }
-  std::string refused(const std::string& arguments) const {
-    const auto result = run_binary(arguments);
-    EXPECT_EQ(result.exit_code, 2) << result.out << result.err;
-    return error_line(result);
-  }
   void quantize() const {
     run("convert " + at("model") + " " + at("small") + " --to opencloc --quantize int8");
   }
-  TempFolder folder_;
 };
 
 TEST_F(Quantize, ReportsWhatItLosesOnTheDataGiven) {
@@ -103,6 +94,8 @@ TEST_F(Quantize, WrongUseIsRefused) {
               HasSubstr("--dtype"));
   EXPECT_THAT(refused("convert " + model + x + " --to opencloc --data " + at("scenes")),
               HasSubstr("--quantize int8"));
+  EXPECT_THAT(refused("convert " + model + x + " --to opencloc --quantize int8 --max-samples -3"),
+              HasSubstr("--max-samples: \"-3\" is not a number of at least 0"));
   EXPECT_THAT(
       refused("convert " + model + x + " --to opencloc --quantize int8 --data " + at("nowhere")),
       HasSubstr("nowhere"));

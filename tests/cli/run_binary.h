@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <string>
 
+#include <gtest/gtest.h>
 #include <sys/wait.h>
 
 #include "opencloc/base/files.h"
@@ -34,5 +35,18 @@ inline std::string error_line(const RunResult& result) {
   const size_t at = result.err.find("opencloc: error: ");
   return at == std::string::npos ? "" : result.err.substr(at);
 }
+
+// A folder of the test's own, and what it expects of the binary.
+class BinaryTest : public ::testing::Test {
+ protected:
+  std::string at(const std::string& name) const { return (folder_ / name).string(); }
+  // The error of arguments that are refused as wrong input.
+  static std::string refused(const std::string& arguments) {
+    const auto result = run_binary(arguments);
+    EXPECT_EQ(result.exit_code, 2) << result.out << result.err;
+    return error_line(result);
+  }
+  TempFolder folder_;
+};
 
 }  // namespace opencloc::testing
