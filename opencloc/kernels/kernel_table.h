@@ -9,6 +9,7 @@
 #include "opencloc/kernels/optimizer.h"
 #include "opencloc/kernels/packed_bf16.h"
 #include "opencloc/kernels/packed_int8.h"
+#include "opencloc/kernels/similarity.h"
 
 namespace opencloc::kernels {
 
@@ -51,6 +52,12 @@ struct KernelTable {
   void (*adamw)(int64_t n, float* value, const float* grad, float* exp_avg, float* exp_avg_sq,
                 const AdamWCoefficients& c);
   double (*sum_of_squares)(int64_t n, const float* x);
+
+  // The rows and columns of a tile added to running sums; leaves similarities in place of the
+  // cosines. Returns the pairs of distinct texts above the threshold.
+  int64_t (*similarity_sums)(const SimilarityTile& tile, const RunningSums& sums);
+  // Leaves the gradient of the cosines in their place; returns that of log(scale).
+  double (*similarity_gradient)(const SimilarityTile& tile, const TileGradient& gradient);
 
   // ---- bf16 products; formats in packed_bf16.h ----
   // Rows (at most 32) of source, depth along each row -> one left panel.

@@ -1,6 +1,7 @@
 // The contrastive and grounding losses of spec/cloc.md section 3. Embeddings may be gathered over
-// ranks: `local` rows are the ones this process owns. Memory grows with the chunk, not with the
-// square of the batch: the similarity matrix is never held whole, forward or backward.
+// ranks: `local` rows are the ones this process owns. The similarity matrix is never held whole,
+// forward or backward: F32 in main memory goes by tiles of a few MiB (kernels/similarity.h), the
+// rest by strips of `chunk` rows.
 // All arithmetic is F32 (F64 inputs stay F64), whatever the precision of the model's products.
 #pragma once
 
@@ -9,7 +10,7 @@
 namespace opencloc {
 
 struct ContrastiveOptions {
-  int64_t chunk = 1024;  // rows of the similarity matrix alive at a time
+  int64_t chunk = 1024;  // rows of a strip
   // The rows of the gathered embeddings this process answers for; local_count -1 = to the end.
   // The loss is the local rows' share of the global one: over the ranks the losses, and the
   // gradients of the gathered embeddings (others' rows included), add up to those of one process
@@ -47,8 +48,8 @@ struct TextFilter {
 struct RegionLoss {
   torch::Tensor loss;        // scalar
   double removed_share = 0;  // of the off-diagonal pairs, removed by identity or the cosine test
-  double similar_share = 0;  // of the off-diagonal pairs of *distinct* texts, above the threshold
-                             // (measured also while the test is closed)
+  double similar_share = 0;  // of the off-diagonal pairs of *distinct* texts, above the threshold;
+                             // while the test is closed over at most kMeasuredRows of the regions
 };
 
 // L_CLOC: as clip_loss over R regions and their texts; pairs of identical texts (equal text_id)

@@ -6,48 +6,56 @@ namespace opencloc {
 
 namespace {
 
-// bool [end - begin, n]: true on the diagonal of the full matrix.
-torch::Tensor diagonal(int64_t begin, int64_t end, const torch::Tensor& text_id) {
-  const auto columns = torch::arange(text_id.size(0), text_id.options());  // [n]
-  return columns.slice(0, begin, end).unsqueeze(1) == columns.unsqueeze(0);
-}
-
-torch::Tensor identical(int64_t begin, int64_t end, const torch::Tensor& text_id) {
-  return text_id.slice(0, begin, end).unsqueeze(1) == text_id.unsqueeze(0);
-}
-
-torch::Tensor similar(int64_t begin, int64_t end, const PairFilter& filter) {
-  return ops::product_nt(filter.texts.slice(0, begin, end), filter.texts) > filter.threshold;
+// bool [rows, n]
+torch::Tensor identical(const torch::Tensor& rows, const torch::Tensor& all) {
+  return rows.unsqueeze(1) == all.unsqueeze(0);
 }
 
 }  // namespace
 
-torch::Tensor PairFilter::excluded(int64_t begin, int64_t end) const {
+ExcludedPairs PairFilter::excluded(int64_t begin, int64_t end) const {
   if (!text_id.defined()) return {};
-  auto pairs = identical(begin, end, text_id);
-  if (texts.defined()) pairs.logical_or_(similar(begin, end, *this));
-  return pairs.logical_and_(diagonal(begin, end, text_id).logical_not_());
+  ExcludedPairs result{.pairs = identical(text_id.slice(0, begin, end), text_id)};
+  if (texts.defined()) {
+    auto similar = ops::product_nt(texts.slice(0, begin, end), texts) > threshold;
+    similar.logical_and_(result.pairs.logical_not());
+    result.similar = similar.sum().item<int64_t>();
+    result.pairs.logical_or_(similar);
+  }
+  result.pairs.diagonal(begin).fill_(false);
+  return result;
 }
 
-PairCounts count_pairs(const PairFilter& filter, const PairCountOptions& options) {
+DenseIds dense_ids(const torch::Tensor& text_id) {
+  const auto [unique, ids, counts] = at::_unique2(text_id, /*sorted=*/true, /*return_inverse=*/true,
+                                                  /*return_counts=*/true);
+  return {.ids = ids.to(torch::kInt), .counts = counts};
+}
+
+int64_t identical_pairs(const torch::Tensor& text_id, int64_t begin, int64_t end) {
+  if (begin >= end) return 0;
+  const auto dense = dense_ids(text_id);
+  const auto local = dense.ids.slice(0, begin, end).to(torch::kLong);
+  return (dense.counts.index_select(0, local) - 1).sum().item<int64_t>();
+}
+
+double similar_share(const PairFilter& filter, int64_t begin, int64_t end) {
   const torch::NoGradGuard no_grad;
-  const int64_t n = filter.text_id.size(0);
-  auto same = torch::zeros({}, filter.text_id.options());   // identical pairs, diagonal included
-  auto close = torch::zeros({}, filter.text_id.options());  // distinct pairs above the threshold
-  for (int64_t begin = options.begin; begin < options.end; begin += options.chunk) {
-    const int64_t end = std::min(begin + options.chunk, options.end);
-    const auto equal = identical(begin, end, filter.text_id);
-    same += equal.sum();
-    close += similar(begin, end, filter).logical_and_(equal.logical_not()).sum();
+  constexpr int64_t kElements = int64_t{1} << 22;  // of a strip
+  const int64_t at_a_time =
+      std::max<int64_t>(1, kElements / std::max<int64_t>(1, filter.texts.size(0)));
+  const int64_t step = std::max<int64_t>(1, (end - begin + kMeasuredRows - 1) / kMeasuredRows);
+  int64_t similar = 0, distinct = 0;
+  for (int64_t i = begin; i < end; i += step * at_a_time) {
+    const auto every = [&](const torch::Tensor& t) {
+      return t.slice(0, i, std::min(end, i + step * at_a_time), step);
+    };
+    const auto different = identical(every(filter.text_id), filter.text_id).logical_not_();
+    const auto close = ops::product_nt(every(filter.texts), filter.texts) > filter.threshold;
+    similar += close.logical_and(different).sum().item<int64_t>();
+    distinct += different.sum().item<int64_t>();
   }
-  const int64_t rows = std::max<int64_t>(options.end - options.begin, 0);
-  const auto off_diagonal = static_cast<double>(rows * (n - 1));
-  const auto identical_pairs = static_cast<double>(same.item<int64_t>() - rows);
-  const auto similar_pairs = static_cast<double>(close.item<int64_t>());
-  const double distinct = off_diagonal - identical_pairs;
-  const double removed = identical_pairs + (options.similarity_test ? similar_pairs : 0);
-  return {.removed_share = off_diagonal > 0 ? removed / off_diagonal : 0,
-          .similar_share = distinct > 0 ? similar_pairs / distinct : 0};
+  return distinct > 0 ? static_cast<double>(similar) / static_cast<double>(distinct) : 0;
 }
 
 }  // namespace opencloc

@@ -5,30 +5,35 @@
 
 namespace opencloc {
 
+struct ExcludedPairs {
+  torch::Tensor pairs;  // bool [end - begin, n]; never the diagonal; undefined: nothing is filtered
+  int64_t similar = 0;  // pairs of distinct texts with a cosine above the threshold
+};
+
 // Plain data, so that a backward pass can rebuild exactly the pairs its forward pass saw.
 struct PairFilter {
   torch::Tensor text_id;  // [n] int64, equal = identical texts; undefined = nothing is filtered
   torch::Tensor texts;    // [n, E] L2-normalised, no gradient; undefined = no similarity test
   double threshold = 0.9;
 
-  // bool [end - begin, n]: the excluded pairs of rows [begin, end). The diagonal is never excluded.
-  // Undefined when nothing is filtered. Call only where no gradient is recorded.
-  torch::Tensor excluded(int64_t begin, int64_t end) const;
+  // Of rows [begin, end). Call only where no gradient is recorded.
+  ExcludedPairs excluded(int64_t begin, int64_t end) const;
 };
 
-struct PairCounts {
-  double removed_share = 0;  // of the off-diagonal pairs of the rows counted
-  double similar_share = 0;  // of those with distinct texts: cosine above the threshold
+// The same texts by small numbers.
+struct DenseIds {
+  torch::Tensor ids;     // [n] int32: equal where text_id is
+  torch::Tensor counts;  // [ids] int64: how often each occurs
 };
+DenseIds dense_ids(const torch::Tensor& text_id);
 
-// Over rows [begin, end), `chunk` at a time. `filter.texts` must be set (it is measured even while
-// the test is closed); `similarity_test` says whether it also removes.
-struct PairCountOptions {
-  int64_t begin = 0;
-  int64_t end = 0;
-  int64_t chunk = 1024;
-  bool similarity_test = false;
-};
-PairCounts count_pairs(const PairFilter& filter, const PairCountOptions& options);
+// Pairs (i, j), i != j, i in [begin, end), of identical texts.
+int64_t identical_pairs(const torch::Tensor& text_id, int64_t begin, int64_t end);
+
+// The share of the pairs of distinct texts that have a cosine above the threshold, over rows
+// [begin, end), or over kMeasuredRows spread evenly among them where there are more; `filter.texts`
+// must be set. 0 where there are no distinct texts.
+inline constexpr int64_t kMeasuredRows = 2048;
+double similar_share(const PairFilter& filter, int64_t begin, int64_t end);
 
 }  // namespace opencloc

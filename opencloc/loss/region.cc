@@ -11,15 +11,20 @@ RegionLoss region_loss(const torch::Tensor& regions, const torch::Tensor& texts,
               "region loss: one text_id a region expected");
   PairFilter pairs{
       .text_id = text_id, .texts = texts.detach(), .threshold = filter.threshold};  // [R], [R, E]
-  const auto local = local_rows(options, regions.size(0));
-  const auto counts = count_pairs(pairs, {.begin = local.begin,
-                                          .end = local.end,
-                                          .chunk = options.chunk,
-                                          .similarity_test = filter.similarity_test});
+  const int64_t count = regions.size(0);
+  const auto [begin, end] = local_rows(options, count);
+  const auto off_diagonal = static_cast<double>((end - begin) * (count - 1));
+  const auto identical = static_cast<double>(identical_pairs(text_id, begin, end));
+  const double distinct = off_diagonal - identical;
+  const double measured = filter.similarity_test ? 0 : similar_share(pairs, begin, end);
   if (!filter.similarity_test) pairs.texts = torch::Tensor();
-  return {.loss = symmetric_info_nce(regions, texts, logit_scale, pairs, options),
-          .removed_share = counts.removed_share,
-          .similar_share = counts.similar_share};
+
+  const auto [loss, similar_pairs] =
+      symmetric_info_nce(regions, texts, logit_scale, pairs, options);
+  const auto similar = static_cast<double>(similar_pairs);  // 0 while the test is closed
+  return {.loss = loss,
+          .removed_share = off_diagonal > 0 ? (identical + similar) / off_diagonal : 0,
+          .similar_share = filter.similarity_test && distinct > 0 ? similar / distinct : measured};
 }
 
 double region_weight(int64_t images_with_regions, int64_t batch_size) {

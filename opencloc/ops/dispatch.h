@@ -1,5 +1,4 @@
-// What the ops share: when a tensor runs on our kernels, and small helpers. Private to
-// opencloc/ops.
+// When a tensor runs on our kernels, and small helpers of the code over them.
 #pragma once
 
 #include <initializer_list>

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "opencloc/loss/loss.h"
+#include "opencloc/loss/pair_filter.h"
 #include "tests/loss/contrastive_fixture.h"
 #include "tests/loss/plain_loss.h"
 
@@ -70,6 +71,48 @@ TEST_P(RegionLossTest, CountsEqualTheWholeMatrix) {
 INSTANTIATE_TEST_SUITE_P(Sizes, RegionLossTest,
                          testing::Combine(testing::Values(1, 2, 7, 130),
                                           testing::Values(1, 3, 1024), testing::Bool()));
+
+// F32 goes by tiles: sizes beside and past one of them.
+class RegionLossTiles : public testing::TestWithParam<std::tuple<int64_t, bool>> {};
+
+TEST_P(RegionLossTiles, EqualTheWholeMatrix) {
+  const auto [n, test] = GetParam();
+  const auto pairs = make_pairs(n);
+  const TextFilter filter{.similarity_test = test, .threshold = 0.9};
+  const auto excluded =
+      plain::excluded_pairs(pairs.b, pairs.text_id, test ? filter.threshold : kOnlyIdentical);
+  const auto want =
+      evaluate(pairs, [&] { return plain::info_nce(pairs.a, pairs.b, pairs.scale, excluded); });
+  const auto share = [&](int64_t offset, int64_t count) {
+    return evaluate(pairs, [&] {
+      return region_loss(pairs.a, pairs.b, pairs.text_id, pairs.scale, filter,
+                         {.local_offset = offset, .local_count = count})
+          .loss;
+    });
+  };
+  expect_close(share(0, -1), want, 2e-6);
+  const auto one = share(0, n / 3), two = share(n / 3, -1);
+  expect_close({.loss = one.loss + two.loss,
+                .a = one.a + two.a,
+                .b = one.b + two.b,
+                .scale = one.scale + two.scale},
+               want, 2e-6);
+}
+
+INSTANTIATE_TEST_SUITE_P(Sizes, RegionLossTiles,
+                         testing::Combine(testing::Values(1, 2, 130, 1100), testing::Bool()));
+
+// More regions than are measured while the test is closed: the share of the sample is near.
+TEST(RegionLossCounts, AreOfASampleWhereThereAreMany) {
+  const torch::NoGradGuard no_grad;
+  const auto pairs = make_pairs(2 * kMeasuredRows + 5);
+  const auto share = [&](bool test) {
+    return region_loss(pairs.a, pairs.b, pairs.text_id, pairs.scale, {.similarity_test = test})
+        .similar_share;
+  };
+  EXPECT_GT(share(true), 0.05);
+  EXPECT_NEAR(share(false), share(true), 0.02);
+}
 
 TEST(RegionLossEdge, NoRegionsCostNothingAndStayInTheGraph) {
   const auto pairs = make_pairs(0);

@@ -1,0 +1,44 @@
+// The work of symmetric InfoNCE: rows of the similarity matrix against all its columns. Private to
+// opencloc/loss. Strips run on tensors of any type and device, tiles on F32 in main memory; both
+// give the same numbers.
+#pragma once
+
+#include <torch/torch.h>
+
+#include "opencloc/loss/info_nce.h"
+#include "opencloc/loss/pair_filter.h"
+
+namespace opencloc {
+
+enum class Directions { kRows, kRowsAndColumns };
+
+struct PairBlock {
+  torch::Tensor rows, columns;  // [n, E] each, pair i = row i of both
+  LocalRows local;              // the rows that are read
+  PairFilter filter;
+  double scale = 1;
+  Directions directions = Directions::kRowsAndColumns;
+  int64_t chunk = 1024;  // rows of a strip
+};
+
+// Of s_ij = scale rows_i . columns_j without the pairs the filter excludes.
+struct BlockSums {
+  torch::Tensor row_lse;      // [local] log sum_j exp s_ij
+  torch::Tensor own;          // [local] s_ii
+  torch::Tensor column_lse;   // [n] log sum_i exp s_ij; undefined with kRows
+  int64_t similar_pairs = 0;  // PairFilter::similar()
+};
+BlockSums sums_in_strips(const PairBlock& block);
+BlockSums sums_in_tiles(const PairBlock& block);
+
+struct BlockGradient {
+  torch::Tensor rows, columns;  // [n, E] of the block's two sides; added to
+  double log_scale = 0;         // added to
+};
+// Adds the gradient of weight * (sum (row_lse - own) + sum (column_lse - own)).
+void add_gradient_in_strips(const PairBlock& block, const BlockSums& sums, double weight,
+                            BlockGradient& gradient);
+void add_gradient_in_tiles(const PairBlock& block, const BlockSums& sums, double weight,
+                           BlockGradient& gradient);
+
+}  // namespace opencloc
