@@ -4,9 +4,8 @@
 
 #include <torch/torch.h>
 
-#include "opencloc/kernels/peak.h"
+#include "opencloc/cli/bench_precision.h"
 #include "opencloc/ops/ops.h"
-#include "opencloc/ops/precision.h"
 #include "opencloc/ops/products.h"
 #include "opencloc/ops/reference.h"
 
@@ -86,23 +85,10 @@ torch::Tensor on_plain_torch(torch::Tensor x, const std::vector<Layer>& layers, 
   return x;
 }
 
-// Puts the precision back.
-class PrecisionScope {
- public:
-  explicit PrecisionScope(Precision precision) { set_matmul_precision(precision); }
-  ~PrecisionScope() { set_matmul_precision(before_); }
-  PrecisionScope(const PrecisionScope&) = delete;
-  PrecisionScope& operator=(const PrecisionScope&) = delete;
-
- private:
-  Precision before_ = matmul_precision();
-};
-
 }  // namespace
 
 void bench_gemm(int repeats, const ReportRate& report) {
   const torch::NoGradGuard no_grad;
-  const double peak = kernels::peak_bf16_gflops();
   struct Shape {
     int64_t rows, out, in;
   };
@@ -122,7 +108,7 @@ void bench_gemm(int repeats, const ReportRate& report) {
                     std::to_string(s.in);
         rate.items_per_s = 1.0 / seconds;
         rate.gflops = operations / seconds * 1e-9;
-        if (precision == Precision::kBf16) rate.share_of_peak = rate.gflops / peak;
+        rate.peak = precision == Precision::kBf16 ? measured_peak_bf16() : measured_peak_fp32();
         report(rate);
       };
       tell("forward", [&] { ops::product_forward(x, weight, bias, y); });
@@ -136,7 +122,6 @@ void bench_tower(int repeats, const ReportRate& report) {
   torch::manual_seed(1);
   const Tower tower;
   const auto layers = tower.make();
-  const double peak = kernels::peak_bf16_gflops();
   const auto x = torch::randn({tower.batch, tower.tokens, tower.width});
   using Forward = torch::Tensor (*)(torch::Tensor, const std::vector<Layer>&, int64_t);
   const auto tell = [&](const char* what, Precision precision, Forward forward) {
@@ -149,7 +134,7 @@ void bench_tower(int repeats, const ReportRate& report) {
     rate.name = std::string("tower/w192-l6-t65-b64/") + what;
     rate.items_per_s = static_cast<double>(tower.batch) / seconds;
     rate.gflops = tower.operations() / seconds * 1e-9;
-    if (precision == Precision::kBf16) rate.share_of_peak = rate.gflops / peak;
+    rate.peak = precision == Precision::kBf16 ? measured_peak_bf16() : measured_peak_fp32();
     report(rate);
   };
   tell("torch-fp32", Precision::kFp32, on_plain_torch);

@@ -10,7 +10,7 @@ struct GemmRate {
   std::string name;        // "gemm/bf16/forward/4160x576x192" (rows x out x in), "tower/..."
   double items_per_s = 0;  // products, or images of a forward and backward pass
   double gflops = 0;
-  double share_of_peak = 0;  // of the bf16 products' peak measured in the same run; 0 for F32
+  double peak = 0;  // of the machine in this precision, measured in the same run
 };
 using ReportRate = std::function<void(const GemmRate&)>;
 

@@ -12,16 +12,22 @@
 namespace opencloc {
 namespace {
 
-std::map<std::string, Json> figures(const std::string& arguments) {
+std::map<std::string, Json> lines_of(const std::string& arguments) {
   const auto result = testing::run_binary("bench " + arguments + " --seconds 0.01 --json");
   EXPECT_EQ(result.exit_code, 0) << result.err;
   std::map<std::string, Json> lines;
   std::istringstream text(result.out);
   for (std::string line; std::getline(text, line);) {
     const Json figure = parse_json(line, "bench");
-    EXPECT_GT(figure.at("items_per_s").get<double>(), 0) << line;
     lines[figure.at("name").get<std::string>()] = figure;
   }
+  return lines;
+}
+
+std::map<std::string, Json> figures(const std::string& arguments) {
+  auto lines = lines_of(arguments);
+  for (const auto& [name, figure] : lines)
+    EXPECT_GT(figure.at("items_per_s").get<double>(), 0) << name;
   return lines;
 }
 
@@ -31,7 +37,7 @@ TEST(Bench, ProductsHaveRatesAndShareOfPeak) {
   const Json& bf16 = lines.at("gemm/bf16/forward/4160x576x192");
   EXPECT_GT(bf16.at("gflops").get<double>(), 0);
   EXPECT_GT(bf16.at("share_of_peak").get<double>(), 0);
-  EXPECT_FALSE(lines.at("gemm/fp32/dw/4160x576x192").contains("share_of_peak"));
+  EXPECT_GT(lines.at("gemm/fp32/dw/4160x576x192").at("share_of_peak").get<double>(), 0);
 }
 
 TEST(Bench, ATowerOnPlainTorchAndOnOurOps) {
@@ -39,6 +45,81 @@ TEST(Bench, ATowerOnPlainTorchAndOnOurOps) {
   for (const char* kind : {"torch-fp32", "fp32", "bf16"}) {
     EXPECT_TRUE(lines.contains(std::string("tower/w192-l6-t65-b64/") + kind)) << kind;
   }
+}
+
+TEST(Bench, EncodesInEveryPrecision) {
+  const auto lines = figures("encode --model ViT-XXS-16-96 --batch 2");
+  for (const char* precision : {"bf16", "int8", "fp32"}) {
+    const Json& line = lines.at(std::string("encode/ViT-XXS-16-96/") + precision + "/b2");
+    EXPECT_GT(line.at("gflops").get<double>(), 0);
+    EXPECT_GT(line.at("share_of_peak").get<double>(), 0);
+  }
+}
+
+TEST(Bench, PromptsInUnitsOfOneEncoding) {
+  const auto lines = figures("prompt --model ViT-XXS-16-96");
+  for (const char* method : {"pool-prompt", "pool-all", "roi_align"}) {
+    const Json& line = lines.at(std::string("prompt/ViT-XXS-16-96/bf16/") + method + "/r1000");
+    EXPECT_GT(line.at("encodes").get<double>(), 0);
+    EXPECT_GT(line.at("prompts_alone_per_s").get<double>(), 0);
+  }
+  EXPECT_GT(lines.at("prompt/ViT-XXS-16-96/bf16/crop/r100").at("encodes").get<double>(),
+            lines.at("prompt/ViT-XXS-16-96/bf16/crop/r1").at("encodes").get<double>());
+  EXPECT_FALSE(lines.contains("prompt/ViT-XXS-16-96/bf16/crop/r1000"));
+}
+
+TEST(Bench, ATrainingStepOfClipAndOfCloc) {
+  const auto lines = lines_of("train --model ViT-XXS-16-96 --batch 4");
+  for (const char* precision : {"bf16", "fp32"}) {
+    const std::string suffix = std::string("/") + precision + "/b4";
+    for (const char* objective : {"clip", "cloc"}) {
+      const Json& line = lines.at(std::string("train/ViT-XXS-16-96/") + objective + suffix);
+      EXPECT_GT(line.at("items_per_s").get<double>(), 0);
+      EXPECT_GT(line.at("gflops").get<double>(), 0);
+    }
+    EXPECT_GT(lines.at("train/ViT-XXS-16-96/cloc-to-clip" + suffix).at("times").get<double>(), 0);
+  }
+}
+
+TEST(Bench, TheLossNeverHoldsTheMatrix) {
+  constexpr int64_t kRows = 8192;
+  const auto lines = figures("loss --loss-rows 8192");
+  const double extra = lines.at("loss/r8192-e512").at("extra_mib").get<double>();
+  EXPECT_GT(extra, 0);
+  EXPECT_LT(extra, kRows * kRows / (1 << 20));  // a quarter of the matrix
+}
+
+TEST(Bench, BothTokenizers) {
+  const auto lines = figures("tokenizer");
+  for (const char* kind : {"bpe", "sentencepiece"}) {
+    EXPECT_GT(lines.at(std::string("tokenizer/") + kind + "/t1").at("ids_a_text").get<double>(), 5);
+  }
+}
+
+TEST(Bench, ThePeaksOfThisMachine) {
+  const auto lines = lines_of("peak --threads 1");
+  EXPECT_GT(lines.at("peak/fp32/t1").at("gflops").get<double>(), 0);
+  EXPECT_GT(lines.at("peak/bf16/scalar/t1").at("gflops").get<double>(), 0);
+  EXPECT_GT(lines.at("peak/int8/scalar/t1").at("gflops").get<double>(), 0);
+  EXPECT_GT(lines.at("peak/read/t1").at("gbytes_per_s").get<double>(), 0);
+  EXPECT_GT(lines.at("peak/copy/t1").at("gbytes_per_s").get<double>(), 0);
+}
+
+TEST(Bench, TheSignatureIsTheSameForAnyNumberOfThreadsAndSeed) {
+  const auto once = lines_of("signature --threads 1");
+  ASSERT_GE(once.size(), 3u);
+  const auto again = lines_of("signature --threads 2 --seed 5");
+  ASSERT_EQ(again.size(), once.size());
+  for (const auto& [name, line] : once) EXPECT_EQ(again.at(name), line);
+}
+
+TEST(Bench, SignaturesOfPrecisionsDifferButTheirValuesAreClose) {
+  const auto lines = lines_of("signature --precision fp32,bf16");
+  const Json& fp32 = lines.at("signature/fp32/scalar");
+  const Json& bf16 = lines.at("signature/bf16/scalar");
+  EXPECT_NE(fp32.at("hash"), bf16.at("hash"));
+  EXPECT_NEAR(bf16.at("loss").get<double>(), fp32.at("loss").get<double>(),
+              0.05 * fp32.at("loss").get<double>());
 }
 
 }  // namespace

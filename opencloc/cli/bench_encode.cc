@@ -1,0 +1,37 @@
+#include "opencloc/cli/bench_operations.h"
+#include "opencloc/cli/bench_precision.h"
+#include "opencloc/cli/bench_subjects.h"
+
+namespace opencloc::cli {
+
+void bench_encode(const BenchFlags& flags) {
+  const torch::NoGradGuard no_grad;
+  std::vector<std::string> models{"ViT-B-16", "ViT-L-14-336"};
+  if (!flags.model.empty()) models = {flags.model};
+  std::vector<int64_t> batches{1, 8, 32};
+  if (flags.batch > 0) batches = {flags.batch};
+  for (const std::string& name : models) {
+    const ModelConfig config = load_model_config(name);
+    const int64_t side = config.vision.image_size;
+    const double operations = image_operations(config);
+    for (const BenchPrecision& precision : bench_precisions(flags)) {
+      const PrecisionScope scope(precision.products);
+      torch::manual_seed(1);
+      Cloc model(config);
+      model->eval();
+      if (precision.prepare != nullptr) precision.prepare(model);
+      for (const int64_t batch : batches) {
+        const auto pixels = torch::randn({batch, 3, side, side});
+        const Spent spent = time_of(flags.seconds, [&] { model->encode_image(pixels); });
+        auto figure =
+            figure_of("encode/" + name + "/" + precision.name + "/b" + std::to_string(batch),
+                      static_cast<double>(batch), spent);
+        figure.gflops = figure.items_per_s * operations * 1e-9;
+        figure.peak = precision.peak();
+        report(flags, figure);
+      }
+    }
+  }
+}
+
+}  // namespace opencloc::cli

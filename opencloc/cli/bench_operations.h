@@ -1,0 +1,19 @@
+// Operations (multiplications and additions of matrix products, attention included) of the parts of
+// a model, for GFLOP/s. A backward pass counts as twice its forward pass.
+#pragma once
+
+#include "opencloc/model/config.h"
+
+namespace opencloc::cli {
+
+// One image through the image tower.
+double image_operations(const ModelConfig& config);
+// One text of `length` ids through the text tower.
+double text_operations(const ModelConfig& config, int64_t length);
+// The Prompter: what is computed once an image, and what each prompt of `tokens` tokens adds. With
+// pool `all` that is the prompt's own columns of the attention and the MLP over all tokens: the
+// least it can be.
+double prompt_image_operations(const ModelConfig& config);
+double prompt_operations(const ModelConfig& config, int64_t tokens);
+
+}  // namespace opencloc::cli

@@ -1,0 +1,37 @@
+// The precisions `bench` runs models in, and what the machine can do in each at best.
+#pragma once
+
+#include <vector>
+
+#include "opencloc/cli/bench_figure.h"
+#include "opencloc/model/cloc.h"
+#include "opencloc/ops/precision.h"
+
+namespace opencloc::cli {
+
+struct BenchPrecision {
+  const char* name;
+  Precision products;      // of what is not changed by `prepare`
+  double (*peak)();        // 10^9 operations a second on all threads, measured once a run
+  void (*prepare)(Cloc&);  // after the model is made; null: nothing, and the model can be trained
+};
+// Of flags.precisions; all of them where it is empty.
+std::vector<BenchPrecision> bench_precisions(const BenchFlags& flags);
+
+double measured_peak_bf16();
+double measured_peak_int8();
+double measured_peak_fp32();
+
+// Sets the precision of products and puts it back.
+class PrecisionScope {
+ public:
+  explicit PrecisionScope(Precision precision) { set_matmul_precision(precision); }
+  ~PrecisionScope() { set_matmul_precision(before_); }
+  PrecisionScope(const PrecisionScope&) = delete;
+  PrecisionScope& operator=(const PrecisionScope&) = delete;
+
+ private:
+  Precision before_ = matmul_precision();
+};
+
+}  // namespace opencloc::cli

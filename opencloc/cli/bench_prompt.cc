@@ -1,0 +1,114 @@
+#include "opencloc/base/rng.h"
+#include "opencloc/cli/bench_operations.h"
+#include "opencloc/cli/bench_precision.h"
+#include "opencloc/cli/bench_subjects.h"
+#include "opencloc/eval/region_methods.h"
+#include "opencloc/model/preprocess.h"
+
+namespace opencloc::cli {
+namespace {
+
+constexpr int64_t kBoxTokens = 3;
+
+struct Method {
+  const char* name;
+  RegionMethod method;
+  Pool pool;
+  int64_t most = 1000;  // regions; ten times as many crops take ten times as long
+};
+constexpr Method kMethods[] = {
+    {"pool-prompt", RegionMethod::kPrompter, Pool::kPrompt},
+    {"pool-all", RegionMethod::kPrompter, Pool::kAll},
+    {"roi_align", RegionMethod::kRoiAlign, Pool::kPrompt},
+    {"crop", RegionMethod::kCrop, Pool::kPrompt, 100},
+};
+
+// A picture of noise of 640 x 480 pixels with boxes of a tenth of a side and more.
+EvalSample sample_with_boxes(const ModelConfig& config, int64_t count, uint64_t seed) {
+  Rng rng(seed);
+  EvalSample sample;
+  sample.image = Image(640, 480);
+  for (uint8_t& value : sample.image.pixels) value = static_cast<uint8_t>(rng.next());
+  sample.pixels = preprocess(sample.image, config).pixels;
+  for (int64_t i = 0; i < count; ++i) {
+    const double width = rng.uniform(0.1, 0.5), height = rng.uniform(0.1, 0.5);
+    const double x = rng.uniform(0, 1 - width), y = rng.uniform(0, 1 - height);
+    EvalRegion region;
+    region.image_box = {static_cast<float>(x), static_cast<float>(y), static_cast<float>(x + width),
+                        static_cast<float>(y + height)};
+    region.canvas_box = region.image_box;
+    sample.regions.push_back(region);
+  }
+  return sample;
+}
+
+double operations_of(const Method& method, const ModelConfig& config, int64_t regions) {
+  const auto count = static_cast<double>(regions);
+  const double image = image_operations(config);
+  if (method.method == RegionMethod::kCrop) return count * image;
+  const auto width = static_cast<double>(config.vision.width);
+  if (method.method == RegionMethod::kRoiAlign)
+    return image + count * 2.0 * width * static_cast<double>(config.embed_dim);
+  return image + prompt_image_operations(config) + count * prompt_operations(config, kBoxTokens);
+}
+
+// `encode` is one encoding of the picture alone, the unit of the table.
+void bench_method(const BenchFlags& flags, const BenchPrecision& precision, const Method& method,
+                  Cloc& model, const Spent& encode) {
+  const RegionBatching batching{.workers = thread_count(flags.common)};
+  for (const int64_t count : {1, 10, 100, 1000}) {
+    if (count > method.most) continue;
+    const std::vector<EvalSample> batch{
+        sample_with_boxes(model->config(), count, flags.common.seed)};
+    const RegionRows rows = region_rows(batch, torch::kCPU);
+    const auto pixels = batch.front().pixels.unsqueeze(0);  // [1, 3, S, S]
+    const auto encoded = [&] {
+      ImageFeatures features;
+      if (method.method == RegionMethod::kCrop) return features;
+      features = model->encode_image(pixels);
+      if (method.method == RegionMethod::kPrompter) model->prepare_prompts(features);
+      return features;
+    };
+    const auto prompted = [&](const ImageFeatures& features) {
+      encode_regions(method.method, model, features, batch, rows, batching);
+    };
+    const Spent all = time_of(flags.seconds, [&] { prompted(encoded()); });
+    auto figure = figure_of("prompt/" + model->config().name + "/" + precision.name + "/" +
+                                method.name + "/r" + std::to_string(count),
+                            static_cast<double>(count), all);
+    figure.gflops = operations_of(method, model->config(), count) / all.wall * 1e-9;
+    figure.peak = precision.peak();
+    figure.more["encodes"] = all.wall / encode.wall;
+    figure.more["encodes_of_cpu"] = all.cpu / encode.cpu;
+    if (method.method != RegionMethod::kCrop) {
+      const ImageFeatures features = encoded();
+      const Spent alone = time_of(flags.seconds, [&] { prompted(features); });
+      figure.more["prompts_alone_per_s"] = static_cast<double>(count) / alone.wall;
+    }
+    report(flags, figure);
+  }
+}
+
+}  // namespace
+
+void bench_prompt(const BenchFlags& flags) {
+  const torch::NoGradGuard no_grad;
+  const std::string name = flags.model.empty() ? "ViT-B-16" : flags.model;
+  for (const BenchPrecision& precision : bench_precisions(flags)) {
+    const PrecisionScope scope(precision.products);
+    for (const Method& method : kMethods) {
+      ModelConfig config = load_model_config(name);
+      config.cloc.pool = method.pool;
+      torch::manual_seed(1);
+      Cloc model(config);
+      model->eval();
+      if (precision.prepare != nullptr) precision.prepare(model);
+      const auto pixels =
+          sample_with_boxes(config, 0, flags.common.seed).pixels.unsqueeze(0);  // [1, 3, S, S]
+      const Spent encode = time_of(flags.seconds, [&] { model->encode_image(pixels); });
+      bench_method(flags, precision, method, model, encode);
+    }
+  }
+}
+
+}  // namespace opencloc::cli

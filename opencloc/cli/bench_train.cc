@@ -1,0 +1,73 @@
+#include "opencloc/cli/bench_batch.h"
+#include "opencloc/cli/bench_operations.h"
+#include "opencloc/cli/bench_precision.h"
+#include "opencloc/cli/bench_subjects.h"
+#include "opencloc/train/optimizer.h"
+#include "opencloc/train/step.h"
+
+namespace opencloc::cli {
+namespace {
+
+constexpr int64_t kBoxTokens = 3, kTextTokens = 1;
+
+// Of one step: texts at the lengths they are computed at.
+double step_operations(const ModelConfig& config, const Batch& batch, Objective objective) {
+  const bool regions = objective == Objective::kCloc;
+  const TextBatch texts =
+      distinct_texts(batch, {.with_regions = regions, .cut = config.text.padding_is_ignored()});
+  double forward = static_cast<double>(batch.images()) * image_operations(config);
+  for (const auto& group : texts.groups) {
+    forward += static_cast<double>(group.size(0)) * text_operations(config, group.size(1));
+  }
+  if (regions) {  // a box and a text prompt each
+    forward += static_cast<double>(batch.images()) * prompt_image_operations(config) +
+               static_cast<double>(batch.regions()) *
+                   (prompt_operations(config, kBoxTokens) + prompt_operations(config, kTextTokens));
+  }
+  return 3.0 * forward;
+}
+
+}  // namespace
+
+void bench_train(const BenchFlags& flags) {
+  const std::string name = flags.model.empty() ? "ViT-B-16" : flags.model;
+  const ModelConfig config = load_model_config(name);
+  BatchShape shape;
+  if (flags.batch > 0) shape.images = flags.batch;
+  const Batch batch = made_up_batch(config, shape, flags.common.seed);
+  const std::string suffix = "/b" + std::to_string(shape.images);
+  for (const BenchPrecision& precision : bench_precisions(flags)) {
+    if (precision.prepare != nullptr) continue;  // for inference alone
+    const PrecisionScope scope(precision.products);
+    torch::manual_seed(1);
+    Cloc model(config);
+    auto weights = model->clip_weights();
+    for (auto& weight : model->region_weights()) weights.push_back(weight);
+    AdamW optimizer(weights, {});
+    Spent spent[2];
+    for (const Objective objective : {Objective::kClip, Objective::kCloc}) {
+      StepOptions options;
+      options.forward.objective = objective;
+      Spent& step = spent[objective == Objective::kCloc ? 1 : 0];
+      step = time_of(flags.seconds, [&] {
+        forward_backward(model, batch, options);
+        optimizer.step(1e-6, optimizer.grad_norm());
+        optimizer.zero_grad();
+        clamp_logit_scales(model);
+      });
+      auto figure =
+          figure_of("train/" + name + "/" + to_string(objective) + "/" + precision.name + suffix,
+                    static_cast<double>(shape.images), step);
+      figure.gflops = step_operations(config, batch, objective) / step.wall * 1e-9;
+      figure.peak = precision.peak();
+      report(flags, figure);
+    }
+    Figure ratio;
+    ratio.name = "train/" + name + "/cloc-to-clip/" + precision.name + suffix;
+    ratio.more["times"] = spent[1].wall / spent[0].wall;
+    ratio.more["times_of_cpu"] = spent[1].cpu / spent[0].cpu;
+    report(flags, ratio);
+  }
+}
+
+}  // namespace opencloc::cli
