@@ -15,6 +15,16 @@ double stack_operations(const Stack& stack, int64_t length) {
   return static_cast<double>(stack.layers) * block;
 }
 
+// One prompt of `tokens` tokens through the layer; the MLP's second product is made of the mean.
+double layer_operations(const ModelConfig& config, double p) {
+  const auto t = static_cast<double>(config.vision.tokens());
+  const auto d = static_cast<double>(config.vision.width);
+  const double mlp = 2.0 * d * d * config.cloc.mlp_ratio;  // either product, of a token
+  const double out = mlp + 2.0 * d * static_cast<double>(config.embed_dim);
+  if (config.cloc.pool == Pool::kPrompt) return p * (4.0 * d * d + mlp + 4.0 * t * d) + out;
+  return p * (8.0 * d * d + 4.0 * (t + p) * d) + 4.0 * t * p * d + (t + p) * mlp + out;
+}
+
 }  // namespace
 
 double image_operations(const ModelConfig& config) {
@@ -39,13 +49,15 @@ double prompt_image_operations(const ModelConfig& config) {
   return 8.0 * t * d * d + 4.0 * t * t * d;
 }
 
-double prompt_operations(const ModelConfig& config, int64_t tokens) {
-  const auto t = static_cast<double>(config.vision.tokens()), p = static_cast<double>(tokens);
+double box_prompt_operations(const ModelConfig& config) {
   const auto d = static_cast<double>(config.vision.width);
-  const double mlp = 4.0 * d * d * config.cloc.mlp_ratio;  // of a token
-  const double out = 2.0 * d * static_cast<double>(config.embed_dim);
-  if (config.cloc.pool == Pool::kPrompt) return p * (4.0 * d * d + mlp + 4.0 * t * d) + out;
-  return p * (8.0 * d * d + 4.0 * (t + p) * d) + 4.0 * t * p * d + (t + p) * mlp + out;
+  return config.cloc.joint_box_token ? 4.0 * d * d + layer_operations(config, 3)
+                                     : layer_operations(config, 2);
+}
+
+double text_prompt_operations(const ModelConfig& config) {
+  return 2.0 * static_cast<double>(config.vision.width * config.embed_dim) +
+         layer_operations(config, 1);
 }
 
 }  // namespace opencloc::cli

@@ -10,10 +10,10 @@ namespace opencloc::cli {
 double image_operations(const ModelConfig& config);
 // One text of `length` ids through the text tower.
 double text_operations(const ModelConfig& config, int64_t length);
-// The Prompter: what is computed once an image, and what each prompt of `tokens` tokens adds. With
-// pool `all` that is the prompt's own columns of the attention and the MLP over all tokens: the
-// least it can be.
+// The Prompter: what is computed once an image, and what each prompt adds. With pool `all` that is
+// the prompt's own columns of the attention and the MLP's first product over all tokens.
 double prompt_image_operations(const ModelConfig& config);
-double prompt_operations(const ModelConfig& config, int64_t tokens);
+double box_prompt_operations(const ModelConfig& config);
+double text_prompt_operations(const ModelConfig& config);
 
 }  // namespace opencloc::cli

@@ -8,8 +8,6 @@
 namespace opencloc::cli {
 namespace {
 
-constexpr int64_t kBoxTokens = 3;
-
 struct Method {
   const char* name;
   RegionMethod method;
@@ -49,7 +47,7 @@ double operations_of(const Method& method, const ModelConfig& config, int64_t re
   const auto width = static_cast<double>(config.vision.width);
   if (method.method == RegionMethod::kRoiAlign)
     return image + count * 2.0 * width * static_cast<double>(config.embed_dim);
-  return image + prompt_image_operations(config) + count * prompt_operations(config, kBoxTokens);
+  return image + prompt_image_operations(config) + count * box_prompt_operations(config);
 }
 
 // `encode` is one encoding of the picture alone, the unit of the table.

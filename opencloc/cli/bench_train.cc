@@ -8,8 +8,6 @@
 namespace opencloc::cli {
 namespace {
 
-constexpr int64_t kBoxTokens = 3, kTextTokens = 1;
-
 // Of one step: texts at the lengths they are computed at.
 double step_operations(const ModelConfig& config, const Batch& batch, Objective objective) {
   const bool regions = objective == Objective::kCloc;
@@ -22,7 +20,7 @@ double step_operations(const ModelConfig& config, const Batch& batch, Objective 
   if (regions) {  // a box and a text prompt each
     forward += static_cast<double>(batch.images()) * prompt_image_operations(config) +
                static_cast<double>(batch.regions()) *
-                   (prompt_operations(config, kBoxTokens) + prompt_operations(config, kTextTokens));
+                   (box_prompt_operations(config) + text_prompt_operations(config));
   }
   return 3.0 * forward;
 }

@@ -245,8 +245,9 @@ void add_embed(CLI::App& app) {
   app.add_option("--batch-size", options.batch_size, "pictures or texts encoded at a time")
       ->check(positive())
       ->capture_default_str();
-  app.add_option("--region-batch", options.region_batch, "regions encoded at a time")
-      ->check(positive())
+  app.add_option("--region-batch", options.region_batch,
+                 "regions encoded at a time; 0 = 512, or 64 with pool all")
+      ->check(not_negative())
       ->capture_default_str();
   app.add_flag("--skip-bad-shards", flags->skip_bad_shards,
                "count shards that cannot be read instead of failing");

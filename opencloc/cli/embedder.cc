@@ -4,6 +4,7 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/log.h"
+#include "opencloc/eval/region_methods.h"
 
 namespace opencloc::cli {
 namespace {
@@ -117,8 +118,9 @@ void Embedder::encode_regions(ImageFeatures& features,
   const auto index = torch::tensor(owners).to(options_.device);                       // [R]
   auto& model = *loaded_.model;
   if (loaded_.has_region_heads) model.prepare_prompts(features);
-  for (int64_t begin = 0; begin < count; begin += options_.region_batch) {
-    const int64_t end = std::min(count, begin + options_.region_batch);
+  const int64_t piece = regions_at_a_time(options_.region_batch, model.config());
+  for (int64_t begin = 0; begin < count; begin += piece) {
+    const int64_t end = std::min(count, begin + piece);
     const auto some_boxes = boxes.slice(0, begin, end);
     const auto some_index = index.slice(0, begin, end);
     const auto z =

@@ -94,8 +94,9 @@ void add_eval(CLI::App& app) {
   app.add_option("--batch-size", options.batch_size, "Pictures encoded at a time")
       ->check(positive())
       ->capture_default_str();
-  app.add_option("--region-batch", options.region_batch, "Region prompts encoded at a time")
-      ->check(positive())
+  app.add_option("--region-batch", options.region_batch,
+                 "Region prompts encoded at a time; 0 = 512, or 64 with pool all")
+      ->check(not_negative())
       ->capture_default_str();
   app.add_option("--max-samples", options.max_samples, "Stop after this many samples; 0 = all")
       ->check(not_negative())

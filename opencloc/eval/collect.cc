@@ -101,7 +101,8 @@ Collected collect(Cloc& model, SampleReader& reader, TextBank& texts,
           encode_regions(method, model, features, batch, rows, options.batching));
     }
     if (options.grounding) {
-      ground(model, features, batch, texts, options.batching.regions, out);
+      ground(model, features, batch, texts,
+             regions_at_a_time(options.batching.regions, model->config()), out);
     }
     if (bar) bar->advance(static_cast<int64_t>(batch.size()));
   }

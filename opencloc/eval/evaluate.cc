@@ -108,7 +108,7 @@ Json evaluate(Cloc& model, const Tokenizer& tokenizer, const std::string& data_g
                            {.methods = methods,
                             .grounding = wanted(options, Task::kGrounding) && options.region_heads,
                             .penultimate = uses(RegionMethod::kRoiAlignPenultimate),
-                            .batching = {.regions = std::max<int64_t>(options.region_batch, 1),
+                            .batching = {.regions = options.region_batch,
                                          .images = std::max<int64_t>(options.batch_size, 1),
                                          .workers = workers},
                             .progress = options.progress});

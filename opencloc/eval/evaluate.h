@@ -42,11 +42,11 @@ struct EvalOptions {
   // names. Region recognition always uses bare names.
   std::vector<std::string> templates;
 
-  int64_t batch_size = 64;    // pictures (and crops) encoded at a time
-  int64_t region_batch = 64;  // region and text prompts at a time
-  int64_t chunk = 1024;       // rows of a similarity matrix alive at a time
-  int64_t max_samples = 0;    // stop after this many good samples; 0 = all
-  int64_t workers = 0;        // decoding threads; 0 = one a processor
+  int64_t batch_size = 64;   // pictures (and crops) encoded at a time
+  int64_t region_batch = 0;  // region and text prompts at a time; 0: regions_at_a_time()
+  int64_t chunk = 1024;      // rows of a similarity matrix alive at a time
+  int64_t max_samples = 0;   // stop after this many good samples; 0 = all
+  int64_t workers = 0;       // decoding threads; 0 = one a processor
   bool skip_bad_shards = false;
   bool progress = true;  // a bar on stderr
 };

@@ -75,6 +75,13 @@ RegionRows region_rows(const std::vector<EvalSample>& batch, torch::Device devic
           torch::tensor(image_index, torch::kInt64).to(device)};
 }
 
+int64_t regions_at_a_time(int64_t asked, const ModelConfig& config) {
+  if (asked > 0) return asked;
+  const bool all =
+      config.cloc.region_extractor == RegionExtractor::kPrompter && config.cloc.pool == Pool::kAll;
+  return all ? 64 : 512;
+}
+
 RegionMethod default_method(const ModelConfig& config, bool region_heads) {
   if (!region_heads) return RegionMethod::kCrop;
   return config.cloc.region_extractor == RegionExtractor::kRoiAlign ? RegionMethod::kRoiAlign
@@ -104,7 +111,8 @@ torch::Tensor encode_regions(RegionMethod method, Cloc& model, const ImageFeatur
                        (method == RegionMethod::kRoiAlign && model->roi_extractor);
   const auto& tokens =
       method == RegionMethod::kRoiAlignPenultimate ? features.hidden : features.tokens;
-  return normalized(in_pieces(rows.size(), batching.regions, [&](int64_t begin, int64_t end) {
+  const int64_t piece = regions_at_a_time(batching.regions, model->config());
+  return normalized(in_pieces(rows.size(), piece, [&](int64_t begin, int64_t end) {
     const auto boxes = rows.boxes.slice(0, begin, end);
     const auto index = rows.image_index.slice(0, begin, end);
     return trained ? model->encode_regions(features, box_prompts(boxes, index))

@@ -22,10 +22,14 @@ RegionRows region_rows(const std::vector<EvalSample>& batch, torch::Device devic
 
 // How many boxes and pictures go through the model at a time, and threads that cut crops.
 struct RegionBatching {
-  int64_t regions = 64;
+  int64_t regions = 0;  // 0: regions_at_a_time()
   int64_t images = 64;
   int workers = 1;
 };
+
+// As many prompts as make good products in little memory: pool `all` carries an image's tokens for
+// each. `asked` where it is not 0.
+int64_t regions_at_a_time(int64_t asked, const ModelConfig& config);
 
 // The first method when none is asked for: what the model was trained with, crop for plain CLIP.
 RegionMethod default_method(const ModelConfig& config, bool region_heads);

@@ -5,7 +5,7 @@
 
 #include "opencloc/kernels/aligned_buffer.h"
 #include "opencloc/kernels/kernel_table.h"
-#include "opencloc/kernels/parallel.h"
+#include "opencloc/kernels/row_panels.h"
 
 namespace opencloc::kernels {
 namespace {
@@ -122,9 +122,10 @@ void attention_backward(AttentionProducts products, const AttentionShape& shape,
 void ragged_attention_forward(AttentionProducts products, const AttentionShape& shape,
                               const int64_t* first, const float* q, const float* k, const float* v,
                               float* out, float* log_sum_exp) {
-  // Keys and values are packed anew for every piece, so pieces are not small.
-  constexpr int64_t kRows = 256;
-  const auto items = ragged_items(shape, first, kRows);
+  // Keys and values are packed anew for every piece, so pieces are not small unless threads would
+  // be idle. What a query gets does not depend on its piece.
+  const bool few = shape.batch < 2 * thread_count();
+  const auto items = ragged_items(shape, first, few ? panel_rows(first[shape.batch]) : kPanelRows);
   for_items(
       static_cast<int64_t>(items.size()), scratch_of(products),
       [&](int64_t i) { return items[static_cast<size_t>(i)]; },

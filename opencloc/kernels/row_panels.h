@@ -20,15 +20,21 @@ struct PanelScratch {
 // Rows at a time: a multiple of 32.
 constexpr int64_t kPanelRows = 256;
 
-// body(first_row, rows, scratch) for panels of at most kPanelRows, a multiple of 32 but for the
-// last. `body` may use table.block() and block_int8(). One thread takes as many rows at once as it
-// can: each panel reads the whole weight.
-template <class Scratch = PanelScratch, class Body>
-void for_row_panels(int64_t rows, const Body& body) {
-  const KernelTable& table = kernel_table();
+// Rows one thread takes at once: as many as it can, since each panel reads the whole weight; fewer
+// where threads would be idle.
+inline int64_t panel_rows(int64_t rows) {
   const int threads = thread_count();
   int64_t panel = kPanelRows;
   while (threads > 1 && panel > 32 && rows < 3 * panel * threads) panel /= 2;
+  return panel;
+}
+
+// body(first_row, rows, scratch) for panels of at most kPanelRows, a multiple of 32 but for the
+// last. `body` may use table.block() and block_int8().
+template <class Scratch = PanelScratch, class Body>
+void for_row_panels(int64_t rows, const Body& body) {
+  const KernelTable& table = kernel_table();
+  const int64_t panel = panel_rows(rows);
   parallel_items((rows + panel - 1) / panel, [&](int64_t i) {
     thread_local Scratch scratch;
     table.begin_blocks();
