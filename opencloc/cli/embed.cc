@@ -30,6 +30,7 @@ struct EmbedFlags {
   std::string out;
   std::string precision = "fp32";
   bool skip_bad_shards = false;
+  bool jpeg_draft = false;
   bool json = false;
   std::string tokens;
   std::string append_to;
@@ -102,8 +103,11 @@ void embed_pictures(const EmbedFlags& flags, const LoadedModel& loaded, Embedder
   if (!flags.boxes.empty()) add_boxes(flags.boxes, files);
   if (files.empty() && flags.data.empty()) return;
   const bool append = !flags.append_to.empty();
-  const PictureSourceOptions options{flags.options.batch_size, thread_count(flags.common),
-                                     flags.skip_bad_shards, append};
+  const PictureSourceOptions options{.batch_size = flags.options.batch_size,
+                                     .workers = thread_count(flags.common),
+                                     .skip_bad_shards = flags.skip_bad_shards,
+                                     .keep_records = append,
+                                     .jpeg_draft = flags.jpeg_draft};
   std::unique_ptr<ShardSetWriter> shards;
   if (append) shards = std::make_unique<ShardSetWriter>(flags.append_to);
   PictureSource source(std::move(files), flags.data, loaded.model->config(), options, skips);
@@ -249,6 +253,8 @@ void add_embed(CLI::App& app) {
                  "regions encoded at a time; 0 = 512, or 64 with pool all")
       ->check(not_negative())
       ->capture_default_str();
+  app.add_flag("--jpeg-draft", flags->jpeg_draft,
+               "decode large JPEGs at 1/2, 1/4 or 1/8: faster, not exact (docs/images.md)");
   app.add_flag("--skip-bad-shards", flags->skip_bad_shards,
                "count shards that cannot be read instead of failing");
   app.add_flag("--json", flags->json, "print the summary as JSON");

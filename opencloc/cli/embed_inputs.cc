@@ -141,8 +141,10 @@ std::vector<PictureSource::Raw> PictureSource::read_batch() {
 void PictureSource::decode(Raw& raw) const {
   auto& picture = raw.picture;
   try {
-    const Image image =
-        picture.from_data ? Image::decode(raw.bytes, picture.name) : Image::read(picture.name);
+    DecodeOptions options;
+    if (options_.jpeg_draft) options.shrink_to = static_cast<int>(config_.vision.image_size);
+    const Image image = picture.from_data ? Image::decode(raw.bytes, picture.name, options)
+                                          : Image::read(picture.name, options);
     const ModelInput input = preprocess(image, config_);
     picture.pixels = input.pixels;
     for (const auto& region : picture.regions)

@@ -53,6 +53,7 @@ struct PictureSourceOptions {
   int workers = 1;
   bool skip_bad_shards = false;
   bool keep_records = false;
+  bool jpeg_draft = false;  // decode JPEGs smaller where the canvas does not need all of them
 };
 
 // Files first, then shards, in order. Broken pictures are handed out too, with their error.

@@ -1,6 +1,7 @@
 #include "opencloc/data/loader_sample.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "opencloc/base/error.h"
@@ -11,9 +12,9 @@ namespace {
 constexpr uint64_t kNoiseStream = 103;  // apart from the augmentation's, and without the epoch
 constexpr int kTries = 16;              // at finding another sample that serves
 
-Image decode(const Record& record, const std::string& name) {
+Image decode(const Record& record, const std::string& name, const DecodeOptions& options) {
   try {
-    return Image::decode(record.image, name);
+    return Image::decode(record.image, name, options);
   } catch (const Error& error) {
     throw BadSample(skip::kBadImage, error.what(), name);
   }
@@ -126,6 +127,14 @@ PreparedSample SampleMaker::make(const Draw& draw) const {
   return sample;
 }
 
+// Also what a crop keeps of a smaller picture fills the canvas.
+DecodeOptions SampleMaker::decoding() const {
+  if (!options_.jpeg_draft) return {};
+  const double kept = options_.augment ? std::sqrt(options_.crop.scale_min) : 1;
+  const int side = std::max(options_.canvas.width, options_.canvas.height);
+  return {.shrink_to = static_cast<int>(std::ceil(side / kept))};
+}
+
 SampleMaker::Picture SampleMaker::load(int source, uint64_t index, Rng& rng) const {
   Record record = store_.read(source, index);
   Picture picture;
@@ -134,7 +143,7 @@ SampleMaker::Picture SampleMaker::load(int source, uint64_t index, Rng& rng) con
   if (picture.text.empty()) {
     throw BadSample(skip::kNoText, "neither caption nor alt-text", picture.name);
   }
-  picture.image = decode(record, picture.name);
+  picture.image = decode(record, picture.name, decoding());
   if (options_.regions_per_image > 0) {
     picture.regions = std::move(record.regions);
     std::erase_if(picture.regions, [](const Region& region) { return region.text.empty(); });

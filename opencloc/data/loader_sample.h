@@ -21,9 +21,10 @@ inline constexpr int kMaskPoints = 8;  // K: points sampled inside a mask prompt
 
 struct SampleOptions {
   CanvasOptions canvas;
-  AugmentOptions crop;   // random resized crop and flip ...
-  bool augment = true;   // ... unless off
-  BoxFilter box_filter;  // regions of which the canvas keeps too little are dropped
+  AugmentOptions crop;      // random resized crop and flip ...
+  bool augment = true;      // ... unless off
+  bool jpeg_draft = false;  // decode JPEGs smaller where the canvas does not need all of them
+  BoxFilter box_filter;     // regions of which the canvas keeps too little are dropped
   int64_t context_length = 77;
   int64_t regions_per_image = 4;  // M; 0 = none
 
@@ -75,6 +76,7 @@ class SampleMaker {
     std::string text;
     std::vector<Region> regions;
   };
+  DecodeOptions decoding() const;
   Picture load(int source, uint64_t index, Rng& rng) const;
   void add_noise(int source, uint64_t index, std::vector<Region>& regions) const;
   std::string text_from_elsewhere(int source, const std::string& own, Rng& rng) const;

@@ -60,7 +60,7 @@ PixelRect random_crop(int width, int height, const AugmentOptions& options, Rng&
 CanvasImage augment(const Image& image, const CanvasOptions& canvas, const AugmentOptions& options,
                     Rng& rng) {
   CanvasView view;
-  view.crop = random_crop(image.width, image.height, options, rng);
+  view.crop = random_crop(image.full_width(), image.full_height(), options, rng);
   view.flip = rng.chance(options.flip_probability);
   return to_canvas(image, canvas, view);
 }

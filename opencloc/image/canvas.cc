@@ -1,6 +1,7 @@
 #include "opencloc/image/canvas.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -104,6 +105,15 @@ CanvasMap map_of(const Plan& plan, int width, int height, const CanvasOptions& o
   return map;
 }
 
+// A part of the stored picture in the pixels of the smaller one.
+std::array<float, 4> shrunk(const PixelRect& rect, const Image& image) {
+  const auto scaled = [&](int at) {
+    return static_cast<float>(at) / static_cast<float>(image.shrink);
+  };
+  return {scaled(rect.x), scaled(rect.y), scaled(rect.x + rect.width),
+          scaled(rect.y + rect.height)};
+}
+
 void mirror(Image& image) {
   for (int y = 0; y < image.height; ++y) {
     uint8_t* left = image.row(y);
@@ -136,12 +146,16 @@ CanvasMap canvas_map(int width, int height, const CanvasOptions& options, const 
 }
 
 CanvasImage to_canvas(const Image& image, const CanvasOptions& options, const CanvasView& view) {
-  const Plan plan = make_plan(image.width, image.height, options, view);
+  const Plan plan = make_plan(image.full_width(), image.full_height(), options, view);
   ResizeOptions how;
   how.width = plan.x.resized;
   how.height = plan.y.resized;
   how.interpolation = options.interpolation;
-  how.crop = plan.crop;
+  if (image.shrink == 1) {
+    how.crop = plan.crop;
+  } else {
+    how.box = shrunk(plan.crop, image);
+  }
   how.window = PixelRect{plan.x.first, plan.y.first, plan.x.kept, plan.y.kept};
   CanvasImage result;
   result.image = resize(image, how);
@@ -155,7 +169,7 @@ CanvasImage to_canvas(const Image& image, const CanvasOptions& options, const Ca
     result.image = std::move(padded);
   }
   if (view.flip) mirror(result.image);
-  result.map = map_of(plan, image.width, image.height, options, view.flip);
+  result.map = map_of(plan, image.full_width(), image.full_height(), options, view.flip);
   return result;
 }
 

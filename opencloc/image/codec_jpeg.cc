@@ -180,6 +180,9 @@ void decode_jpeg(std::string_view bytes, const DecodeOptions& options, ImageInfo
   require(jpeg.start(), jpeg);
   image =
       Image(static_cast<int>(jpeg.info.output_width), static_cast<int>(jpeg.info.output_height));
+  image.shrink = static_cast<int>(jpeg.info.scale_denom);
+  image.stored_width = info.width;
+  image.stored_height = info.height;
   if (cmyk) {
     const size_t row_bytes = 4 * static_cast<size_t>(image.width);
     std::vector<uint8_t> inks(row_bytes * image.height);

@@ -23,6 +23,11 @@ struct Image {
   int width = 0;
   int height = 0;
   std::vector<uint8_t> pixels;  // [height, width, 3], RGB
+  // Where a JPEG was decoded smaller (DecodeOptions::shrink_to): pixel x here is [x, x + 1) *
+  // shrink there, and the last row and column may reach past the end of the stored picture.
+  // to_canvas() reckons with the stored size, so that everything lies where it would have.
+  int shrink = 1;
+  int stored_width = 0, stored_height = 0;  // 0: as above
 
   Image() = default;
   Image(int w, int h) : width(w), height(h), pixels(static_cast<size_t>(w) * h * 3) {}
@@ -33,6 +38,8 @@ struct Image {
                       const DecodeOptions& options = {});
   static Image read(const std::filesystem::path& path, const DecodeOptions& options = {});
 
+  int full_width() const { return stored_width > 0 ? stored_width : width; }
+  int full_height() const { return stored_height > 0 ? stored_height : height; }
   uint8_t* row(int y) { return pixels.data() + static_cast<size_t>(y) * width * 3; }
   const uint8_t* row(int y) const { return pixels.data() + static_cast<size_t>(y) * width * 3; }
 };

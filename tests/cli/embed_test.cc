@@ -4,6 +4,7 @@
 
 #include "opencloc/checkpoint/safetensors.h"
 #include "opencloc/data/shard_writer.h"
+#include "opencloc/image/encode.h"
 #include "tests/api/tiny_model_directory.h"
 #include "tests/cli/run_binary.h"
 
@@ -113,6 +114,22 @@ TEST_F(Embed, BatchesAndSavedInputsGiveTheSameNumbers) {
   EXPECT_TRUE(torch::allclose(again.tensor("text_embeds"), texts, 1e-5, 1e-6));
   EXPECT_NE(again.find("vision_penultimate_hidden"), nullptr);
   EXPECT_FALSE(fs::exists(folder_ / "out.safetensors.rows.jsonl"));  // tensors have no names
+}
+
+TEST_F(Embed, DraftDecodingGivesNearlyTheSameNumbers) {
+  Image photo(320, 240);
+  for (int y = 0; y < photo.height; ++y) {
+    for (int i = 0; i < 3 * photo.width; ++i)
+      photo.row(y)[i] = static_cast<uint8_t>((i / 7 * 5 + y / 9 * 11) % 256);
+  }
+  write_file(folder_ / "photo.jpg", encode_jpeg(photo, 90));
+  const std::string input = "--images " + at("photo.jpg") + " --save-inputs";
+  ASSERT_EQ(embed(input).exit_code, 0);
+  const auto pixels = out().tensor("pixel_values").clone(),
+             exact = out().tensor("image_embeds").clone();
+  ASSERT_EQ(embed(input + " --jpeg-draft").exit_code, 0);
+  EXPECT_FALSE(torch::equal(out().tensor("pixel_values"), pixels));
+  EXPECT_GT((out().tensor("image_embeds") * exact).sum().item<float>(), 0.99);
 }
 
 TEST_F(Embed, ShardsGivePicturesCaptionsAndRegions) {

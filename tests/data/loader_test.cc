@@ -15,6 +15,7 @@ namespace {
 
 using ::testing::HasSubstr;
 using testing::LetterTokenizer;
+using testing::numbered_image;
 using testing::numbered_record;
 using testing::numbered_records;
 using testing::TempFolder;
@@ -64,6 +65,33 @@ class LoaderTest : public ::testing::Test {
   LetterTokenizer tokenizer_;
   SkipCounter skips_{0};
 };
+
+// JPEGs decoded at a fraction of their size: nearly the same pixels, the same boxes and texts.
+TEST_F(LoaderTest, DraftDecodingIsFasterNotExact) {
+  std::vector<Record> records = numbered_records(0, 5);
+  for (size_t i = 0; i < records.size(); ++i) {
+    records[i].extension = "jpg";
+    records[i].image = encode_jpeg(numbered_image(static_cast<int>(i), 320, 240), 90);
+  }
+  write_shard(folder_ / "a.tar", records);
+  const SampleStore store((folder_ / "a.tar").string(), skips_);
+  LoaderOptions options = small_options();
+  const auto load = [&](bool draft) {
+    options.sample.jpeg_draft = draft;
+    return Loader(store, tokenizer_, skips_, options).next().batch;
+  };
+  for (const bool augment : {false, true}) {
+    options.sample.augment = augment;
+    const Batch exact = load(false), draft = load(true);
+    EXPECT_FALSE(torch::equal(draft.pixels, exact.pixels));
+    EXPECT_LT((draft.pixels - exact.pixels).abs().mean().item<float>(), 0.02);
+    EXPECT_TRUE(torch::equal(draft.boxes, exact.boxes));
+    EXPECT_EQ(draft.region_texts, exact.region_texts);
+  }
+  // A crop of a hundredth of the area needs every pixel of 240 rows to fill 24.
+  options.sample.crop.scale_min = 0.01;
+  EXPECT_TRUE(torch::equal(load(true).pixels, load(false).pixels));
+}
 
 TEST_F(LoaderTest, OrderDoesNotDependOnWorkersOrLookAhead) {
   const std::string data = shard("a.tar", 0, 13) + "::" + shard("b.tar.gz", 50, 7);

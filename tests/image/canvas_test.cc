@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "opencloc/base/error.h"
+#include "opencloc/image/encode.h"
 #include "opencloc/image/normalize.h"
 #include "tests/image/pillow.h"
 #include "tests/image/synthetic.h"
@@ -126,6 +127,41 @@ TEST(Canvas, BoxesLieOnWhatTheyEnclose) {
         }
       }
       expect_near(found, clip_to_unit(map.to_canvas(box)), 1.01f / 80);
+    }
+  }
+}
+
+// A JPEG decoded at a quarter lies on the canvas where the whole one does, odd sizes and crops too.
+TEST(Canvas, ASmallerDecodedPictureLiesInTheSamePlace) {
+  Image photo(403, 297);
+  for (int y = 0; y < photo.height; ++y) {
+    for (int x = 0; x < photo.width; ++x) {
+      const double wave = std::sin(x * 0.05) * std::cos(y * 0.07);
+      for (int c = 0; c < 3; ++c) {
+        photo.row(y)[3 * x + c] = static_cast<uint8_t>(127.5 + 120 * wave);
+      }
+    }
+  }
+  const std::string jpeg = encode_jpeg(photo, 95);
+  const Image whole = Image::decode(jpeg, "test");
+  const Image small = Image::decode(jpeg, "test", {.shrink_to = 70});
+  ASSERT_EQ(small.width, 101);
+  EXPECT_EQ(small.full_width(), 403);
+  const CanvasView views[] = {{}, {.crop = PixelRect{51, 33, 222, 201}, .flip = true}};
+  for (const CanvasRule rule : {CanvasRule::kShortest, CanvasRule::kLongest, CanvasRule::kSquash}) {
+    for (const CanvasView& view : views) {
+      const auto want = to_canvas(whole, square(48, rule), view);
+      const auto got = to_canvas(small, square(48, rule), view);
+      EXPECT_EQ(got.map.scale_x, want.map.scale_x);
+      EXPECT_EQ(got.map.scale_y, want.map.scale_y);
+      EXPECT_EQ(got.map.offset_x, want.map.offset_x);
+      EXPECT_EQ(got.map.offset_y, want.map.offset_y);
+      ASSERT_EQ(got.image.pixels.size(), want.image.pixels.size());
+      double difference = 0;
+      for (size_t i = 0; i < want.image.pixels.size(); ++i) {
+        difference += std::abs(int{got.image.pixels[i]} - int{want.image.pixels[i]});
+      }
+      EXPECT_LT(difference / static_cast<double>(want.image.pixels.size()), 1.0);
     }
   }
 }
