@@ -7,7 +7,7 @@
 #include <torch/extension.h>
 
 #include "opencloc/api/impl.h"
-#include "opencloc/base/thread_pool.h"
+#include "opencloc/base/parallel_for.h"
 #include "opencloc/model/preprocess.h"
 
 namespace py = pybind11;

@@ -5,7 +5,7 @@
 #include <torch/torch.h>
 
 #include "opencloc/base/error.h"
-#include "opencloc/base/thread_pool.h"
+#include "opencloc/base/parallel_for.h"
 #include "opencloc/cli/verb.h"
 
 namespace opencloc::cli {

@@ -6,7 +6,7 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
-#include "opencloc/base/thread_pool.h"
+#include "opencloc/base/parallel_for.h"
 #include "opencloc/image/image.h"
 #include "opencloc/model/preprocess.h"
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "opencloc/base/files.h"
+#include "opencloc/base/parallel_for.h"
 #include "opencloc/base/rng.h"
-#include "opencloc/base/thread_pool.h"
 #include "opencloc/data/contact_sheet_card.h"
 #include "opencloc/data/contact_sheet_page.h"
 

@@ -10,7 +10,7 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
-#include "opencloc/base/thread_pool.h"
+#include "opencloc/base/parallel_for.h"
 
 namespace opencloc {
 namespace {

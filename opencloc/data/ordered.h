@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "opencloc/base/thread_pool.h"
+#include "opencloc/base/parallel_for.h"
 
 namespace opencloc {
 

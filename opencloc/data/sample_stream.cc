@@ -1,6 +1,7 @@
 #include "opencloc/data/sample_stream.h"
 
 #include <algorithm>
+#include <unordered_set>
 #include <utility>
 
 namespace opencloc {
@@ -25,19 +26,18 @@ bool SampleStream::fetch() {
 
 void SampleStream::add(RawSample& sample, Data data) {
   Member member{pending_extension_, {}};
-  uint64_t held = 0;
-  for (const auto& other : sample.members) held += other.bytes.size();
   bool whole = true;
   if (!pending_.is_plain) {
     sample.problem = skip::kNotPlain;
     sample.detail = "." + pending_extension_;
     whole = tar_.skip();
-  } else if (pending_.size > max_bytes_ - std::min(held, max_bytes_)) {
+  } else if (pending_.size > max_bytes_ - std::min(held_, max_bytes_)) {
     sample.problem = skip::kTooLarge;
     sample.detail = "." + pending_extension_ + " has " + std::to_string(pending_.size) + " bytes";
     whole = tar_.skip();
   } else if (data == Data::kRead) {
     whole = tar_.read(member.bytes);
+    held_ += member.bytes.size();
     sample.members.push_back(std::move(member));
   } else {
     whole = tar_.skip();
@@ -52,15 +52,15 @@ bool SampleStream::next(RawSample& sample, Data data) {
   has_pending_ = false;
   sample.key = pending_key_;
   sample.offset = pending_.offset;
-  std::vector<std::string> seen;
+  std::unordered_set<std::string> seen;
+  held_ = 0;
   do {
-    seen.push_back(pending_extension_);
+    seen.insert(pending_extension_);
     add(sample, data);
     if (!done_ && fetch()) {
       sample.end = pending_.offset;
       // The same extension again: another sample of the same name, as in appended tars.
-      has_pending_ = pending_key_ != sample.key ||
-                     std::find(seen.begin(), seen.end(), pending_extension_) != seen.end();
+      has_pending_ = pending_key_ != sample.key || seen.contains(pending_extension_);
     }
   } while (!done_ && !has_pending_);
   if (cut_short_ && !has_pending_) {

@@ -43,6 +43,7 @@ class SampleStream {
   TarMember pending_;
   std::string pending_key_;
   std::string pending_extension_;
+  uint64_t held_ = 0;  // bytes of the sample that is being read
   bool has_pending_ = false;
   bool cut_short_ = false;
   bool done_ = false;

@@ -6,7 +6,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "opencloc/base/thread_pool.h"
+#include "opencloc/base/parallel_for.h"
 #include "opencloc/data/sample_stream.h"
 #include "opencloc/data/shard_reader.h"
 #include "opencloc/data/tar_stream.h"

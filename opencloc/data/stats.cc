@@ -6,7 +6,7 @@
 
 #include <spdlog/fmt/fmt.h>
 
-#include "opencloc/base/thread_pool.h"
+#include "opencloc/base/parallel_for.h"
 #include "opencloc/data/label_output.h"
 #include "opencloc/image/image.h"
 

@@ -4,7 +4,7 @@
 #include <functional>
 
 #include "opencloc/base/error.h"
-#include "opencloc/base/thread_pool.h"
+#include "opencloc/base/parallel_for.h"
 #include "opencloc/eval/tasks.h"
 
 namespace opencloc {

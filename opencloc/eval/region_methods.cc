@@ -4,7 +4,7 @@
 #include <cmath>
 #include <functional>
 
-#include "opencloc/base/thread_pool.h"
+#include "opencloc/base/parallel_for.h"
 #include "opencloc/model/preprocess.h"
 
 namespace opencloc {

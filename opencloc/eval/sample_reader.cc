@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "opencloc/base/files.h"
-#include "opencloc/base/thread_pool.h"
+#include "opencloc/base/parallel_for.h"
 #include "opencloc/model/preprocess.h"
 
 namespace opencloc {

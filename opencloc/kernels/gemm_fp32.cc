@@ -1,11 +1,11 @@
 #include "opencloc/kernels/gemm_fp32.h"
 
-#include <cstdlib>
 #include <dnnl.hpp>
 #include <string>
 #include <string_view>
 
 #include "opencloc/base/error.h"
+#include "opencloc/kernels/isa.h"
 
 namespace opencloc::kernels {
 namespace {
@@ -15,8 +15,7 @@ namespace {
 // libtorch shares this library, so its products are kept off that path too. OPENCLOC_ISA caps it
 // further (isa.cc reports a wrong value; here it only must not throw).
 const bool capped = [] {
-  const char* value = std::getenv("OPENCLOC_ISA");
-  const std::string_view isa = value == nullptr ? "" : value;
+  const std::string_view isa = wanted_isa();
   dnnl::cpu_isa cap = dnnl::cpu_isa::avx512_core_bf16;
   if (isa == "avx2") cap = dnnl::cpu_isa::avx2;
   if (isa == "scalar") cap = dnnl::cpu_isa::sse41;

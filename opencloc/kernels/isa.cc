@@ -69,10 +69,10 @@ bool detect(Isa isa) { return isa == Isa::kScalar; }
 #endif
 
 Isa choose() {
-  const char* wanted = std::getenv("OPENCLOC_ISA");
-  if (wanted == nullptr || *wanted == '\0') return supported_isas().back();
+  const std::string_view wanted = wanted_isa();
+  if (wanted.empty()) return supported_isas().back();
   for (const Isa isa : kAll) {
-    if (std::string_view(wanted) != to_string(isa)) continue;
+    if (wanted != to_string(isa)) continue;
     if (isa_supported(isa)) return isa;
     throw Error::input("this processor does not have " + std::string(wanted), "OPENCLOC_ISA",
                        "unset it, or name an instruction set this processor has");
@@ -102,6 +102,11 @@ const char* to_string(Isa isa) {
       return "amx";
   }
   return "?";
+}
+
+std::string_view wanted_isa() {
+  const char* value = std::getenv("OPENCLOC_ISA");
+  return value == nullptr ? "" : value;
 }
 
 bool isa_supported(Isa isa) {

@@ -3,6 +3,7 @@
 // which is for tests and measurements; nobody needs to set it.
 #pragma once
 
+#include <string_view>
 #include <vector>
 
 namespace opencloc::kernels {
@@ -12,6 +13,8 @@ namespace opencloc::kernels {
 enum class Isa { kScalar, kAvx2, kAvx512, kAvx512Bf16, kAmx };
 
 const char* to_string(Isa isa);
+// OPENCLOC_ISA as it stands; empty when it is not set.
+std::string_view wanted_isa();
 // By feature bits and the system's consent; does not depend on OPENCLOC_ISA.
 bool isa_supported(Isa isa);
 // AVX-512's products of u8 with s8.

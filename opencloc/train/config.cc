@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "opencloc/base/error.h"
-#include "opencloc/base/thread_pool.h"
+#include "opencloc/base/parallel_for.h"
 
 namespace opencloc {
 namespace {

@@ -66,7 +66,7 @@ const std::set<std::string> kHarmless = {
 
 RunFolder::RunFolder(const TrainConfig& config) : path_(config.out) {
   std::error_code error;
-  fs::create_directories(path_, error);
+  created_ = fs::create_directories(path_, error);
   const auto lock_path = path_ / ".lock";
   lock_ = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (lock_ < 0) {
@@ -91,7 +91,13 @@ RunFolder::RunFolder(const TrainConfig& config) : path_(config.out) {
   remove_run(path_);
 }
 
-RunFolder::~RunFolder() { ::close(lock_); }
+RunFolder::~RunFolder() {
+  std::error_code ignored;
+  if (created_ && std::distance(fs::directory_iterator(path_, ignored), {}) == 1) {
+    fs::remove_all(path_, ignored);  // the lock alone
+  }
+  ::close(lock_);
+}
 
 void warn_of_changes(const TrainConfig& config, const TrainState& saved,
                      const std::vector<uint64_t>& data_sizes) {

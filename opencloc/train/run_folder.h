@@ -16,6 +16,7 @@ class RunFolder {
   // replaces an earlier run as --resume and --overwrite say. Throws Error (input) when another
   // process trains here or a run would be overwritten.
   explicit RunFolder(const TrainConfig& config);
+  // Leaves nothing behind of a run that never began.
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
@@ -28,6 +29,7 @@ class RunFolder {
 
  private:
   std::filesystem::path path_;
+  bool created_ = false;
   int lock_ = -1;
 };
 

@@ -125,13 +125,17 @@ TrainedParts initial_model(const TrainConfig& config) {
     throw Error::input("8-bit weights cannot be trained", config.init,
                        "start from the model it was quantised from");
   }
+  if (loaded.vision_only) {
+    throw Error::input("the model has an image tower alone", config.init,
+                       "start from the model it was taken from");
+  }
   const bool region_flags = config.region_extractor || config.pool || config.joint_box_token ||
-                            config.position_image_tokens;
+                            config.position_image_tokens || config.resize_mode;
   if (config.context_length || (region_flags && loaded.has_region_heads)) {
     throw Error::input("the model's shape is fixed by the model directory", "--init",
                        "leave --context-length out, and, where it has a Prompter, also "
-                       "--region-extractor, --pool, --joint-box-token and "
-                       "--position-image-tokens");
+                       "--region-extractor, --pool, --joint-box-token, "
+                       "--position-image-tokens and --image-resize-mode");
   }
   if (config.siglip && !loaded.model->logit_bias.defined()) {
     throw Error::input("the model has no logit_bias", "--siglip",

@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "opencloc/base/error.h"
+#include "opencloc/base/parallel_for.h"
 #include "opencloc/base/rng.h"
-#include "opencloc/base/thread_pool.h"
 
 namespace opencloc {
 namespace {

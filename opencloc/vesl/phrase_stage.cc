@@ -3,7 +3,7 @@
 #include <mutex>
 #include <utility>
 
-#include "opencloc/base/thread_pool.h"
+#include "opencloc/base/parallel_for.h"
 
 namespace opencloc {
 namespace {

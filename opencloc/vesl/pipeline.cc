@@ -11,8 +11,8 @@
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
 #include "opencloc/base/log.h"
+#include "opencloc/base/parallel_for.h"
 #include "opencloc/base/progress.h"
-#include "opencloc/base/thread_pool.h"
 #include "opencloc/data/shard_writer.h"
 
 namespace opencloc {

@@ -6,8 +6,8 @@
 #include <gtest/gtest.h>
 
 #include "opencloc/base/error.h"
+#include "opencloc/base/parallel_for.h"
 #include "opencloc/base/progress.h"
-#include "opencloc/base/thread_pool.h"
 
 namespace opencloc {
 namespace {
@@ -35,19 +35,6 @@ TEST(ParallelFor, RethrowsAndStops) {
                             }),
                std::runtime_error);
   EXPECT_LT(done, 1'000'000);
-}
-
-TEST(ThreadPool, RunsWhatIsSubmittedAndRethrows) {
-  std::atomic<int> done{0};
-  ThreadPool pool(3);
-  for (int i = 0; i < 100; ++i) pool.submit([&] { ++done; });
-  pool.wait();
-  EXPECT_EQ(done, 100);
-  pool.submit([] { throw std::runtime_error("no"); });
-  EXPECT_THROW(pool.wait(), std::runtime_error);
-  pool.submit([&] { ++done; });
-  pool.wait();
-  EXPECT_EQ(done, 101);
 }
 
 TEST(ErrorText, IsOneLineOfWhatWhereAndHow) {

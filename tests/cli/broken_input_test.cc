@@ -76,7 +76,7 @@ class BrokenInput : public ::testing::Test {
 TEST_F(BrokenInput, MissingFilesAreNamed) {
   const std::string nowhere = (folder_ / "nowhere").string();
   expect_error(train(nowhere, folder_ / "run"), 2, "nowhere");
-  EXPECT_FALSE(fs::exists(folder_ / "run/model"));
+  EXPECT_FALSE(fs::exists(folder_ / "run"));
   expect_error(run_binary("eval --model " + nowhere + " --data " + scenes().string()), 2,
                "nowhere");
   expect_error(train(scenes(), folder_ / "run", "--init " + nowhere), 2, "nowhere");

@@ -102,7 +102,12 @@ TEST_F(Quantize, WrongUseIsRefused) {
   EXPECT_EQ(run_binary("convert " + model + x + " --to opencloc --quantize int4").exit_code, 2);
   EXPECT_THAT(refused("train --init " + small + " --steps 1 --data " + at("scenes") + " --out" + x),
               HasSubstr("cannot be trained"));
-  EXPECT_FALSE(fs::exists(folder_ / "x" / "model"));
+  ASSERT_EQ(run_binary("convert " + model + " " + at("tower") + " --to hf --vision-only").exit_code,
+            0);
+  EXPECT_THAT(
+      refused("train --init " + at("tower") + " --steps 1 --data " + at("scenes") + " --out" + x),
+      HasSubstr("image tower alone"));
+  EXPECT_FALSE(fs::exists(folder_ / "x"));
 }
 
 }  // namespace

@@ -317,6 +317,10 @@ TEST_F(RunTest, StartsFromAModelDirectory) {
   options.out = folder_ / "third";
   options.pool = Pool::kAll;
   EXPECT_THAT(error_of([&] { train(options); }, 2), HasSubstr("--init"));
+  EXPECT_FALSE(std::filesystem::exists(options.out));  // it never began
+  options.pool.reset();
+  options.resize_mode = CanvasRule::kSquash;
+  EXPECT_THAT(error_of([&] { train(options); }, 2), HasSubstr("--image-resize-mode"));
 }
 
 TEST_F(RunTest, ClipAndMixedSourcesAndAccumulationTrainToo) {

@@ -1,5 +1,3 @@
-#include "opencloc/cli/bench_open.h"
-
 #include <algorithm>
 #include <chrono>
 #include <ctime>
@@ -10,10 +8,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
+#include "opencloc/bench/subjects.h"
 #include "opencloc/checkpoint/safetensors.h"
 
-namespace opencloc::cli {
+namespace opencloc::bench {
 namespace {
 
 namespace fs = std::filesystem;
@@ -55,21 +55,22 @@ int64_t own_memory_kib() {
   return 0;
 }
 
-}  // namespace
+struct OpenCost {
+  int64_t tensors = 0;
+  double wall_ms = 1e9, cpu_ms = 1e9;  // to open it and take a window of every tensor; the best
+  // Growth of the process's own memory (RssAnon; pages of the mapped file are the kernel's cache),
+  // in KiB: once it is open, and once every value has been read.
+  int64_t own_kib_open = 0, own_kib_read = 0;
+};
 
-OpenCost bench_open(uint64_t bytes, int runs) {
+OpenCost cost_of_opening(const fs::path& path, int runs) {
   using Clock = std::chrono::steady_clock;
-  const TemporaryFile file;
-  write_hole(file.path, bytes);
   OpenCost cost;
-  cost.bytes = fs::file_size(file.path);
-  cost.wall_ms = cost.cpu_ms = 1e9;
-  double sum = 0;
   for (int i = 0; i < runs; ++i) {
     const int64_t own_before = own_memory_kib();
     const auto began = Clock::now();
     const std::clock_t cpu_began = std::clock();
-    const SafetensorsFile opened(file.path);
+    const SafetensorsFile opened(path);
     std::vector<torch::Tensor> windows;
     for (const auto& info : opened.tensors()) windows.push_back(opened.tensor(info));
     const std::chrono::duration<double, std::milli> took = Clock::now() - began;
@@ -79,13 +80,34 @@ OpenCost bench_open(uint64_t bytes, int runs) {
     cost.tensors = static_cast<int64_t>(windows.size());
     cost.own_kib_open = std::max(cost.own_kib_open, own_memory_kib() - own_before);
     if (i > 0) continue;
-    for (const auto& window : windows) sum += window.sum().item<double>();
+    for (const auto& window : windows) {
+      if (window.sum().item<float>() != 0)
+        throw Error::failed("a hole that is not zero", path.string());
+    }
     cost.own_kib_read = own_memory_kib() - own_before;
   }
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  cost.peak_rss_kib = usage.ru_maxrss + static_cast<int64_t>(sum);  // every value is 0
   return cost;
 }
 
-}  // namespace opencloc::cli
+}  // namespace
+
+void open(const BenchOptions& options) {
+  constexpr int kRuns = 5;
+  const TemporaryFile file;
+  write_hole(file.path, 1'000'000'000);
+  const OpenCost cost = cost_of_opening(file.path, kRuns);
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  Figure figure;
+  figure.name = "open/safetensors/1GB";
+  figure.more = {{"bytes", fs::file_size(file.path)},
+                 {"tensors", cost.tensors},
+                 {"ms", cost.wall_ms},
+                 {"cpu_ms", cost.cpu_ms},
+                 {"own_kib_open", cost.own_kib_open},
+                 {"own_kib_read", cost.own_kib_read},
+                 {"peak_rss_kib", int64_t{usage.ru_maxrss}}};
+  report(options, figure);
+}
+
+}  // namespace opencloc::bench

@@ -3,11 +3,11 @@
 
 #include <vector>
 
-#include "opencloc/cli/bench_figure.h"
+#include "opencloc/bench/figure.h"
 #include "opencloc/model/cloc.h"
 #include "opencloc/ops/precision.h"
 
-namespace opencloc::cli {
+namespace opencloc::bench {
 
 struct BenchPrecision {
   const char* name;
@@ -15,8 +15,8 @@ struct BenchPrecision {
   double (*peak)();        // 10^9 operations a second on all threads, measured once a run
   void (*prepare)(Cloc&);  // after the model is made; null: nothing, and the model can be trained
 };
-// Of flags.precisions; all of them where it is empty.
-std::vector<BenchPrecision> bench_precisions(const BenchFlags& flags);
+// Of options.precisions; all of them where it is empty.
+std::vector<BenchPrecision> precisions_of(const BenchOptions& options);
 
 double measured_peak_bf16();
 double measured_peak_int8();
@@ -34,4 +34,4 @@ class PrecisionScope {
   Precision before_ = matmul_precision();
 };
 
-}  // namespace opencloc::cli
+}  // namespace opencloc::bench

@@ -1,10 +1,10 @@
-#include "opencloc/cli/bench_batch.h"
+#include "opencloc/bench/made_up_batch.h"
 
 #include <algorithm>
 
 #include "opencloc/base/rng.h"
 
-namespace opencloc::cli {
+namespace opencloc::bench {
 namespace {
 
 constexpr int64_t kPoints = 8;
@@ -89,4 +89,4 @@ Batch made_up_batch(const ModelConfig& config, const BatchShape& shape, uint64_t
   return batch;
 }
 
-}  // namespace opencloc::cli
+}  // namespace opencloc::bench

@@ -1,13 +1,14 @@
+#include "opencloc/loss/loss.h"
+
 #include <fstream>
 
 #include <malloc.h>
 
-#include "opencloc/cli/bench_precision.h"
-#include "opencloc/cli/bench_subjects.h"
-#include "opencloc/loss/loss.h"
+#include "opencloc/bench/precision.h"
+#include "opencloc/bench/subjects.h"
 #include "opencloc/ops/caching_allocator.h"
 
-namespace opencloc::cli {
+namespace opencloc::bench {
 namespace {
 
 constexpr int64_t kWidth = 512;  // E
@@ -38,8 +39,8 @@ class MemoryHighWater {
 
 }  // namespace
 
-void bench_loss(const BenchFlags& flags) {
-  const int64_t rows = flags.loss_rows;
+void loss(const BenchOptions& options) {
+  const int64_t rows = options.loss_rows;
   torch::manual_seed(1);
   const auto unit = [&](const torch::Tensor& x) { return x.div_(x.norm(2, 1, true)); };
   auto regions = unit(torch::randn({rows, kWidth})).requires_grad_();  // [R, E]
@@ -52,7 +53,7 @@ void bench_loss(const BenchFlags& flags) {
     result.loss.backward();
     for (auto* leaf : {&regions, &texts, &scale}) leaf->mutable_grad().reset();
   };
-  const Spent spent = time_of(flags.seconds, step);
+  const Spent spent = time_of(options.seconds, step);
   const auto gradients = 2.0 * static_cast<double>(rows * kWidth) * sizeof(float);
   auto figure = figure_of("loss/r" + std::to_string(rows) + "-e" + std::to_string(kWidth),
                           static_cast<double>(rows), spent);
@@ -64,7 +65,7 @@ void bench_loss(const BenchFlags& flags) {
   figure.more["seconds"] = spent.wall;
   figure.more["cpu_seconds"] = spent.cpu;
   figure.more["extra_mib"] = (memory.growth() - gradients) / (1 << 20);
-  report(flags, figure);
+  report(options, figure);
 }
 
-}  // namespace opencloc::cli
+}  // namespace opencloc::bench

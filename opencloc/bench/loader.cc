@@ -8,21 +8,21 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
+#include "opencloc/base/parallel_for.h"
 #include "opencloc/base/rng.h"
-#include "opencloc/base/thread_pool.h"
-#include "opencloc/cli/bench_subjects.h"
+#include "opencloc/bench/subjects.h"
 #include "opencloc/image/canvas.h"
 #include "opencloc/image/encode.h"
 #include "opencloc/image/normalize.h"
 
-namespace opencloc::cli {
+namespace opencloc::bench {
 namespace {
 
-// Calls work(i) for every i of [0, count), over and over for flags.seconds.
-Figure measure(const BenchFlags& flags, const std::string& name, int64_t count,
+// Calls work(i) for every i of [0, count), over and over for options.seconds.
+Figure measure(const BenchOptions& options, const std::string& name, int64_t count,
                const std::function<void(int64_t)>& work) {
   using Clock = std::chrono::steady_clock;
-  const int threads = thread_count(flags.common);
+  const int threads = options.threads;
   parallel_for(std::min<int64_t>(count, 8), threads, work);  // warm up
   const auto began = Clock::now();
   const std::clock_t cpu_began = std::clock();
@@ -32,7 +32,7 @@ Figure measure(const BenchFlags& flags, const std::string& name, int64_t count,
     parallel_for(count, threads, work);
     done += count;
     took = Clock::now() - began;
-  } while (took.count() < flags.seconds);
+  } while (took.count() < options.seconds);
   const double cpu = static_cast<double>(std::clock() - cpu_began) / CLOCKS_PER_SEC;
   return figure_of(name, static_cast<double>(done), {.wall = took.count(), .cpu = cpu});
 }
@@ -60,34 +60,34 @@ struct Photos {
   std::vector<std::string> files;  // encoded
 };
 
-Photos load_photos(const BenchFlags& flags) {
+Photos load_photos(const BenchOptions& options) {
   Photos photos;
-  if (flags.images.empty()) {
+  if (options.images.empty()) {
     photos.name = "jpeg-640x480";
-    Rng rng(flags.common.seed);
+    Rng rng(options.seed);
     for (int i = 0; i < 32; ++i) photos.files.push_back(photo_like_jpeg(640, 480, rng));
     return photos;
   }
-  photos.name = std::filesystem::path(flags.images).filename().string();
-  if (!std::filesystem::is_directory(flags.images)) {
-    throw Error::input("not a folder", flags.images, "name a folder of pictures");
+  photos.name = std::filesystem::path(options.images).filename().string();
+  if (!std::filesystem::is_directory(options.images)) {
+    throw Error::input("not a folder", options.images, "name a folder of pictures");
   }
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(flags.images)) {
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(options.images)) {
     if (!entry.is_regular_file()) continue;
     std::string bytes = read_file(entry.path());
     if (probe_image(bytes).ok) photos.files.push_back(std::move(bytes));
   }
-  if (photos.files.empty()) throw Error::input("no picture that decodes", flags.images);
+  if (photos.files.empty()) throw Error::input("no picture that decodes", options.images);
   return photos;
 }
 
 }  // namespace
 
-void bench_loader(const BenchFlags& flags) {
-  const Photos photos = load_photos(flags);
+void loader(const BenchOptions& options) {
+  const Photos photos = load_photos(options);
   const auto count = static_cast<int64_t>(photos.files.size());
   const std::string prefix = "loader/" + photos.name + "/";
-  const std::string suffix = "/t" + std::to_string(thread_count(flags.common));
+  const std::string suffix = "/t" + std::to_string(options.threads);
   std::atomic<uint64_t> used{0};  // results count, so that no work is optimised away
 
   const auto run = [&](const std::string& name, const DecodeOptions& decode,
@@ -105,7 +105,7 @@ void bench_loader(const BenchFlags& flags) {
       normalize_chw(to_canvas(image, *canvas).image, kMean, kStd, pixels.data());
       used += pixels.back() > 0 ? 1 : 0;
     };
-    report(flags, measure(flags, prefix + name + suffix, count, work));
+    report(options, measure(options, prefix + name + suffix, count, work));
   };
 
   CanvasOptions shortest;
@@ -120,4 +120,4 @@ void bench_loader(const BenchFlags& flags) {
   run("shortest-224-draft", draft, &shortest);
 }
 
-}  // namespace opencloc::cli
+}  // namespace opencloc::bench

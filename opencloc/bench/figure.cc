@@ -1,11 +1,11 @@
-#include "opencloc/cli/bench_figure.h"
+#include "opencloc/bench/figure.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <ctime>
 
-namespace opencloc::cli {
+namespace opencloc::bench {
 namespace {
 
 double processor_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
@@ -45,7 +45,7 @@ Figure figure_of(const std::string& name, double items, const Spent& spent) {
   return figure;
 }
 
-void report(const BenchFlags& flags, const Figure& figure) {
+void report(const BenchOptions& options, const Figure& figure) {
   Json line;
   line["name"] = figure.name;
   if (figure.items_per_s > 0) line["items_per_s"] = figure.items_per_s;
@@ -53,7 +53,7 @@ void report(const BenchFlags& flags, const Figure& figure) {
   if (figure.gflops > 0) line["gflops"] = figure.gflops;
   if (figure.gflops > 0 && figure.peak > 0) line["share_of_peak"] = figure.gflops / figure.peak;
   line.update(figure.more);
-  if (flags.json) {
+  if (options.json) {
     std::printf("%s\n", dump_json(line).c_str());
   } else {
     std::printf("%-44s", figure.name.c_str());
@@ -76,4 +76,4 @@ void report(const BenchFlags& flags, const Figure& figure) {
   std::fflush(stdout);
 }
 
-}  // namespace opencloc::cli
+}  // namespace opencloc::bench

@@ -5,11 +5,11 @@
 #include <unistd.h>
 
 #include "opencloc/base/rng.h"
-#include "opencloc/cli/bench_subjects.h"
+#include "opencloc/bench/subjects.h"
 #include "opencloc/text/clip_bpe.h"
 #include "opencloc/text/sentence_piece.h"
 
-namespace opencloc::cli {
+namespace opencloc::bench {
 namespace {
 
 namespace fs = std::filesystem;
@@ -74,12 +74,12 @@ std::shared_ptr<const Tokenizer> made_up_sentence_piece(const Corpus& corpus) {
 
 }  // namespace
 
-void bench_tokenizer(const BenchFlags& flags) {
-  const Corpus corpus(flags.common.seed);
+void tokenizer(const BenchOptions& options) {
+  const Corpus corpus(options.seed);
   const auto run = [&](const std::string& name, const Tokenizer& tokenizer) {
     constexpr int64_t kContext = 77;
     int64_t ids = 0;
-    const Spent spent = time_of(flags.seconds, [&] {  // one thread
+    const Spent spent = time_of(options.seconds, [&] {  // one thread
       ids = 0;
       for (const auto& caption : corpus.captions)
         ids += tokenize(tokenizer, caption, kContext).length;
@@ -87,14 +87,14 @@ void bench_tokenizer(const BenchFlags& flags) {
     const auto count = static_cast<double>(corpus.captions.size());
     auto figure = figure_of("tokenizer/" + name + "/t1", count, spent);
     figure.more["ids_a_text"] = static_cast<double>(ids) / count;
-    report(flags, figure);
+    report(options, figure);
   };
-  if (!flags.tokenizer.empty()) {
-    run(fs::path(flags.tokenizer).filename().string(), *load_tokenizer(flags.tokenizer));
+  if (!options.tokenizer.empty()) {
+    run(fs::path(options.tokenizer).filename().string(), *load_tokenizer(options.tokenizer));
     return;
   }
   run("bpe", *made_up_bpe(corpus));
   run("sentencepiece", *made_up_sentence_piece(corpus));
 }
 
-}  // namespace opencloc::cli
+}  // namespace opencloc::bench

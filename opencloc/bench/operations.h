@@ -4,7 +4,7 @@
 
 #include "opencloc/model/config.h"
 
-namespace opencloc::cli {
+namespace opencloc::bench {
 
 // One image through the image tower.
 double image_operations(const ModelConfig& config);
@@ -16,4 +16,4 @@ double prompt_image_operations(const ModelConfig& config);
 double box_prompt_operations(const ModelConfig& config);
 double text_prompt_operations(const ModelConfig& config);
 
-}  // namespace opencloc::cli
+}  // namespace opencloc::bench

@@ -1,20 +1,20 @@
-#include "opencloc/cli/bench_operations.h"
-#include "opencloc/cli/bench_precision.h"
-#include "opencloc/cli/bench_subjects.h"
+#include "opencloc/bench/operations.h"
+#include "opencloc/bench/precision.h"
+#include "opencloc/bench/subjects.h"
 
-namespace opencloc::cli {
+namespace opencloc::bench {
 
-void bench_encode(const BenchFlags& flags) {
+void encode(const BenchOptions& options) {
   const torch::NoGradGuard no_grad;
   std::vector<std::string> models{"ViT-B-16", "ViT-L-14-336"};
-  if (!flags.model.empty()) models = {flags.model};
+  if (!options.model.empty()) models = {options.model};
   std::vector<int64_t> batches{1, 8, 32};
-  if (flags.batch > 0) batches = {flags.batch};
+  if (options.batch > 0) batches = {options.batch};
   for (const std::string& name : models) {
     const ModelConfig config = load_model_config(name);
     const int64_t side = config.vision.image_size;
     const double operations = image_operations(config);
-    for (const BenchPrecision& precision : bench_precisions(flags)) {
+    for (const BenchPrecision& precision : precisions_of(options)) {
       const PrecisionScope scope(precision.products);
       torch::manual_seed(1);
       Cloc model(config);
@@ -22,16 +22,16 @@ void bench_encode(const BenchFlags& flags) {
       if (precision.prepare != nullptr) precision.prepare(model);
       for (const int64_t batch : batches) {
         const auto pixels = torch::randn({batch, 3, side, side});
-        const Spent spent = time_of(flags.seconds, [&] { model->encode_image(pixels); });
+        const Spent spent = time_of(options.seconds, [&] { model->encode_image(pixels); });
         auto figure =
             figure_of("encode/" + name + "/" + precision.name + "/b" + std::to_string(batch),
                       static_cast<double>(batch), spent);
         figure.gflops = figure.items_per_s * operations * 1e-9;
         figure.peak = precision.peak();
-        report(flags, figure);
+        report(options, figure);
       }
     }
   }
 }
 
-}  // namespace opencloc::cli
+}  // namespace opencloc::bench

@@ -4,7 +4,7 @@
 #include "opencloc/data/batch.h"
 #include "opencloc/model/config.h"
 
-namespace opencloc::cli {
+namespace opencloc::bench {
 
 struct BatchShape {
   int64_t images = 8;
@@ -20,4 +20,4 @@ struct BatchShape {
 // The same (config, shape, seed) give the same batch. Numbers come from Rng alone.
 Batch made_up_batch(const ModelConfig& config, const BatchShape& shape, uint64_t seed);
 
-}  // namespace opencloc::cli
+}  // namespace opencloc::bench

@@ -1,26 +1,19 @@
-#include "opencloc/cli/bench_gemm.h"
-
-#include <chrono>
-
-#include <torch/torch.h>
-
-#include "opencloc/cli/bench_precision.h"
+#include "opencloc/bench/precision.h"
+#include "opencloc/bench/subjects.h"
 #include "opencloc/ops/ops.h"
 #include "opencloc/ops/products.h"
 #include "opencloc/ops/reference.h"
 
-namespace opencloc::cli {
+namespace opencloc::bench {
 namespace {
 
-double shortest_seconds(int repeats, const std::function<void()>& work) {
-  double best = 1e30;
-  for (int run = 0; run <= repeats; ++run) {  // the first warms up
-    const auto began = std::chrono::steady_clock::now();
-    work();
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
-    if (run > 0) best = std::min(best, took.count());
-  }
-  return best;
+constexpr double kShareOfSeconds = 0.1;  // for each of many short products
+
+void report_rate(const BenchOptions& options, Precision precision, double operations_an_item,
+                 Figure& figure) {
+  figure.gflops = figure.items_per_s * operations_an_item * 1e-9;
+  figure.peak = precision == Precision::kBf16 ? measured_peak_bf16() : measured_peak_fp32();
+  report(options, figure);
 }
 
 const char* name_of(Precision precision) { return precision == Precision::kFp32 ? "fp32" : "bf16"; }
@@ -87,7 +80,7 @@ torch::Tensor on_plain_torch(torch::Tensor x, const std::vector<Layer>& layers, 
 
 }  // namespace
 
-void bench_gemm(int repeats, const ReportRate& report) {
+void gemm(const BenchOptions& options) {
   const torch::NoGradGuard no_grad;
   struct Shape {
     int64_t rows, out, in;
@@ -98,18 +91,15 @@ void bench_gemm(int repeats, const ReportRate& report) {
     auto x = torch::randn({s.rows, s.in}), y = torch::randn({s.rows, s.out});
     const auto weight = torch::randn({s.out, s.in}), bias = torch::randn({s.out});
     const double operations = 2.0 * static_cast<double>(s.rows * s.out * s.in);
+    const std::string shape =
+        std::to_string(s.rows) + "x" + std::to_string(s.out) + "x" + std::to_string(s.in);
     for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
       const PrecisionScope scope(precision);
-      const auto tell = [&](const char* product, const std::function<void()>& work) {
-        const double seconds = shortest_seconds(repeats, work);
-        GemmRate rate;
-        rate.name = std::string("gemm/") + name_of(precision) + "/" + product + "/" +
-                    std::to_string(s.rows) + "x" + std::to_string(s.out) + "x" +
-                    std::to_string(s.in);
-        rate.items_per_s = 1.0 / seconds;
-        rate.gflops = operations / seconds * 1e-9;
-        rate.peak = precision == Precision::kBf16 ? measured_peak_bf16() : measured_peak_fp32();
-        report(rate);
+      const auto tell = [&](const std::string& product, const std::function<void()>& work) {
+        const Spent spent = time_of(options.seconds * kShareOfSeconds, work);
+        auto figure = figure_of(
+            std::string("gemm/") + name_of(precision) + "/" + product + "/" + shape, 1, spent);
+        report_rate(options, precision, operations, figure);
       };
       tell("forward", [&] { ops::product_forward(x, weight, bias, y); });
       tell("dx", [&] { ops::product_dx(y, weight, x); });
@@ -118,28 +108,25 @@ void bench_gemm(int repeats, const ReportRate& report) {
   }
 }
 
-void bench_tower(int repeats, const ReportRate& report) {
+void tower(const BenchOptions& options) {
   torch::manual_seed(1);
   const Tower tower;
   const auto layers = tower.make();
   const auto x = torch::randn({tower.batch, tower.tokens, tower.width});
   using Forward = torch::Tensor (*)(torch::Tensor, const std::vector<Layer>&, int64_t);
-  const auto tell = [&](const char* what, Precision precision, Forward forward) {
+  const auto tell = [&](const std::string& what, Precision precision, Forward forward) {
     const PrecisionScope scope(precision);
-    const double seconds = shortest_seconds(repeats, [&] {
+    const Spent spent = time_of(options.seconds, [&] {
       const auto input = x.detach().clone().requires_grad_(true);
       forward(input, layers, tower.heads).sum().backward();
     });
-    GemmRate rate;
-    rate.name = std::string("tower/w192-l6-t65-b64/") + what;
-    rate.items_per_s = static_cast<double>(tower.batch) / seconds;
-    rate.gflops = tower.operations() / seconds * 1e-9;
-    rate.peak = precision == Precision::kBf16 ? measured_peak_bf16() : measured_peak_fp32();
-    report(rate);
+    const auto images = static_cast<double>(tower.batch);
+    auto figure = figure_of("tower/w192-l6-t65-b64/" + what, images, spent);
+    report_rate(options, precision, tower.operations() / images, figure);
   };
   tell("torch-fp32", Precision::kFp32, on_plain_torch);
   tell("fp32", Precision::kFp32, on_our_ops);
   tell("bf16", Precision::kBf16, on_our_ops);
 }
 
-}  // namespace opencloc::cli
+}  // namespace opencloc::bench

@@ -4,15 +4,15 @@
 #include <torch/version.h>
 
 #include "opencloc/base/rng.h"
-#include "opencloc/cli/bench_batch.h"
-#include "opencloc/cli/bench_precision.h"
-#include "opencloc/cli/bench_subjects.h"
+#include "opencloc/bench/made_up_batch.h"
+#include "opencloc/bench/precision.h"
+#include "opencloc/bench/subjects.h"
 #include "opencloc/kernels/isa.h"
 #include "opencloc/model/preprocess.h"
 #include "opencloc/train/optimizer.h"
 #include "opencloc/train/step.h"
 
-namespace opencloc::cli {
+namespace opencloc::bench {
 namespace {
 
 constexpr uint64_t kSeed = 20'241'002;  // fixed: the signature is no matter of --seed
@@ -171,7 +171,7 @@ Signature sign(const BenchPrecision& precision) {
 
 }  // namespace
 
-void bench_signature(const BenchFlags& flags) {
+void signature(const BenchOptions& options) {
   // oneDNN's F32 products promise the same bits for one number of threads alone.
   at::set_num_threads(1);
   const kernels::Isa active = kernels::active_isa();
@@ -179,7 +179,7 @@ void bench_signature(const BenchFlags& flags) {
   if (active != kernels::Isa::kScalar) isas.insert(isas.begin(), kernels::Isa::kScalar);
   for (const kernels::Isa isa : isas) {
     kernels::set_active_isa(isa);
-    for (const BenchPrecision& precision : bench_precisions(flags)) {
+    for (const BenchPrecision& precision : precisions_of(options)) {
       const PrecisionScope scope(precision.products);
       const Signature signature = sign(precision);
       Figure figure;
@@ -192,11 +192,11 @@ void bench_signature(const BenchFlags& flags) {
       }
       figure.more["embeddings"] = signature.embeddings;
       figure.more["libtorch"] = TORCH_VERSION;
-      report(flags, figure);
+      report(options, figure);
     }
   }
   kernels::set_active_isa(active);
-  at::set_num_threads(thread_count(flags.common));
+  at::set_num_threads(options.threads);
 }
 
-}  // namespace opencloc::cli
+}  // namespace opencloc::bench

@@ -1,11 +1,11 @@
 #include "opencloc/base/rng.h"
-#include "opencloc/cli/bench_operations.h"
-#include "opencloc/cli/bench_precision.h"
-#include "opencloc/cli/bench_subjects.h"
+#include "opencloc/bench/operations.h"
+#include "opencloc/bench/precision.h"
+#include "opencloc/bench/subjects.h"
 #include "opencloc/eval/region_methods.h"
 #include "opencloc/model/preprocess.h"
 
-namespace opencloc::cli {
+namespace opencloc::bench {
 namespace {
 
 struct Method {
@@ -51,13 +51,12 @@ double operations_of(const Method& method, const ModelConfig& config, int64_t re
 }
 
 // `encode` is one encoding of the picture alone, the unit of the table.
-void bench_method(const BenchFlags& flags, const BenchPrecision& precision, const Method& method,
-                  Cloc& model, const Spent& encode) {
-  const RegionBatching batching{.workers = thread_count(flags.common)};
+void bench_method(const BenchOptions& options, const BenchPrecision& precision,
+                  const Method& method, Cloc& model, const Spent& encode) {
+  const RegionBatching batching{.workers = options.threads};
   for (const int64_t count : {1, 10, 100, 1000}) {
     if (count > method.most) continue;
-    const std::vector<EvalSample> batch{
-        sample_with_boxes(model->config(), count, flags.common.seed)};
+    const std::vector<EvalSample> batch{sample_with_boxes(model->config(), count, options.seed)};
     const RegionRows rows = region_rows(batch, torch::kCPU);
     const auto pixels = batch.front().pixels.unsqueeze(0);  // [1, 3, S, S]
     const auto encoded = [&] {
@@ -70,7 +69,7 @@ void bench_method(const BenchFlags& flags, const BenchPrecision& precision, cons
     const auto prompted = [&](const ImageFeatures& features) {
       encode_regions(method.method, model, features, batch, rows, batching);
     };
-    const Spent all = time_of(flags.seconds, [&] { prompted(encoded()); });
+    const Spent all = time_of(options.seconds, [&] { prompted(encoded()); });
     auto figure = figure_of("prompt/" + model->config().name + "/" + precision.name + "/" +
                                 method.name + "/r" + std::to_string(count),
                             static_cast<double>(count), all);
@@ -80,19 +79,19 @@ void bench_method(const BenchFlags& flags, const BenchPrecision& precision, cons
     figure.more["encodes_of_cpu"] = all.cpu / encode.cpu;
     if (method.method != RegionMethod::kCrop) {
       const ImageFeatures features = encoded();
-      const Spent alone = time_of(flags.seconds, [&] { prompted(features); });
+      const Spent alone = time_of(options.seconds, [&] { prompted(features); });
       figure.more["prompts_alone_per_s"] = static_cast<double>(count) / alone.wall;
     }
-    report(flags, figure);
+    report(options, figure);
   }
 }
 
 }  // namespace
 
-void bench_prompt(const BenchFlags& flags) {
+void prompt(const BenchOptions& options) {
   const torch::NoGradGuard no_grad;
-  const std::string name = flags.model.empty() ? "ViT-B-16" : flags.model;
-  for (const BenchPrecision& precision : bench_precisions(flags)) {
+  const std::string name = options.model.empty() ? "ViT-B-16" : options.model;
+  for (const BenchPrecision& precision : precisions_of(options)) {
     const PrecisionScope scope(precision.products);
     for (const Method& method : kMethods) {
       ModelConfig config = load_model_config(name);
@@ -102,11 +101,11 @@ void bench_prompt(const BenchFlags& flags) {
       model->eval();
       if (precision.prepare != nullptr) precision.prepare(model);
       const auto pixels =
-          sample_with_boxes(config, 0, flags.common.seed).pixels.unsqueeze(0);  // [1, 3, S, S]
-      const Spent encode = time_of(flags.seconds, [&] { model->encode_image(pixels); });
-      bench_method(flags, precision, method, model, encode);
+          sample_with_boxes(config, 0, options.seed).pixels.unsqueeze(0);  // [1, 3, S, S]
+      const Spent encode = time_of(options.seconds, [&] { model->encode_image(pixels); });
+      bench_method(options, precision, method, model, encode);
     }
   }
 }
 
-}  // namespace opencloc::cli
+}  // namespace opencloc::bench

@@ -1,6 +1,6 @@
-#include "opencloc/cli/bench_operations.h"
+#include "opencloc/bench/operations.h"
 
-namespace opencloc::cli {
+namespace opencloc::bench {
 namespace {
 
 struct Stack {
@@ -60,4 +60,4 @@ double text_prompt_operations(const ModelConfig& config) {
          layer_operations(config, 1);
 }
 
-}  // namespace opencloc::cli
+}  // namespace opencloc::bench

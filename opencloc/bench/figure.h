@@ -1,4 +1,5 @@
-// What every subject of `bench` shares: its flags, how work is timed, and how a figure is printed.
+// What every subject of `bench` shares: its options, how work is timed, and how a figure is
+// printed.
 #pragma once
 
 #include <cstdint>
@@ -7,21 +8,19 @@
 #include <vector>
 
 #include "opencloc/base/json.h"
-#include "opencloc/cli/verb.h"
 
-namespace opencloc::cli {
+namespace opencloc::bench {
 
-struct BenchFlags {
-  CommonFlags common;
-  std::vector<std::string> subjects;
+struct BenchOptions {
   std::string images;     // loader: a folder of pictures
   std::string model;      // encode, prompt, train: this one instead of the default ones
   std::string tokenizer;  // tokenizer: a file or folder
   int64_t batch = 0;      // encode, train; 0 = the default ones
   int64_t loss_rows = 131'072;
-  std::vector<std::string>
-      precisions;  // encode, prompt, train, signature: these alone; empty = all
-  double seconds = 2;
+  std::vector<std::string> precisions;  // where a subject has several; empty = all
+  double seconds = 2;                   // for each figure
+  int threads = 1;
+  uint64_t seed = 0;
   bool json = false;
 };
 
@@ -44,6 +43,6 @@ struct Figure {
 // `items` were made in each run.
 Figure figure_of(const std::string& name, double items, const Spent& spent);
 // One line: for people, or a JSON object.
-void report(const BenchFlags& flags, const Figure& figure);
+void report(const BenchOptions& options, const Figure& figure);
 
-}  // namespace opencloc::cli
+}  // namespace opencloc::bench

@@ -1,11 +1,11 @@
-#include "opencloc/cli/bench_batch.h"
-#include "opencloc/cli/bench_operations.h"
-#include "opencloc/cli/bench_precision.h"
-#include "opencloc/cli/bench_subjects.h"
+#include "opencloc/bench/made_up_batch.h"
+#include "opencloc/bench/operations.h"
+#include "opencloc/bench/precision.h"
+#include "opencloc/bench/subjects.h"
 #include "opencloc/train/optimizer.h"
 #include "opencloc/train/step.h"
 
-namespace opencloc::cli {
+namespace opencloc::bench {
 namespace {
 
 // Of one step: texts at the lengths they are computed at.
@@ -27,14 +27,14 @@ double step_operations(const ModelConfig& config, const Batch& batch, Objective 
 
 }  // namespace
 
-void bench_train(const BenchFlags& flags) {
-  const std::string name = flags.model.empty() ? "ViT-B-16" : flags.model;
+void train(const BenchOptions& options) {
+  const std::string name = options.model.empty() ? "ViT-B-16" : options.model;
   const ModelConfig config = load_model_config(name);
   BatchShape shape;
-  if (flags.batch > 0) shape.images = flags.batch;
-  const Batch batch = made_up_batch(config, shape, flags.common.seed);
+  if (options.batch > 0) shape.images = options.batch;
+  const Batch batch = made_up_batch(config, shape, options.seed);
   const std::string suffix = "/b" + std::to_string(shape.images);
-  for (const BenchPrecision& precision : bench_precisions(flags)) {
+  for (const BenchPrecision& precision : precisions_of(options)) {
     if (precision.prepare != nullptr) continue;  // for inference alone
     const PrecisionScope scope(precision.products);
     torch::manual_seed(1);
@@ -44,11 +44,11 @@ void bench_train(const BenchFlags& flags) {
     AdamW optimizer(weights, {});
     Spent spent[2];
     for (const Objective objective : {Objective::kClip, Objective::kCloc}) {
-      StepOptions options;
-      options.forward.objective = objective;
+      StepOptions step_options;
+      step_options.forward.objective = objective;
       Spent& step = spent[objective == Objective::kCloc ? 1 : 0];
-      step = time_of(flags.seconds, [&] {
-        forward_backward(model, batch, options);
+      step = time_of(options.seconds, [&] {
+        forward_backward(model, batch, step_options);
         optimizer.step(1e-6, optimizer.grad_norm());
         optimizer.zero_grad();
         clamp_logit_scales(model);
@@ -58,14 +58,14 @@ void bench_train(const BenchFlags& flags) {
                     static_cast<double>(shape.images), step);
       figure.gflops = step_operations(config, batch, objective) / step.wall * 1e-9;
       figure.peak = precision.peak();
-      report(flags, figure);
+      report(options, figure);
     }
     Figure ratio;
     ratio.name = "train/" + name + "/cloc-to-clip/" + precision.name + suffix;
     ratio.more["times"] = spent[1].wall / spent[0].wall;
     ratio.more["times_of_cpu"] = spent[1].cpu / spent[0].cpu;
-    report(flags, ratio);
+    report(options, ratio);
   }
 }
 
-}  // namespace opencloc::cli
+}  // namespace opencloc::bench

@@ -1,11 +1,11 @@
-#include "opencloc/cli/bench_precision.h"
+#include "opencloc/bench/precision.h"
 
 #include <algorithm>
 
 #include "opencloc/kernels/peak.h"
 #include "opencloc/model/quantized.h"
 
-namespace opencloc::cli {
+namespace opencloc::bench {
 namespace {
 
 constexpr BenchPrecision kPrecisions[] = {
@@ -16,8 +16,8 @@ constexpr BenchPrecision kPrecisions[] = {
 
 }  // namespace
 
-std::vector<BenchPrecision> bench_precisions(const BenchFlags& flags) {
-  const auto& wanted = flags.precisions;
+std::vector<BenchPrecision> precisions_of(const BenchOptions& options) {
+  const auto& wanted = options.precisions;
   std::vector<BenchPrecision> chosen;
   for (const BenchPrecision& precision : kPrecisions) {
     if (wanted.empty() || std::find(wanted.begin(), wanted.end(), precision.name) != wanted.end()) {
@@ -40,4 +40,4 @@ double measured_peak_fp32() {
   return peak;
 }
 
-}  // namespace opencloc::cli
+}  // namespace opencloc::bench
