@@ -52,16 +52,15 @@ struct Definition {
     return sum;
   }
   double cosine(int64_t i, int64_t j) const {
-    return dot(&rows[static_cast<size_t>(i * shape.width)],
-               &columns[static_cast<size_t>(j * shape.width)]);
+    return dot(rows.data() + i * shape.width, columns.data() + j * shape.width);
   }
   bool same_text(int64_t i, int64_t j) const {
     return ids[static_cast<size_t>(shape.first + i)] == ids[static_cast<size_t>(j)];
   }
   bool similar(int64_t i, int64_t j) const {
     return shape.filtered && !same_text(i, j) &&
-           dot(&texts[static_cast<size_t>((shape.first + i) * shape.width)],
-               &texts[static_cast<size_t>(j * shape.width)]) > matrix.threshold;
+           dot(texts.data() + (shape.first + i) * shape.width, texts.data() + j * shape.width) >
+               matrix.threshold;
   }
   bool counts(int64_t i, int64_t j) const {
     return j == shape.first + i || !shape.filtered || (!same_text(i, j) && !similar(i, j));
