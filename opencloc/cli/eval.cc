@@ -10,6 +10,7 @@
 #include "opencloc/eval/region_methods.h"
 #include "opencloc/eval/templates.h"
 #include "opencloc/model/device.h"
+#include "opencloc/ops/precision.h"
 
 namespace opencloc::cli {
 namespace {
@@ -24,6 +25,7 @@ struct EvalFlags {
   std::string classes;
   std::string templates;
   std::string out;
+  std::string precision = "fp32";
   bool json = false;
   EvalOptions options;
 };
@@ -54,10 +56,12 @@ void run_eval(const EvalFlags& flags) {
   }
   const EvalOptions options = options_of(flags, loaded);
   loaded.model->to(parse_device(flags.common.device));
+  set_matmul_precision(flags.precision == "bf16" ? Precision::kBf16 : Precision::kFp32);
 
   Json results = evaluate(loaded.model, *loaded.tokenizer, flags.data, options);
   results["model"] = flags.model;
   results["data"] = flags.data;
+  results["precision"] = flags.precision;
   const std::string text = dump_json(results, 2) + "\n";
   if (!flags.out.empty()) write_file(flags.out, text);
   std::fputs((flags.json ? text : results_table(results)).c_str(), stdout);
@@ -91,6 +95,9 @@ void add_eval(CLI::App& app) {
       ->type_name("NAME|FILE");
   app.add_option("--out", flags->out, "Write the results as JSON")->type_name("FILE");
   app.add_flag("--json", flags->json, "Print JSON, not a table");
+  app.add_option("--precision", flags->precision, "Of matrix products")
+      ->check(CLI::IsMember({"fp32", "bf16"}))
+      ->capture_default_str();
   app.add_option("--batch-size", options.batch_size, "Pictures encoded at a time")
       ->check(positive())
       ->capture_default_str();

@@ -60,8 +60,10 @@ TEST_F(Quantize, EveryVerbReadsTheResult) {
   EXPECT_THAT(run_binary("inspect " + at("small")).out, HasSubstr("weights    int8"));
   EXPECT_EQ(parse_json(run_binary("inspect --json " + at("small")).out, "")["quantization"],
             "int8");
-  run("eval --model " + at("small") + " --data " + at("scenes"));
   for (const char* precision : {"fp32", "bf16"}) {
+    const auto result = run_binary("eval --model " + at("small") + " --data " + at("scenes") +
+                                   " --json --precision " + precision);
+    EXPECT_EQ(parse_json(result.out, "eval")["precision"], precision);
     run("embed --model " + at("small") + " --data " + at("scenes") + " --precision " + precision +
         " --out " + at(precision));
   }
