@@ -53,6 +53,7 @@ def main():
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8, 32])
     arguments = parser.parse_args()
     work, batches, threads, seconds = (arguments.work.resolve(), arguments.batch, arguments.threads, arguments.seconds)
+    run.need_binary(arguments.opencloc)
     print(run.machine(threads))
     onnxruntime(work)
     models, expected = write_models(work)

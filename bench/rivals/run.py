@@ -16,6 +16,11 @@ def machine(threads):
     return f"{names[0]}, {len(names)} processors, {threads} threads, {' '.join(has)}; load {load:.1f} at the start"
 
 
+def need_binary(path):
+    if not pathlib.Path(path).is_file():
+        sys.exit(f"no opencloc binary at {path}: build one with ./quickstart, or say where it is with --opencloc")
+
+
 def lines(command, environment=None, **options):
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True,
                           env={**os.environ, **(environment or {})}, **options)

@@ -21,6 +21,7 @@ def main():
     parser.add_argument("--batch", type=int, default=32)
     arguments = parser.parse_args()
     batch, threads, seconds = arguments.batch, arguments.threads, arguments.seconds
+    run.need_binary(arguments.opencloc)
     print(run.machine(threads))
     rows = [("PyTorch as installed", run.torch_rates("train", [batch], 0, seconds)),
             ("PyTorch, OPENBLAS_CORETYPE=SkylakeX",

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <ctime>
+#include <fstream>
 
 namespace opencloc::bench {
 namespace {
@@ -43,6 +44,14 @@ Figure figure_of(const std::string& name, double items, const Spent& spent) {
   figure.items_per_s = items / spent.wall;
   if (spent.cpu > 0) figure.items_per_cpu_s = items / spent.cpu;
   return figure;
+}
+
+int64_t status_kib(const std::string& key) {  // "VmHWM:     1234 kB"
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(key)) return std::stoll(line.substr(key.size()));
+  }
+  return 0;
 }
 
 void report(const BenchOptions& options, const Figure& figure) {

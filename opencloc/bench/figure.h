@@ -42,6 +42,8 @@ struct Figure {
 };
 // `items` were made in each run.
 Figure figure_of(const std::string& name, double items, const Spent& spent);
+// KiB of a line of /proc/self/status, "VmHWM:" and the like; 0 where there is none.
+int64_t status_kib(const std::string& key);
 // One line: for people, or a JSON object.
 void report(const BenchOptions& options, const Figure& figure);
 

@@ -77,7 +77,8 @@ Photos load_photos(const BenchOptions& options) {
     std::string bytes = read_file(entry.path());
     if (probe_image(bytes).ok) photos.files.push_back(std::move(bytes));
   }
-  if (photos.files.empty()) throw Error::input("no picture that decodes", options.images);
+  if (photos.files.empty())
+    throw Error::input("no picture that decodes", options.images, "name a folder of pictures");
   return photos;
 }
 

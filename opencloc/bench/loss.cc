@@ -13,25 +13,17 @@ namespace {
 
 constexpr int64_t kWidth = 512;  // E
 
-// "VmHWM:     1234 kB" -> bytes
-double status_bytes(const std::string& key) {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with(key)) return 1024.0 * std::stod(line.substr(key.size()));
-  }
-  return 0;
-}
-
 // The process's memory at its highest from now on.
 class MemoryHighWater {
  public:
   MemoryHighWater() {
     malloc_trim(0);
     std::ofstream("/proc/self/clear_refs") << "5";  // VmHWM starts anew
-    before_ = status_bytes("VmRSS:") - static_cast<double>(ops::allocator_statistics().kept);
+    before_ = 1024.0 * static_cast<double>(status_kib("VmRSS:")) -
+              static_cast<double>(ops::allocator_statistics().kept);
   }
   // Above what was in use then. Memory that was only kept counts as new.
-  double growth() const { return status_bytes("VmHWM:") - before_; }
+  double growth() const { return 1024.0 * static_cast<double>(status_kib("VmHWM:")) - before_; }
 
  private:
   double before_ = 0;

@@ -2,7 +2,6 @@
 #include <chrono>
 #include <ctime>
 #include <filesystem>
-#include <fstream>
 #include <string>
 
 #include <sys/resource.h>
@@ -46,15 +45,6 @@ void write_hole(const fs::path& path, uint64_t bytes) {
   fs::resize_file(path, sizeof length + length + kTensors * each);
 }
 
-// "RssAnon:     1234 kB"
-int64_t own_memory_kib() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("RssAnon:")) return std::stoll(line.substr(8));
-  }
-  return 0;
-}
-
 struct OpenCost {
   int64_t tensors = 0;
   double wall_ms = 1e9, cpu_ms = 1e9;  // to open it and take a window of every tensor; the best
@@ -67,7 +57,7 @@ OpenCost cost_of_opening(const fs::path& path, int runs) {
   using Clock = std::chrono::steady_clock;
   OpenCost cost;
   for (int i = 0; i < runs; ++i) {
-    const int64_t own_before = own_memory_kib();
+    const int64_t own_before = status_kib("RssAnon:");
     const auto began = Clock::now();
     const std::clock_t cpu_began = std::clock();
     const SafetensorsFile opened(path);
@@ -78,13 +68,13 @@ OpenCost cost_of_opening(const fs::path& path, int runs) {
         std::min(cost.cpu_ms, 1e3 * static_cast<double>(std::clock() - cpu_began) / CLOCKS_PER_SEC);
     cost.wall_ms = std::min(cost.wall_ms, took.count());
     cost.tensors = static_cast<int64_t>(windows.size());
-    cost.own_kib_open = std::max(cost.own_kib_open, own_memory_kib() - own_before);
+    cost.own_kib_open = std::max(cost.own_kib_open, status_kib("RssAnon:") - own_before);
     if (i > 0) continue;
     for (const auto& window : windows) {
       if (window.sum().item<float>() != 0)
         throw Error::failed("a hole that is not zero", path.string());
     }
-    cost.own_kib_read = own_memory_kib() - own_before;
+    cost.own_kib_read = status_kib("RssAnon:") - own_before;
   }
   return cost;
 }

@@ -1,3 +1,4 @@
+#include "opencloc/base/log.h"
 #include "opencloc/bench/made_up_batch.h"
 #include "opencloc/bench/operations.h"
 #include "opencloc/bench/precision.h"
@@ -35,7 +36,10 @@ void train(const BenchOptions& options) {
   const Batch batch = made_up_batch(config, shape, options.seed);
   const std::string suffix = "/b" + std::to_string(shape.images);
   for (const BenchPrecision& precision : precisions_of(options)) {
-    if (precision.prepare != nullptr) continue;  // for inference alone
+    if (precision.prepare != nullptr) {  // for inference alone
+      if (!options.precisions.empty()) log::warn("train: nothing trains in {}", precision.name);
+      continue;
+    }
     const PrecisionScope scope(precision.products);
     torch::manual_seed(1);
     Cloc model(config);

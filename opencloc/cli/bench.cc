@@ -65,8 +65,9 @@ void add_bench(CLI::App& app) {
                  "encode, prompt, train, signature: bf16, int8, fp32; without it all")
       ->check(CLI::IsMember({"bf16", "int8", "fp32"}))
       ->delimiter(',');
-  app.add_option("--seconds", options.seconds,
-                 "Time for each figure, after a run to warm up; what takes longer runs once")
+  app.add_option(
+         "--seconds", options.seconds,
+         "Time for each figure, after a run to warm up; what takes ten times as long runs once")
       ->check(CLI::Range(0.01, 3600.0))
       ->capture_default_str();
   app.add_flag("--json", options.json, "One JSON object a line");

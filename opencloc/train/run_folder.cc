@@ -92,10 +92,13 @@ RunFolder::RunFolder(const TrainConfig& config) : path_(config.out) {
 }
 
 RunFolder::~RunFolder() {
-  std::error_code ignored;
-  if (created_ && std::distance(fs::directory_iterator(path_, ignored), {}) == 1) {
-    fs::remove_all(path_, ignored);  // the lock alone
+  std::error_code error;
+  int files = 0;
+  for (fs::directory_iterator at(path_, error); !error && at != fs::directory_iterator();
+       at.increment(error)) {
+    ++files;
   }
+  if (created_ && !error && files == 1) fs::remove_all(path_, error);  // the lock alone
   ::close(lock_);
 }
 
