@@ -15,12 +15,6 @@ target_link_libraries(opencloc_torch INTERFACE ${TORCH_LIBRARIES} OpenMP::OpenMP
 separate_arguments(opencloc_torch_flags UNIX_COMMAND "${TORCH_CXX_FLAGS}")
 target_compile_options(opencloc_torch INTERFACE ${opencloc_torch_flags})
 
-# One precompiled header for every module that includes torch.
-file(WRITE ${CMAKE_BINARY_DIR}/torch_pch.cc "")
-add_library(opencloc_torch_pch STATIC ${CMAKE_BINARY_DIR}/torch_pch.cc)
-target_link_libraries(opencloc_torch_pch PRIVATE opencloc_torch opencloc_options)
-target_precompile_headers(opencloc_torch_pch PRIVATE ${PROJECT_SOURCE_DIR}/cmake/torch_pch.h)
-
 # oneDNN: its CMake package asks for OpenCL, which we do not use.
 find_library(OPENCLOC_DNNL dnnl REQUIRED)
 find_path(OPENCLOC_DNNL_INCLUDE dnnl.hpp REQUIRED)

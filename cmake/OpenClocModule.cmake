@@ -1,29 +1,7 @@
-# Loading the precompiled header costs 3 s: files that never see torch go without.
-function(opencloc_skip_pch_where_needless)
-  foreach(source ${ARGN})
-    string(REGEX REPLACE "\\.cc$" ".h" header ${source})
-    file(READ ${source} text)
-    if(EXISTS ${header})
-      file(READ ${header} more)
-      string(APPEND text "${more}")
-    endif()
-    if(NOT text MATCHES "torch/|opencloc/(ops|model|loss|checkpoint|eval|train)/|opencloc/data/(batch|loader)|tests/")
-      set_source_files_properties(${source} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
-    endif()
-  endforeach()
-endfunction()
-
-# Executables share the libraries' precompiled header, so they must be compiled with -fPIC, not -fPIE.
-function(opencloc_fpic target)
-  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
-  target_compile_options(${target} PRIVATE -fPIC)
-endfunction()
-
 # opencloc_module(NAME [TORCH] [DEPS module...] [LIBS library...])
 #
 # Every *.cc of the calling folder becomes the static library opencloc_NAME. It sees the headers of
-# the modules in DEPS and links LIBS. TORCH gives it libtorch and the shared precompiled header
-# (a file that includes torch takes 12 s to compile without it).
+# the modules in DEPS and links LIBS. TORCH gives it libtorch.
 # tests/NAME/*_test.cc become the test binary NAME_test, registered with CTest as NAME.
 function(opencloc_module name)
   cmake_parse_arguments(ARG "TORCH" "" "DEPS;LIBS" ${ARGN})
@@ -38,20 +16,13 @@ function(opencloc_module name)
   target_link_libraries(${target} PUBLIC ${ARG_DEPS} ${ARG_LIBS} PRIVATE opencloc_options)
   if(ARG_TORCH)
     target_link_libraries(${target} PUBLIC opencloc_torch)
-    target_precompile_headers(${target} REUSE_FROM opencloc_torch_pch)
-    opencloc_skip_pch_where_needless(${sources})
   endif()
   set_property(GLOBAL APPEND PROPERTY OPENCLOC_MODULES ${target})
 
   file(GLOB tests CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/${name}/*_test.cc)
   if(OPENCLOC_BUILD_TESTS AND tests)
     add_executable(${name}_test ${tests})
-    opencloc_fpic(${name}_test)
     target_link_libraries(${name}_test PRIVATE ${target} opencloc_options GTest::gmock GTest::gtest GTest::gtest_main)
-    if(ARG_TORCH)
-      target_precompile_headers(${name}_test REUSE_FROM opencloc_torch_pch)
-      opencloc_skip_pch_where_needless(${tests})
-    endif()
     add_test(NAME ${name} COMMAND ${name}_test WORKING_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
     set_tests_properties(${name} PROPERTIES TIMEOUT 1200)
   endif()

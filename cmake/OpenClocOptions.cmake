@@ -4,6 +4,11 @@ set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
+# A module compiles as one unit, since reading libtorch's headers takes longer than compiling ours: 48 units in place
+# of 270 take a sixth of the time. Who edits one file for a while takes the preset "edit", which compiles each alone.
+option(CMAKE_UNITY_BUILD "Compile each module as one unit" ON)
+set(CMAKE_UNITY_BUILD_BATCH_SIZE 0)  # no limit
 if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release)
 endif()
@@ -35,5 +40,5 @@ endif()
 find_program(OPENCLOC_CCACHE ccache)
 if(OPENCLOC_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER
-      ${CMAKE_COMMAND} -E env CCACHE_DEPEND=1 CCACHE_SLOPPINESS=pch_defines,time_macros ${OPENCLOC_CCACHE})
+      ${CMAKE_COMMAND} -E env CCACHE_DEPEND=1 ${OPENCLOC_CCACHE})
 endif()

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <torch/extension.h>
+#include <torch/utils.h>
 
 #include "opencloc/api/impl.h"
 #include "opencloc/base/parallel_for.h"

@@ -1,5 +1,7 @@
 #include <numeric>
 
+#include <torch/utils.h>
+
 #include "opencloc/api/impl.h"
 #include "opencloc/checkpoint/model_directory.h"
 #include "opencloc/eval/text_bank.h"

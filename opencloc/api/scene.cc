@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <optional>
 
+#include <torch/utils.h>
+
 #include "opencloc/api/impl.h"
 #include "opencloc/data/loader_sample.h"
 

@@ -1,4 +1,6 @@
 #include "opencloc/bench/operations.h"
+
+#include <torch/utils.h>
 #include "opencloc/bench/precision.h"
 #include "opencloc/bench/subjects.h"
 

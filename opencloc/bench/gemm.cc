@@ -1,4 +1,6 @@
 #include "opencloc/bench/precision.h"
+
+#include <torch/utils.h>
 #include "opencloc/bench/subjects.h"
 #include "opencloc/ops/ops.h"
 #include "opencloc/ops/products.h"

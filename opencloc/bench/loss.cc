@@ -4,6 +4,8 @@
 
 #include <malloc.h>
 
+#include <torch/utils.h>
+
 #include "opencloc/bench/precision.h"
 #include "opencloc/bench/subjects.h"
 #include "opencloc/ops/caching_allocator.h"

@@ -2,7 +2,7 @@
 
 #include <array>
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "opencloc/bench/subjects.h"
 #include "opencloc/kernels/isa.h"

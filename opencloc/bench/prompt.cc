@@ -1,4 +1,6 @@
 #include "opencloc/base/rng.h"
+
+#include <torch/utils.h>
 #include "opencloc/bench/operations.h"
 #include "opencloc/bench/precision.h"
 #include "opencloc/bench/subjects.h"

@@ -1,6 +1,7 @@
 #include <array>
 #include <cstdio>
 
+#include <torch/utils.h>
 #include <torch/version.h>
 
 #include "opencloc/base/rng.h"

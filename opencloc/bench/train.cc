@@ -1,4 +1,6 @@
 #include "opencloc/base/log.h"
+
+#include <torch/utils.h>
 #include "opencloc/bench/made_up_batch.h"
 #include "opencloc/bench/operations.h"
 #include "opencloc/bench/precision.h"

@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::string_view kMagic = "GGUF";
 constexpr uint64_t kMaxName = 65535;
-constexpr uint64_t kMaxDims = 4;
+constexpr uint64_t kMaxGgufDims = 4;
 constexpr uint64_t kMinKeyBytes = 8 + 4 + 1;             // an empty name, a type, a byte
 constexpr uint64_t kMinTensorBytes = 8 + 4 + 8 + 4 + 8;  // an empty name, one side
 constexpr uint64_t kMaxCount = 1'000'000;                // of keys, of tensors
@@ -22,7 +22,7 @@ constexpr uint64_t kMaxAlignment = uint64_t{1} << 20;
 constexpr uint64_t kMaxSize = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
 constexpr const char* kMend = "the file is damaged or hostile: get it again";
 
-[[noreturn]] void refuse(const std::string& what, std::string_view where) {
+[[noreturn]] void refuse_gguf(const std::string& what, std::string_view where) {
   throw Error::input("bad GGUF header: " + what, where, kMend);
 }
 
@@ -53,7 +53,7 @@ uint64_t fixed_bytes(GgufKind kind) {
 
 GgufKind kind_of(uint32_t number, std::string_view where) {
   if (number > static_cast<uint32_t>(GgufKind::kF64))
-    refuse("value type " + std::to_string(number) + " is not known", where);
+    refuse_gguf("value type " + std::to_string(number) + " is not known", where);
   return static_cast<GgufKind>(number);
 }
 
@@ -62,7 +62,7 @@ std::string_view read_string(ByteReader& reader) { return reader.take(reader.num
 std::string read_name(ByteReader& reader, const char* what, std::string_view where) {
   const auto size = reader.number<uint64_t>();
   if (size == 0 || size > kMaxName)
-    refuse(std::string(what) + "'s name has " + std::to_string(size) + " bytes", where);
+    refuse_gguf(std::string(what) + "'s name has " + std::to_string(size) + " bytes", where);
   return std::string(reader.take(size));
 }
 
@@ -79,10 +79,10 @@ GgufValue read_value(ByteReader& reader, std::string_view where) {
   }
   value.element = kind_of(reader.number<uint32_t>(), where);
   value.count = reader.number<uint64_t>();
-  if (value.element == GgufKind::kArray) refuse("arrays of arrays are not read", where);
+  if (value.element == GgufKind::kArray) refuse_gguf("arrays of arrays are not read", where);
   const uint64_t least = value.element == GgufKind::kString ? 8 : fixed_bytes(value.element);
   if (value.count > reader.left() / least)
-    refuse("an array of " + std::to_string(value.count) + " values does not fit the file", where);
+    refuse_gguf("an array of " + std::to_string(value.count) + " values does not fit the file", where);
   if (value.element != GgufKind::kString) {
     value.bytes = reader.take(value.count * least);
     return value;
@@ -125,20 +125,20 @@ GgufTensor read_tensor(ByteReader& reader, std::string_view where) {
   GgufTensor tensor;
   tensor.name = read_name(reader, "a tensor", where);
   const auto dims = reader.number<uint32_t>();
-  if (dims > kMaxDims)
-    refuse("tensor '" + tensor.name + "' has " + std::to_string(dims) + " dimensions", where);
+  if (dims > kMaxGgufDims)
+    refuse_gguf("tensor '" + tensor.name + "' has " + std::to_string(dims) + " dimensions", where);
   for (uint32_t i = 0; i < dims; ++i) {
     const auto side = reader.number<uint64_t>();
-    if (side > kMaxSize) refuse("the shape of '" + tensor.name + "' overflows", where);
+    if (side > kMaxSize) refuse_gguf("the shape of '" + tensor.name + "' overflows", where);
     tensor.shape.insert(tensor.shape.begin(), static_cast<int64_t>(side));
   }
   tensor.type = tensor_type(reader.number<uint32_t>(), tensor.name, where);
   tensor.begin = reader.number<uint64_t>();
   const auto values = values_of(tensor.shape);
-  if (!values) refuse("the shape of '" + tensor.name + "' overflows", where);
+  if (!values) refuse_gguf("the shape of '" + tensor.name + "' overflows", where);
   if (tensor.type == GgufType::kQ8_0 &&
       (tensor.shape.empty() || tensor.shape.back() % static_cast<int64_t>(kQ8Block) != 0)) {
-    refuse("rows of '" + tensor.name + "' are no multiple of 32 long, as Q8_0 wants", where);
+    refuse_gguf("rows of '" + tensor.name + "' are no multiple of 32 long, as Q8_0 wants", where);
   }
   tensor.size = bytes_of(tensor.type, *values);
   return tensor;
@@ -153,10 +153,10 @@ void check_places(std::vector<GgufTensor>& tensors, uint64_t data_bytes, uint64_
   });
   uint64_t filled = 0;
   for (const auto* tensor : order) {
-    if (tensor->begin % alignment != 0) refuse("'" + tensor->name + "' is not aligned", where);
+    if (tensor->begin % alignment != 0) refuse_gguf("'" + tensor->name + "' is not aligned", where);
     if (tensor->begin > data_bytes || tensor->size > data_bytes - tensor->begin)
-      refuse("'" + tensor->name + "' reaches beyond the end of the file", where);
-    if (tensor->begin < filled) refuse("'" + tensor->name + "' overlaps another tensor", where);
+      refuse_gguf("'" + tensor->name + "' reaches beyond the end of the file", where);
+    if (tensor->begin < filled) refuse_gguf("'" + tensor->name + "' overlaps another tensor", where);
     filled = tensor->begin + tensor->size;
   }
 }
@@ -249,31 +249,31 @@ GgufHeader::GgufHeader(std::span<const std::byte> file, std::string_view where) 
   const auto key_count = reader.number<uint64_t>();
   if (key_count > std::min(kMaxCount, reader.left() / kMinKeyBytes) ||
       tensor_count > std::min(kMaxCount, reader.left() / kMinTensorBytes)) {
-    refuse("it counts more keys or tensors than the file can hold", where);
+    refuse_gguf("it counts more keys or tensors than the file can hold", where);
   }
 
   std::unordered_set<std::string> names;
   for (uint64_t i = 0; i < key_count; ++i) {
     std::string key = read_name(reader, "a key", where);
-    if (!names.insert(key).second) refuse("the key '" + key + "' occurs twice", where);
+    if (!names.insert(key).second) refuse_gguf("the key '" + key + "' occurs twice", where);
     keys_.emplace_back(std::move(key), read_value(reader, where));
   }
   names.clear();
   for (uint64_t i = 0; i < tensor_count; ++i) {
     tensors_.push_back(read_tensor(reader, where));
     if (!names.insert(tensors_.back().name).second)
-      refuse("the tensor '" + tensors_.back().name + "' occurs twice", where);
+      refuse_gguf("the tensor '" + tensors_.back().name + "' occurs twice", where);
   }
 
   const int64_t alignment = integer("general.alignment", kGgufAlignment);
   if (alignment < 1 || static_cast<uint64_t>(alignment) > kMaxAlignment ||
       !std::has_single_bit(static_cast<uint64_t>(alignment))) {
-    refuse("general.alignment is no power of two", where);
+    refuse_gguf("general.alignment is no power of two", where);
   }
   const auto step = static_cast<uint64_t>(alignment);
   const uint64_t data_start = (reader.position() + step - 1) / step * step;
   if (tensors_.empty()) return;
-  if (data_start > file.size()) refuse("the data is missing", where);
+  if (data_start > file.size()) refuse_gguf("the data is missing", where);
   check_places(tensors_, file.size() - data_start, step, where);
   for (auto& tensor : tensors_) tensor.begin += data_start;
 }

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <vector>
 
+#include <torch/utils.h>
+
 #include "opencloc/base/error.h"
 #include "opencloc/checkpoint/clip_names.h"
 #include "opencloc/checkpoint/gguf.h"

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "opencloc/base/files.h"
 #include "opencloc/checkpoint/safetensors_header.h"

@@ -28,7 +28,7 @@ constexpr std::array<TypeName, 10> kTypes{{{TensorType::kF64, "F64", 8},
                                            {TensorType::kU8, "U8", 1},
                                            {TensorType::kBool, "BOOL", 1}}};
 
-constexpr uint64_t kMaxSize = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
+constexpr uint64_t kMaxNumber = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
 
 // Reads {"NAME": {"dtype": , "shape": [], "data_offsets": []}, "__metadata__": {"K": "V"}} event by
 // event: no tree is built, so that a hostile header costs no more than its length.
@@ -92,7 +92,7 @@ class HeaderReader : public nlohmann::json_sax<Json> {
 
   bool number_unsigned(number_unsigned_t value) override {
     if (state_ != State::kArray) refuse("a number where none belongs");
-    if (value > kMaxSize) refuse("a number is too large");
+    if (value > kMaxNumber) refuse("a number is too large");
     if (key_ == "shape") {
       auto& shape = header_.tensors.back().shape;
       if (shape.size() == kMaxTensorDims) refuse("more than 16 dimensions");
@@ -154,7 +154,7 @@ std::optional<uint64_t> size_in_bytes(const TensorInfo& tensor) {
   uint64_t size = bytes_of(tensor.type), span = size;
   for (const int64_t side : tensor.shape) {
     const auto count = static_cast<uint64_t>(side);
-    if (__builtin_mul_overflow(span, std::max(count, uint64_t{1}), &span) || span > kMaxSize)
+    if (__builtin_mul_overflow(span, std::max(count, uint64_t{1}), &span) || span > kMaxNumber)
       return std::nullopt;
     size *= count;
   }

@@ -9,7 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace opencloc {
 

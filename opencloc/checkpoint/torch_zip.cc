@@ -15,7 +15,7 @@ constexpr uint64_t kMaxComment = 65535;
 constexpr uint32_t kIn64 = 0xffffffff;  // "the number is in the zip64 part"
 constexpr uint64_t kMaxEntries = 1'000'000;
 
-[[noreturn]] void refuse(const std::string& what, std::string_view where) {
+[[noreturn]] void refuse_zip(const std::string& what, std::string_view where) {
   throw Error::input("bad PyTorch archive: " + what, where,
                      "the file is damaged or hostile: get it again");
 }
@@ -26,7 +26,7 @@ struct Directory {
 
 // Where the directory lies: said at the end of the file, before a comment of up to 64 KiB.
 Directory find_directory(std::span<const std::byte> bytes, std::string_view where) {
-  if (bytes.size() < kEndBytes) refuse("no directory at its end", where);
+  if (bytes.size() < kEndBytes) refuse_zip("no directory at its end", where);
   const uint64_t last = bytes.size() - kEndBytes;
   const uint64_t first = last > kMaxComment ? last - kMaxComment : 0;
   for (uint64_t at = last + 1; at-- > first;) {
@@ -41,16 +41,16 @@ Directory find_directory(std::span<const std::byte> bytes, std::string_view wher
     if (locator.number<uint32_t>() != kLocator64) return found;
     locator.take(4);
     const auto place = locator.number<uint64_t>();
-    if (place > bytes.size()) refuse("the zip64 part lies outside", where);
+    if (place > bytes.size()) refuse_zip("the zip64 part lies outside", where);
     ByteReader end64(bytes.subspan(place), where);
-    if (end64.number<uint32_t>() != kEnd64) refuse("no zip64 part where it should be", where);
+    if (end64.number<uint32_t>() != kEnd64) refuse_zip("no zip64 part where it should be", where);
     end64.take(28);
     found.entries = end64.number<uint64_t>();
     found.size = end64.number<uint64_t>();
     found.offset = end64.number<uint64_t>();
     return found;
   }
-  refuse("no directory at its end", where);
+  refuse_zip("no directory at its end", where);
 }
 
 // 64-bit numbers of an entry, where the 32-bit ones say so (extra field 1, in this order).
@@ -79,13 +79,13 @@ TorchZip::TorchZip(std::span<const std::byte> bytes, std::string_view where)
     : bytes_(bytes), where_(where) {
   const Directory directory = find_directory(bytes, where);
   if (directory.offset > bytes.size() || directory.size > bytes.size() - directory.offset)
-    refuse("the directory lies outside", where);
+    refuse_zip("the directory lies outside", where);
   if (directory.entries > kMaxEntries || directory.entries > directory.size / kCentralBytes)
-    refuse("more entries than its directory can hold", where);
+    refuse_zip("more entries than its directory can hold", where);
   ByteReader reader(bytes.subspan(directory.offset, directory.size), where);
   std::string top;
   for (uint64_t i = 0; i < directory.entries; ++i) {
-    if (reader.number<uint32_t>() != kCentral) refuse("the directory is damaged", where);
+    if (reader.number<uint32_t>() != kCentral) refuse_zip("the directory is damaged", where);
     reader.take(4);
     const auto flags = reader.number<uint16_t>();
     const auto method = reader.number<uint16_t>();
@@ -104,17 +104,17 @@ TorchZip::TorchZip(std::span<const std::byte> bytes, std::string_view where)
     if (name.ends_with('/')) continue;
     const bool plain = method == 0 && (flags & 1) == 0 && packed == size;
     if (local > bytes.size() || bytes.size() - local < kLocalBytes)
-      refuse("entry '" + name + "' lies outside", where);
+      refuse_zip("entry '" + name + "' lies outside", where);
     ByteReader header(bytes.subspan(local), where);
-    if (header.number<uint32_t>() != kLocal) refuse("entry '" + name + "' has no header", where);
+    if (header.number<uint32_t>() != kLocal) refuse_zip("entry '" + name + "' has no header", where);
     header.take(22);
     const uint64_t skip = uint64_t{header.number<uint16_t>()} + header.number<uint16_t>();
     header.take(skip);
-    if (packed > header.left()) refuse("entry '" + name + "' lies outside", where);
+    if (packed > header.left()) refuse_zip("entry '" + name + "' lies outside", where);
 
     const size_t slash = name.find('/');
     if (slash == std::string::npos || (!top.empty() && name.substr(0, slash) != top))
-      refuse("entry '" + name + "' is not in the archive's one folder", where);
+      refuse_zip("entry '" + name + "' is not in the archive's one folder", where);
     top = name.substr(0, slash);
     entries_.push_back({name.substr(slash + 1), local + header.position(), packed, plain});
   }
@@ -122,11 +122,11 @@ TorchZip::TorchZip(std::span<const std::byte> bytes, std::string_view where)
   std::ranges::sort(entries_, {}, &Entry::begin);
   for (size_t i = 1; i < entries_.size(); ++i) {
     if (entries_[i].begin < entries_[i - 1].begin + entries_[i - 1].size)
-      refuse("entry '" + entries_[i].name + "' overlaps another", where);
+      refuse_zip("entry '" + entries_[i].name + "' overlaps another", where);
   }
   std::ranges::sort(entries_, {}, &Entry::name);
   const auto twice = std::ranges::adjacent_find(entries_, {}, &Entry::name);
-  if (twice != entries_.end()) refuse("entry '" + twice->name + "' occurs twice", where);
+  if (twice != entries_.end()) refuse_zip("entry '" + twice->name + "' occurs twice", where);
 }
 
 const TorchZip::Entry* TorchZip::find(std::string_view name) const {
@@ -138,9 +138,9 @@ bool TorchZip::has(std::string_view name) const { return find(name) != nullptr; 
 
 std::span<const std::byte> TorchZip::entry(std::string_view name) const {
   const Entry* found = find(name);
-  if (found == nullptr) refuse("no entry '" + std::string(name) + "'", where_);
+  if (found == nullptr) refuse_zip("no entry '" + std::string(name) + "'", where_);
   // PyTorch compresses the source code of TorchScript, and nothing else.
-  if (!found->plain) refuse("entry '" + std::string(name) + "' is compressed or encrypted", where_);
+  if (!found->plain) refuse_zip("entry '" + std::string(name) + "' is compressed or encrypted", where_);
   return bytes_.subspan(found->begin, found->size);
 }
 

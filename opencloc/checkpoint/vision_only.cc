@@ -1,5 +1,7 @@
 #include "opencloc/checkpoint/vision_only.h"
 
+#include <torch/utils.h>
+
 namespace opencloc {
 namespace {
 

@@ -3,6 +3,8 @@
 #include <sstream>
 #include <unordered_set>
 
+#include <torch/utils.h>
+
 #include "opencloc/base/error.h"
 
 namespace opencloc {

@@ -2,7 +2,8 @@
 #include <algorithm>
 #include <utility>
 
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/parallel_for.h"

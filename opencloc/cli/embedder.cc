@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <torch/utils.h>
+
 #include "opencloc/base/error.h"
 #include "opencloc/base/log.h"
 #include "opencloc/eval/region_methods.h"

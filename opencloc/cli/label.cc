@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <limits>
 
+#include <torch/utils.h>
+
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
 #include "opencloc/base/log.h"
@@ -17,7 +19,7 @@
 namespace opencloc::cli {
 namespace {
 
-constexpr const char* kFooter =
+constexpr const char* kLabelFooter =
     R"(Stages: caption -> phrases -> detect -> select. Each sample keeps what every stage made of it
 ("phrases", "candidates" with --keep-candidates, "regions") and how ("vesl"); a stage can be run
 alone on the output of an earlier run. One shard in, one shard out, whole or not at all: run the
@@ -144,7 +146,7 @@ void run_label(const LabelFlags& flags) {
 void add_label(CLI::App& app) {
   const auto flags = std::make_shared<LabelFlags>();
   add_label_flags(app, *flags);
-  app.footer(kFooter);
+  app.footer(kLabelFooter);
   app.callback([flags] { run_label(*flags); });
 }
 

@@ -32,7 +32,7 @@ constexpr Verb kVerbs[] = {
     {"bench", "Measure the speed of OpenCLOC on this machine", add_bench},
 };
 
-constexpr const char* kFooter = R"(Results go to stdout, logs and progress bars to stderr.
+constexpr const char* kAbout = R"(Results go to stdout, logs and progress bars to stderr.
 Exit code 0: done, 1: it failed, 2: wrong usage or unusable input.
 
 Example, from nothing to numbers:
@@ -64,7 +64,7 @@ int run(int argc, char** argv) {
   CLI::App app{"OpenCLOC: images and texts with promptable regions, in C++", "opencloc"};
   app.set_version_flag("--version", "opencloc " OPENCLOC_VERSION, "Print the version and exit");
   app.require_subcommand(1);
-  app.footer(kFooter);
+  app.footer(kAbout);
   for (const Verb& verb : kVerbs) verb.add(*app.add_subcommand(verb.name, verb.does));
   try {
     parse_and_run(app, std::vector<std::string>(argv + 1, argv + argc));

@@ -11,7 +11,7 @@
 namespace opencloc::cli {
 namespace {
 
-constexpr const char* kFooter = R"(Example:
+constexpr const char* kTrainFooter = R"(Example:
   opencloc data scenes --count 20000 --size 128 --seed 1 --out scenes
   opencloc train --data scenes --model ViT-XS-16-128 --steps 1000 --batch-size 64 --out runs/demo
   # killed or interrupted? the same command goes on where it stood
@@ -26,7 +26,7 @@ void add_train(CLI::App& app) {
   const auto flags = std::make_shared<TrainFlags>();
   add_train_flags(app, *flags);
   add_common_flags(app, flags->common);
-  app.footer(kFooter);
+  app.footer(kTrainFooter);
   app.callback([flags, &app] {
     TrainConfig config = train_config(*flags);
     config.effective = effective_flags(app);

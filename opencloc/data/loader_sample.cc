@@ -10,7 +10,7 @@ namespace opencloc {
 namespace {
 
 constexpr uint64_t kNoiseStream = 103;  // apart from the augmentation's, and without the epoch
-constexpr int kTries = 16;              // at finding another sample that serves
+constexpr int kSubstitutes = 16;              // at finding another sample that serves
 
 Image decode(const Record& record, const std::string& name, const DecodeOptions& options) {
   try {
@@ -165,7 +165,7 @@ void SampleMaker::add_noise(int source, uint64_t index, std::vector<Region>& reg
 }
 
 std::string SampleMaker::text_from_elsewhere(int source, const std::string& own, Rng& rng) const {
-  for (int i = 0; i < kTries; ++i) {
+  for (int i = 0; i < kSubstitutes; ++i) {
     try {
       const Record other = store_.read(source, rng.below(store_.size(source)));
       if (other.regions.empty()) continue;
@@ -201,7 +201,7 @@ PreparedSample SampleMaker::from_mosaic(const Draw& draw, Picture first, Rng& rn
         tiles.push_back(load(draw.source, rng.below(store_.size(draw.source)), rng));
         break;
       } catch (const BadSample&) {
-        if (i == kTries) throw;  // counted where the sample itself is drawn, and here at last
+        if (i == kSubstitutes) throw;  // counted where the sample itself is drawn, and here at last
       }
     }
   }

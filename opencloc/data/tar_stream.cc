@@ -12,14 +12,20 @@
 #include "opencloc/base/files.h"
 
 namespace opencloc {
-namespace {
-
-constexpr size_t kReadBytes = size_t{256} << 10;
-
 struct FreeArchive {
   void operator()(archive* a) const { archive_read_free(a); }
 };
 using ArchivePtr = std::unique_ptr<archive, FreeArchive>;
+
+struct TarStream::Impl {
+  ArchivePtr reader;
+  std::string name;
+  bool any_member = false;
+};
+
+namespace {
+
+constexpr size_t kReadBytes = size_t{256} << 10;
 
 std::string message(archive* a) {
   const char* text = archive_error_string(a);
@@ -51,12 +57,6 @@ void open_file(archive* a, const std::string& path) {
 }
 
 }  // namespace
-
-struct TarStream::Impl {
-  ArchivePtr reader;
-  std::string name;
-  bool any_member = false;
-};
 
 TarStream::TarStream(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 TarStream::TarStream(TarStream&&) noexcept = default;

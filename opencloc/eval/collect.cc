@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 
+#include <torch/utils.h>
+
 #include "opencloc/base/progress.h"
 
 namespace opencloc {

@@ -33,7 +33,7 @@ constexpr std::array kFigures{
     Figure{"grounding", "mean_iou", "mean IoU"},
 };
 
-constexpr std::array kTasks{
+constexpr std::array kTitles{
     std::pair{"zeroshot", "zero-shot"}, std::pair{"retrieval", "image-text retrieval"},
     std::pair{"region_recognition", "region recognition"},
     std::pair{"region_retrieval", "region retrieval"}, std::pair{"grounding", "grounding"}};
@@ -128,9 +128,9 @@ void sort_rows(Comparison& comparison) {
     const auto figure = std::find_if(kFigures.begin(), kFigures.end(), [&](const Figure& f) {
       return row.task == f.task && row.figure == f.title;
     });
-    const auto task = std::find_if(kTasks.begin(), kTasks.end(),
+    const auto task = std::find_if(kTitles.begin(), kTitles.end(),
                                    [&](const auto& t) { return row.task == t.first; });
-    return std::tuple(first(sets, row.set), task - kTasks.begin(), first(methods, row.method),
+    return std::tuple(first(sets, row.set), task - kTitles.begin(), first(methods, row.method),
                       figure - kFigures.begin());
   };
   std::stable_sort(comparison.rows.begin(), comparison.rows.end(),
@@ -144,7 +144,7 @@ std::string percent(const std::optional<double>& value) {
 // "region recognition, prompter (held-out names)"
 std::string heading(const Comparison::Row& row) {
   std::string title = row.task;
-  for (const auto& [task, name] : kTasks) {
+  for (const auto& [task, name] : kTitles) {
     if (row.task == task) title = name;
   }
   if (!row.method.empty()) title += ", " + row.method;
@@ -170,7 +170,7 @@ Comparison compare_results(const std::vector<NamedResults>& results) {
   }
   Table table(comparison);
   for (const auto& from : results) {
-    for (const auto& [task, title] : kTasks) {
+    for (const auto& [task, title] : kTitles) {
       const auto found = from.results.find(task);
       if (found != from.results.end()) table.add_task(from, task, *found);
     }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <functional>
 
+#include <torch/utils.h>
+
 #include "opencloc/base/error.h"
 #include "opencloc/base/parallel_for.h"
 #include "opencloc/eval/tasks.h"

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "opencloc/base/json.h"
 #include "opencloc/image/box.h"

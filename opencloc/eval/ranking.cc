@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include <ATen/Parallel.h>
+#include <torch/utils.h>
 
 #include "opencloc/base/error.h"
 

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <functional>
 
+#include <torch/utils.h>
+
 #include "opencloc/base/parallel_for.h"
 #include "opencloc/model/preprocess.h"
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include <torch/utils.h>
+
 namespace opencloc {
 namespace {
 

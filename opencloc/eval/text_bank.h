@@ -7,7 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "opencloc/model/cloc.h"
 #include "opencloc/text/tokenizer.h"

@@ -1,5 +1,7 @@
 #include <algorithm>
 
+#include <torch/autograd.h>
+
 #include "opencloc/loss/loss.h"
 #include "opencloc/ops/product.h"
 

@@ -1,5 +1,7 @@
 #include "opencloc/loss/loss.h"
 
+#include <torch/utils.h>
+
 namespace opencloc {
 
 namespace {

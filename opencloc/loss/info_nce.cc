@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include <torch/autograd.h>
+
 #include "opencloc/loss/pair_block.h"
 #include "opencloc/ops/dispatch.h"
 

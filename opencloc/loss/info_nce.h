@@ -2,7 +2,7 @@
 // log-sum-exps a pair, the backward pass makes the matrix again, piece by piece.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "opencloc/loss/loss.h"
 #include "opencloc/loss/pair_filter.h"

@@ -5,7 +5,7 @@
 // All arithmetic is F32 (F64 inputs stay F64), whatever the precision of the model's products.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace opencloc {
 

@@ -3,7 +3,7 @@
 // give the same numbers.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "opencloc/loss/info_nce.h"
 #include "opencloc/loss/pair_filter.h"

@@ -1,5 +1,7 @@
 #include "opencloc/loss/pair_filter.h"
 
+#include <torch/utils.h>
+
 #include "opencloc/ops/product.h"
 
 namespace opencloc {

@@ -1,7 +1,7 @@
 // Which pairs (i, j), i != j, of a contrastive loss are no negatives (spec/cloc.md section 3).
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace opencloc {
 

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include <torch/autograd.h>
+
 #include "opencloc/loss/info_nce.h"
 #include "opencloc/loss/loss.h"
 #include "opencloc/ops/product.h"

@@ -2,7 +2,9 @@
 // query reads from all tokens, an MLP follows.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+#include <torch/types.h>
 
 #include "opencloc/model/transformer.h"
 

@@ -1,5 +1,7 @@
 #include "opencloc/model/attentional_pooler.h"
 
+#include <torch/nn/init.h>
+
 namespace opencloc {
 
 AttentionalPoolerImpl::AttentionalPoolerImpl(const ModelConfig& config)

@@ -2,7 +2,9 @@
 // image's tokens. SigLIP's head is attention_pool.h.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+#include <torch/types.h>
 
 #include "opencloc/model/config.h"
 #include "opencloc/model/layers.h"

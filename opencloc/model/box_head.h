@@ -1,7 +1,9 @@
 // BoxHead: 2-layer MLP with GELU on z(y) giving a box (arXiv 2410.02746, section 3.3).
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+#include <torch/types.h>
 
 #include "opencloc/model/layers.h"
 

@@ -2,7 +2,9 @@
 // is the model; every shape is in symbols of spec/cloc.md section 1.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+#include <torch/types.h>
 
 #include "opencloc/model/box_head.h"
 #include "opencloc/model/config.h"

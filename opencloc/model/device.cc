@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include <torch/cuda.h>
+
 #include "opencloc/base/error.h"
 
 namespace opencloc {

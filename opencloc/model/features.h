@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "opencloc/ops/indexed_attention.h"
 

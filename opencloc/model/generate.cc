@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include <torch/utils.h>
+
 namespace opencloc {
 namespace {
 

@@ -1,5 +1,7 @@
 #include "opencloc/model/layers.h"
 
+#include <torch/nn/init.h>
+
 namespace opencloc {
 
 LinearImpl::LinearImpl(int64_t in, int64_t out) {

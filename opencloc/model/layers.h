@@ -1,7 +1,9 @@
 // The two parametrised layers everything else is made of, over our ops.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+#include <torch/types.h>
 
 #include "opencloc/ops/ops.h"
 

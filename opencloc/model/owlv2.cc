@@ -1,5 +1,8 @@
 #include "opencloc/model/owlv2.h"
 
+#include <torch/nn/functional/upsampling.h>
+#include <torch/utils.h>
+
 #include "opencloc/base/error.h"
 
 namespace opencloc {

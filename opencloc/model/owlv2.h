@@ -3,7 +3,9 @@
 // image runs once; queries (text embeddings) are compared with every patch afterwards.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+#include <torch/types.h>
 
 #include "opencloc/model/config.h"
 #include "opencloc/model/text_tower.h"

@@ -5,7 +5,7 @@
 #include <array>
 #include <cstdint>
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "opencloc/image/box.h"
 #include "opencloc/image/image.h"

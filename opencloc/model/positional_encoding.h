@@ -1,7 +1,7 @@
 // Sinusoidal encoding of points of the canvas, shared by prompts and patch centres.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace opencloc {
 

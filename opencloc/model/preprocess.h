@@ -1,7 +1,7 @@
 // A picture as this model reads it: its canvas rule, interpolation, mean and standard deviation.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "opencloc/image/canvas.h"
 #include "opencloc/image/image.h"

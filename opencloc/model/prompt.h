@@ -2,7 +2,7 @@
 // (after resize and pad).
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace opencloc {
 

@@ -2,6 +2,10 @@
 
 #include <cmath>
 
+#include <torch/nn/functional/normalization.h>
+#include <torch/nn/init.h>
+#include <torch/utils.h>
+
 #include "opencloc/model/positional_encoding.h"
 
 namespace opencloc {

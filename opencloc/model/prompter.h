@@ -6,7 +6,9 @@
 // image's attention to itself, its output projection and the second product are not made again.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+#include <torch/types.h>
 
 #include "opencloc/model/config.h"
 #include "opencloc/model/features.h"

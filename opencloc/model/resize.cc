@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include <torch/utils.h>
+
 #include "opencloc/base/error.h"
 #include "opencloc/model/features.h"
 #include "opencloc/model/quantized.h"

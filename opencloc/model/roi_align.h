@@ -1,7 +1,9 @@
 // 1x1 RoIAlign on patch tokens (He et al., 2017; the paper's ablation in place of the Prompter).
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+#include <torch/types.h>
 
 #include "opencloc/model/config.h"
 #include "opencloc/model/layers.h"

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include <torch/nn/modules/container/modulelist.h>
+
 #include "opencloc/ops/ops.h"
 
 namespace opencloc {

@@ -5,7 +5,9 @@
 
 #include <vector>
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+#include <torch/types.h>
 
 #include "opencloc/model/config.h"
 #include "opencloc/model/transformer.h"

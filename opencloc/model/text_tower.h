@@ -2,7 +2,9 @@
 // (TextConfig).
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+#include <torch/types.h>
 
 #include "opencloc/model/config.h"
 #include "opencloc/model/transformer.h"

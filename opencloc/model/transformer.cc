@@ -4,6 +4,9 @@
 #include <limits>
 #include <string>
 
+#include <torch/nn/init.h>
+#include <torch/nn/modules/container/modulelist.h>
+
 #include "opencloc/ops/mean_of_mlp.h"
 
 namespace opencloc {

@@ -6,7 +6,9 @@
 #include <cmath>
 #include <vector>
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+#include <torch/types.h>
 
 #include "opencloc/model/config.h"
 #include "opencloc/model/layers.h"

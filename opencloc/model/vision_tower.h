@@ -4,7 +4,9 @@
 
 #include <optional>
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+#include <torch/types.h>
 
 #include "opencloc/model/attention_pool.h"
 #include "opencloc/model/attentional_pooler.h"

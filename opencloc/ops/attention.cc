@@ -1,5 +1,7 @@
 #include "opencloc/kernels/attention.h"
 
+#include <torch/autograd.h>
+
 #include "opencloc/ops/attention_products.h"
 #include "opencloc/ops/dispatch.h"
 #include "opencloc/ops/ops.h"

@@ -2,7 +2,8 @@
 // Private to opencloc/ops.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/autograd.h>
+#include <torch/types.h>
 
 #include "opencloc/kernels/attention.h"
 #include "opencloc/ops/precision.h"

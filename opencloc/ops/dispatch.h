@@ -4,7 +4,7 @@
 #include <initializer_list>
 
 #include <ATen/Parallel.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "opencloc/kernels/gelu.h"
 #include "opencloc/kernels/packed_bf16.h"

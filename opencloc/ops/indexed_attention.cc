@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include <torch/autograd.h>
+
 #include "opencloc/kernels/attention.h"
 #include "opencloc/ops/attention_products.h"
 #include "opencloc/ops/dispatch.h"

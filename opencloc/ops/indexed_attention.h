@@ -2,7 +2,7 @@
 // is read is never copied for a group. One head.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace opencloc::ops {
 

@@ -1,5 +1,7 @@
 #include "opencloc/kernels/layer_norm.h"
 
+#include <torch/autograd.h>
+
 #include "opencloc/ops/dispatch.h"
 #include "opencloc/ops/ops.h"
 #include "opencloc/ops/reference.h"

@@ -1,4 +1,6 @@
 #include "opencloc/ops/dispatch.h"
+
+#include <torch/autograd.h>
 #include "opencloc/ops/ops.h"
 #include "opencloc/ops/products.h"
 #include "opencloc/ops/quantized.h"

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <torch/autograd.h>
+
 #include "opencloc/kernels/mean_hidden_bf16.h"
 #include "opencloc/ops/dispatch.h"
 #include "opencloc/ops/packed_weights.h"

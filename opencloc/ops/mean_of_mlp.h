@@ -1,7 +1,7 @@
 // An MLP whose outputs are averaged: the second product is made once a group, not once a token.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "opencloc/ops/ops.h"
 

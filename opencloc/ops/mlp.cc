@@ -1,4 +1,6 @@
 #include "opencloc/kernels/gelu.h"
+
+#include <torch/autograd.h>
 #include "opencloc/kernels/mlp_bf16.h"
 #include "opencloc/ops/dispatch.h"
 #include "opencloc/ops/ops.h"

@@ -3,7 +3,7 @@
 // leading dimensions are free unless named.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace opencloc::ops {
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include <torch/utils.h>
+
 #include "opencloc/kernels/optimizer.h"
 #include "opencloc/kernels/parallel.h"
 #include "opencloc/ops/dispatch.h"

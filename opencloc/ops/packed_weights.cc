@@ -5,6 +5,8 @@
 #include <mutex>
 #include <shared_mutex>
 
+#include <torch/autograd.h>
+
 #include "opencloc/ops/quantized.h"
 
 namespace opencloc::ops {

@@ -10,7 +10,7 @@
 
 #include <memory>
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "opencloc/kernels/gemm_bf16.h"
 #include "opencloc/kernels/gemm_int8.h"

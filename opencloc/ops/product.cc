@@ -1,5 +1,7 @@
 #include "opencloc/ops/product.h"
 
+#include <torch/utils.h>
+
 #include "opencloc/kernels/gemm_fp32.h"
 #include "opencloc/ops/dispatch.h"
 

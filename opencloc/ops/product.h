@@ -2,7 +2,7 @@
 // stay F32 whatever matmul_precision() says; the result has the type and device of the operands.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace opencloc::ops {
 

@@ -2,7 +2,7 @@
 // matmul_precision(). Private to opencloc/ops.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace opencloc::ops {
 

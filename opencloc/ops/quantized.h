@@ -5,7 +5,7 @@
 // sliced.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "opencloc/ops/ops.h"
 

@@ -1,5 +1,7 @@
 #include "opencloc/ops/reference.h"
 
+#include <torch/nn/functional/linear.h>
+
 namespace opencloc::ops::reference {
 
 torch::Tensor linear(const torch::Tensor& x, const torch::Tensor& weight,

@@ -13,7 +13,7 @@ namespace opencloc {
 namespace {
 
 constexpr size_t kMaxMerges = 49152 - 256 - 2;   // what OpenAI's code reads of a longer file
-constexpr size_t kMaxBytes = size_t{256} << 20;  // of an unpacked vocabulary
+constexpr size_t kMaxVocabularyBytes = size_t{256} << 20;  // of an unpacked vocabulary
 
 std::string gunzip(const TokenizerFile& file) {
   z_stream stream = {};
@@ -23,7 +23,7 @@ std::string gunzip(const TokenizerFile& file) {
   std::string out;
   std::array<char, 1 << 16> block = {};
   int result = Z_OK;
-  while (result == Z_OK && out.size() < kMaxBytes) {
+  while (result == Z_OK && out.size() < kMaxVocabularyBytes) {
     stream.next_out = reinterpret_cast<Bytef*>(block.data());
     stream.avail_out = block.size();
     result = inflate(&stream, Z_NO_FLUSH);

@@ -72,8 +72,8 @@ class Captions {
       if (!raw) return false;
       --left_;
       // A trainer's sentence: one line, no more than it accepts (longer ones it would drop).
-      constexpr size_t kMaxBytes = 4000;
-      caption = clean_clip_text(std::string_view(*raw).substr(0, kMaxBytes));
+      constexpr size_t kMaxCaptionBytes = 4000;
+      caption = clean_clip_text(std::string_view(*raw).substr(0, kMaxCaptionBytes));
     }
     ++count_;
     return true;

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <vector>
 
+#include <torch/utils.h>
+
 namespace opencloc {
 namespace {
 

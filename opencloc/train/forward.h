@@ -1,7 +1,7 @@
 // The forward pass of a training step: everything the losses look at, for a batch or a part of it.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "opencloc/data/batch.h"
 #include "opencloc/model/cloc.h"

@@ -2,6 +2,8 @@
 
 #include <unordered_map>
 
+#include <torch/utils.h>
+
 #include "opencloc/base/error.h"
 
 namespace opencloc {

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "opencloc/checkpoint/safetensors.h"
 #include "opencloc/ops/optimizer_step.h"

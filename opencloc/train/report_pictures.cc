@@ -1,4 +1,6 @@
 #include "opencloc/data/batch_builder.h"
+
+#include <torch/utils.h>
 #include "opencloc/train/forward.h"
 #include "opencloc/train/report.h"
 

@@ -5,6 +5,8 @@
 #include <deque>
 #include <filesystem>
 
+#include <torch/utils.h>
+
 #include "opencloc/base/error.h"
 #include "opencloc/base/log.h"
 #include "opencloc/base/rng.h"

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include <torch/utils.h>
+
 #include "opencloc/train/accumulate.h"
 #include "opencloc/train/captioning.h"
 

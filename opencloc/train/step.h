@@ -2,7 +2,7 @@
 // (arXiv 2410.02746, section 3; spec/cloc.md section 3). Captioners: captioning.h.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "opencloc/data/batch.h"
 #include "opencloc/loss/loss.h"

@@ -1,5 +1,7 @@
 #include <utility>
 
+#include <torch/utils.h>
+
 #include "opencloc/base/error.h"
 #include "opencloc/checkpoint/model_directory.h"
 #include "opencloc/eval/text_bank.h"

@@ -2,6 +2,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include <torch/utils.h>
+
 #include "opencloc/base/error.h"
 #include "opencloc/checkpoint/owlv2_layout.h"
 #include "opencloc/model/owlv2_input.h"
@@ -10,7 +12,7 @@
 namespace opencloc {
 namespace {
 
-constexpr int64_t kTextsAtATime = 64;
+constexpr int64_t kQueriesAtATime = 64;
 constexpr size_t kMostCached = 100'000;  // query embeddings, then the cache begins anew
 
 // Text -> embedding, each distinct text encoded once.
@@ -29,8 +31,8 @@ class QueryCache {
       }
     }
     const auto count = static_cast<int64_t>(unknown.size());
-    for (int64_t begin = 0; begin < count; begin += kTextsAtATime)
-      encode(unknown, begin, std::min(count, begin + kTextsAtATime));
+    for (int64_t begin = 0; begin < count; begin += kQueriesAtATime)
+      encode(unknown, begin, std::min(count, begin + kQueriesAtATime));
   }
   // [Q, E] on the device.
   torch::Tensor rows(const std::vector<std::string>& phrases) const {

@@ -10,7 +10,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   const std::filesystem::path folder = argv[1];
-  opencloc::testing::write_tiny_model(folder / "model");
+  opencloc::fixtures::write_tiny_model(folder / "model");
   opencloc::Image picture(60, 40);
   for (size_t i = 0; i < picture.pixels.size(); ++i) picture.pixels[i] = (i * 37) % 251;
   opencloc::write_file(folder / "picture.png", opencloc::encode_png(picture));

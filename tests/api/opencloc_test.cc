@@ -5,6 +5,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <torch/utils.h>
 #include <unistd.h>
 
 #include "opencloc/model/preprocess.h"
@@ -13,8 +14,8 @@
 namespace opencloc {
 namespace {
 
-using ::opencloc::testing::TinyModel;
-using ::opencloc::testing::write_tiny_model;
+using opencloc::fixtures::TinyModel;
+using opencloc::fixtures::write_tiny_model;
 
 Image spotted(int width, int height, int seed) {
   Image image(width, height);

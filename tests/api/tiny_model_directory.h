@@ -3,11 +3,13 @@
 
 #include <filesystem>
 
+#include <torch/utils.h>
+
 #include "opencloc/base/files.h"
 #include "opencloc/checkpoint/model_directory.h"
 #include "opencloc/text/sentence_piece.h"
 
-namespace opencloc::testing {
+namespace opencloc::fixtures {
 
 struct TinyModel {
   CanvasRule canvas = CanvasRule::kLongest;
@@ -53,4 +55,4 @@ inline void write_tiny_model(const std::filesystem::path& directory, const TinyM
   std::filesystem::remove(pieces);
 }
 
-}  // namespace opencloc::testing
+}  // namespace opencloc::fixtures

@@ -21,7 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using testing::TestFolder;
+using fixtures::TestFolder;
 
 // What a folder holds, hidden files included.
 std::vector<std::string> names_in(const fs::path& folder) {

@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <string>
 
-namespace opencloc::testing {
+namespace opencloc::fixtures {
 
 class TestFolder {
  public:
@@ -29,4 +29,4 @@ class TestFolder {
   std::filesystem::path path_;
 };
 
-}  // namespace opencloc::testing
+}  // namespace opencloc::fixtures

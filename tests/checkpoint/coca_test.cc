@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
-using testing::random_coca;
+using fixtures::random_coca;
 
 // open_clip's CoCa(embed_dim 16, vision width 24, 1 layer, 5 queries; text width 16, 8 places, 20
 // ids; one layer each), as its state_dict() lists it.

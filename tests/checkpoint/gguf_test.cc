@@ -7,6 +7,7 @@
 #include <set>
 
 #include <gmock/gmock.h>
+#include <torch/utils.h>
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/json.h"
@@ -22,7 +23,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
-using testing::TestFolder;
+using fixtures::TestFolder;
 
 std::string output_of(const std::string& command) {
   FILE* pipe = ::popen(command.c_str(), "r");

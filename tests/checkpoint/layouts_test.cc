@@ -3,6 +3,7 @@
 #include <set>
 
 #include <gmock/gmock.h>
+#include <torch/utils.h>
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
@@ -11,13 +12,15 @@
 #include "opencloc/checkpoint/safetensors.h"
 #include "opencloc/model/config.h"
 #include "tests/base/temp_folder.h"
+#include "tests/error_of.h"
 
 namespace opencloc {
 namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
-using testing::TestFolder;
+using fixtures::error_of;
+using fixtures::TestFolder;
 
 constexpr Layout kAll[] = {Layout::kOpenClip, Layout::kHuggingFace, Layout::kOpenAi, Layout::kGguf};
 
@@ -51,16 +54,6 @@ void expect_same(const NamedTensors& a, const NamedTensors& b) {
     EXPECT_EQ(a[i].first, b[i].first);
     EXPECT_TRUE(torch::equal(a[i].second, b[i].second)) << a[i].first;
   }
-}
-
-std::string error_of(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.exit_code(), 2) << error.what();
-    return error.what();
-  }
-  return "no error";
 }
 
 NamedTensors tensors_of(const fs::path& path) {

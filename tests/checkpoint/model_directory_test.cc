@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include <gmock/gmock.h>
+#include <torch/utils.h>
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
@@ -172,7 +173,7 @@ TEST_F(ModelDirectory, SavingReplacesTheOldDirectoryWhole) {
 
 TEST_F(ModelDirectory, HalfPrecisionAndOlderScalarsAreRead) {
   save_model(folder_, tiny(), {});
-  testing::rewrite(folder_ / "open_clip_model.safetensors", [](NamedTensors& tensors) {
+  fixtures::rewrite(folder_ / "open_clip_model.safetensors", [](NamedTensors& tensors) {
     for (auto& [name, tensor] : tensors) tensor = tensor.to(torch::kBFloat16);
     named(tensors, "visual.proj") = named(tensors, "visual.proj").to(torch::kFloat16);
     named(tensors, "logit_scale") = named(tensors, "logit_scale").reshape({1});
@@ -187,7 +188,7 @@ TEST_F(ModelDirectory, HalfPrecisionAndOlderScalarsAreRead) {
 
 TEST_F(ModelDirectory, WeightsThatDoNotFitAreNamed) {
   save_model(folder_, tiny(), {});
-  testing::rewrite(folder_ / "open_clip_model.safetensors", [](NamedTensors& tensors) {
+  fixtures::rewrite(folder_ / "open_clip_model.safetensors", [](NamedTensors& tensors) {
     named(tensors, "visual.proj") = torch::zeros({32, 31});
     named(tensors, "ln_final.bias") = torch::zeros({32}, torch::kInt32);
     std::erase_if(tensors, [](const auto& item) { return item.first == "text_projection"; });
@@ -202,7 +203,7 @@ TEST_F(ModelDirectory, WeightsThatDoNotFitAreNamed) {
 
 TEST_F(ModelDirectory, OnlyTheFirstMissingNamesAreShown) {
   save_model(folder_, tiny(), {});
-  testing::rewrite(folder_ / "open_clip_model.safetensors",
+  fixtures::rewrite(folder_ / "open_clip_model.safetensors",
                    [](NamedTensors& tensors) { tensors.clear(); });
   const std::string message = error_of_loading();
   EXPECT_THAT(message, HasSubstr("..."));

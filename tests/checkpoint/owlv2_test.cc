@@ -5,6 +5,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <torch/utils.h>
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
@@ -20,7 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-ModelConfig small_config() {
+ModelConfig small_owlv2() {
   ModelConfig config;
   config.embed_dim = 16;
   config.vision = {.image_size = 32, .patch_size = 8, .width = 24, .layers = 2, .head_width = 12};
@@ -142,7 +143,7 @@ TEST(Owlv2Input, BoxesComeBackThroughThePadding) {
 TEST(Owlv2, AnotherResolution) {
   torch::manual_seed(1);
   const torch::NoGradGuard no_grad;
-  Owlv2 model(small_config());
+  Owlv2 model(small_owlv2());
   EXPECT_EQ(at_resolution(model, 32).ptr(), model.ptr());
   EXPECT_THROW(at_resolution(model, 36), Error);
   EXPECT_THROW(at_resolution(model, 0), Error);
@@ -168,7 +169,7 @@ TEST(Owlv2, AnotherResolution) {
 TEST(Owlv2, QueriesAreSharedOrOneListAnImage) {
   torch::manual_seed(2);
   const torch::NoGradGuard no_grad;
-  Owlv2 model(small_config());
+  Owlv2 model(small_owlv2());
   const auto features = model->encode_image(torch::randn({2, 3, 32, 32}));
   const auto queries = model->encode_queries(torch::randint(1, 50, {3, 8}));
   const auto shared = model->class_logits(features, queries);
@@ -178,7 +179,7 @@ TEST(Owlv2, QueriesAreSharedOrOneListAnImage) {
       shared[1], 1e-5, 1e-6));
 }
 
-std::string error_of(const fs::path& directory) {
+std::string loading_error(const fs::path& directory) {
   try {
     load_owlv2(directory);
   } catch (const Error& error) {
@@ -188,20 +189,20 @@ std::string error_of(const fs::path& directory) {
 }
 
 TEST(Owlv2Layout, WhatIsWrongIsNamed) {
-  const opencloc::testing::TestFolder folder;
-  EXPECT_THAT(error_of(folder.path()), ::testing::HasSubstr("not an OWLv2 directory"));
+  const opencloc::fixtures::TestFolder folder;
+  EXPECT_THAT(loading_error(folder.path()), ::testing::HasSubstr("not an OWLv2 directory"));
   write_file(folder.path() / "config.json", R"({"model_type": "clip"})");
-  EXPECT_THAT(error_of(folder.path()), ::testing::HasSubstr("not an OWLv2 directory"));
+  EXPECT_THAT(loading_error(folder.path()), ::testing::HasSubstr("not an OWLv2 directory"));
   write_file(folder.path() / "config.json",
              R"({"model_type": "owlv2", "projection_dim": 16,
                  "vision_config": {"hidden_size": 24, "intermediate_size": 48, "image_size": 32,
                    "patch_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2},
                  "text_config": {"hidden_size": 16, "intermediate_size": 24, "vocab_size": 60000,
                    "num_hidden_layers": 1, "num_attention_heads": 2}})");
-  EXPECT_THAT(error_of(folder.path()), ::testing::HasSubstr("no model.safetensors"));
+  EXPECT_THAT(loading_error(folder.path()), ::testing::HasSubstr("no model.safetensors"));
   write_safetensors(folder.path() / "model.safetensors",
                     {{"class_head.dense0.bias", torch::zeros(7)}});
-  EXPECT_THAT(error_of(folder.path()),
+  EXPECT_THAT(loading_error(folder.path()),
               ::testing::AllOf(::testing::HasSubstr("missing"), ::testing::HasSubstr("owlv2."),
                                ::testing::HasSubstr("1 of another shape: class_head.dense0.bias")));
   const auto config = owlv2_layout::read_config(folder.path());

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include <gtest/gtest.h>
+#include <torch/utils.h>
 
 #include "opencloc/base/json.h"
 #include "opencloc/checkpoint/model_directory.h"
@@ -72,7 +73,7 @@ TEST_P(Parity, EmbeddingsAndPenultimateLayer) {
 // Whatever layout the model goes through.
 TEST_P(Parity, EveryRouteGivesTheSameOutputs) {
   const torch::NoGradGuard no_grad;
-  const testing::TestFolder folder;
+  const fixtures::TestFolder folder;
   struct Route {
     Layout layout;
     const char* name;

@@ -2,6 +2,7 @@
 #include "opencloc/model/quantized.h"
 
 #include <gmock/gmock.h>
+#include <torch/utils.h>
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
@@ -141,7 +142,7 @@ TEST_F(QuantizedModel, DamagedDirectoriesAreRefused) {
   const auto change = [&](const std::string& name,
                           const std::function<void(torch::Tensor&)>& what) {
     save_quantized();
-    testing::rewrite(folder_ / kWeights, [&](NamedTensors& tensors) {
+    fixtures::rewrite(folder_ / kWeights, [&](NamedTensors& tensors) {
       for (auto& [key, tensor] : tensors) {
         if (key == name) what(tensor);
       }
@@ -157,7 +158,7 @@ TEST_F(QuantizedModel, DamagedDirectoriesAreRefused) {
   EXPECT_THAT(change(kFirst, [](torch::Tensor& t) { t = t.to(torch::kFloat); }),
               HasSubstr("not of 8 bits"));
   save_quantized();
-  testing::rewrite(folder_ / kWeights, [&](NamedTensors& tensors) {
+  fixtures::rewrite(folder_ / kWeights, [&](NamedTensors& tensors) {
     std::erase_if(tensors, [&](const auto& tensor) { return tensor.first == scale; });
   });
   EXPECT_THAT(error_of_loading(), HasSubstr("missing: " + scale));

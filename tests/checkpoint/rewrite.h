@@ -6,7 +6,7 @@
 
 #include "opencloc/checkpoint/safetensors.h"
 
-namespace opencloc::testing {
+namespace opencloc::fixtures {
 
 inline void rewrite(const std::filesystem::path& path,
                     const std::function<void(NamedTensors&)>& change) {
@@ -20,4 +20,4 @@ inline void rewrite(const std::filesystem::path& path,
   write_safetensors(path, tensors);
 }
 
-}  // namespace opencloc::testing
+}  // namespace opencloc::fixtures

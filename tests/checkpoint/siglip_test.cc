@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include <gtest/gtest.h>
+#include <torch/utils.h>
 
 #include "opencloc/base/error.h"
 #include "opencloc/checkpoint/model_directory.h"
@@ -15,7 +16,7 @@ namespace opencloc {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::TestFolder;
+using fixtures::TestFolder;
 
 // As transformers writes a SigLIP's config.json, but small.
 const char* const kConfig = R"({
@@ -28,7 +29,7 @@ const char* const kConfig = R"({
     "max_position_embeddings": 10, "hidden_act": "gelu_pytorch_tanh"}
 })";
 
-ModelConfig small_config() {
+ModelConfig small_siglip() {
   return siglip_layout::model_config(parse_json(kConfig, "config.json"), "config.json");
 }
 
@@ -61,7 +62,7 @@ class Siglip : public ::testing::Test {
 TEST_F(Siglip, ForwardAndGradientsEqualPyTorchs) {
   if (std::system("/usr/bin/python3 -c 'import torch' 2>/dev/null") != 0)
     GTEST_SKIP() << "python3-torch is not installed";
-  auto model = random_model(small_config());
+  auto model = random_model(small_siglip());
   save(model, Layout::kHuggingFace, "model");
   const auto pixels = torch::randn({5, 3, 32, 32});
   const auto ids = torch::randint(0, 40, {5, 10}, torch::kInt64);
@@ -90,7 +91,7 @@ TEST_F(Siglip, ForwardAndGradientsEqualPyTorchs) {
 }
 
 TEST_F(Siglip, EitherLayoutGivesTheSameModel) {
-  auto model = random_model(small_config());
+  auto model = random_model(small_siglip());
   const auto pixels = torch::randn({2, 3, 32, 32});
   const auto ids = torch::randint(0, 40, {3, 10}, torch::kInt64);
   save(model, Layout::kHuggingFace, "hf");
@@ -115,7 +116,7 @@ TEST_F(Siglip, EitherLayoutGivesTheSameModel) {
     EXPECT_FALSE(again->config().text.padding_is_ignored());
   }
   EXPECT_EQ(siglip_layout::config_json(load_model(folder_ / "hf").model->config()),
-            siglip_layout::config_json(small_config()));
+            siglip_layout::config_json(small_siglip()));
 }
 
 // google/siglip-base-patch16-224 and siglip2-base-patch16-224 leave out what is a default.

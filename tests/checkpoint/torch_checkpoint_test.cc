@@ -6,33 +6,27 @@
 
 #include <gmock/gmock.h>
 #include <torch/script.h>
+#include <torch/serialize.h>
+#include <torch/utils.h>
 
 #include "opencloc/base/error.h"
 #include "opencloc/checkpoint/model_directory.h"
 #include "opencloc/checkpoint/safetensors.h"
 #include "opencloc/checkpoint/torch_pickle.h"
 #include "tests/base/temp_folder.h"
+#include "tests/error_of.h"
 
 namespace opencloc {
 namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
-using testing::TestFolder;
+using fixtures::error_of;
+using fixtures::TestFolder;
 
 void write_bytes(const fs::path& path, const std::vector<char>& bytes) {
   std::ofstream(path, std::ios::binary)
       .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-}
-
-std::string error_of(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.exit_code(), 2) << error.what();
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(TorchCheckpoint, LibtorchsOwnDictionary) {

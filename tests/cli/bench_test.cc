@@ -13,7 +13,7 @@ namespace opencloc {
 namespace {
 
 std::map<std::string, Json> lines_of(const std::string& arguments) {
-  const auto result = testing::run_binary("bench " + arguments + " --seconds 0.01 --json");
+  const auto result = fixtures::run_binary("bench " + arguments + " --seconds 0.01 --json");
   EXPECT_EQ(result.exit_code, 0) << result.err;
   std::map<std::string, Json> lines;
   std::istringstream text(result.out);

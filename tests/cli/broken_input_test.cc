@@ -12,14 +12,14 @@ namespace opencloc {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::error_line;
+using fixtures::error_line;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using testing::run_binary;
-using testing::TempFolder;
+using fixtures::run_binary;
+using fixtures::TempFolder;
 
 // Exit code `exit_code`, and as the last thing said one line that holds `part`.
-void expect_error(const testing::RunResult& result, int exit_code, const std::string& part) {
+void expect_error(const fixtures::RunResult& result, int exit_code, const std::string& part) {
   EXPECT_EQ(result.exit_code, exit_code) << result.err;
   const std::string line = error_line(result);
   EXPECT_THAT(line, HasSubstr(part)) << result.err;
@@ -42,7 +42,7 @@ class BrokenInput : public ::testing::Test {
   fs::path scenes() const { return folder_ / "scenes"; }
 
   // 6 steps with a checkpoint every 2, in a second or so.
-  testing::RunResult train(const fs::path& data, const fs::path& out,
+  fixtures::RunResult train(const fs::path& data, const fs::path& out,
                            const std::string& flags = "") const {
     return run_binary(
         "train --model ViT-Test --vocab-size 300 --steps 6 --batch-size 4 --save-every 2 "

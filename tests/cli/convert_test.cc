@@ -11,11 +11,11 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
-using testing::run_binary;
+using fixtures::run_binary;
 
-class Convert : public testing::BinaryTest {
+class Convert : public fixtures::BinaryTest {
  protected:
-  void SetUp() override { testing::write_tiny_model(folder_ / "model"); }
+  void SetUp() override { fixtures::write_tiny_model(folder_ / "model"); }
   // The one JSON object it prints.
   Json convert(const std::string& in, const std::string& out, const std::string& flags) const {
     const auto result = run_binary("convert --json " + at(in) + " " + at(out) + " " + flags);

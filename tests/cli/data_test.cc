@@ -11,9 +11,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
-using testing::run_binary;
-using testing::TempFolder;
-using testing::tiny_ppm;
+using fixtures::run_binary;
+using fixtures::TempFolder;
+using fixtures::tiny_ppm;
 
 Json stats_of(const fs::path& data) {
   const auto result = run_binary("data stats --json --data " + data.string());
@@ -90,7 +90,7 @@ TEST(DataVerb, ATableWithoutNamesBecomesARowOfTable1) {
   write_file(folder / "labelled/00000.tar.report.json", "{}");
   const auto broken = run_binary(data);
   EXPECT_EQ(broken.exit_code, 2);
-  EXPECT_THAT(testing::error_line(broken), HasSubstr("00000.tar.report.json"));
+  EXPECT_THAT(fixtures::error_line(broken), HasSubstr("00000.tar.report.json"));
 
   const auto show = run_binary("data show --data " + at("labelled") + " --out " + at("page.html"));
   EXPECT_EQ(show.exit_code, 0) << show.err;
@@ -123,7 +123,7 @@ TEST(DataVerb, AFullDiskIsExitCode1AndLeavesNothing) {
   const auto result = run_binary(
       "data scenes --count 400 --size 128 --samples-per-shard 20 --out " + (disk / "out").string());
   EXPECT_EQ(result.exit_code, 1);
-  EXPECT_THAT(testing::error_line(result), HasSubstr("No space left"));
+  EXPECT_THAT(fixtures::error_line(result), HasSubstr("No space left"));
   EXPECT_TRUE(fs::is_empty(disk));
   ::umount2(disk.c_str(), MNT_DETACH);
 }

@@ -16,19 +16,19 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::ElementsAre;
-using testing::error_line;
+using fixtures::error_line;
 using ::testing::HasSubstr;
-using testing::run_binary;
-using testing::tiny_ppm;
+using fixtures::run_binary;
+using fixtures::tiny_ppm;
 
-class EmbedFeatures : public testing::BinaryTest {
+class EmbedFeatures : public fixtures::BinaryTest {
  protected:
   void SetUp() override {
-    testing::write_tiny_model(folder_ / "model");
+    fixtures::write_tiny_model(folder_ / "model");
     write_file(folder_ / "a.ppm", tiny_ppm(30, 20));
     write_file(folder_ / "b.ppm", tiny_ppm(16, 40));
   }
-  testing::RunResult embed(const std::string& flags) const {
+  fixtures::RunResult embed(const std::string& flags) const {
     return run_binary("embed --model " + at("model") + " " + flags);
   }
   SafetensorsFile out(const std::string& flags) const {

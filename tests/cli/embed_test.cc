@@ -13,10 +13,10 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::ElementsAre;
-using testing::error_line;
+using fixtures::error_line;
 using ::testing::HasSubstr;
-using testing::run_binary;
-using testing::tiny_ppm;
+using fixtures::run_binary;
+using fixtures::tiny_ppm;
 
 std::vector<Json> json_lines(const fs::path& path) {
   std::vector<Json> lines;
@@ -26,15 +26,15 @@ std::vector<Json> json_lines(const fs::path& path) {
   return lines;
 }
 
-class Embed : public testing::BinaryTest {
+class Embed : public fixtures::BinaryTest {
  protected:
   void SetUp() override {
-    testing::write_tiny_model(folder_ / "model");
+    fixtures::write_tiny_model(folder_ / "model");
     write_file(folder_ / "a.ppm", tiny_ppm(30, 20));
     write_file(folder_ / "broken.jpg", "no");
     write_file(folder_ / "b.ppm", tiny_ppm(16, 40));
   }
-  testing::RunResult embed(const std::string& flags, const std::string& model = "model") const {
+  fixtures::RunResult embed(const std::string& flags, const std::string& model = "model") const {
     return run_binary("embed --model " + at(model) + " --out " + at("out.safetensors") + " " +
                       flags);
   }
@@ -156,7 +156,7 @@ TEST_F(Embed, ShardsGivePicturesCaptionsAndRegions) {
 }
 
 TEST_F(Embed, PlainClipTakesRoiAlignedTokens) {
-  testing::write_tiny_model(folder_ / "clip", {.region_heads = false});
+  fixtures::write_tiny_model(folder_ / "clip", {.region_heads = false});
   write_file(folder_ / "boxes.jsonl",
              "{\"image\": \"" + at("a.ppm") + "\", \"box\": [0, 0, 0.5, 1]}\n");
   const auto result = embed("--boxes " + at("boxes.jsonl"), "clip");
@@ -166,7 +166,7 @@ TEST_F(Embed, PlainClipTakesRoiAlignedTokens) {
 }
 
 TEST_F(Embed, ARegionTheCanvasCutsOffIsListed) {
-  testing::write_tiny_model(folder_ / "cropping", {.canvas = CanvasRule::kShortest});
+  fixtures::write_tiny_model(folder_ / "cropping", {.canvas = CanvasRule::kShortest});
   write_file(folder_ / "wide.ppm", tiny_ppm(90, 30));
   write_file(folder_ / "boxes.jsonl", "{\"image\": \"" + at("wide.ppm") +
                                           "\", \"box\": [0, 0, 0.2, 1]}\n" + "{\"image\": \"" +

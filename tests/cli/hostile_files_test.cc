@@ -21,8 +21,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
-using testing::raw_header;
-using testing::TempFolder;
+using fixtures::raw_header;
+using fixtures::TempFolder;
 
 template <typename T>
 std::string bytes_of_number(T value) {
@@ -318,7 +318,7 @@ TEST_F(HostileFiles, ModelDirectories) {
 
 TEST_F(HostileFiles, Shards) {
   const std::string end(1024, '\0');
-  const std::string picture = testing::tiny_ppm(2, 2);
+  const std::string picture = fixtures::tiny_ppm(2, 2);
   const auto member = [&](const std::string& name, char type = '0') {
     std::string data = type == '0' ? picture : "";
     std::string bytes = raw_header(name, data.size(), type) + data;
@@ -341,11 +341,11 @@ TEST_F(HostileFiles, Shards) {
   // Nothing but such members: a count for who looks, an error for who wants to use it.
   write_file(folder_ / "links.tar", member("link.ppm", '2') + member("hard.ppm", '1') + end);
   EXPECT_EQ(inspect(folder_ / "links.tar", folder_).exit_code, 0);
-  const auto used = testing::run_binary("data mosaic --grid 2 --count 1 --data " +
+  const auto used = fixtures::run_binary("data mosaic --grid 2 --count 1 --data " +
                                         (folder_ / "links.tar").string() + " --out " +
                                         (folder_ / "mosaic").string());
   EXPECT_EQ(used.exit_code, 2) << used.err;
-  EXPECT_THAT(testing::error_line(used), ::testing::HasSubstr("no usable sample"));
+  EXPECT_THAT(fixtures::error_line(used), ::testing::HasSubstr("no usable sample"));
   EXPECT_FALSE(fs::exists(folder_ / "mosaic"));
 
   write_file(folder_ / "noise.tar", std::string(5000, '\x7f'));

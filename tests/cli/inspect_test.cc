@@ -11,12 +11,12 @@ namespace opencloc {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::error_line;
+using fixtures::error_line;
 using ::testing::HasSubstr;
-using testing::run_binary;
-using testing::tiny_ppm;
+using fixtures::run_binary;
+using fixtures::tiny_ppm;
 
-class Inspect : public testing::BinaryTest {
+class Inspect : public fixtures::BinaryTest {
  protected:
   Json found(const std::string& name) const {
     const auto result = run_binary("inspect --json " + at(name));
@@ -75,7 +75,7 @@ TEST_F(Inspect, Shards) {
 }
 
 TEST_F(Inspect, ModelDirectoriesAndTheirFiles) {
-  testing::write_tiny_model(folder_ / "model");
+  fixtures::write_tiny_model(folder_ / "model");
   const Json model = found("model");
   EXPECT_EQ(model["kind"], "model");
   EXPECT_EQ(model["layout"], "open_clip");
@@ -94,7 +94,7 @@ TEST_F(Inspect, ModelDirectoriesAndTheirFiles) {
 }
 
 TEST_F(Inspect, ARunPointsToItsModelAndCheckpoints) {
-  testing::write_tiny_model(folder_ / "run/model");
+  fixtures::write_tiny_model(folder_ / "run/model");
   fs::create_directories(folder_ / "run/checkpoints/step-7");
   write_file(folder_ / "run/metrics.jsonl", "{\"step\": 1}\n{\"step\": 2, \"loss\": 0.5}\n");
   const Json run = found("run");
@@ -106,7 +106,7 @@ TEST_F(Inspect, ARunPointsToItsModelAndCheckpoints) {
 }
 
 TEST_F(Inspect, WhatCannotBeUsedIsAnError) {
-  testing::write_tiny_model(folder_ / "model");
+  fixtures::write_tiny_model(folder_ / "model");
   fs::create_directories(folder_ / "empty");
   write_file(folder_ / "bad.tar", std::string(2000, 'x'));
   write_file(folder_ / "bad.safetensors", "12345678{}");

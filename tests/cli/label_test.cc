@@ -16,18 +16,18 @@ namespace opencloc {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::error_line;
+using fixtures::error_line;
 using ::testing::HasSubstr;
-using testing::run_binary;
+using fixtures::run_binary;
 
-class Label : public testing::BinaryTest {
+class Label : public fixtures::BinaryTest {
  protected:
   void write_shard() {
     fs::create_directories(folder_ / "in");
     ShardWriter writer(folder_ / "in" / "00000.tar");
     for (int i = 0; i < 5; ++i) {
-      Record record = testing::make_test_record("k" + std::to_string(i), "a red car and two dogs");
-      record.image = testing::tiny_ppm(20 + i, 30, static_cast<unsigned char>(40 * i));
+      Record record = fixtures::make_test_record("k" + std::to_string(i), "a red car and two dogs");
+      record.image = fixtures::tiny_ppm(20 + i, 30, static_cast<unsigned char>(40 * i));
       writer.write(record);
     }
     writer.commit();
@@ -48,7 +48,7 @@ TEST_F(Label, PhrasesOfTexts) {
 
 TEST_F(Label, AModelLabelsDataForTheNext) {
   write_shard();
-  testing::write_tiny_model(folder_ / "model");
+  fixtures::write_tiny_model(folder_ / "model");
   const std::string command = "label --data " + at("in") + " --out " + at("out") +
                               " --detector-kind cloc --threshold 0 --detector " + at("model");
   const auto result = run_binary(command + " --json");
@@ -140,7 +140,7 @@ TEST_F(Label, ACaptionerOfOurOwnNeedsNoServer) {
     EXPECT_EQ(wrong.exit_code, 2) << flags;
     EXPECT_THAT(wrong.err, HasSubstr(message)) << flags;
   }
-  testing::write_tiny_model(folder_ / "plain");
+  fixtures::write_tiny_model(folder_ / "plain");
   const auto plain = run_binary("label --data " + at("scenes") + " --detector-kind none --out " +
                                 at("wrong") + " --captioner " + at("plain"));
   EXPECT_EQ(plain.exit_code, 2);

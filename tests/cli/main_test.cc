@@ -8,12 +8,12 @@
 namespace opencloc {
 namespace {
 
-using testing::error_line;
+using fixtures::error_line;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using testing::run_binary;
+using fixtures::run_binary;
 using ::testing::StartsWith;
-using testing::TempFolder;
+using fixtures::TempFolder;
 
 // One line, "opencloc: error: ...", and nothing on stdout.
 void expect_error(const std::string& arguments, int exit_code, const std::string& part) {
@@ -75,7 +75,7 @@ class Config : public ::testing::Test {
  protected:
   void SetUp() override {
     ShardWriter writer(folder_ / "x.tar");
-    writer.write(testing::make_test_record("1"));
+    writer.write(fixtures::make_test_record("1"));
     writer.commit();
   }
   std::string config(const std::string& text) {

@@ -11,12 +11,12 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
-using testing::run_binary;
+using fixtures::run_binary;
 
-class Quantize : public testing::BinaryTest {
+class Quantize : public fixtures::BinaryTest {
  protected:
   void SetUp() override {
-    testing::write_tiny_model(folder_ / "model");
+    fixtures::write_tiny_model(folder_ / "model");
     ASSERT_EQ(run("data scenes --count 12 --size 64 --names 20 --seed 1 --out " + at("scenes")), 0);
   }
   int run(const std::string& arguments) const {

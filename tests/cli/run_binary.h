@@ -12,7 +12,7 @@
 #include "opencloc/base/files.h"
 #include "tests/data/tar_maker.h"
 
-namespace opencloc::testing {
+namespace opencloc::fixtures {
 
 struct RunResult {
   int exit_code = -1;
@@ -49,4 +49,4 @@ class BinaryTest : public ::testing::Test {
   TempFolder folder_;
 };
 
-}  // namespace opencloc::testing
+}  // namespace opencloc::fixtures

@@ -14,9 +14,9 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using testing::make_test_record;
+using fixtures::make_test_record;
 using ::testing::Not;
-using testing::TempFolder;
+using fixtures::TempFolder;
 
 int count_of(const std::string& text, const std::string& part) {
   int count = 0;
@@ -32,7 +32,7 @@ TEST(ContactSheet, ShowsPicturesBoxesAndTextsSafely) {
     ShardWriter writer(shards.back());
     for (int i = 0; i < 3; ++i) {
       Record record = make_test_record(std::to_string(s * 10 + i), "<script>alert(1)</script>");
-      record.image = i == 1 ? "broken" : testing::tiny_ppm(600, 300);
+      record.image = i == 1 ? "broken" : fixtures::tiny_ppm(600, 300);
       record.alt_text = "\" onerror=\"x";
       record.regions.push_back({{0.25f, 0.5f, 0.75f, 1}, "<b>&", 0.5f, "owlv2", Json::object()});
       writer.write(record);
@@ -75,7 +75,7 @@ std::vector<std::string> texts_between(const std::string& html, const std::strin
 
 Record labelled_record() {
   Record record = make_test_record("k1");
-  record.image = testing::tiny_ppm(40, 20);
+  record.image = fixtures::tiny_ppm(40, 20);
   parse_record_json(R"({"captions": ["a first one", "a red bus and <b>dogs</b>"], "alt_text": "alt",
     "regions": [{"box": [0, 0, 0.5, 0.5], "text": "red bus", "score": 0.83, "source": "owlv2"},
                 {"box": [0.5, 0, 1, 1], "text": "man", "source": "human"}],
@@ -144,12 +144,12 @@ TEST(ContactSheetCard, CanBeFoundByKeyTextsAndPhrases) {
 TEST(ContactSheet, ChoosesFirstOrRandomSamplesAroundBrokenOnes) {
   const TempFolder folder;
   const std::string path = (folder / "x.tar").string();
-  std::vector<testing::TarEntry> entries;
+  std::vector<fixtures::TarEntry> entries;
   for (int i = 0; i < 40; ++i) {
-    entries.push_back({"k" + std::to_string(i) + "k.ppm", testing::tiny_ppm(4, 4)});
+    entries.push_back({"k" + std::to_string(i) + "k.ppm", fixtures::tiny_ppm(4, 4)});
     if (i % 4 == 1) entries.push_back({"k" + std::to_string(i) + "k.json", "{"});
   }
-  testing::write_tar(path, entries);
+  fixtures::write_tar(path, entries);
   const auto shown = [&](const ContactSheetOptions& options) {
     SkipCounter skips(0);
     write_contact_sheet({path}, folder / "page.html", options, skips);

@@ -31,8 +31,8 @@ class DiskFull : public ::testing::Test {
   }
   fs::path disk() const { return folder_ / "disk"; }
   static Record big(int i) {
-    Record record = testing::make_test_record(std::to_string(i));
-    record.image = testing::tiny_ppm(100, 100);  // 30 kB
+    Record record = fixtures::make_test_record(std::to_string(i));
+    record.image = fixtures::tiny_ppm(100, 100);  // 30 kB
     return record;
   }
   template <typename Write>
@@ -45,7 +45,7 @@ class DiskFull : public ::testing::Test {
       EXPECT_THAT(error.what(), HasSubstr("No space left"));
     }
   }
-  testing::TempFolder folder_;
+  fixtures::TempFolder folder_;
   bool mounted_ = false;
 };
 

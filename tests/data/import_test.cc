@@ -16,8 +16,8 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using testing::TempFolder;
-using testing::tiny_ppm;
+using fixtures::TempFolder;
+using fixtures::tiny_ppm;
 
 std::string error_of(const std::function<void()>& action) {
   try {

@@ -12,7 +12,7 @@ namespace opencloc {
 namespace {
 
 using ::testing::HasSubstr;
-using testing::TempFolder;
+using fixtures::TempFolder;
 
 class LabelReportsTest : public ::testing::Test {
  protected:

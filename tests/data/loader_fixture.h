@@ -10,7 +10,7 @@
 #include "opencloc/image/encode.h"
 #include "tests/data/tar_maker.h"
 
-namespace opencloc::testing {
+namespace opencloc::fixtures {
 
 // Ids are the characters; start, end and padding as CLIP has them.
 class LetterTokenizer : public Tokenizer {
@@ -72,4 +72,4 @@ inline std::vector<Record> numbered_records(int first, int count) {
   return records;
 }
 
-}  // namespace opencloc::testing
+}  // namespace opencloc::fixtures

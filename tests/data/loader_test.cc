@@ -14,12 +14,12 @@ namespace opencloc {
 namespace {
 
 using ::testing::HasSubstr;
-using testing::LetterTokenizer;
-using testing::numbered_image;
-using testing::numbered_record;
-using testing::numbered_records;
-using testing::TempFolder;
-using testing::write_shard;
+using fixtures::LetterTokenizer;
+using fixtures::numbered_image;
+using fixtures::numbered_record;
+using fixtures::numbered_records;
+using fixtures::TempFolder;
+using fixtures::write_shard;
 
 LoaderOptions small_options() {
   LoaderOptions options;

@@ -14,9 +14,9 @@ namespace opencloc {
 namespace {
 
 using ::testing::HasSubstr;
-using testing::make_test_record;
-using testing::TempFolder;
-using testing::tiny_ppm;
+using fixtures::make_test_record;
+using fixtures::TempFolder;
+using fixtures::tiny_ppm;
 
 class MosaicTest : public ::testing::Test {
  protected:
@@ -124,7 +124,7 @@ TEST_F(MosaicTest, DependsOnTheSeedAlone) {
 
 TEST_F(MosaicTest, BrokenSamplesAreCountedOnceAndReplaced) {
   const std::string path = (folder_ / "some.tar").string();
-  testing::write_tar(path, {{"1.jpg", "not a picture"},
+  fixtures::write_tar(path, {{"1.jpg", "not a picture"},
                             {"2.ppm", tiny_ppm(8, 8)},
                             {"3.ppm", tiny_ppm(8, 8)},
                             {"3.json", "{"}});
@@ -139,9 +139,9 @@ TEST_F(MosaicTest, BrokenSamplesAreCountedOnceAndReplaced) {
 
 TEST_F(MosaicTest, NothingUsableIsAnError) {
   const std::string path = (folder_ / "none.tar").string();
-  testing::write_tar(path, {{"1.jpg", "not a picture"}});
+  fixtures::write_tar(path, {{"1.jpg", "not a picture"}});
   EXPECT_THROW(make({path}, {.grid = 2, .count = 1, .size = 32}), Error);
-  testing::write_tar(path, {{"README", "no sample"}});
+  fixtures::write_tar(path, {{"README", "no sample"}});
   EXPECT_THROW(make({path}, {.grid = 2, .count = 1, .size = 32}), Error);
   EXPECT_THROW(make({samples(1)}, {.grid = 0, .count = 1, .size = 32}), Error);
   EXPECT_FALSE(std::filesystem::exists(folder_ / "out"));

@@ -14,12 +14,12 @@ namespace opencloc {
 namespace {
 
 using ::testing::ElementsAre;
-using testing::make_test_record;
-using testing::raw_header;
-using testing::TarEntry;
-using testing::TempFolder;
-using testing::tiny_ppm;
-using testing::write_tar;
+using fixtures::make_test_record;
+using fixtures::raw_header;
+using fixtures::TarEntry;
+using fixtures::TempFolder;
+using fixtures::tiny_ppm;
+using fixtures::write_tar;
 
 std::vector<std::string> keys_in(const std::string& path, SkipCounter& skips,
                                  ShardOptions options = {}) {

@@ -10,8 +10,8 @@ namespace opencloc {
 namespace {
 
 using ::testing::HasSubstr;
-using testing::make_test_record;
-using testing::TempFolder;
+using fixtures::make_test_record;
+using fixtures::TempFolder;
 
 TEST(Stats, CountsWhatThereIs) {
   const TempFolder folder;

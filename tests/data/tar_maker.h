@@ -14,7 +14,7 @@
 
 #include "opencloc/data/record.h"
 
-namespace opencloc::testing {
+namespace opencloc::fixtures {
 
 struct TarEntry {
   enum class Kind { kFile, kFolder, kSymlink, kHardlink, kSparse };
@@ -131,4 +131,4 @@ class TempFolder {
   std::filesystem::path path_;
 };
 
-}  // namespace opencloc::testing
+}  // namespace opencloc::fixtures

@@ -5,6 +5,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <torch/utils.h>
 #include <unistd.h>
 
 #include "opencloc/base/error.h"
@@ -15,11 +16,11 @@
 namespace opencloc {
 namespace {
 
-using ::opencloc::testing::ByteTokenizer;
-using ::opencloc::testing::drawn_records;
-using ::opencloc::testing::tiny_config;
-using ::opencloc::testing::tiny_model;
-using ::opencloc::testing::write_shard;
+using opencloc::fixtures::ByteTokenizer;
+using opencloc::fixtures::drawn_records;
+using opencloc::fixtures::tiny_config;
+using opencloc::fixtures::tiny_model;
+using opencloc::fixtures::write_shard;
 
 class EvaluateTest : public ::testing::Test {
  protected:
@@ -433,7 +434,7 @@ TEST_F(EvaluateTest, BoxesTheCanvasCutsOffAreLeftOutAndCounted) {
   config.preprocess.resize_mode = CanvasRule::kShortest;
   Cloc model = tiny_model(config);
   Record record = records_[0];
-  record.image = encode_png(testing::drawn_image(90, 30, 5));  // the middle third is seen
+  record.image = encode_png(fixtures::drawn_image(90, 30, 5));  // the middle third is seen
   record.regions = {{{0, 0, 0.2f, 1}, "ant", 1, "", Json::object()},
                     {{0.4f, 0, 0.6f, 1}, "bee", 1, "", Json::object()}};
   write_shard(folder_ / "wide.tar", {record});

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include <torch/utils.h>
+
 #include "opencloc/base/files.h"
 #include "opencloc/base/rng.h"
 #include "opencloc/data/shard_writer.h"
@@ -12,7 +14,7 @@
 #include "opencloc/model/cloc.h"
 #include "opencloc/text/tokenizer.h"
 
-namespace opencloc::testing {
+namespace opencloc::fixtures {
 
 // One id a byte: start none, end 255, pad 0.
 class ByteTokenizer : public Tokenizer {
@@ -107,4 +109,4 @@ inline void write_shard(const std::filesystem::path& path, const std::vector<Rec
   writer.commit();
 }
 
-}  // namespace opencloc::testing
+}  // namespace opencloc::fixtures

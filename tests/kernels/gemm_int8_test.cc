@@ -9,10 +9,10 @@
 namespace opencloc::kernels {
 namespace {
 
-struct Shape {
+struct Int8Shape {
   int64_t rows, in, out;
 };
-const Shape kShapes[] = {{1, 1, 1},    {0, 5, 3},    {3, 0, 4},    {2, 5, 0},     {31, 65, 17},
+const Int8Shape kInt8Shapes[] = {{1, 1, 1},    {0, 5, 3},    {3, 0, 4},    {2, 5, 0},     {31, 65, 17},
                          {32, 64, 32}, {65, 70, 40}, {70, 130, 9}, {300, 20, 96}, {40, 768, 70}};
 
 struct Quantized {
@@ -26,7 +26,7 @@ Quantized quantized(const std::vector<float>& w, int64_t out, int64_t in) {
 }
 
 // What the definition gives, in double; x by rows as quantize_rows is meant to round it.
-std::vector<double> product(const std::vector<float>& x, const Shape& s, const Quantized& w,
+std::vector<double> product(const std::vector<float>& x, const Int8Shape& s, const Quantized& w,
                             const float* bias) {
   std::vector<double> y;
   for (int64_t r = 0; r < s.rows; ++r) {
@@ -53,7 +53,7 @@ std::vector<double> product(const std::vector<float>& x, const Shape& s, const Q
 }
 
 TEST(LinearInt8, AgreesWithTheDefinition) {
-  for (const Shape& s : kShapes) {
+  for (const Int8Shape& s : kInt8Shapes) {
     SCOPED_TRACE(testing::Message() << s.rows << " x " << s.in << " -> " << s.out);
     const auto x = numbers(s.rows * s.in, 1), bias = numbers(s.out, 3);
     const auto w = quantized(numbers(s.out * s.in, 2), s.out, s.in);
@@ -212,7 +212,7 @@ double gelu_of(Gelu kind, double x) {
 }
 
 TEST(MlpInt8, IsTwoLinearsWithAGeluBetween) {
-  for (const Shape& s : {Shape{0, 8, 8}, Shape{1, 5, 3}, Shape{33, 70, 40}, Shape{300, 33, 130}}) {
+  for (const Int8Shape& s : {Int8Shape{0, 8, 8}, Int8Shape{1, 5, 3}, Int8Shape{33, 70, 40}, Int8Shape{300, 33, 130}}) {
     SCOPED_TRACE(testing::Message() << s.rows << " x " << s.in << " -> " << s.out);
     const auto x = numbers(s.rows * s.in, 9), b1 = numbers(s.out, 10), b2 = numbers(s.in, 11);
     const auto fc = quantized(numbers(s.out * s.in, 12), s.out, s.in);

@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <torch/utils.h>
 
 #include "opencloc/loss/loss.h"
 #include "tests/loss/contrastive_fixture.h"
@@ -7,9 +8,9 @@
 namespace opencloc {
 namespace {
 
-using Case = std::tuple<int64_t, int64_t>;  // pairs, chunk
+using ClipCase = std::tuple<int64_t, int64_t>;  // pairs, chunk
 
-class ClipLoss : public testing::TestWithParam<Case> {};
+class ClipLoss : public testing::TestWithParam<ClipCase> {};
 
 TEST_P(ClipLoss, EqualsTheWholeMatrix) {
   const auto [n, chunk] = GetParam();

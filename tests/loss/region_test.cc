@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <torch/utils.h>
 
 #include "opencloc/loss/loss.h"
 #include "opencloc/loss/pair_filter.h"
@@ -10,9 +11,9 @@ namespace {
 
 constexpr double kOnlyIdentical = 2;  // a cosine no pair reaches
 
-using Case = std::tuple<int64_t, int64_t, bool>;  // regions, chunk, similarity test
+using RegionCase = std::tuple<int64_t, int64_t, bool>;  // regions, chunk, similarity test
 
-class RegionLossTest : public testing::TestWithParam<Case> {};
+class RegionLossTest : public testing::TestWithParam<RegionCase> {};
 
 TEST_P(RegionLossTest, EqualsTheWholeMatrix) {
   const auto [n, chunk, test] = GetParam();

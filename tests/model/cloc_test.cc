@@ -3,14 +3,16 @@
 #include <set>
 
 #include <gtest/gtest.h>
+#include <torch/optim/adam.h>
+#include <torch/utils.h>
 
 #include "tests/model/small_model.h"
 
 namespace opencloc {
 namespace {
 
-using testing::random_texts;
-using testing::small_config;
+using fixtures::random_texts;
+using fixtures::small_config;
 
 torch::Tensor some_boxes() {
   return torch::tensor(

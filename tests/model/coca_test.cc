@@ -3,6 +3,8 @@
 #include <limits>
 
 #include <gmock/gmock.h>
+#include <torch/ordered_dict.h>
+#include <torch/utils.h>
 
 #include "opencloc/base/error.h"
 #include "tests/model/small_coca.h"
@@ -11,9 +13,9 @@ namespace opencloc {
 namespace {
 
 using ::testing::HasSubstr;
-using testing::random_captions;
-using testing::random_coca;
-using testing::small_coca;
+using fixtures::random_captions;
+using fixtures::random_coca;
+using fixtures::small_coca;
 using torch::Tensor;
 
 // Plain layers over the parameters of a model by name.
@@ -65,7 +67,7 @@ Tensor causal(int64_t length) {
   return torch::full({length, length}, -std::numeric_limits<float>::infinity()).triu(1);
 }
 
-void expect_near(const Tensor& a, const Tensor& b) {
+void expect_values_near(const Tensor& a, const Tensor& b) {
   ASSERT_EQ(a.sizes(), b.sizes());
   EXPECT_LT((a - b).abs().max().item<double>(), 1e-4 * (1 + b.abs().max().item<double>()));
 }
@@ -96,8 +98,8 @@ TEST(Coca, PoolsTheImageByQueries) {
                       kv.matmul(weight[2].t()) + bias[2], config.vision.attn_pooler_heads, {});
     const auto pooled =
         plain.norm("visual.ln_post", plain.linear(pool + "attn.out_proj", attended));
-    expect_near(features.captioning, pooled.slice(1, 1));
-    expect_near(features.embedding, pooled.select(1, 0).matmul(plain.parameters["visual.proj"]));
+    expect_values_near(features.captioning, pooled.slice(1, 1));
+    expect_values_near(features.embedding, pooled.select(1, 0).matmul(plain.parameters["visual.proj"]));
     // An image of one token.
     const auto token = torch::randn({2, width});
     EXPECT_EQ(model->visual->project(token).sizes(), (torch::IntArrayRef{2, 16}));
@@ -131,13 +133,13 @@ TEST(Coca, TextIsPooledByATokenBehindItUnderOpenClipsMasks) {
     x = plain.block("text.transformer.resblocks.0", x, 2, open_clip_mask(ids, correct));
     const auto pooled = plain.norm("text.ln_final", x.select(1, -1));
     const auto text = model->text->encode(ids);
-    expect_near(text.embedding, pooled.matmul(plain.parameters["text.text_projection"]));
-    expect_near(text.tokens, x.slice(1, 0, 8));
+    expect_values_near(text.embedding, pooled.matmul(plain.parameters["text.text_projection"]));
+    expect_values_near(text.tokens, x.slice(1, 0, 8));
     // Padding behind the longest text can be left out.
     const auto some = ids.slice(0, 1, 4);
     const auto longest = some.ne(0).sum(1).max().item<int64_t>();
     ASSERT_LT(longest, 8);
-    expect_near(model->encode_text(some.slice(1, 0, longest)), text.embedding.slice(0, 1, 4));
+    expect_values_near(model->encode_text(some.slice(1, 0, longest)), text.embedding.slice(0, 1, 4));
   }
 }
 
@@ -151,7 +153,7 @@ TEST(Coca, TheDecoderReadsTextAndImage) {
   x = plain.norm("text_decoder.ln_final", x)
           .matmul(plain.parameters["text_decoder.text_projection"]);
   const auto& decoder = model->text_decoder;
-  expect_near(decoder->logits(model->text_decoder->forward(tokens, image)), x);
+  expect_values_near(decoder->logits(model->text_decoder->forward(tokens, image)), x);
 }
 
 TEST(Coca, OnePlaceAtATimeIsTheSame) {
@@ -165,7 +167,7 @@ TEST(Coca, OnePlaceAtATimeIsTheSame) {
   auto state = model->text_decoder->begin(image);
   for (int64_t place = 0; place < 8; ++place) {
     const auto token = model->text->step(ids.select(1, place), place, caches);
-    expect_near(model->text_decoder->step(token, state), whole.slice(1, place, place + 1));
+    expect_values_near(model->text_decoder->step(token, state), whole.slice(1, place, place + 1));
   }
 }
 

@@ -1,6 +1,7 @@
 #include "opencloc/model/generate.h"
 
 #include <gmock/gmock.h>
+#include <torch/utils.h>
 
 #include "tests/model/small_coca.h"
 
@@ -10,12 +11,12 @@ namespace {
 using ::testing::Each;
 using ::testing::ElementsAreArray;
 using ::testing::Lt;
-using testing::random_coca;
-using testing::small_coca;
+using fixtures::random_coca;
+using fixtures::small_coca;
 
 GenerateOptions options_for(const ModelConfig& config) {
   GenerateOptions options;
-  options.start_id = testing::kCocaStart;
+  options.start_id = fixtures::kCocaStart;
   options.end_id = static_cast<int32_t>(config.text.vocab_size - 1);
   options.vocab_size = config.text.vocab_size;
   options.max_tokens = longest_caption(config);
@@ -24,11 +25,11 @@ GenerateOptions options_for(const ModelConfig& config) {
 
 // Log-likelihoods of what follows `ids`, by a whole forward pass; never start and padding.
 torch::Tensor following(Cloc& model, const torch::Tensor& image, const std::vector<int32_t>& ids) {
-  std::vector<int64_t> read{testing::kCocaStart};
+  std::vector<int64_t> read{fixtures::kCocaStart};
   read.insert(read.end(), ids.begin(), ids.end());
   const auto tokens = model->text->encode(torch::tensor(read).unsqueeze(0)).tokens;
   auto logits = model->text_decoder->logits(model->text_decoder->forward(tokens, image))[0][-1];
-  logits[0] = logits[testing::kCocaStart] = -std::numeric_limits<float>::infinity();
+  logits[0] = logits[fixtures::kCocaStart] = -std::numeric_limits<float>::infinity();
   return logits.log_softmax(0);
 }
 
@@ -106,7 +107,7 @@ TEST(Generate, StaysWithinItsLengthAndVocabulary) {
       for (const auto& text : generate(model, image, options)) {
         EXPECT_LE(static_cast<int64_t>(text.ids.size()), most);
         EXPECT_THAT(text.ids, Each(Lt(7)));
-        EXPECT_THAT(text.ids, Each(::testing::Gt(testing::kCocaStart)));
+        EXPECT_THAT(text.ids, Each(::testing::Gt(fixtures::kCocaStart)));
       }
     }
   }

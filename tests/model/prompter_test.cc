@@ -1,6 +1,10 @@
 #include "opencloc/model/prompter.h"
 
 #include <gtest/gtest.h>
+#include <torch/autograd.h>
+#include <torch/nn/functional/linear.h>
+#include <torch/ordered_dict.h>
+#include <torch/utils.h>
 
 #include "opencloc/model/positional_encoding.h"
 #include "tests/model/small_model.h"
@@ -8,7 +12,7 @@
 namespace opencloc {
 namespace {
 
-using testing::small_config;
+using fixtures::small_config;
 
 // The Prompter's parameters by name.
 class Weights {

@@ -3,7 +3,9 @@
 
 #include "opencloc/model/cloc.h"
 
-namespace opencloc::testing {
+#include <torch/utils.h>
+
+namespace opencloc::fixtures {
 
 constexpr int64_t kCocaStart = 1, kCocaEnd = 19;  // ids; padding is 0
 
@@ -42,4 +44,4 @@ inline torch::Tensor random_captions(int64_t count, int64_t length) {
   return ids;
 }
 
-}  // namespace opencloc::testing
+}  // namespace opencloc::fixtures

@@ -3,7 +3,7 @@
 
 #include "opencloc/model/cloc.h"
 
-namespace opencloc::testing {
+namespace opencloc::fixtures {
 
 inline ModelConfig small_config() {
   ModelConfig config;
@@ -24,4 +24,4 @@ inline torch::Tensor random_texts(int64_t count, int64_t length) {
   return ids;
 }
 
-}  // namespace opencloc::testing
+}  // namespace opencloc::fixtures

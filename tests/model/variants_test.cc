@@ -1,5 +1,6 @@
 // Towers that are not OpenAI's: other pooling, no class token, other image sizes.
 #include <gtest/gtest.h>
+#include <torch/utils.h>
 
 #include "opencloc/base/error.h"
 #include "opencloc/model/resize.h"
@@ -35,7 +36,7 @@ void expect_near(const torch::Tensor& a, const torch::Tensor& b) {
 TEST(Variants, AveragePooling) {
   const auto pixels = torch::randn({2, 3, 32, 32});
   for (const bool after : {false, true}) {
-    auto config = testing::small_config();
+    auto config = fixtures::small_config();
     config.vision.pool = ImagePool::kAverage;
     config.vision.ln_post_after_pool = after;
     config.vision.ln_pre = false;
@@ -49,7 +50,7 @@ TEST(Variants, AveragePooling) {
 }
 
 ModelConfig without_class_token() {
-  auto config = testing::small_config();
+  auto config = fixtures::small_config();
   config.embed_dim = config.vision.width;
   config.vision.class_token = config.vision.projection = config.vision.ln_pre = false;
   config.vision.patch_bias = true;
@@ -92,7 +93,7 @@ TEST(Variants, ProjectPoolsOneTokenAlone) {
 }
 
 TEST(Variants, HiddenLayersAreCountedAsInTransformers) {
-  auto model = model_of(testing::small_config());  // 2 layers
+  auto model = model_of(fixtures::small_config());  // 2 layers
   const auto pixels = torch::randn({1, 3, 32, 32});
   const auto hidden = [&](int64_t layer) {
     return model->encode_image(pixels, {.hidden_layer = layer}).hidden;
@@ -107,13 +108,13 @@ TEST(Variants, HiddenLayersAreCountedAsInTransformers) {
 
 TEST(Variants, TextPooling) {
   for (const auto pool : {TextPool::kFirst, TextPool::kLast}) {
-    auto config = testing::small_config();
+    auto config = fixtures::small_config();
     config.text.pool = pool;
     config.text.causal = false;
     config.text.projection_bias = true;
     EXPECT_FALSE(config.text.padding_is_ignored());
     auto model = model_of(config);
-    const auto ids = testing::random_texts(3, 12);
+    const auto ids = fixtures::random_texts(3, 12);
     const auto before = model->encode_text(ids);
     // Without a causal mask every place counts, whichever is pooled.
     for (const int64_t place : {0, 11}) {
@@ -144,7 +145,7 @@ TEST(Resize, PositionsOfTheGridAreInterpolatedAndTheClassTokensKept) {
 }
 
 TEST(Resize, AModelForAnotherImageSize) {
-  auto model = model_of(testing::small_config());
+  auto model = model_of(fixtures::small_config());
   EXPECT_EQ(with_image_size(model, 32).get(), model.get());
   auto larger = with_image_size(model, 56);
   EXPECT_EQ(larger->config().vision.grid(), 7);

@@ -1,6 +1,8 @@
 // The ops with bf16 products: against the same maths on rounded operands in double, and close to
 // what they give in F32.
 #include "compare.h"
+
+#include <torch/utils.h>
 #include "opencloc/ops/ops.h"
 #include "opencloc/ops/precision.h"
 #include "opencloc/ops/reference.h"

@@ -3,7 +3,7 @@
 #include <thread>
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace opencloc::ops {
 namespace {

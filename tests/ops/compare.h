@@ -8,14 +8,21 @@
 
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "opencloc/kernels/isa.h"
+#include "opencloc/ops/ops.h"
 
 namespace opencloc::ops {
 
 using Tensors = std::vector<torch::Tensor>;
 using Op = std::function<torch::Tensor(const Tensors&)>;
+
+// The weights of an MLP among an op's inputs (x, w1, b1, w2, b2).
+inline MlpWeights mlp_weights_of(const Tensors& t, Gelu kind) {
+  return {t[1], t[2], t[3], t[4], kind};
+}
 
 // The op's output followed by the gradients of sum(output * weights) for every input, where the
 // weights are fixed numbers of both signs.

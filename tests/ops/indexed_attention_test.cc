@@ -1,5 +1,7 @@
 #include "opencloc/ops/indexed_attention.h"
 
+#include <torch/utils.h>
+
 #include "compare.h"
 #include "opencloc/ops/precision.h"
 

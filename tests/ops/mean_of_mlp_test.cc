@@ -1,20 +1,22 @@
 #include "opencloc/ops/mean_of_mlp.h"
 
+#include <torch/autograd.h>
+#include <torch/utils.h>
+
 #include "compare.h"
 #include "opencloc/ops/precision.h"
 
 namespace opencloc::ops {
 namespace {
 
-MlpWeights weights_of(const Tensors& t, Gelu kind) { return {t[1], t[2], t[3], t[4], kind}; }
-Op op_of(Gelu kind) {
-  return [kind](const Tensors& t) { return mean_of_mlp(t[0], weights_of(t, kind)); };
+Op mean_of(Gelu kind) {
+  return [kind](const Tensors& t) { return mean_of_mlp(t[0], mlp_weights_of(t, kind)); };
 }
 // In double precision: every token through both layers, then the mean.
 Op all_tokens_then_mean(Gelu kind) {
-  return [kind](const Tensors& t) { return mlp(t[0], weights_of(t, kind)).mean(1); };
+  return [kind](const Tensors& t) { return mlp(t[0], mlp_weights_of(t, kind)).mean(1); };
 }
-Tensors inputs(int64_t groups, int64_t tokens, int64_t width, int64_t hidden) {
+Tensors mean_inputs(int64_t groups, int64_t tokens, int64_t width, int64_t hidden) {
   return {random({groups, tokens, width}), random({hidden, width}, 0.3), random({hidden}),
           random({width, hidden}, 0.3), random({width})};
 }
@@ -36,8 +38,8 @@ TEST_P(MeanOfMlp, IsTheMeanOfTheOutputs) {
     for (const int64_t tokens : {1, 3, 67, 300}) {
       for (const int64_t width : {5, 48}) {
         SCOPED_TRACE(testing::Message() << groups << " x " << tokens << " x " << width);
-        expect_agree(op_of(kind()), all_tokens_then_mean(kind()),
-                     inputs(groups, tokens, width, 4 * width - 3), tolerance());
+        expect_agree(mean_of(kind()), all_tokens_then_mean(kind()),
+                     mean_inputs(groups, tokens, width, 4 * width - 3), tolerance());
       }
     }
   }
@@ -45,20 +47,20 @@ TEST_P(MeanOfMlp, IsTheMeanOfTheOutputs) {
 
 TEST_P(MeanOfMlp, WithoutGradientsIsTheSame) {
   torch::manual_seed(2);
-  auto t = inputs(3, 40, 32, 64);
+  auto t = mean_inputs(3, 40, 32, 64);
   for (auto& tensor : t) tensor.requires_grad_(true);
-  const auto with = op_of(kind())(t).detach();
+  const auto with = mean_of(kind())(t).detach();
   const torch::NoGradGuard no_grad;
-  EXPECT_TRUE(torch::equal(op_of(kind())(t), with));
+  EXPECT_TRUE(torch::equal(mean_of(kind())(t), with));
 }
 
 TEST(MeanOfMlp, BackwardOutlivesAChangeOfPrecision) {
   torch::manual_seed(3);
-  auto t = inputs(2, 9, 16, 24);
+  auto t = mean_inputs(2, 9, 16, 24);
   t[0].requires_grad_(true);
   const auto gradient = [&](Precision at_backward) {
     set_matmul_precision(Precision::kBf16);
-    const auto y = op_of(Gelu::kErf)(t);
+    const auto y = mean_of(Gelu::kErf)(t);
     set_matmul_precision(at_backward);
     return torch::autograd::grad({y.sum()}, {t[0]})[0];
   };
@@ -67,9 +69,9 @@ TEST(MeanOfMlp, BackwardOutlivesAChangeOfPrecision) {
 }
 
 TEST(MeanOfMlp, WhatDoesNotFitIsRefused) {
-  const auto t = inputs(2, 3, 8, 12);
-  EXPECT_THROW(mean_of_mlp(random({2, 0, 8}), weights_of(t, Gelu::kErf)), c10::Error);
-  EXPECT_THROW(mean_of_mlp(random({2, 3, 9}), weights_of(t, Gelu::kErf)), c10::Error);
+  const auto t = mean_inputs(2, 3, 8, 12);
+  EXPECT_THROW(mean_of_mlp(random({2, 0, 8}), mlp_weights_of(t, Gelu::kErf)), c10::Error);
+  EXPECT_THROW(mean_of_mlp(random({2, 3, 9}), mlp_weights_of(t, Gelu::kErf)), c10::Error);
 }
 
 }  // namespace

@@ -1,16 +1,17 @@
 #include "compare.h"
+
+#include <torch/utils.h>
 #include "opencloc/ops/ops.h"
 #include "opencloc/ops/reference.h"
 
 namespace opencloc::ops {
 namespace {
 
-MlpWeights weights_of(const Tensors& t, Gelu kind) { return {t[1], t[2], t[3], t[4], kind}; }
 Op op_of(Gelu kind) {
-  return [kind](const Tensors& t) { return mlp(t[0], weights_of(t, kind)); };
+  return [kind](const Tensors& t) { return mlp(t[0], mlp_weights_of(t, kind)); };
 }
 Op reference_of(Gelu kind) {
-  return [kind](const Tensors& t) { return reference::mlp(t[0], weights_of(t, kind)); };
+  return [kind](const Tensors& t) { return reference::mlp(t[0], mlp_weights_of(t, kind)); };
 }
 Tensors inputs(torch::IntArrayRef leading, int64_t width, int64_t hidden) {
   auto sizes = leading.vec();

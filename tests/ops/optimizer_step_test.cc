@@ -1,5 +1,8 @@
 #include "opencloc/ops/optimizer_step.h"
 
+#include <torch/optim/adamw.h>
+#include <torch/utils.h>
+
 #include "compare.h"
 
 namespace opencloc::ops {

@@ -2,6 +2,8 @@
 
 #include <thread>
 
+#include <torch/utils.h>
+
 #include "compare.h"
 #include "opencloc/ops/ops.h"
 #include "opencloc/ops/optimizer_step.h"

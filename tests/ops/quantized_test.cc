@@ -1,5 +1,7 @@
 #include "opencloc/ops/quantized.h"
 
+#include <torch/utils.h>
+
 #include "compare.h"
 #include "opencloc/base/error.h"
 #include "opencloc/ops/packed_weights.h"

@@ -5,6 +5,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <torch/utils.h>
 
 #include "opencloc/base/error.h"
 #include "opencloc/checkpoint/model_directory.h"
@@ -22,15 +23,15 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
-using testing::random_coca;
-using testing::TempFolder;
+using fixtures::random_coca;
+using fixtures::TempFolder;
 using torch::Tensor;
 
 Batch random_batch(int64_t images) {
   torch::manual_seed(6);
   Batch batch;
   batch.pixels = torch::randn({images, 3, 32, 32});
-  batch.text_ids = testing::random_captions(images, 7);
+  batch.text_ids = fixtures::random_captions(images, 7);
   batch.text_length = batch.text_ids.ne(0).sum(1);
   batch.text_ids = torch::constant_pad_nd(batch.text_ids, {0, 1}, 0);
   return batch;
@@ -142,7 +143,7 @@ class CaptioningRun : public ::testing::Test {
     writer.commit();
   }
   TrainConfig config(const std::string& out) {
-    TrainConfig config = testing::tiny_config(folder_ / "scenes", folder_ / out);
+    TrainConfig config = fixtures::tiny_config(folder_ / "scenes", folder_ / out);
     config.model = "coca-XXS-16-96";
     config.forward.objective = Objective::kCoca;
     config.sample.augment = false;
@@ -227,7 +228,7 @@ TEST_F(CaptioningRun, WhatCannotWorkIsNamed) {
   options.caption_weight = -1;
   EXPECT_THAT(error_of(options), HasSubstr("--coca-caption-loss-weight"));
   // A tokenizer without a start token.
-  options = testing::tiny_config(folder_ / "scenes", folder_ / "clip");
+  options = fixtures::tiny_config(folder_ / "scenes", folder_ / "clip");
   options.batch_size = 2;
   options.steps = 1;
   train(options);

@@ -34,7 +34,7 @@ class CheckpointsTest : public ::testing::Test {
     return run_.path() / "checkpoints" / ("step-" + std::to_string(step));
   }
 
-  testing::TempFolder run_;
+  fixtures::TempFolder run_;
   Cloc model_;
   AdamW optimizer_;
   TrainState state_;
@@ -114,7 +114,7 @@ TEST_F(CheckpointsTest, LatestMustFindOne) {
 }
 
 TEST(MetricsLog, CutsBackToTheCheckpoint) {
-  const testing::TempFolder folder;
+  const fixtures::TempFolder folder;
   const fs::path path = folder / "metrics.jsonl";
   uint64_t at = 0;
   {

@@ -20,9 +20,9 @@ using ::testing::AllOf;
 using ::testing::Each;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using testing::TempFolder;
-using testing::tiny_config;
-using testing::write_squares;
+using fixtures::TempFolder;
+using fixtures::tiny_config;
+using fixtures::write_squares;
 
 Cloc locked(const LockOptions& options) {
   Cloc model(load_model_config("ViT-Test"));
@@ -134,12 +134,12 @@ TEST_F(LockedRun, ResumesExactly) {
                                  LockOptions{.image = true, .image_unlocked_groups = 2}}) {
     const std::string out = lock.text ? "both" : "image";
     train(config(out, lock));
-    const auto weights = testing::final_weights(folder_ / out);
+    const auto weights = fixtures::final_weights(folder_ / out);
     for (const char* step : {"step-8", "step-6"})
       fs::remove_all(folder_ / out / "checkpoints" / step);
     fs::remove_all(folder_ / out / "model");
     train(config(out, lock));
-    EXPECT_EQ(testing::final_weights(folder_ / out), weights);
+    EXPECT_EQ(fixtures::final_weights(folder_ / out), weights);
   }
 }
 
@@ -147,7 +147,7 @@ TEST_F(LockedRun, BatchesWithoutRegionsChangeNothing) {
   {
     ShardWriter writer(folder_ / "plain.tar");
     for (uint64_t i = 0; i < 8; ++i) {
-      auto record = testing::squares(i);
+      auto record = fixtures::squares(i);
       record.regions.clear();
       writer.write(record);
     }

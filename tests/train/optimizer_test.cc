@@ -1,6 +1,9 @@
 #include "opencloc/train/optimizer.h"
 
 #include <gtest/gtest.h>
+#include <torch/nn/utils/clip_grad.h>
+#include <torch/optim/adamw.h>
+#include <torch/utils.h>
 
 #include "opencloc/base/error.h"
 #include "opencloc/train/filter_schedule.h"

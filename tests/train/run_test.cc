@@ -22,11 +22,11 @@ namespace opencloc {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::final_weights;
+using fixtures::final_weights;
 using ::testing::HasSubstr;
-using testing::TempFolder;
-using testing::tiny_config;
-using testing::write_squares;
+using fixtures::TempFolder;
+using fixtures::tiny_config;
+using fixtures::write_squares;
 
 class RunTest : public ::testing::Test {
  protected:
@@ -278,7 +278,7 @@ TEST_F(RunTest, BrokenDataIsSkippedOrAnError) {
   options.data = (folder_ / "missing*.tar").string();
   EXPECT_THAT(error_of([&] { train(options); }, 2), HasSubstr("no file matches"));
 
-  Record record = testing::squares(1);
+  Record record = fixtures::squares(1);
   record.image = "no picture";
   ShardWriter writer(folder_ / "broken.tar");
   writer.write(record);

@@ -1,6 +1,7 @@
 #include "opencloc/train/step.h"
 
 #include <gtest/gtest.h>
+#include <torch/utils.h>
 
 #include "opencloc/model/config.h"
 #include "opencloc/train/lock.h"

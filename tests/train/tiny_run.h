@@ -13,7 +13,7 @@
 #include "opencloc/train/trainer.h"
 #include "tests/data/tar_maker.h"
 
-namespace opencloc::testing {
+namespace opencloc::fixtures {
 
 struct Colour {
   const char* name;
@@ -92,4 +92,4 @@ inline std::string final_weights(const std::filesystem::path& run) {
          read_file(run / "model" / "cloc_heads.safetensors");
 }
 
-}  // namespace opencloc::testing
+}  // namespace opencloc::fixtures

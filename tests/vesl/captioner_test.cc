@@ -90,8 +90,8 @@ CaptionStageOptions stage_options(const Server& server) {
 std::vector<LabelSample> samples(size_t count) {
   std::vector<LabelSample> all(count);
   for (size_t i = 0; i < count; ++i) {
-    all[i].record = testing::make_test_record("k" + std::to_string(i), "old caption");
-    all[i].record.image = testing::tiny_ppm(2, 2, static_cast<unsigned char>(i));
+    all[i].record = fixtures::make_test_record("k" + std::to_string(i), "old caption");
+    all[i].record.image = fixtures::tiny_ppm(2, 2, static_cast<unsigned char>(i));
     all[i].record.alt_text = "a name";
   }
   return all;
@@ -257,7 +257,7 @@ TEST(CaptionStage, ADeadServerIsNotAskedForEver) {
 }
 
 TEST(CaptionStage, NothingIsAskedTwice) {
-  const testing::TempFolder folder;
+  const fixtures::TempFolder folder;
   Server server([](const httplib::Request&, httplib::Response& response) {
     response.set_content(answer_with("Seen once."), "application/json");
   });

@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <torch/utils.h>
 
 #include "opencloc/base/error.h"
 #include "opencloc/checkpoint/model_directory.h"
@@ -19,7 +20,7 @@ namespace fs = std::filesystem;
 using ::testing::Each;
 using ::testing::Field;
 using ::testing::HasSubstr;
-using testing::TempFolder;
+using fixtures::TempFolder;
 
 constexpr float kAll = -2;  // below any score
 
@@ -64,7 +65,7 @@ void expect_batches_do_not_matter(Detector& detector) {
 
 TEST(ClocDetector, OneBoxAPhraseScoredByItsOwnRegion) {
   const TempFolder folder;
-  testing::write_tiny_model(folder / "model");
+  fixtures::write_tiny_model(folder / "model");
   const auto detector = cloc_detector(folder / "model", {});
   expect_batches_do_not_matter(*detector);
 
@@ -89,7 +90,7 @@ TEST(ClocDetector, OneBoxAPhraseScoredByItsOwnRegion) {
 
 TEST(ClocDetector, NeedsTrainedHeads) {
   const TempFolder folder;
-  testing::write_tiny_model(folder / "clip", {.region_heads = false});
+  fixtures::write_tiny_model(folder / "clip", {.region_heads = false});
   try {
     cloc_detector(folder / "clip", {});
     FAIL();

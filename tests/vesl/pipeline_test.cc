@@ -17,10 +17,10 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using testing::make_test_record;
-using testing::TarEntry;
-using testing::TempFolder;
-using testing::tiny_ppm;
+using fixtures::make_test_record;
+using fixtures::TarEntry;
+using fixtures::TempFolder;
+using fixtures::tiny_ppm;
 
 // One box a phrase, one below the other; the score falls with the place.
 class FakeDetector : public Detector {
@@ -63,7 +63,7 @@ std::vector<std::unique_ptr<Stage>> make_stages(const std::vector<std::string>& 
   return stages;
 }
 
-const std::vector<std::string> kAll = {"caption", "phrases", "detect", "select"};
+const std::vector<std::string> kAllStages = {"caption", "phrases", "detect", "select"};
 
 class Pipeline : public ::testing::Test {
  protected:
@@ -92,14 +92,14 @@ class Pipeline : public ::testing::Test {
     options.threads = 2;
     return options;
   }
-  LabelSummary label(const LabelOptions& options, const std::vector<std::string>& names = kAll,
+  LabelSummary label(const LabelOptions& options, const std::vector<std::string>& names = kAllStages,
                      float threshold = 0.1f, int fail_after = -1) const {
     auto stages = make_stages(names, threshold, fail_after);
     return label_shards(options, stages);
   }
   std::string error_of(const LabelOptions& options, float threshold = 0.1f) const {
     try {
-      label(options, kAll, threshold);
+      label(options, kAllStages, threshold);
     } catch (const Error& error) {
       return error.what();
     }
@@ -174,7 +174,7 @@ TEST_F(Pipeline, FinishedShardsAreLeftAlone) {
 
 TEST_F(Pipeline, ABrokenRunLeavesNoHalfShard) {
   write_shards(1, 7);
-  EXPECT_THROW(label(options(), kAll, 0.1f, 1), Error);
+  EXPECT_THROW(label(options(), kAllStages, 0.1f, 1), Error);
   EXPECT_FALSE(fs::exists(folder_ / "out" / "00000.tar"));
   for (const auto& entry : fs::directory_iterator(folder_ / "out"))
     ADD_FAILURE() << entry.path() << " was left behind";
@@ -204,7 +204,7 @@ TEST_F(Pipeline, ProcessesShareTheShards) {
 
 TEST_F(Pipeline, BrokenSamplesAreCounted) {
   fs::create_directories(folder_ / "in");
-  testing::write_tar(folder_ / "in" / "00000.tar",
+  fixtures::write_tar(folder_ / "in" / "00000.tar",
                      {{"a.ppm", tiny_ppm(3, 3)},
                       {"a.json", R"({"caption": "a red car"})"},
                       {"b.jpg", "no picture"},
