@@ -3,7 +3,7 @@
 evaluates on scenes of the 123 held-out names, several seeds, and writes one table.
 
     bench/held_out_names.py --out runs/held_out --samples 128000 --seeds 3
-    bench/held_out_names.py --out runs/held_out --table docs/held_out_names.md      (the table alone)
+    bench/held_out_names.py --out runs/held_out --table docs/results/held_out_names.md      (the table alone)
 
 Finished runs are kept. Needs python3's standard library only; the work is done by the opencloc binary.
 """

@@ -1,10 +1,27 @@
-# opencloc_module(NAME [TORCH] [DEPS module...] [LIBS library...])
+# opencloc_layers(OUT): the folders of opencloc/ in their order, lowest first. Sets OPENCLOC_LAYER_NAME to what each may
+# include (opencloc/layers.txt, which tools/check_layers holds the includes against).
+function(opencloc_layers out)
+  set(list ${PROJECT_SOURCE_DIR}/opencloc/layers.txt)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${list})
+  file(STRINGS ${list} lines REGEX "^[a-z]")
+  set(names "")
+  foreach(line IN LISTS lines)
+    string(REGEX MATCH "^([a-z_]+):(.*)$" matched "${line}")
+    set(name ${CMAKE_MATCH_1})
+    separate_arguments(below UNIX_COMMAND "${CMAKE_MATCH_2}")
+    list(APPEND names ${name})
+    set(OPENCLOC_LAYER_${name} ${below} PARENT_SCOPE)
+  endforeach()
+  set(${out} ${names} PARENT_SCOPE)
+endfunction()
+
+# opencloc_module(NAME [TORCH] [LIBS library...] [TEST_DEPS module...])
 #
-# Every *.cc of the calling folder becomes the static library opencloc_NAME. It sees the headers of
-# the modules in DEPS and links LIBS. TORCH gives it libtorch.
+# Every *.cc of the calling folder becomes the static library opencloc_NAME, which links the modules that
+# opencloc/layers.txt lets it include, and LIBS. TORCH gives it libtorch.
 # tests/NAME/*_test.cc become the test binary NAME_test, registered with CTest as NAME.
 function(opencloc_module name)
-  cmake_parse_arguments(ARG "TORCH" "" "DEPS;LIBS" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH" "" "LIBS;TEST_DEPS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   if(NOT sources)
     file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/empty.cc "")
@@ -12,8 +29,8 @@ function(opencloc_module name)
   endif()
   set(target opencloc_${name})
   add_library(${target} STATIC ${sources})
-  list(TRANSFORM ARG_DEPS PREPEND opencloc_)
-  target_link_libraries(${target} PUBLIC ${ARG_DEPS} ${ARG_LIBS} PRIVATE opencloc_options)
+  list(TRANSFORM OPENCLOC_LAYER_${name} PREPEND opencloc_ OUTPUT_VARIABLE below)
+  target_link_libraries(${target} PUBLIC ${below} ${ARG_LIBS} PRIVATE opencloc_options)
   if(ARG_TORCH)
     target_link_libraries(${target} PUBLIC opencloc_torch)
   endif()
@@ -22,7 +39,8 @@ function(opencloc_module name)
   file(GLOB tests CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/${name}/*_test.cc)
   if(OPENCLOC_BUILD_TESTS AND tests)
     add_executable(${name}_test ${tests})
-    target_link_libraries(${name}_test PRIVATE ${target} opencloc_options GTest::gmock GTest::gtest GTest::gtest_main)
+    list(TRANSFORM ARG_TEST_DEPS PREPEND opencloc_)
+    target_link_libraries(${name}_test PRIVATE ${target} ${ARG_TEST_DEPS} opencloc_options GTest::gmock GTest::gtest GTest::gtest_main)
     add_test(NAME ${name} COMMAND ${name}_test WORKING_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
     set_tests_properties(${name} PROPERTIES TIMEOUT 1200)
   endif()

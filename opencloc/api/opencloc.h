@@ -11,8 +11,9 @@
 // it was given, whatever the model's canvas; x to the right, y down.
 //
 // Thread-safety: a Model and its Scenes are handles to shared, immutable state. Copies are cheap,
-// and all const member functions may be called from any number of threads at once. Each call also
-// uses libtorch's own CPU threads; with many callers, set LoadOptions::threads to 1.
+// and all const member functions may be called from any number of threads at once. A call shares
+// its work with a team of threads that the process has once; a caller that finds it busy works
+// alone. The host program's own settings of libtorch and OpenMP are left as they are.
 //
 // Everything a user can cause throws opencloc::Error (what, where, how to mend).
 #pragma once
@@ -103,7 +104,7 @@ class Scene {
 
 struct LoadOptions {
   std::string device = "auto";  // "auto" (CUDA where there is one), "cpu", "cuda"
-  int threads = 0;  // libtorch's CPU threads, for the whole process; 0 = leave them as they are
+  int threads = 0;  // CPU threads of this model's calls, at most; 0 = all this process may use
 };
 
 class Model {

@@ -30,7 +30,7 @@ void tokenizer(const BenchOptions& options);
 // hand, and what memory it takes.
 void open(const BenchOptions& options);
 // No speed: a number of everything the program computes with. The same number = no functional
-// change (docs/speed.md).
+// change (docs/results/speed.md).
 void signature(const BenchOptions& options);
 
 }  // namespace opencloc::bench

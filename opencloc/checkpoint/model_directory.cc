@@ -54,7 +54,7 @@ const LayoutEntry& require_layout(const fs::path& path) {
       "is not a model directory (neither open_clip_config.json, a CLIP config.json, nor one file "
       "of CLIP weights)",
       path.string(),
-      layout_of(nested) ? "name " + nested.string() : "see docs/model_directories.md");
+      layout_of(nested) ? "name " + nested.string() : "see docs/reference/model_directories.md");
 }
 
 bool has_tokenizer_files(const fs::path& directory) {

@@ -1,4 +1,4 @@
-// Models on disk (docs/model_directories.md): a configuration, weights and a tokenizer that lie
+// Models on disk (docs/reference/model_directories.md): a configuration, weights and a tokenizer that lie
 // together in a directory, or in one file, in one of several layouts. The layouts have a file each:
 // open_clip_layout, hf_layout, openai_layout, gguf_layout.
 #pragma once

@@ -74,7 +74,7 @@ void add_bench(CLI::App& app) {
   add_threads_flag(app, flags->common);
   add_seed_flag(app, flags->common);
   add_config_flag(app);
-  app.footer(R"(What the columns mean: docs/speed.md.
+  app.footer(R"(What the columns mean: docs/results/speed.md.
 
 Examples:
   opencloc bench peak encode --model ViT-B-16 --batch 32

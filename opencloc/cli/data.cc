@@ -79,7 +79,7 @@ void add_import(CLI::App& app) {
   opencloc data import --format csv --images Flickr8k/images \
       --annotations Flickr8k/Flickr8k.token.txt --no-header --columns image,caption --out flickr8k
 Pictures keep their bytes; boxes are clipped to the picture; what cannot be used is counted and
-named in the log. docs/data.md says what each format reads.)");
+named in the log. docs/guide/data.md says what each format reads.)");
   app.callback([flags] {
     SkipCounter skips;
     ShardSetWriter out(flags->out, flags->writer);

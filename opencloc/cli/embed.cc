@@ -254,7 +254,7 @@ void add_embed(CLI::App& app) {
       ->check(not_negative())
       ->capture_default_str();
   app.add_flag("--jpeg-draft", flags->jpeg_draft,
-               "decode large JPEGs at 1/2, 1/4 or 1/8: faster, not exact (docs/images.md)");
+               "decode large JPEGs at 1/2, 1/4 or 1/8: faster, not exact (docs/reference/images.md)");
   app.add_flag("--skip-bad-shards", flags->skip_bad_shards,
                "count shards that cannot be read instead of failing");
   app.add_flag("--json", flags->json, "print the summary as JSON");

@@ -18,7 +18,7 @@ constexpr const char* kTrainFooter = R"(Example:
   opencloc eval --model runs/demo/model --data scenes
 
 The run directory holds model/, checkpoints/, metrics.jsonl, config.toml and report.html
-(docs/training.md).)";
+(docs/guide/training.md).)";
 
 }  // namespace
 

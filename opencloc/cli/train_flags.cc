@@ -41,7 +41,7 @@ void add_data_flags(CLI::App& app, TrainFlags& flags) {
       ->capture_default_str()
       ->group(group);
   app.add_flag("--jpeg-draft", sample.jpeg_draft,
-               "decode large JPEGs at 1/2, 1/4 or 1/8: faster, not exact (docs/images.md)")
+               "decode large JPEGs at 1/2, 1/4 or 1/8: faster, not exact (docs/reference/images.md)")
       ->group(group);
   app.add_option("--crop-scale", sample.crop.scale_min, "smallest share of the area a crop keeps")
       ->check(CLI::Range(0.01, 1.0))

@@ -49,7 +49,7 @@ struct CanvasImage {
   CanvasMap map;
 };
 
-// The rounding is open_clip's and torchvision's (docs/images.md). Throws Error (input) for a
+// The rounding is open_clip's and torchvision's (docs/reference/images.md). Throws Error (input) for a
 // canvas or crop that makes no sense. Thread-safe.
 CanvasImage to_canvas(const Image& image, const CanvasOptions& options,
                       const CanvasView& view = {});

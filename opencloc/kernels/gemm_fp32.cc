@@ -24,20 +24,21 @@ const bool capped = [] {
   return dnnl::set_max_cpu_isa(cap) == dnnl::status::success;
 }();
 
-// How C is cut: blocks of about equal size, two per thread, none with a side under kSmallest.
+// How C is cut: up to two blocks per thread of about equal size, none with a side under kSmallest.
 struct Blocks {
   Blocks(int64_t m, int64_t n) : m_(m), n_(n) {
     constexpr int64_t kSmallest = 64;
     const int64_t wanted = thread_count() == 1 ? 1 : 2 * thread_count();
-    const int64_t most_rows = std::max<int64_t>(1, m / kSmallest),
-                  most_columns = std::max<int64_t>(1, n / kSmallest);
-    // The longer side is cut first, so that blocks are nearly square.
-    if (m >= n) {
-      rows = std::min(wanted, most_rows);
-      columns = std::min(wanted / rows, most_columns);
-    } else {
-      columns = std::min(wanted, most_columns);
-      rows = std::min(wanted / columns, most_rows);
+    const int64_t most_rows = std::max<int64_t>(1, m / kSmallest);
+    const int64_t most_columns = std::max<int64_t>(1, n / kSmallest);
+    // As many blocks as are wanted; among equal numbers the one whose blocks are the most square.
+    int64_t squarest = 0;
+    for (int64_t r = 1; r <= std::min(wanted, most_rows); ++r) {
+      const int64_t c = std::min(wanted / r, most_columns), bent = std::abs(m / r - n / c);
+      if (r * c < rows * columns || (r * c == rows * columns && r > 1 && bent >= squarest)) continue;
+      rows = r;
+      columns = c;
+      squarest = bent;
     }
   }
   int64_t row(int64_t i) const { return edge(m_, rows, i); }
