@@ -19,6 +19,8 @@ struct Batch {
   torch::Tensor region_length;  // [R] int64: ids before the padding
   // [R] int64: equal numbers = equal texts (for the identical-text mask)
   torch::Tensor region_text_id;
+  // [R] bool: the text names one box of its picture, so that it can be grounded. Undefined = all.
+  torch::Tensor names_one_box;
   // [R] int64: the PromptKind a region is prompted with (0 box, 1 point, 2 mask), and [R, K, 2]
   // x, y inside its box (a point prompt takes the first). Undefined = all boxes.
   torch::Tensor prompt_kind;

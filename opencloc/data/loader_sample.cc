@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <utility>
 
 #include "opencloc/base/error.h"
@@ -10,7 +11,7 @@ namespace opencloc {
 namespace {
 
 constexpr uint64_t kNoiseStream = 103;  // apart from the augmentation's, and without the epoch
-constexpr int kSubstitutes = 16;              // at finding another sample that serves
+constexpr int kSubstitutes = 16;        // at finding another sample that serves
 
 Image decode(const Record& record, const std::string& name, const DecodeOptions& options) {
   try {
@@ -119,11 +120,8 @@ PreparedSample SampleMaker::make(const Draw& draw) const {
   Picture picture = load(draw.source, draw.index, rng);
   auto sample =
       mosaic ? from_mosaic(draw, std::move(picture), rng) : from_picture(std::move(picture), rng);
+  tokenize_texts(sample);
   choose(sample, rng);
-  sample.tokens = tokenize(tokenizer_, sample.text, options_.context_length);
-  for (auto& region : sample.regions) {
-    region.tokens = tokenize(tokenizer_, region.text, options_.context_length);
-  }
   return sample;
 }
 
@@ -231,6 +229,17 @@ void SampleMaker::add_regions(const std::vector<Region>& regions, const MappedBo
     region.text = regions[static_cast<size_t>(mapped.source[i])].text;
     sample.regions.push_back(std::move(region));
   }
+}
+
+// Before the choice of regions: whether a text names another box too is a question to all of them.
+void SampleMaker::tokenize_texts(PreparedSample& sample) const {
+  sample.tokens = tokenize(tokenizer_, sample.text, options_.context_length);
+  std::map<std::vector<int32_t>, int> boxes_named;  // texts are equal when their tokens are
+  for (auto& region : sample.regions) {
+    region.tokens = tokenize(tokenizer_, region.text, options_.context_length);
+    ++boxes_named[region.tokens.ids];
+  }
+  for (auto& region : sample.regions) region.names_one_box = boxes_named[region.tokens.ids] == 1;
 }
 
 // At most M regions, uniformly, and how each is prompted.

@@ -49,7 +49,8 @@ struct PreparedRegion {
   Box box;  // of the canvas
   std::string text;
   TokenizedText tokens;
-  int64_t prompt_kind = 0;                                 // PromptKind: 0 box, 1 point, 2 mask
+  bool names_one_box = true;  // no other box of the canvas has this text
+  int64_t prompt_kind = 0;    // PromptKind: 0 box, 1 point, 2 mask
   std::array<std::array<float, 2>, kMaskPoints> points{};  // x, y inside the box
 };
 
@@ -84,6 +85,7 @@ class SampleMaker {
   PreparedSample from_mosaic(const Draw& draw, Picture first, Rng& rng) const;
   void add_regions(const std::vector<Region>& regions, const MappedBoxes& mapped,
                    PreparedSample& sample) const;
+  void tokenize_texts(PreparedSample& sample) const;
   void choose(PreparedSample& sample, Rng& rng) const;
 
   const SampleStore& store_;

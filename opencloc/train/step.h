@@ -43,7 +43,8 @@ struct StepStats {
   double grounding_spread = 0;  // of the predicted boxes over the batch
   double grounding_inverted = 0;
   int64_t regions = 0;
-  int64_t texts = 0;  // distinct texts encoded
+  int64_t grounded = 0;  // regions whose text names one box of its picture: L_grounding's
+  int64_t texts = 0;     // distinct texts encoded
   bool finite() const;
 };
 

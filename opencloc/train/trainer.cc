@@ -238,15 +238,18 @@ void Run::log_step(const StepStats& stats, double norm, double lr) {
   if (config_.forward.regions()) {
     line["loss_region"] = stats.region;
     if (config_.forward.grounding) {
-      line["loss_grounding"] = stats.grounding;
-      line["grounding_iou"] = stats.grounding_iou;
-      line["constant_box_iou"] = stats.constant_box_iou;
+      line["grounded_regions"] = stats.grounded;
+      if (stats.grounded > 0) {  // the figures of no region are no figures
+        line["loss_grounding"] = stats.grounding;
+        line["grounding_iou"] = stats.grounding_iou;
+        line["constant_box_iou"] = stats.constant_box_iou;
+        line["grounding_spread"] = stats.grounding_spread;
+        line["grounding_inverted"] = stats.grounding_inverted;
+      }
       if (config_.forward.box_recovery) {
         line["loss_recovery"] = stats.recovery;
         line["recovered_iou"] = stats.recovered_iou;
       }
-      line["grounding_spread"] = stats.grounding_spread;
-      line["grounding_inverted"] = stats.grounding_inverted;
     }
     line["lambda"] = stats.lambda;
     line["regions"] = stats.regions;

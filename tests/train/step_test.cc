@@ -140,6 +140,37 @@ TEST(Step, LambdaIsTheShareOfImagesWithRegions) {
   EXPECT_EQ(stats.regions, 3);
 }
 
+// A text that names two boxes of its picture has no right answer.
+TEST(Step, RepeatedTextsAreNotGrounded) {
+  auto batch = random_batch(5, {0, 0, 1, 3, 4});
+  batch.names_one_box = torch::tensor({false, false, true, true, false});
+  StepStats stats;
+  auto model = small_model();
+  gradients(model, batch, {}, &stats);
+  EXPECT_EQ(stats.grounded, 2);
+  EXPECT_EQ(stats.regions, 5) << "they stay in L_CLOC";
+  StepOptions options;
+  options.forward.box_recovery = false;  // that asks for the box of a box
+  auto moved = batch;
+  moved.boxes = batch.boxes.clone();
+  const auto target_of = [&](int64_t row) {
+    moved.boxes.copy_(batch.boxes);
+    moved.boxes[row] = torch::tensor({0.0f, 0.0f, 1.0f, 1.0f});
+    StepStats got;
+    gradients(model, moved, options, &got);
+    return got.grounding;
+  };
+  for (const int64_t row : {0, 1, 4}) EXPECT_EQ(target_of(row), stats.grounding) << row;
+  for (const int64_t row : {2, 3}) EXPECT_NE(target_of(row), stats.grounding) << row;
+  expect_equal_gradients(small_model(), batch, {}, 3);
+
+  batch.names_one_box = torch::zeros({5}, torch::kBool);
+  gradients(model, batch, {}, &stats);
+  EXPECT_EQ(stats.grounded, 0);
+  EXPECT_EQ(stats.grounding, 0);
+  EXPECT_TRUE(stats.finite());
+}
+
 TEST(Step, ClipTrainsTheTowersAlone) {
   auto model = small_model();
   StepOptions options;
