@@ -10,9 +10,12 @@ namespace opencloc {
 
 // B images, R regions over all of them (R may be 0).
 struct Batch {
-  torch::Tensor pixels;         // [B, 3, H, W] float, normalised
-  torch::Tensor text_ids;       // [B, T] int64
-  torch::Tensor text_length;    // [B] int64: ids before the padding
+  torch::Tensor pixels;       // [B, 3, H, W] float, normalised
+  torch::Tensor text_ids;     // [B, T] int64
+  torch::Tensor text_length;  // [B] int64: ids before the padding
+  // [B] bool: has a text. Pictures of region data without one stay out of L_CLIP; their rows of
+  // text_ids hold the empty text. Undefined = all.
+  torch::Tensor has_text;
   torch::Tensor boxes;          // [R, 4] float, of the canvas
   torch::Tensor region_image;   // [R] int64: row of the image, ascending
   torch::Tensor region_ids;     // [R, T] int64

@@ -92,6 +92,14 @@ Batch BatchBuilder::finish() {
   } else {
     batch_.prompt_kind = int64s(kinds);
   }
+  batch_.has_text = torch::ones({static_cast<int64_t>(batch_.texts.size())}, torch::kBool);
+  bool all_have_text = true;
+  for (size_t i = 0; i < batch_.texts.size(); ++i) {
+    const bool has = !batch_.texts[i].empty();
+    batch_.has_text.data_ptr<bool>()[i] = has;
+    all_have_text = all_have_text && has;
+  }
+  if (all_have_text) batch_.has_text.reset();
   const bool all_named_once =
       std::all_of(regions_.begin(), regions_.end(),
                   [](const PreparedRegion& region) { return region.names_one_box; });

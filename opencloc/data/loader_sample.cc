@@ -90,6 +90,12 @@ void check_share(double value, const char* flag) {
 
 }  // namespace
 
+bool trains_by_regions_alone(const Record& record, const SampleOptions& options) {
+  return options.regions_per_image > 0 &&
+         std::any_of(record.regions.begin(), record.regions.end(),
+                     [](const Region& region) { return !region.text.empty(); });
+}
+
 void SampleOptions::validate() const {
   check_share(mosaic, "--mosaic");
   check_share(alt_text, "--alt-text");
@@ -138,8 +144,8 @@ SampleMaker::Picture SampleMaker::load(int source, uint64_t index, Rng& rng) con
   Picture picture;
   picture.name = store_.name(source, index, record.key);
   picture.text = choose_text(record, options_.alt_text, rng);
-  if (picture.text.empty()) {
-    throw BadSample(skip::kNoText, "neither caption nor alt-text", picture.name);
+  if (picture.text.empty() && !trains_by_regions_alone(record, options_)) {
+    throw BadSample(skip::kNoText, kNothingToLearn, picture.name);
   }
   picture.image = decode(record, picture.name, decoding());
   if (options_.regions_per_image > 0) {
@@ -209,7 +215,7 @@ PreparedSample SampleMaker::from_mosaic(const Draw& draw, Picture first, Rng& rn
   std::vector<const Image*> images;
   for (const auto& tile : tiles) {
     images.push_back(&tile.image);
-    sample.text += (sample.text.empty() ? "" : ", ") + tile.text;
+    if (!tile.text.empty()) sample.text += (sample.text.empty() ? "" : ", ") + tile.text;
     sample.name += (sample.name.empty() ? "" : "+") + tile.name;
   }
   Mosaic mosaic = make_mosaic(images, grid, options_.canvas);

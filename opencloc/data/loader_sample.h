@@ -45,6 +45,11 @@ struct SampleOptions {
   void validate() const;
 };
 
+// Does a picture without a caption and alt-text serve? It leaves L_CLIP, and its regions train.
+bool trains_by_regions_alone(const Record& record, const SampleOptions& options);
+// What is wrong with one that does not.
+inline constexpr const char* kNothingToLearn = "neither caption nor alt-text (nor region to train)";
+
 struct PreparedRegion {
   Box box;  // of the canvas
   std::string text;
@@ -57,7 +62,7 @@ struct PreparedRegion {
 struct PreparedSample {
   std::string name;  // "shard.tar#key"
   Image canvas;
-  std::string text;
+  std::string text;  // may be empty where there are regions
   TokenizedText tokens;
   std::vector<PreparedRegion> regions;
 };

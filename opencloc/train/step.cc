@@ -53,9 +53,13 @@ torch::Tensor step_loss(Cloc& model, const StepOutputs& outputs, const TextBatch
                         const Batch& batch, const StepOptions& options, StepStats& stats) {
   stats.texts = texts.size();
   auto clip = torch::zeros({}, outputs.images.image.options());
-  if (options.forward.clip) {
-    const auto captions = outputs.texts.index_select(0, texts.caption_row);  // [B, E]
-    clip = contrastive_loss(model, outputs.images.image, captions, options.contrastive);
+  stats.captioned = texts.caption_row.size(0);
+  if (options.forward.clip && stats.captioned > 0) {
+    const auto captions = outputs.texts.index_select(0, texts.caption_row);  // [C, E]
+    const auto images = texts.captioned.defined()
+                            ? outputs.images.image.index_select(0, texts.captioned)
+                            : outputs.images.image;  // [C, E]
+    clip = contrastive_loss(model, images, captions, options.contrastive);
     stats.clip = clip.item<double>();
     stats.loss = stats.clip;
   }
@@ -91,7 +95,9 @@ StepStats forward_backward(Cloc& model, const Batch& host_batch, const StepOptio
   const auto device = model->logit_scale.device();
   const auto& forward = options.forward;
   if (forward.captions()) return captioning_forward_backward(model, host_batch, options);
-  if (!forward.clip && host_batch.regions() == 0) return {};
+  const bool texts_train =
+      forward.clip && (!host_batch.has_text.defined() || host_batch.has_text.any().item<bool>());
+  if (!texts_train && (!forward.regions() || host_batch.regions() == 0)) return {};
   const Batch batch = to_device(host_batch, device);
   const TextBatch texts =
       distinct_texts(host_batch, {.with_captions = forward.clip,

@@ -233,7 +233,8 @@ void Run::stop_if_not_finite(const StepStats& stats, double norm, const Batch& b
 void Run::log_step(const StepStats& stats, double norm, double lr) {
   const double seconds = seconds_since(interval_began_);
   Json line = {{"step", state_.step}, {"samples", state_.samples}, {"loss", stats.loss}};
-  if (config_.forward.clip) line["loss_clip"] = stats.clip;
+  if (config_.forward.clip && stats.captioned > 0) line["loss_clip"] = stats.clip;
+  if (config_.forward.clip) line["captioned"] = stats.captioned;
   if (config_.forward.captions()) line["loss_caption"] = stats.caption;
   if (config_.forward.regions()) {
     line["loss_region"] = stats.region;
