@@ -44,6 +44,7 @@ class Run {
   void start_loader();
   double step(const LoadedBatch& loaded, double waited);
   void stop_if_not_finite(const StepStats& stats, double norm, const Batch& batch);
+  void observe_filter(double similar_share);
   void log_step(const StepStats& stats, double norm, double lr);
   void evaluate_model();
   void save();
@@ -189,12 +190,7 @@ double Run::step(const LoadedBatch& loaded, double waited) {
   // Untrained texts may lie far apart before they fall together: what they do in warm-up says
   // nothing.
   const bool warm = state_.step >= config_.warmup;
-  if (warm && stats.regions > 1 && filter_.observe(stats.similar_share)) {
-    log::info(
-        "text filter: the {:g} test opens after step {} (it removes {:.1f}% of the pairs of "
-        "distinct texts)",
-        config_.filter.threshold, state_.step + 1, 100 * stats.similar_share);
-  }
+  if (warm && stats.regions > 1) observe_filter(stats.similar_share);
   if (stats.removed_share > kRemovedShareWarning && !warned_of_filter_) {
     warned_of_filter_ = true;
     log::warn(
@@ -213,6 +209,26 @@ double Run::step(const LoadedBatch& loaded, double waited) {
     log_step(stats, norm, lr);
   }
   return stats.loss;
+}
+
+void Run::observe_filter(double similar_share) {
+  const double threshold = config_.filter.threshold;
+  switch (filter_.observe(similar_share)) {
+    case FilterChange::kNone:
+      return;
+    case FilterChange::kOpens:
+      log::info(
+          "text filter: the {:g} test opens after step {} (it removes {:.1f}% of the pairs of "
+          "distinct texts)",
+          threshold, state_.step + 1, 100 * similar_share);
+      return;
+    case FilterChange::kCloses:
+      log::warn(
+          "text filter: the {:g} test closes after step {}: it removed {:.1f}% of the pairs of "
+          "distinct texts, whose embeddings have drifted together",
+          threshold, state_.step + 1, 100 * similar_share);
+      return;
+  }
 }
 
 void Run::stop_if_not_finite(const StepStats& stats, double norm, const Batch& batch) {
