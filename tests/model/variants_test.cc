@@ -181,7 +181,7 @@ TEST(Resize, ThePrompterReadsTheSameAtAnotherImageSize) {
     for (const auto& prompts :
          {box_prompts(boxes, index), point_prompts(points.slice(1, 0, 1), index),
           mask_prompts(boxes, points, index), text_prompts(torch::randn({3, 32}), index)}) {
-      const auto read = [&](const Cloc& at, const torch::Tensor& t) {
+      const auto read = [&](Cloc at, const torch::Tensor& t) {
         return at->prompter->forward(at->prompter->prepare(t.flatten(1, 2)), prompts);
       };
       const auto before = read(model, tokens);
