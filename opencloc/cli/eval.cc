@@ -10,6 +10,7 @@
 #include "opencloc/eval/region_methods.h"
 #include "opencloc/eval/templates.h"
 #include "opencloc/model/device.h"
+#include "opencloc/model/resize.h"
 #include "opencloc/ops/precision.h"
 
 namespace opencloc::cli {
@@ -26,6 +27,7 @@ struct EvalFlags {
   std::string templates;
   std::string out;
   std::string precision = "fp32";
+  int64_t image_size = 0;
   bool json = false;
   EvalOptions options;
 };
@@ -54,6 +56,7 @@ void run_eval(const EvalFlags& flags) {
     throw Error::input("the model has no tokenizer", flags.model,
                        "put its tokenizer files into the folder");
   }
+  if (flags.image_size > 0) loaded.model = with_image_size(loaded.model, flags.image_size);
   const EvalOptions options = options_of(flags, loaded);
   loaded.model->to(parse_device(flags.common.device));
   set_matmul_precision(flags.precision == "bf16" ? Precision::kBf16 : Precision::kFp32);
@@ -62,6 +65,7 @@ void run_eval(const EvalFlags& flags) {
   results["model"] = flags.model;
   results["data"] = flags.data;
   results["precision"] = flags.precision;
+  results["image_size"] = loaded.model->config().vision.image_size;
   const std::string text = dump_json(results, 2) + "\n";
   if (!flags.out.empty()) write_file(flags.out, text);
   std::fputs((flags.json ? text : results_table(results)).c_str(), stdout);
@@ -93,6 +97,11 @@ void add_eval(CLI::App& app) {
                  "Zero-shot prompts: photo, simple or a file with a template ({}) a line; without "
                  "it bare names")
       ->type_name("NAME|FILE");
+  app.add_option("--image-size", flags->image_size,
+                 "Pixels a side, a multiple of the patch size; 0 = the model's own")
+      ->type_name("PX")
+      ->check(not_negative())
+      ->capture_default_str();
   app.add_option("--out", flags->out, "Write the results as JSON")->type_name("FILE");
   app.add_flag("--json", flags->json, "Print JSON, not a table");
   app.add_option("--precision", flags->precision, "Of matrix products")

@@ -70,6 +70,7 @@ Batch BatchBuilder::finish() {
   batch_.boxes = torch::empty({count, 4});
   batch_.points = torch::empty({count, kMaskPoints, 2});
   std::vector<int64_t> kinds, text_ids;
+  batch_.names_one_box = torch::ones({count}, torch::kBool);
   std::map<std::vector<int32_t>, int64_t> seen;  // texts are equal when their tokens are
   for (int64_t i = 0; i < count; ++i) {
     auto& region = regions_[static_cast<size_t>(i)];
@@ -79,6 +80,7 @@ Batch BatchBuilder::finish() {
     auto* points = batch_.points.data_ptr<float>() + 2 * kMaskPoints * i;
     for (const auto& point : region.points) points = std::copy(point.begin(), point.end(), points);
     kinds.push_back(region.prompt_kind);
+    batch_.names_one_box.data_ptr<bool>()[i] = region.names_one_box;
     text_ids.push_back(
         seen.emplace(region.tokens.ids, static_cast<int64_t>(seen.size())).first->second);
     batch_.region_texts.push_back(std::move(region.text));
@@ -90,6 +92,18 @@ Batch BatchBuilder::finish() {
   } else {
     batch_.prompt_kind = int64s(kinds);
   }
+  batch_.has_text = torch::ones({static_cast<int64_t>(batch_.texts.size())}, torch::kBool);
+  bool all_have_text = true;
+  for (size_t i = 0; i < batch_.texts.size(); ++i) {
+    const bool has = !batch_.texts[i].empty();
+    batch_.has_text.data_ptr<bool>()[i] = has;
+    all_have_text = all_have_text && has;
+  }
+  if (all_have_text) batch_.has_text.reset();
+  const bool all_named_once =
+      std::all_of(regions_.begin(), regions_.end(),
+                  [](const PreparedRegion& region) { return region.names_one_box; });
+  if (all_named_once) batch_.names_one_box.reset();
   batch_.pixels = batch_.pixels.slice(0, 0, static_cast<int64_t>(batch_.keys.size()));
   return std::move(batch_);
 }

@@ -107,7 +107,7 @@ LoadedBatch Loader::assemble_batch() {
                          "check the data (data stats)");
     }
     broken = 0;
-    truncation_.add(ticket->sample.tokens);
+    if (!ticket->sample.text.empty()) truncation_.add(ticket->sample.tokens);
     for (const auto& region : ticket->sample.regions) truncation_.add(region.tokens);
     builder.add(std::move(ticket->sample));
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <utility>
 
 #include "opencloc/base/error.h"
@@ -10,7 +11,7 @@ namespace opencloc {
 namespace {
 
 constexpr uint64_t kNoiseStream = 103;  // apart from the augmentation's, and without the epoch
-constexpr int kSubstitutes = 16;              // at finding another sample that serves
+constexpr int kSubstitutes = 16;        // at finding another sample that serves
 
 Image decode(const Record& record, const std::string& name, const DecodeOptions& options) {
   try {
@@ -89,6 +90,12 @@ void check_share(double value, const char* flag) {
 
 }  // namespace
 
+bool trains_by_regions_alone(const Record& record, const SampleOptions& options) {
+  return options.regions_per_image > 0 &&
+         std::any_of(record.regions.begin(), record.regions.end(),
+                     [](const Region& region) { return !region.text.empty(); });
+}
+
 void SampleOptions::validate() const {
   check_share(mosaic, "--mosaic");
   check_share(alt_text, "--alt-text");
@@ -119,11 +126,8 @@ PreparedSample SampleMaker::make(const Draw& draw) const {
   Picture picture = load(draw.source, draw.index, rng);
   auto sample =
       mosaic ? from_mosaic(draw, std::move(picture), rng) : from_picture(std::move(picture), rng);
+  tokenize_texts(sample);
   choose(sample, rng);
-  sample.tokens = tokenize(tokenizer_, sample.text, options_.context_length);
-  for (auto& region : sample.regions) {
-    region.tokens = tokenize(tokenizer_, region.text, options_.context_length);
-  }
   return sample;
 }
 
@@ -140,8 +144,8 @@ SampleMaker::Picture SampleMaker::load(int source, uint64_t index, Rng& rng) con
   Picture picture;
   picture.name = store_.name(source, index, record.key);
   picture.text = choose_text(record, options_.alt_text, rng);
-  if (picture.text.empty()) {
-    throw BadSample(skip::kNoText, "neither caption nor alt-text", picture.name);
+  if (picture.text.empty() && !trains_by_regions_alone(record, options_)) {
+    throw BadSample(skip::kNoText, kNothingToLearn, picture.name);
   }
   picture.image = decode(record, picture.name, decoding());
   if (options_.regions_per_image > 0) {
@@ -211,7 +215,7 @@ PreparedSample SampleMaker::from_mosaic(const Draw& draw, Picture first, Rng& rn
   std::vector<const Image*> images;
   for (const auto& tile : tiles) {
     images.push_back(&tile.image);
-    sample.text += (sample.text.empty() ? "" : ", ") + tile.text;
+    if (!tile.text.empty()) sample.text += (sample.text.empty() ? "" : ", ") + tile.text;
     sample.name += (sample.name.empty() ? "" : "+") + tile.name;
   }
   Mosaic mosaic = make_mosaic(images, grid, options_.canvas);
@@ -231,6 +235,17 @@ void SampleMaker::add_regions(const std::vector<Region>& regions, const MappedBo
     region.text = regions[static_cast<size_t>(mapped.source[i])].text;
     sample.regions.push_back(std::move(region));
   }
+}
+
+// Before the choice of regions: whether a text names another box too is a question to all of them.
+void SampleMaker::tokenize_texts(PreparedSample& sample) const {
+  sample.tokens = tokenize(tokenizer_, sample.text, options_.context_length);
+  std::map<std::vector<int32_t>, int> boxes_named;  // texts are equal when their tokens are
+  for (auto& region : sample.regions) {
+    region.tokens = tokenize(tokenizer_, region.text, options_.context_length);
+    ++boxes_named[region.tokens.ids];
+  }
+  for (auto& region : sample.regions) region.names_one_box = boxes_named[region.tokens.ids] == 1;
 }
 
 // At most M regions, uniformly, and how each is prompted.

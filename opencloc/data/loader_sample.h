@@ -45,18 +45,24 @@ struct SampleOptions {
   void validate() const;
 };
 
+// Does a picture without a caption and alt-text serve? It leaves L_CLIP, and its regions train.
+bool trains_by_regions_alone(const Record& record, const SampleOptions& options);
+// What is wrong with one that does not.
+inline constexpr const char* kNothingToLearn = "neither caption nor alt-text (nor region to train)";
+
 struct PreparedRegion {
   Box box;  // of the canvas
   std::string text;
   TokenizedText tokens;
-  int64_t prompt_kind = 0;                                 // PromptKind: 0 box, 1 point, 2 mask
+  bool names_one_box = true;  // no other box of the canvas has this text
+  int64_t prompt_kind = 0;    // PromptKind: 0 box, 1 point, 2 mask
   std::array<std::array<float, 2>, kMaskPoints> points{};  // x, y inside the box
 };
 
 struct PreparedSample {
   std::string name;  // "shard.tar#key"
   Image canvas;
-  std::string text;
+  std::string text;  // may be empty where there are regions
   TokenizedText tokens;
   std::vector<PreparedRegion> regions;
 };
@@ -84,6 +90,7 @@ class SampleMaker {
   PreparedSample from_mosaic(const Draw& draw, Picture first, Rng& rng) const;
   void add_regions(const std::vector<Region>& regions, const MappedBoxes& mapped,
                    PreparedSample& sample) const;
+  void tokenize_texts(PreparedSample& sample) const;
   void choose(PreparedSample& sample, Rng& rng) const;
 
   const SampleStore& store_;

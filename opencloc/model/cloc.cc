@@ -5,6 +5,7 @@
 namespace opencloc {
 
 ClocImpl::ClocImpl(const ModelConfig& config) : config_(config) {
+  config_.cloc.encoding_grid = config.encoding_grid();
   visual = register_module("visual", VisionTower(config));
   text = register_module("text", TextTower(config));
   if (config.multimodal) text_decoder = register_module("text_decoder", TextDecoder(config));

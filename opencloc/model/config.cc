@@ -118,6 +118,7 @@ void ModelConfig::validate(std::string_view where) const {
   within(vision.width, 4, 65536, "vision_cfg.width");
   within(vision.layers, 1, 1024, "vision_cfg.layers");
   within(vision.head_width, 1, 65536, "vision_cfg.head_width");
+  within(cloc.encoding_grid, 0, 16384, "cloc.encoding_grid");
   within(text.context_length, 2, 65536, "text_cfg.context_length");
   within(text.vocab_size, 3, 10'000'000, "text_cfg.vocab_size");
   within(text.width, 1, 65536, "text_cfg.width");
@@ -280,6 +281,7 @@ Json cloc_config_json(const ClocConfig& config) {
   json["joint_box_token"] = config.joint_box_token;
   json["position_image_tokens"] = config.position_image_tokens;
   json["mlp_ratio"] = config.mlp_ratio;
+  if (config.encoding_grid > 0) json["encoding_grid"] = config.encoding_grid;
   return json;
 }
 
@@ -302,6 +304,7 @@ ClocConfig cloc_config_from_json(const Json& json, std::string_view where) {
   config.position_image_tokens =
       keys.boolean("position_image_tokens", config.position_image_tokens);
   config.mlp_ratio = keys.number("mlp_ratio", config.mlp_ratio);
+  config.encoding_grid = keys.integer("encoding_grid", config.encoding_grid);
   keys.finish({});
   return config;
 }

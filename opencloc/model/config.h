@@ -97,6 +97,9 @@ struct ClocConfig {
   bool joint_box_token = true;        // a third box token: a linear map of both corners' encodings
   bool position_image_tokens = true;  // patch tokens carry the sinusoidal encoding of their centres
   double mlp_ratio = 4.0;
+  // Patches along a side of the grid whose frequencies encode places: the grid of training, which a
+  // model read at another image size keeps. 0: the model's own (a Cloc's config has the number).
+  int64_t encoding_grid = 0;
 };
 
 struct PreprocessConfig {
@@ -121,6 +124,10 @@ struct ModelConfig {
   std::optional<MultimodalConfig> multimodal;  // a captioner (CoCa)
   ClocConfig cloc;
   PreprocessConfig preprocess;
+
+  int64_t encoding_grid() const {
+    return cloc.encoding_grid > 0 ? cloc.encoding_grid : vision.grid();
+  }
 
   // Throws Error (input) naming the key that makes no sense.
   void validate(std::string_view where) const;

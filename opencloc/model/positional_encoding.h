@@ -1,4 +1,6 @@
 // Sinusoidal encoding of points of the canvas, shared by prompts and patch centres.
+// A model read at another image size keeps the frequencies of its own grid: one place has one
+// encoding at every size.
 #pragma once
 
 #include <torch/types.h>
@@ -6,11 +8,13 @@
 namespace opencloc {
 
 // points [..., 2] (x, y in [0, 1]) -> [..., D]: sin and cos of x and of y over D/4 log-spaced
-// frequencies, from half a cycle a canvas to grid / 2 cycles: a patch layout of grid x grid cannot
-// tell finer ones apart, so they would only be noise to the attention. D must be a multiple of 4.
-torch::Tensor sinusoidal_encoding(const torch::Tensor& points, int64_t width, int64_t grid);
+// frequencies, from half a cycle a canvas to encoding_grid / 2 cycles: a patch layout of that many
+// patches along a side cannot tell finer ones apart, so they would only be noise to the attention.
+// D must be a multiple of 4.
+torch::Tensor sinusoidal_encoding(const torch::Tensor& points, int64_t width,
+                                  int64_t encoding_grid);
 
 // Encoding of the centres of a grid x grid patch layout, row by row -> [grid * grid, D].
-torch::Tensor patch_centre_encoding(int64_t grid, int64_t width);
+torch::Tensor patch_centre_encoding(int64_t grid, int64_t width, int64_t encoding_grid);
 
 }  // namespace opencloc

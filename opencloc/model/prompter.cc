@@ -45,13 +45,24 @@ torch::Tensor each(const torch::Tensor& x) {
   return torch::arange(x.size(0), x.options().dtype(torch::kInt64));  // [N]
 }
 
+// With pool all the image's tokens share keys and the mean with the prompt's few, in a proportion
+// that was learned: at another image size each of them counts for so many of the grid of training.
+double token_weight(const ModelConfig& config) {
+  const auto patches = static_cast<double>(config.vision.patches());
+  const auto grid = static_cast<double>(config.encoding_grid());
+  return grid * grid / patches;
+}
+
 }  // namespace
 
 PrompterImpl::PrompterImpl(const ModelConfig& config)
-    : config_(config.cloc), width_(config.vision.width), grid_(config.vision.grid()) {
+    : config_(config.cloc),
+      width_(config.vision.width),
+      encoding_grid_(config.encoding_grid()),
+      image_token_weight_(token_weight(config)) {
   type_embedding_ =
       register_parameter("type_embedding", torch::randn({kTokenTypes, width_}) * 0.02);
-  patch_encoding_ = patch_centre_encoding(grid_, width_);  // [N, D]
+  patch_encoding_ = patch_centre_encoding(config.vision.grid(), width_, encoding_grid_);  // [N, D]
   text_in_ = register_module("text_in", Linear(config.embed_dim, width_));
   if (config_.joint_box_token) joint_in_ = register_module("joint_in", Linear(2 * width_, width_));
   ln_image_ = register_module("ln_image", LayerNorm(width_));
@@ -124,15 +135,15 @@ torch::Tensor PrompterImpl::forward(const PromptContext& context, const PromptBa
 
 torch::Tensor PrompterImpl::box_tokens(const torch::Tensor& boxes, PromptKind kind) {
   const int64_t first = kind == PromptKind::kBox ? kTopLeft : kMaskTopLeft;
-  const auto corners = boxes.view({-1, 2, 2});                       // [R, 2, x y]
-  const auto encoded = sinusoidal_encoding(corners, width_, grid_);  // [R, 2, D]
+  const auto corners = boxes.view({-1, 2, 2});                                // [R, 2, x y]
+  const auto encoded = sinusoidal_encoding(corners, width_, encoding_grid_);  // [R, 2, D]
   auto tokens = encoded;
   if (config_.joint_box_token) {
     // The corners of a box lie beside the object: half-way to the centre a token looks at it.
     const auto centre = corners.mean(1, /*keepdim=*/true);                // [R, 1, 2]
     const auto places = torch::cat({(corners + centre) / 2, centre}, 1);  // [R, 3, 2]
     const auto joint = joint_in_(encoded.flatten(1)).unsqueeze(1);        // [R, 1, D]
-    tokens = sinusoidal_encoding(places, width_, grid_) +
+    tokens = sinusoidal_encoding(places, width_, encoding_grid_) +
              torch::constant_pad_nd(joint, {0, 0, 2, 0});  // [R, 3, D]
   }
   return tokens + type_embedding_.slice(0, first, first + tokens.size(1));
@@ -143,13 +154,13 @@ torch::Tensor PrompterImpl::prompt_tokens(const PromptBatch& prompts) {
     case PromptKind::kBox:
       return box_tokens(prompts.boxes, prompts.kind);
     case PromptKind::kPoint:
-      return sinusoidal_encoding(prompts.points, width_, grid_) +
+      return sinusoidal_encoding(prompts.points, width_, encoding_grid_) +
              type_embedding_[kPointType];  // [R, K, D]
     case PromptKind::kMask:
-      return torch::cat(
-          {box_tokens(prompts.boxes, prompts.kind),
-           sinusoidal_encoding(prompts.points, width_, grid_) + type_embedding_[kMaskPoint]},
-          1);
+      return torch::cat({box_tokens(prompts.boxes, prompts.kind),
+                         sinusoidal_encoding(prompts.points, width_, encoding_grid_) +
+                             type_embedding_[kMaskPoint]},
+                        1);
     case PromptKind::kText: {
       // Unit length times sqrt(E): entries of order one, whatever the text tower's scale.
       const auto unit = torch::nn::functional::normalize(
@@ -175,18 +186,32 @@ torch::Tensor PrompterImpl::keys_and_outputs(const torch::Tensor& normed) {
 torch::Tensor PrompterImpl::pool_all(const PromptContext& context, const torch::Tensor& prompts,
                                      const torch::Tensor& index) {
   const auto of_image = [&](const torch::Tensor& t) { return t.index_select(0, index); };
-  const auto normed = block_->ln_1(prompts);           // [R, P, D]
-  const auto queries = block_->attn->queries(normed);  // [R, P, D]
-  const auto keys_values = keys_and_outputs(normed);   // [R, P, 2 D]
-  const auto prompt_reads = ops::merge(ops::indexed_attention(queries, context.keys_values, index),
-                                       ops::indexed_attention(queries, keys_values, each(normed)));
-  const ops::PartialAttention own{of_image(context.own.out), of_image(context.own.log_sum_exp)};
+  const auto normed = block_->ln_1(prompts);               // [R, P, D]
+  const auto queries = block_->attn->queries(normed);      // [R, P, D]
+  const auto keys_values = keys_and_outputs(normed);       // [R, P, 2 D]
+  const auto weighted = [&](ops::PartialAttention read) {  // of image tokens
+    if (image_token_weight_ != 1)
+      read.log_sum_exp = read.log_sum_exp + std::log(image_token_weight_);
+    return read;
+  };
+  const auto prompt_reads =
+      ops::merge(weighted(ops::indexed_attention(queries, context.keys_values, index)),
+                 ops::indexed_attention(queries, keys_values, each(normed)));
+  const auto own = weighted({of_image(context.own.out), of_image(context.own.log_sum_exp)});
   const auto image_reads =
       ops::merge(own, ops::indexed_attention(of_image(context.queries), keys_values, each(normed)));
-  const auto x =
-      torch::cat({prompts + prompt_reads.out, of_image(context.tokens) + image_reads.out},
-                 1);                                                  // [R, P+T, D]
-  return x.mean(1) + block_->mlp->mean_over_tokens(block_->ln_2(x));  // [R, D]
+  const auto of_prompt = prompts + prompt_reads.out;                  // [R, P, D]
+  const auto of_tokens = of_image(context.tokens) + image_reads.out;  // [R, T, D]
+  if (image_token_weight_ == 1) return mean_of_layer(torch::cat({of_prompt, of_tokens}, 1));
+  const auto weight = image_token_weight_ * static_cast<double>(of_tokens.size(1));
+  const auto whole = weight + static_cast<double>(of_prompt.size(1));
+  return mean_of_layer(of_prompt) * (1 - weight / whole) +
+         mean_of_layer(of_tokens) * (weight / whole);  // [R, D]
+}
+
+// x [R, T, D] behind the attention -> the mean over tokens behind the whole layer, [R, D].
+torch::Tensor PrompterImpl::mean_of_layer(const torch::Tensor& x) {
+  return x.mean(1) + block_->mlp->mean_over_tokens(block_->ln_2(x));
 }
 
 // Only the prompt tokens are carried through the layer; the image's keys and values are shared.
@@ -197,8 +222,7 @@ torch::Tensor PrompterImpl::pool_prompt(const PromptContext& context, const torc
   auto& attn = *block_->attn;
   const auto queries = attn.queries(block_->ln_1(prompts));                           // [R, P, D]
   const auto read = ops::indexed_attention(queries, context.keys_values, index).out;  // [R, P, D]
-  const auto x = kPromptShare * prompts + attn.out_proj(read);                        // [R, P, D]
-  return x.mean(1) + block_->mlp->mean_over_tokens(block_->ln_2(x));                  // [R, D]
+  return mean_of_layer(kPromptShare * prompts + attn.out_proj(read));                 // [R, D]
 }
 
 }  // namespace opencloc

@@ -36,12 +36,14 @@ class PrompterImpl : public torch::nn::Module {
   torch::Tensor keys_and_outputs(const torch::Tensor& normed);
   torch::Tensor pool_all(const PromptContext& context, const torch::Tensor& prompts,
                          const torch::Tensor& index);
+  torch::Tensor mean_of_layer(const torch::Tensor& x);
   torch::Tensor pool_prompt(const PromptContext& context, const torch::Tensor& prompts,
                             const torch::Tensor& index);
 
   ClocConfig config_;
   int64_t width_;
-  int64_t grid_;                  // patches along a side
+  int64_t encoding_grid_;         // patches along a side, of training
+  double image_token_weight_;     // of a patch beside one of training; 1 at the size of training
   torch::Tensor type_embedding_;  // [kinds of token, D]
   torch::Tensor patch_encoding_;  // [N, D], constant
   Linear text_in_{nullptr};       // E -> D

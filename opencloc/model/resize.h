@@ -11,6 +11,7 @@ namespace opencloc {
 torch::Tensor resize_positions(const torch::Tensor& positions, int64_t grid);
 
 // A copy for pictures of image_size x image_size; the model itself where that is its size already.
+// Places keep their encodings (ClocConfig::encoding_grid).
 // Error (input) when image_size is no multiple of the patch size.
 Cloc with_image_size(const Cloc& model, int64_t image_size);
 

@@ -7,19 +7,25 @@
 namespace opencloc {
 namespace {
 
-constexpr int64_t kSamples = 4;  // per axis
+// Of a patch: rounding must not give a box of whole patches one more sample.
+constexpr double kRounding = 1e-4;
 
 // Weight of each of `cells` grid rows (or columns) for boxes spanning [low, high] (each [R], in [0,
 // 1]).
 torch::Tensor axis_weights(const torch::Tensor& low, const torch::Tensor& high, int64_t cells) {
-  const auto steps =
-      (torch::arange(kSamples, low.options()) + 0.5) / static_cast<double>(kSamples);  // [S]
-  auto places = low.unsqueeze(1) + (high - low).unsqueeze(1) * steps;                  // [R, S]
-  places = (places * static_cast<double>(cells) - 0.5)
-               .clamp(0, static_cast<double>(cells - 1));  // cell centres at 0, 1, ...
+  const auto start = low * static_cast<double>(cells),
+             span = high * static_cast<double>(cells) - start;
+  const auto samples = (span - kRounding).ceil().clamp(1, static_cast<double>(cells));  // [R]
+  const int64_t most = samples.numel() > 0 ? samples.max().item<int64_t>() : 0;         // S
+  const auto number = torch::arange(most, low.options());                               // [S]
+  const auto steps = (number + 0.5) / samples.unsqueeze(1);                             // [R, S]
+  const auto places =
+      (start.unsqueeze(1) + span.unsqueeze(1) * steps - 0.5)
+          .clamp(0, static_cast<double>(cells - 1));  // [R, S], cell centres at 0, 1, ...
   const auto distance =
       (places.unsqueeze(2) - torch::arange(cells, low.options())).abs();  // [R, S, cells]
-  return (1 - distance).clamp_min(0).mean(1);                             // [R, cells]
+  const auto counts = number < samples.unsqueeze(1);                      // [R, S]
+  return ((1 - distance).clamp_min(0) * counts.unsqueeze(2)).sum(1) / samples.unsqueeze(1);
 }
 
 }  // namespace

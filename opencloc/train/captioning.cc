@@ -48,7 +48,7 @@ StepStats stats_of(double clip, double caption, const Pairs& pairs, const StepOp
   stats.clip = clip;
   stats.caption = caption;
   stats.loss = options.contrastive_weight * clip + options.caption_weight * caption;
-  stats.texts = pairs.size();
+  stats.texts = stats.captioned = pairs.size();
   return stats;
 }
 
@@ -128,6 +128,7 @@ StepStats in_parts(Cloc& model, const Pairs& pairs, const StepOptions& options) 
 
 StepStats captioning_forward_backward(Cloc& model, const Batch& batch, const StepOptions& options) {
   TORCH_CHECK(model->text_decoder, "a captioning step of a model without a text decoder");
+  TORCH_CHECK(!batch.has_text.defined(), "a captioning step of pictures without a text");
   const auto device = model->logit_scale.device();
   // Behind the longest text there is only padding.
   const auto longest = batch.text_length.max().item<int64_t>();

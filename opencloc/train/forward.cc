@@ -90,8 +90,9 @@ BatchPart batch_part(const Batch& batch, int64_t begin, int64_t end) {
 
 Batch to_device(const Batch& batch, torch::Device device) {
   Batch moved = batch;
-  for (torch::Tensor* tensor : {&moved.pixels, &moved.boxes, &moved.region_image,
-                                &moved.region_text_id, &moved.prompt_kind, &moved.points}) {
+  for (torch::Tensor* tensor :
+       {&moved.pixels, &moved.boxes, &moved.region_image, &moved.region_text_id,
+        &moved.names_one_box, &moved.prompt_kind, &moved.points}) {
     if (tensor->defined()) *tensor = tensor->to(device);
   }
   return moved;

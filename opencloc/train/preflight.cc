@@ -1,6 +1,7 @@
 #include "opencloc/train/preflight.h"
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <map>
 #include <utility>
@@ -27,17 +28,25 @@ struct Findings {
   int64_t with_regions = 0;
   std::map<std::string, int64_t> reasons;   // of broken ones
   std::map<std::string, int64_t> captions;  // how often each
+  int64_t without_text = 0;
   TruncationCounter truncation;
 
   int64_t good() const { return looked - broken; }
 };
 
-void look_at(const Record& record, const Tokenizer& tokenizer, int64_t context, Findings& found) {
+void look_at(const Record& record, const SampleOptions& options, const Tokenizer& tokenizer,
+             Findings& found) {
+  const int64_t context = options.context_length;
   Image::decode(record.image, record.key);
   const std::string text(image_text(record));
-  if (text.empty()) throw BadSample(skip::kNoText, "neither caption nor alt-text", record.key);
-  ++found.captions[text];
-  found.truncation.add(tokenize(tokenizer, text, context));
+  if (text.empty()) {
+    if (!trains_by_regions_alone(record, options))
+      throw BadSample(skip::kNoText, kNothingToLearn, record.key);
+    ++found.without_text;
+  } else {
+    ++found.captions[text];
+    found.truncation.add(tokenize(tokenizer, text, context));
+  }
   for (const auto& region : record.regions) {
     found.truncation.add(tokenize(tokenizer, region.text, context));
   }
@@ -45,9 +54,9 @@ void look_at(const Record& record, const Tokenizer& tokenizer, int64_t context, 
   found.with_regions += record.regions.empty() ? 0 : 1;
 }
 
-void look(const SampleStore& store, uint64_t seed, const Tokenizer& tokenizer, int64_t context,
+void look(const SampleStore& store, const TrainConfig& config, const Tokenizer& tokenizer,
           Findings& found) {
-  Rng rng(seed, {kPreflightStream});
+  Rng rng(config.seed, {kPreflightStream});
   std::vector<std::pair<int, uint64_t>> places;
   if (store.total() <= kLooked) {
     for (int source = 0; source < store.sources(); ++source) {
@@ -62,7 +71,7 @@ void look(const SampleStore& store, uint64_t seed, const Tokenizer& tokenizer, i
   for (const auto& [source, index] : places) {
     ++found.looked;
     try {
-      look_at(store.read(source, index), tokenizer, context, found);
+      look_at(store.read(source, index), config.sample, tokenizer, found);
     } catch (const BadSample& bad) {
       ++found.broken;
       ++found.reasons[bad.reason()];
@@ -101,6 +110,28 @@ std::string reasons_text(const std::map<std::string, int64_t>& reasons) {
   return text;
 }
 
+// How many others of its batch share a caption, on average: they are negatives of it all the same,
+// and L_CLIP cannot fall below the log of one more than that. The share of equal pairs among those
+// looked at is that of all pairs, however many texts the data has; how often texts repeat is not.
+double equal_in_batch(const TrainConfig& config, const Findings& found) {
+  const int64_t texts = found.good() - found.without_text;
+  int64_t equal = 0;
+  for (const auto& [text, count] : found.captions) equal += count * (count - 1);
+  return static_cast<double>(config.batch_size - 1) * ratio(equal, texts * (texts - 1));
+}
+
+PreflightLine equal_captions(const TrainConfig& config, const Findings& found) {
+  const double others = equal_in_batch(config, found);
+  const bool many = others > 0.2;
+  return {"equal captions",
+          fmt::format("{:.2f} others of a batch have a sample's caption{}", others,
+                      many ? fmt::format(": they count as negatives of each other in L_CLIP, which "
+                                         "stays above about {:.2f}",
+                                         std::log(1 + others))
+                           : ""),
+          many ? Verdict::kWarning : Verdict::kFine};
+}
+
 void judge_data(const TrainConfig& config, const SampleStore& store, const Findings& found,
                 std::vector<PreflightLine>& lines) {
   const auto total = static_cast<double>(store.total());
@@ -113,14 +144,16 @@ void judge_data(const TrainConfig& config, const SampleStore& store, const Findi
                    fmt::format("{} of {} looked at{}", found.good(), found.looked,
                                found.broken > 0 ? " (" + reasons_text(found.reasons) + ")" : ""),
                    broken > 0.05 ? Verdict::kWarning : Verdict::kFine});
-  int64_t repeated = 0;
-  for (const auto& [text, count] : found.captions) repeated += count - 1;
-  const double duplicates = ratio(repeated, found.good());
-  lines.push_back({"equal captions",
-                   percent(duplicates) + (duplicates > 0.2 ? ": they count as negatives of each "
-                                                             "other in L_CLIP"
-                                                           : ""),
-                   duplicates > 0.2 ? Verdict::kWarning : Verdict::kFine});
+  if (config.forward.clip) {
+    lines.push_back(equal_captions(config, found));
+    const bool none = found.without_text == found.good();
+    lines.push_back(
+        {"image texts",
+         fmt::format("{} of {} pictures have one{}", found.good() - found.without_text,
+                     found.good(),
+                     found.without_text > 0 ? "; the others train by their regions alone" : ""),
+         none ? Verdict::kWarning : Verdict::kFine});
+  }
   const double cut = ratio(found.truncation.texts_cut(), found.truncation.texts());
   lines.push_back({"texts",
                    found.truncation.summary() + (cut > 0.1 ? "; --context-length keeps more" : ""),
@@ -201,7 +234,7 @@ std::string Preflight::table() const {
 Preflight preflight(const TrainConfig& config, const ModelConfig& model, int64_t parameters,
                     const SampleStore& store, const Tokenizer& tokenizer) {
   Findings found;
-  look(store, config.seed, tokenizer, model.text.context_length, found);
+  look(store, config, tokenizer, found);
   if (found.good() == 0) {
     throw Error::input(fmt::format("none of {} samples looked at can be used ({})", found.looked,
                                    reasons_text(found.reasons)),

@@ -1,6 +1,6 @@
-#include "opencloc/data/batch_builder.h"
-
 #include <torch/utils.h>
+
+#include "opencloc/data/batch_builder.h"
 #include "opencloc/train/forward.h"
 #include "opencloc/train/report.h"
 
@@ -45,15 +45,17 @@ std::vector<ReportPicture> report_pictures(const SampleStore& store, TrainedPart
     }
     if (sample.regions.empty()) continue;
     ReportPicture picture{sample.canvas, sample.text, {}};
-    for (const auto& region : sample.regions)
+    std::vector<bool> can_be_found;
+    for (const auto& region : sample.regions) {
       picture.boxes.push_back({region.box, {}, false, region.text});
+      can_be_found.push_back(region.names_one_box);
+    }
     if (config.forward.regions() && config.forward.grounding) {
       const auto boxes = found_boxes(parts, std::move(sample), options);
       const auto* at = boxes.data_ptr<float>();
-      for (auto& entry : picture.boxes) {
-        entry.predicted = clip_to_unit({at[0], at[1], at[2], at[3]});
-        entry.has_prediction = true;
-        at += 4;
+      for (size_t i = 0; i < picture.boxes.size(); ++i, at += 4) {
+        picture.boxes[i].predicted = clip_to_unit({at[0], at[1], at[2], at[3]});
+        picture.boxes[i].has_prediction = can_be_found[i];
       }
     }
     pictures.push_back(std::move(picture));

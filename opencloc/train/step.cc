@@ -17,6 +17,26 @@ double constant_box_iou(const torch::Tensor& boxes) {
   return grounding_loss(mean, boxes, GroundingKind::kL2).mean_iou;
 }
 
+// Rows of L_grounding. A text that names two boxes of its picture asks for both at once: the mean
+// of the two would be its best answer. Such regions are left out, as in evaluation.
+torch::Tensor grounded(const torch::Tensor& of_regions, const Batch& batch) {
+  if (!batch.names_one_box.defined()) return of_regions;
+  return of_regions.index_select(0, batch.names_one_box.nonzero().squeeze(1));
+}
+
+void ground(const torch::Tensor& predicted, const Batch& batch, const StepOptions& options,
+            torch::Tensor& total, StepStats& stats) {
+  const auto boxes = grounded(batch.boxes, batch);  // [G, 4]
+  const auto grounding = grounding_loss(grounded(predicted, batch), boxes, options.grounding_kind);
+  total = total + options.grounding_weight * grounding.loss;
+  stats.grounded = boxes.size(0);
+  stats.grounding = grounding.loss.item<double>();
+  stats.grounding_iou = grounding.mean_iou;
+  stats.grounding_spread = grounding.predicted_spread;
+  stats.grounding_inverted = grounding.inverted_share;
+  stats.constant_box_iou = constant_box_iou(boxes);
+}
+
 }  // namespace
 
 bool StepStats::finite() const { return std::isfinite(loss); }
@@ -33,9 +53,13 @@ torch::Tensor step_loss(Cloc& model, const StepOutputs& outputs, const TextBatch
                         const Batch& batch, const StepOptions& options, StepStats& stats) {
   stats.texts = texts.size();
   auto clip = torch::zeros({}, outputs.images.image.options());
-  if (options.forward.clip) {
-    const auto captions = outputs.texts.index_select(0, texts.caption_row);  // [B, E]
-    clip = contrastive_loss(model, outputs.images.image, captions, options.contrastive);
+  stats.captioned = texts.caption_row.size(0);
+  if (options.forward.clip && stats.captioned > 0) {
+    const auto captions = outputs.texts.index_select(0, texts.caption_row);  // [C, E]
+    const auto images = texts.captioned.defined()
+                            ? outputs.images.image.index_select(0, texts.captioned)
+                            : outputs.images.image;  // [C, E]
+    clip = contrastive_loss(model, images, captions, options.contrastive);
     stats.clip = clip.item<double>();
     stats.loss = stats.clip;
   }
@@ -46,16 +70,8 @@ torch::Tensor step_loss(Cloc& model, const StepOutputs& outputs, const TextBatch
       region_loss(normalized(outputs.images.regions), region_texts, batch.region_text_id,
                   model->region_logit_scale, options.filter, options.contrastive);
   auto localized = region.loss;
-  if (outputs.images.predicted.defined()) {
-    const auto grounding =
-        grounding_loss(outputs.images.predicted, batch.boxes, options.grounding_kind);
-    localized = localized + options.grounding_weight * grounding.loss;
-    stats.grounding = grounding.loss.item<double>();
-    stats.grounding_iou = grounding.mean_iou;
-    stats.grounding_spread = grounding.predicted_spread;
-    stats.grounding_inverted = grounding.inverted_share;
-    stats.constant_box_iou = constant_box_iou(batch.boxes);
-  }
+  if (outputs.images.predicted.defined())
+    ground(outputs.images.predicted, batch, options, localized, stats);
   if (outputs.images.recovered.defined()) {
     const auto recovery =
         grounding_loss(outputs.images.recovered, batch.boxes, options.grounding_kind);
@@ -79,7 +95,9 @@ StepStats forward_backward(Cloc& model, const Batch& host_batch, const StepOptio
   const auto device = model->logit_scale.device();
   const auto& forward = options.forward;
   if (forward.captions()) return captioning_forward_backward(model, host_batch, options);
-  if (!forward.clip && host_batch.regions() == 0) return {};
+  const bool texts_train =
+      forward.clip && (!host_batch.has_text.defined() || host_batch.has_text.any().item<bool>());
+  if (!texts_train && (!forward.regions() || host_batch.regions() == 0)) return {};
   const Batch batch = to_device(host_batch, device);
   const TextBatch texts =
       distinct_texts(host_batch, {.with_captions = forward.clip,

@@ -42,8 +42,10 @@ struct StepStats {
   double recovered_iou = 0;     // mean IoU of recovered and given boxes
   double grounding_spread = 0;  // of the predicted boxes over the batch
   double grounding_inverted = 0;
+  int64_t captioned = 0;  // images with a text: L_CLIP's
   int64_t regions = 0;
-  int64_t texts = 0;  // distinct texts encoded
+  int64_t grounded = 0;  // regions whose text names one box of its picture: L_grounding's
+  int64_t texts = 0;     // distinct texts encoded
   bool finite() const;
 };
 
@@ -62,8 +64,9 @@ torch::Tensor step_loss(Cloc& model, const StepOutputs& outputs, const TextBatch
                         const Batch& batch, const StepOptions& options, StepStats& stats);
 
 // Adds the gradients of the batch's loss to the parameters' grad. When the loss is not finite there
-// is no backward pass: check stats.finite(). Without L_CLIP a batch without regions has loss 0 and
-// no gradients. The batch may lie on the CPU.
+// is no backward pass: check stats.finite(). Images without a text stay out of L_CLIP, not even as
+// negatives. Without L_CLIP, or without a text, a batch without regions has loss 0 and no
+// gradients. The batch may lie on the CPU.
 StepStats forward_backward(Cloc& model, const Batch& batch, const StepOptions& options);
 
 // The temperature's cap: both logit scales stay at or below ln 100. A frozen one, and that of the

@@ -64,7 +64,10 @@ int64_t TextBatch::size() const {
 }
 
 TextBatch TextBatch::to(torch::Device device) const {
-  TextBatch moved{{}, caption_row.to(device), region_row.to(device)};
+  TextBatch moved{{},
+                  captioned.defined() ? captioned.to(device) : captioned,
+                  caption_row.to(device),
+                  region_row.to(device)};
   for (const auto& group : groups) moved.groups.push_back(group.to(device));
   return moved;
 }
@@ -72,8 +75,15 @@ TextBatch TextBatch::to(torch::Device device) const {
 TextBatch distinct_texts(const Batch& batch, const TextGrouping& grouping) {
   Collector collector(grouping.cut);
   const auto none = torch::empty({0}, torch::kInt64);
+  torch::Tensor captioned;                                                // [C]
+  auto caption_ids = batch.text_ids, caption_length = batch.text_length;  // live as long as `texts`
+  if (grouping.with_captions && batch.has_text.defined()) {
+    captioned = batch.has_text.nonzero().squeeze(1);
+    caption_ids = caption_ids.index_select(0, captioned);
+    caption_length = caption_length.index_select(0, captioned);
+  }
   auto caption_text =
-      grouping.with_captions ? collector.add(batch.text_ids, batch.text_length) : none;  // [B]
+      grouping.with_captions ? collector.add(caption_ids, caption_length) : none;  // [C]
   auto region_text =
       grouping.with_regions ? collector.add(batch.region_ids, batch.region_length) : none;  // [R]
   const auto& texts = collector.texts;
@@ -99,6 +109,7 @@ TextBatch distinct_texts(const Batch& batch, const TextGrouping& grouping) {
       group.clear();
     }
   }
+  result.captioned = captioned;
   result.caption_row = row_of.index_select(0, caption_text);
   result.region_row = row_of.index_select(0, region_text);
   return result;

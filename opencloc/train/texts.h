@@ -15,7 +15,8 @@ namespace opencloc {
 
 struct TextBatch {
   std::vector<torch::Tensor> groups;  // [u, L] int64 each; all u sum to U
-  torch::Tensor caption_row;          // [B] int64: row in [0, U) of each image's text
+  torch::Tensor captioned;            // [C] int64: the images that have a text. Undefined = all B
+  torch::Tensor caption_row;          // [C] int64: row in [0, U) of each one's text
   torch::Tensor region_row;           // [R] int64: row in [0, U) of each region's text
 
   int64_t size() const;  // U

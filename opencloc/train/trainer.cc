@@ -44,6 +44,7 @@ class Run {
   void start_loader();
   double step(const LoadedBatch& loaded, double waited);
   void stop_if_not_finite(const StepStats& stats, double norm, const Batch& batch);
+  void observe_filter(double similar_share);
   void log_step(const StepStats& stats, double norm, double lr);
   void evaluate_model();
   void save();
@@ -189,12 +190,7 @@ double Run::step(const LoadedBatch& loaded, double waited) {
   // Untrained texts may lie far apart before they fall together: what they do in warm-up says
   // nothing.
   const bool warm = state_.step >= config_.warmup;
-  if (warm && stats.regions > 1 && filter_.observe(stats.similar_share)) {
-    log::info(
-        "text filter: the {:g} test opens after step {} (it removes {:.1f}% of the pairs of "
-        "distinct texts)",
-        config_.filter.threshold, state_.step + 1, 100 * stats.similar_share);
-  }
+  if (warm && stats.regions > 1) observe_filter(stats.similar_share);
   if (stats.removed_share > kRemovedShareWarning && !warned_of_filter_) {
     warned_of_filter_ = true;
     log::warn(
@@ -215,6 +211,26 @@ double Run::step(const LoadedBatch& loaded, double waited) {
   return stats.loss;
 }
 
+void Run::observe_filter(double similar_share) {
+  const double threshold = config_.filter.threshold;
+  switch (filter_.observe(similar_share)) {
+    case FilterChange::kNone:
+      return;
+    case FilterChange::kOpens:
+      log::info(
+          "text filter: the {:g} test opens after step {} (it removes {:.1f}% of the pairs of "
+          "distinct texts)",
+          threshold, state_.step + 1, 100 * similar_share);
+      return;
+    case FilterChange::kCloses:
+      log::warn(
+          "text filter: the {:g} test closes after step {}: it removed {:.1f}% of the pairs of "
+          "distinct texts, whose embeddings have drifted together",
+          threshold, state_.step + 1, 100 * similar_share);
+      return;
+  }
+}
+
 void Run::stop_if_not_finite(const StepStats& stats, double norm, const Batch& batch) {
   if (std::isfinite(norm)) return;
   std::string keys;
@@ -233,20 +249,24 @@ void Run::stop_if_not_finite(const StepStats& stats, double norm, const Batch& b
 void Run::log_step(const StepStats& stats, double norm, double lr) {
   const double seconds = seconds_since(interval_began_);
   Json line = {{"step", state_.step}, {"samples", state_.samples}, {"loss", stats.loss}};
-  if (config_.forward.clip) line["loss_clip"] = stats.clip;
+  if (config_.forward.clip && stats.captioned > 0) line["loss_clip"] = stats.clip;
+  if (config_.forward.clip) line["captioned"] = stats.captioned;
   if (config_.forward.captions()) line["loss_caption"] = stats.caption;
   if (config_.forward.regions()) {
     line["loss_region"] = stats.region;
     if (config_.forward.grounding) {
-      line["loss_grounding"] = stats.grounding;
-      line["grounding_iou"] = stats.grounding_iou;
-      line["constant_box_iou"] = stats.constant_box_iou;
+      line["grounded_regions"] = stats.grounded;
+      if (stats.grounded > 0) {  // the figures of no region are no figures
+        line["loss_grounding"] = stats.grounding;
+        line["grounding_iou"] = stats.grounding_iou;
+        line["constant_box_iou"] = stats.constant_box_iou;
+        line["grounding_spread"] = stats.grounding_spread;
+        line["grounding_inverted"] = stats.grounding_inverted;
+      }
       if (config_.forward.box_recovery) {
         line["loss_recovery"] = stats.recovery;
         line["recovered_iou"] = stats.recovered_iou;
       }
-      line["grounding_spread"] = stats.grounding_spread;
-      line["grounding_inverted"] = stats.grounding_inverted;
     }
     line["lambda"] = stats.lambda;
     line["regions"] = stats.regions;

@@ -8,8 +8,10 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
+#include "opencloc/base/json.h"
 #include "opencloc/checkpoint/hf_config.h"
 #include "opencloc/checkpoint/safetensors.h"
+#include "opencloc/model/resize.h"
 #include "opencloc/text/sentence_piece.h"
 #include "tests/checkpoint/rewrite.h"
 
@@ -87,6 +89,23 @@ TEST_F(ModelDirectory, RoundTripThroughEveryLayoutIsBitIdentical) {
       expect_same_weights(loaded.model->region_weights(), model->region_weights());
     }
   }
+}
+
+// Places are encoded as in training at every image size; a directory that does not say which that
+// was holds a model at its own.
+TEST_F(ModelDirectory, TheGridOfTrainingIsKept) {
+  auto model = tiny();
+  const int64_t grid = model->config().vision.grid();
+  save_model(folder_, with_image_size(model, 2 * model->config().vision.image_size), {});
+  auto loaded = load_model(folder_).model;
+  EXPECT_EQ(loaded->config().vision.grid(), 2 * grid);
+  EXPECT_EQ(loaded->config().cloc.encoding_grid, grid);
+
+  const fs::path path = folder_ / "cloc_config.json";
+  Json old = read_json(path);
+  old["cloc"].erase("encoding_grid");
+  write_file(path, dump_json(old));
+  EXPECT_EQ(load_model(folder_).model->config().cloc.encoding_grid, 2 * grid);
 }
 
 // Also: SentencePiece and libtorch in one program, see text/sentence_piece_library.h.
@@ -204,7 +223,7 @@ TEST_F(ModelDirectory, WeightsThatDoNotFitAreNamed) {
 TEST_F(ModelDirectory, OnlyTheFirstMissingNamesAreShown) {
   save_model(folder_, tiny(), {});
   fixtures::rewrite(folder_ / "open_clip_model.safetensors",
-                   [](NamedTensors& tensors) { tensors.clear(); });
+                    [](NamedTensors& tensors) { tensors.clear(); });
   const std::string message = error_of_loading();
   EXPECT_THAT(message, HasSubstr("..."));
   EXPECT_LT(message.size(), 600u);

@@ -13,10 +13,10 @@ namespace {
 
 namespace fs = std::filesystem;
 using fixtures::error_line;
-using ::testing::HasSubstr;
-using ::testing::Not;
 using fixtures::run_binary;
 using fixtures::TempFolder;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 // Exit code `exit_code`, and as the last thing said one line that holds `part`.
 void expect_error(const fixtures::RunResult& result, int exit_code, const std::string& part) {
@@ -43,7 +43,7 @@ class BrokenInput : public ::testing::Test {
 
   // 6 steps with a checkpoint every 2, in a second or so.
   fixtures::RunResult train(const fs::path& data, const fs::path& out,
-                           const std::string& flags = "") const {
+                            const std::string& flags = "") const {
     return run_binary(
         "train --model ViT-Test --vocab-size 300 --steps 6 --batch-size 4 --save-every 2 "
         "--keep-checkpoints 0 --report-pictures 0 --workers 1 --threads 1 --data " +
@@ -130,10 +130,11 @@ TEST_F(BrokenInput, BoxesOutsideThePictureAreClippedOrSkipped) {
   EXPECT_EQ(trained.exit_code, 0) << trained.err;
 }
 
-TEST_F(BrokenInput, EmptyCaptionsAreCountedAndLeftOut) {
+TEST_F(BrokenInput, PicturesThatNeitherTextNorRegionTellsOfAreCountedAndLeftOut) {
   const auto shard = changed_scenes("mute.tar", [](int i, Record& record) {
     if (i % 2 == 0) record.caption = record.alt_text = "";
     if (i % 2 == 0) record.captions.clear();
+    if (i % 4 == 0) record.regions.clear();
   });
   const auto trained = train(shard, folder_ / "run");
   EXPECT_EQ(trained.exit_code, 0) << trained.err;

@@ -13,13 +13,14 @@
 namespace opencloc {
 namespace {
 
-using ::testing::HasSubstr;
 using fixtures::LetterTokenizer;
 using fixtures::numbered_image;
 using fixtures::numbered_record;
 using fixtures::numbered_records;
 using fixtures::TempFolder;
 using fixtures::write_shard;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 LoaderOptions small_options() {
   LoaderOptions options;
@@ -35,9 +36,10 @@ LoaderOptions small_options() {
 // Everything in a batch, as one string.
 std::string fingerprint(const Batch& batch) {
   std::string bytes;
-  for (const auto* tensor : {&batch.pixels, &batch.text_ids, &batch.text_length, &batch.boxes,
-                             &batch.region_image, &batch.region_ids, &batch.region_length,
-                             &batch.region_text_id, &batch.prompt_kind, &batch.points}) {
+  for (const auto* tensor :
+       {&batch.pixels, &batch.text_ids, &batch.text_length, &batch.has_text, &batch.boxes,
+        &batch.region_image, &batch.region_ids, &batch.region_length, &batch.region_text_id,
+        &batch.names_one_box, &batch.prompt_kind, &batch.points}) {
     if (!tensor->defined()) continue;
     bytes.append(static_cast<const char*>(tensor->data_ptr()), tensor->nbytes());
   }
@@ -170,6 +172,7 @@ TEST_F(LoaderTest, BrokenSamplesAreSkippedAndCounted) {
   auto records = numbered_records(0, 8);
   records[2].image = "not a picture";
   records[5].caption.clear();  // and no alt-text
+  records[5].regions.clear();
   write_shard(folder_ / "a.tar", records);
   LoaderOptions options = small_options();
   options.batch_size = 6;
@@ -188,6 +191,33 @@ TEST_F(LoaderTest, BrokenSamplesAreSkippedAndCounted) {
   EXPECT_FALSE(keys.contains("a.tar#sample2"));
   EXPECT_GE(skips.count(skip::kBadImage), 1);
   EXPECT_GE(skips.count(skip::kNoText), 1);
+}
+
+TEST_F(LoaderTest, PicturesWithoutATextTrainByTheirRegions) {
+  auto records = numbered_records(0, 5);
+  records[2].caption.clear();  // and no alt-text
+  write_shard(folder_ / "a.tar", records);
+  const SampleStore store((folder_ / "a.tar").string(), skips_);
+  LoaderOptions options = small_options();
+  const Batch batch = Loader(store, tokenizer_, skips_, options).next().batch;
+  ASSERT_TRUE(batch.has_text.defined());
+  for (int64_t i = 0; i < 5; ++i)
+    EXPECT_EQ(batch.has_text[i].item<bool>(),
+              batch.keys[static_cast<size_t>(i)] != "a.tar#sample2");
+  EXPECT_EQ(batch.regions(), 10);
+  EXPECT_EQ(skips_.total(), 0);
+  // A mosaic tells of the tiles that have a text.
+  options.sample.mosaic = 1;
+  const SampleMaker maker(store, tokenizer_, options.sample, 2);
+  for (uint64_t epoch = 0; epoch < 20; ++epoch) {
+    const std::string text = maker.make({0, epoch, 2}).text;
+    EXPECT_THAT(text, Not(HasSubstr(", ,")));
+    EXPECT_FALSE(text.starts_with(",") || text.ends_with(", ")) << text;
+  }
+  // Nothing is left to learn where no region is wanted.
+  options.sample.regions_per_image = 0;
+  options.sample.mosaic = 0;
+  EXPECT_THROW(SampleMaker(store, tokenizer_, options.sample, 2).make({0, 0, 2}), BadSample);
 }
 
 TEST_F(LoaderTest, DataWithoutOneUsableSampleIsAnError) {
@@ -242,6 +272,29 @@ TEST_F(LoaderTest, BatchesHoldWhatTheRecordsSay) {
   const int64_t length = batch.text_length[0].item<int64_t>();
   EXPECT_EQ(length, static_cast<int64_t>(batch.texts[0].size()) + 2);
   EXPECT_EQ(batch.text_ids[0][length - 1].item<int64_t>(), 102);
+}
+
+// Whether a text names two boxes is a question to all regions of the picture, not to the M chosen.
+TEST_F(LoaderTest, TextsThatNameTwoBoxesAreMarked) {
+  auto records = numbered_records(0, 2);
+  for (const size_t i : {0U, 2U}) records[0].regions[i].text = "a dog";
+  records[0].regions[1].text = "a cat";
+  write_shard(folder_ / "a.tar", records);
+  const SampleStore store((folder_ / "a.tar").string(), skips_);
+  LoaderOptions options = small_options();
+  options.batch_size = 2;
+  options.sample.regions_per_image = 1;
+  Loader loader(store, tokenizer_, skips_, options);
+  std::map<std::string, std::set<bool>> named;
+  for (int i = 0; i < 40; ++i) {
+    const Batch batch = loader.next().batch;
+    for (int64_t r = 0; r < batch.regions(); ++r) {
+      const bool once = !batch.names_one_box.defined() || batch.names_one_box[r].item<bool>();
+      named[batch.region_texts[static_cast<size_t>(r)].substr(0, 5)].insert(once);
+    }
+  }
+  EXPECT_EQ(named, (std::map<std::string, std::set<bool>>{
+                       {"a cat", {true}}, {"a dog", {false}}, {"thing", {true}}}));
 }
 
 TEST_F(LoaderTest, PromptPointsLieInTheBoxes) {

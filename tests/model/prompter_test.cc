@@ -48,7 +48,8 @@ torch::Tensor pool_all_written_down(const Prompter& prompter, const torch::Tenso
                                     const PromptBatch& prompts, int64_t grid) {
   const Weights w(prompter);
   const int64_t width = image_tokens.size(2);
-  const auto places = torch::constant_pad_nd(patch_centre_encoding(grid, width), {0, 0, 1, 0});
+  const auto places =
+      torch::constant_pad_nd(patch_centre_encoding(grid, width, grid), {0, 0, 1, 0});
   const auto images = (w.layer_norm(image_tokens, "ln_image") + places)
                           .index_select(0, prompts.image_index);  // [R, T, D]
   constexpr int64_t kPointType = 3;

@@ -3,6 +3,7 @@
 #include <torch/utils.h>
 
 #include "opencloc/base/error.h"
+#include "opencloc/model/positional_encoding.h"
 #include "opencloc/model/resize.h"
 #include "tests/model/small_model.h"
 
@@ -158,6 +159,45 @@ TEST(Resize, AModelForAnotherImageSize) {
     EXPECT_TRUE(torch::equal(item.value(), parameter(model, item.key()))) << item.key();
   }
   EXPECT_THROW(with_image_size(model, 33), Error);
+}
+
+// Four equal tokens in place of one are the same picture: boxes, points and masks must read the
+// same from it. The class token, which stays one, would be a small difference.
+TEST(Resize, ThePrompterReadsTheSameAtAnotherImageSize) {
+  for (const auto pool : {Pool::kPrompt, Pool::kAll}) {
+    auto config = without_class_token();
+    config.cloc.pool = pool;
+    config.cloc.position_image_tokens = false;  // finer centres are other places
+    auto model = model_of(config);
+    auto larger = with_image_size(model, 2 * config.vision.image_size);
+    EXPECT_EQ(larger->config().cloc.encoding_grid, 4);
+    auto back = with_image_size(larger, config.vision.image_size);
+    const auto tokens = torch::randn({2, 4, 4, 32});
+    const auto finer = tokens.repeat_interleave(2, 1).repeat_interleave(2, 2);
+    const auto index = torch::tensor({0, 1, 1});
+    const auto boxes = torch::tensor(
+        {{0.1f, 0.2f, 0.4f, 0.9f}, {0.5f, 0.5f, 0.6f, 0.7f}, {0.0f, 0.0f, 1.0f, 1.0f}});
+    const auto points = torch::rand({3, 5, 2});
+    for (const auto& prompts :
+         {box_prompts(boxes, index), point_prompts(points.slice(1, 0, 1), index),
+          mask_prompts(boxes, points, index), text_prompts(torch::randn({3, 32}), index)}) {
+      const auto read = [&](Cloc at, const torch::Tensor& t) {
+        return at->prompter->forward(at->prompter->prepare(t.flatten(1, 2)), prompts);
+      };
+      const auto before = read(model, tokens);
+      expect_near(read(larger, finer), before);
+      EXPECT_TRUE(torch::equal(read(back, tokens), before));
+    }
+  }
+}
+
+// ... and one place has one encoding, on the grid of the patches too.
+TEST(Resize, AFinerGridRunsThroughTheSamePlaces) {
+  const auto coarse = patch_centre_encoding(5, 32, 6), fine = patch_centre_encoding(15, 32, 6);
+  for (int64_t y = 0; y < 5; ++y) {  // the middle one of 3 x 3 finer patches
+    for (int64_t x = 0; x < 5; ++x)
+      expect_near(fine[(3 * y + 1) * 15 + 3 * x + 1], coarse[y * 5 + x]);
+  }
 }
 
 }  // namespace

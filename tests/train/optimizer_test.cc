@@ -111,19 +111,36 @@ TEST(Schedule, WarmsUpThenFallsAlongACosine) {
 
 TEST(FilterSchedule, OpensAfterEnoughStepsWithFewSimilarTexts) {
   FilterSchedule schedule({.on = true, .threshold = 0.9, .open_below = 0.2, .open_after = 3});
-  for (const double share : {0.95, 0.1, 0.1, 0.5, 0.1, 0.1}) EXPECT_FALSE(schedule.observe(share));
+  for (const double share : {0.95, 0.1, 0.1, 0.5, 0.1, 0.1})
+    EXPECT_EQ(schedule.observe(share), FilterChange::kNone);
   EXPECT_FALSE(schedule.filter().similarity_test);
   FilterSchedule resumed({.on = true, .threshold = 0.9, .open_below = 0.2, .open_after = 3});
   resumed.load(schedule.state(), "test");
-  EXPECT_TRUE(resumed.observe(0.1));  // the third in a row
+  EXPECT_EQ(resumed.observe(0.1), FilterChange::kOpens);  // the third in a row
   EXPECT_TRUE(resumed.filter().similarity_test);
-  EXPECT_FALSE(resumed.observe(0.9)) << "opens once";
-  EXPECT_TRUE(resumed.open()) << "and stays open";
+}
+
+// Texts that drift together while the test is open have lost what keeps them apart.
+TEST(FilterSchedule, ClosesAgainAfterEnoughStepsWithManySimilarTexts) {
+  const FilterOptions options{.on = true, .threshold = 0.9, .open_below = 0.2, .open_after = 3};
+  FilterSchedule schedule(options);
+  schedule.load({{"open", true}, {"steps_below", 3}}, "a run of before the test could close");
+  // Between 0.2 and 0.4 it stays as it is: no flutter.
+  for (const double share : {0.9, 0.9, 0.3, 0.9, 0.41, 0.4, 0.39, 0.3, 0.3, 0.3, 0.5, 0.5})
+    EXPECT_EQ(schedule.observe(share), FilterChange::kNone) << share;
+  EXPECT_TRUE(schedule.open());
+  FilterSchedule resumed(options);
+  resumed.load(schedule.state(), "test");
+  EXPECT_EQ(resumed.observe(0.5), FilterChange::kCloses);  // the third in a row
+  EXPECT_FALSE(resumed.filter().similarity_test);
+  for (const double share : {0.3, 0.3, 0.3, 0.3, 0.1, 0.1})
+    EXPECT_EQ(resumed.observe(share), FilterChange::kNone) << share;
+  EXPECT_EQ(resumed.observe(0.1), FilterChange::kOpens) << "and may open again";
 }
 
 TEST(FilterSchedule, StaysClosedWhenOff) {
   FilterSchedule schedule({.on = false, .open_after = 1});
-  EXPECT_FALSE(schedule.observe(0.0));
+  EXPECT_EQ(schedule.observe(0.0), FilterChange::kNone);
   EXPECT_FALSE(schedule.filter().similarity_test);
 }
 

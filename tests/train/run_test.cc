@@ -23,10 +23,10 @@ namespace {
 
 namespace fs = std::filesystem;
 using fixtures::final_weights;
-using ::testing::HasSubstr;
 using fixtures::TempFolder;
 using fixtures::tiny_config;
 using fixtures::write_squares;
+using ::testing::HasSubstr;
 
 class RunTest : public ::testing::Test {
  protected:
@@ -285,6 +285,33 @@ TEST_F(RunTest, BrokenDataIsSkippedOrAnError) {
   writer.commit();
   options.data = (folder_ / "broken.tar").string();
   EXPECT_THAT(error_of([&] { train(options); }, 2), HasSubstr("can be used"));
+}
+
+// Detection data has names of boxes and no captions.
+TEST_F(RunTest, DataWithoutCaptionsTrainsRegions) {
+  ShardWriter writer(folder_ / "regions.tar");
+  for (uint64_t i = 0; i < 12; ++i) {
+    auto record = fixtures::squares(i);
+    if (i % 4 != 0) record.caption.clear();
+    record.alt_text.clear();
+    writer.write(record);
+  }
+  writer.commit();
+  auto options = config();
+  options.data = (folder_ / "regions.tar").string();
+  options.batch_size = 12;
+  EXPECT_EQ(train(options).steps, 8);
+  for (const auto& line : read_metrics(options.out / "metrics.jsonl")) {
+    EXPECT_EQ(line["skipped"], 0);
+    EXPECT_EQ(line["captioned"], 3);
+    EXPECT_GT(line["loss_clip"].get<double>(), 0);
+    EXPECT_GT(line["regions"].get<int>(), 12);
+  }
+  options.out = folder_ / "clip";
+  options.forward.objective = Objective::kClip;
+  EXPECT_EQ(train(options).steps, 8);
+  for (const auto& line : read_metrics(options.out / "metrics.jsonl"))
+    EXPECT_GT(line["skipped"].get<int>(), 0) << "captions are all that objective clip learns from";
 }
 
 TEST_F(RunTest, FlagsThatMakeNoSenseAreErrors) {

@@ -140,6 +140,83 @@ TEST(Step, LambdaIsTheShareOfImagesWithRegions) {
   EXPECT_EQ(stats.regions, 3);
 }
 
+// Images `rows` of a batch, without regions.
+Batch images_of(const Batch& batch, const torch::Tensor& rows) {
+  Batch part = random_batch(rows.size(0), {});
+  part.pixels = batch.pixels.index_select(0, rows);
+  part.text_ids = batch.text_ids.index_select(0, rows);
+  part.text_length = batch.text_length.index_select(0, rows);
+  return part;
+}
+
+// Pictures of region data: L_CLIP is that of the others, be it InfoNCE or the sigmoid loss.
+TEST(Step, PicturesWithoutATextStayOutOfClip) {
+  for (const bool sigmoid : {false, true}) {
+    ModelConfig config = load_model_config("ViT-Test");
+    if (sigmoid) config.init_logit_bias = -10;
+    torch::manual_seed(5);
+    Cloc model(config);
+    auto batch = random_batch(6, {0, 1, 1, 4});
+    batch.has_text = torch::tensor({true, false, true, true, false, true});
+    StepOptions clip_alone;
+    clip_alone.forward.objective = Objective::kClip;
+    StepStats captioned, stats;
+    gradients(model, images_of(batch, torch::tensor({0, 2, 3, 5})), clip_alone, &captioned);
+    gradients(model, batch, {}, &stats);
+    EXPECT_EQ(stats.captioned, 4);
+    EXPECT_NEAR(stats.clip, captioned.clip, 1e-5);
+    EXPECT_EQ(stats.regions, 4);
+    expect_equal_gradients(model, batch, {}, 3);
+    expect_equal_gradients(model, batch, {}, 6);
+
+    batch.has_text = torch::zeros({6}, torch::kBool);
+    const auto all = gradients(model, batch, {}, &stats);
+    EXPECT_EQ(stats.clip, 0);
+    EXPECT_GT(stats.region, 0);
+    for (const auto& [name, grad] : all) {
+      if (name == "logit_scale") EXPECT_FALSE(grad.defined());
+      if (name == "visual.conv1.weight") EXPECT_TRUE(grad.defined());
+    }
+    expect_equal_gradients(model, batch, {}, 3);
+    auto nothing = random_batch(2, {});
+    nothing.has_text = torch::zeros({2}, torch::kBool);
+    const auto none = forward_backward(model, nothing, {});
+    EXPECT_EQ(none.loss, 0);
+    EXPECT_TRUE(none.finite());
+  }
+}
+
+// A text that names two boxes of its picture has no right answer.
+TEST(Step, RepeatedTextsAreNotGrounded) {
+  auto batch = random_batch(5, {0, 0, 1, 3, 4});
+  batch.names_one_box = torch::tensor({false, false, true, true, false});
+  StepStats stats;
+  auto model = small_model();
+  gradients(model, batch, {}, &stats);
+  EXPECT_EQ(stats.grounded, 2);
+  EXPECT_EQ(stats.regions, 5) << "they stay in L_CLOC";
+  StepOptions options;
+  options.forward.box_recovery = false;  // that asks for the box of a box
+  auto moved = batch;
+  moved.boxes = batch.boxes.clone();
+  const auto target_of = [&](int64_t row) {
+    moved.boxes.copy_(batch.boxes);
+    moved.boxes[row] = torch::tensor({0.0f, 0.0f, 1.0f, 1.0f});
+    StepStats got;
+    gradients(model, moved, options, &got);
+    return got.grounding;
+  };
+  for (const int64_t row : {0, 1, 4}) EXPECT_EQ(target_of(row), stats.grounding) << row;
+  for (const int64_t row : {2, 3}) EXPECT_NE(target_of(row), stats.grounding) << row;
+  expect_equal_gradients(small_model(), batch, {}, 3);
+
+  batch.names_one_box = torch::zeros({5}, torch::kBool);
+  gradients(model, batch, {}, &stats);
+  EXPECT_EQ(stats.grounded, 0);
+  EXPECT_EQ(stats.grounding, 0);
+  EXPECT_TRUE(stats.finite());
+}
+
 TEST(Step, ClipTrainsTheTowersAlone) {
   auto model = small_model();
   StepOptions options;

@@ -1,0 +1,64 @@
+#include "opencloc/train/preflight.h"
+
+#include <algorithm>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "opencloc/model/config.h"
+#include "tests/data/loader_fixture.h"
+
+namespace opencloc {
+namespace {
+
+using ::testing::HasSubstr;
+
+class PreflightTest : public ::testing::Test {
+ protected:
+  PreflightLine line(const std::vector<Record>& records, const TrainConfig& config,
+                     const std::string& subject) {
+    const auto path = folder_ / (std::to_string(shards_++) + ".tar");
+    fixtures::write_shard(path, records);
+    SkipCounter skips(0);
+    const SampleStore store(path.string(), skips);
+    const auto found = preflight(config, load_model_config("ViT-Test"), 1000, store, tokenizer_);
+    const auto it = std::ranges::find(found.lines, subject, &PreflightLine::subject);
+    return it == found.lines.end() ? PreflightLine{} : *it;
+  }
+  fixtures::TempFolder folder_;
+  fixtures::LetterTokenizer tokenizer_;
+  int shards_ = 0;
+};
+
+// "a photo of a {}" of so many classes: what matters is how many equal ones meet in a batch.
+TEST_F(PreflightTest, EqualCaptionsAreCountedInABatch) {
+  std::vector<Record> records;
+  for (int i = 0; i < 240; ++i) {
+    records.push_back(fixtures::numbered_record(i, 1));
+    records.back().caption = "a photo of a class " + std::to_string(i % 200);
+  }
+  TrainConfig config;
+  config.steps = 10;
+  config.batch_size = 8;
+  EXPECT_EQ(line(records, config, "equal captions").verdict, PreflightLine::Verdict::kFine);
+  config.batch_size = 1024;  // 40 pairs of 240 texts: 1023 * 80 / (240 * 239) = 1.43 others
+  const auto found = line(records, config, "equal captions");
+  EXPECT_EQ(found.verdict, PreflightLine::Verdict::kWarning);
+  EXPECT_THAT(found.finding, HasSubstr("1.43 others"));
+}
+
+TEST_F(PreflightTest, PicturesWithoutATextAreUsable) {
+  auto records = fixtures::numbered_records(0, 4);
+  for (auto& record : records) record.caption.clear();
+  TrainConfig config;
+  config.steps = 10;
+  EXPECT_THAT(line(records, config, "readable").finding, HasSubstr("4 of 4"));
+  const auto texts = line(records, config, "image texts");
+  EXPECT_THAT(texts.finding, HasSubstr("0 of 4"));
+  EXPECT_EQ(texts.verdict, PreflightLine::Verdict::kWarning) << "L_CLIP has nothing to learn from";
+  records[1].regions.clear();
+  EXPECT_THAT(line(records, config, "readable").finding, HasSubstr("3 of 4"));
+}
+
+}  // namespace
+}  // namespace opencloc
