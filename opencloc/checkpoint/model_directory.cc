@@ -9,6 +9,7 @@
 #include "opencloc/checkpoint/open_clip_layout.h"
 #include "opencloc/checkpoint/openai_layout.h"
 #include "opencloc/checkpoint/region_part.h"
+#include "opencloc/model/initial.h"
 #include "opencloc/model/quantized.h"
 
 namespace opencloc {
@@ -130,7 +131,10 @@ LoadedModel load_model(const fs::path& path) {
   const LayoutEntry& layout = require_layout(path);
   loaded.layout = layout.layout;
   loaded.vision_only = layout.sources(path).vision_only;
-  loaded.model = Cloc(read_model_config(path));
+  {
+    const initial::FromFiles no_draws;
+    loaded.model = Cloc(read_model_config(path));
+  }
   const RegionPart part = region_part_of(path);
   if (part.quantized) {
     if (layout.layout != Layout::kOpenClip) refuse_quantized(path);
