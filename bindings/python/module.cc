@@ -43,7 +43,7 @@ torch::Tensor read_pixels(const Model& model, const std::vector<std::string>& pa
 
 // pixels [n, 3, S, S] float, ready -> [n, E] of unit length.
 torch::Tensor encode_pixels(const Model& model, const torch::Tensor& pixels) {
-  const torch::NoGradGuard no_grad;
+  const Model::Impl::Run run(model.impl());
   Cloc cloc = model.impl().handle();
   const int64_t side = cloc->config().vision.image_size;
   if (pixels.dim() != 4 || pixels.size(1) != 3 || pixels.size(2) != side ||
@@ -57,7 +57,7 @@ torch::Tensor encode_pixels(const Model& model, const torch::Tensor& pixels) {
 
 // -> [n, E] of unit length, in the batches and the form of `opencloc embed`.
 torch::Tensor encode_texts(const Model& model, const std::vector<std::string>& texts) {
-  const torch::NoGradGuard no_grad;
+  const Model::Impl::Run run(model.impl());
   Cloc cloc = model.impl().handle();
   const auto& config = cloc->config();
   const int64_t length = config.text.context_length, count = static_cast<int64_t>(texts.size());

@@ -6,8 +6,11 @@
 #include <string>
 #include <vector>
 
+#include <torch/utils.h>
+
 #include "opencloc/api/opencloc.h"
 #include "opencloc/image/canvas.h"
+#include "opencloc/kernels/parallel.h"
 #include "opencloc/model/cloc.h"
 #include "opencloc/text/tokenizer.h"
 
@@ -17,6 +20,16 @@ struct Model::Impl {
   Cloc model{nullptr};  // in eval mode; never changed after load
   std::shared_ptr<const Tokenizer> tokenizer;
   bool region_heads = false;
+  int threads = 0;  // of its calls; 0 = the process's number
+
+  // Lives while a thread runs the model: no gradients, at most `threads` threads, and libtorch's
+  // own operations on this thread. The host program's settings come back after it.
+  struct Run {
+    explicit Run(const Impl& model) : limit(model.threads) {}
+    const torch::NoGradGuard no_grad;
+    const kernels::ThreadLimit limit;
+    const kernels::OneOpenMpThread one_thread;
+  };
 
   // A handle whose (non-const, non-mutating) forward functions can be called.
   Cloc handle() const { return model; }

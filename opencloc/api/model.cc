@@ -49,6 +49,7 @@ std::string_view version() { return OPENCLOC_VERSION; }
 
 torch::Tensor Model::Impl::encode_texts(const std::vector<std::string>& texts) const {
   constexpr int64_t kTextsAtATime = 64;
+  const Run run(*this);
   Cloc cloc = handle();
   return normalized(TextEncoder(cloc, *tokenizer, kTextsAtATime).encode(texts));
 }
@@ -59,13 +60,13 @@ Model Model::load(const std::filesystem::path& directory, const LoadOptions& opt
     throw Error::input("the model has no tokenizer", directory.string(),
                        "put its tokenizer files into the folder");
   }
-  if (options.threads > 0) torch::set_num_threads(options.threads);
   loaded.model->to(parse_device(options.device));
   loaded.model->eval();
   auto impl = std::make_shared<Impl>();
   impl->model = loaded.model;
   impl->tokenizer = loaded.tokenizer;
   impl->region_heads = loaded.has_region_heads;
+  impl->threads = options.threads;
   return Model(std::move(impl));
 }
 
@@ -73,7 +74,7 @@ Scene Model::encode(const Image& image) const { return encode({&image, 1}).front
 
 std::vector<Scene> Model::encode(std::span<const Image> images) const {
   if (images.empty()) return {};
-  const torch::NoGradGuard no_grad;
+  const Impl::Run run(*impl_);
   Cloc cloc = impl_->handle();
   std::vector<torch::Tensor> pixels;
   std::vector<CanvasMap> maps;

@@ -1,8 +1,6 @@
 #include <algorithm>
 #include <optional>
 
-#include <torch/utils.h>
-
 #include "opencloc/api/impl.h"
 #include "opencloc/data/loader_sample.h"
 
@@ -123,7 +121,7 @@ std::vector<Embedding> Scene::regions(std::span<const Box> boxes) const {
 
 torch::Tensor Scene::Impl::regions(std::span<const Box> boxes) const {
   need_region_heads(*model);
-  const torch::NoGradGuard no_grad;
+  const Model::Impl::Run run(*model);
   Cloc cloc = model->handle();
   const auto device = features.tokens.device();
   std::vector<torch::Tensor> rows = {
@@ -142,7 +140,7 @@ torch::Tensor Scene::Impl::regions(std::span<const Box> boxes) const {
 
 Embedding Scene::region(const Point& point) const {
   need_prompter(*impl_->model);
-  const torch::NoGradGuard no_grad;
+  const Model::Impl::Run run(*impl_->model);
   const auto device = impl_->features.tokens.device();
   const auto at = on_canvas(point, impl_->map);
   if (!at) {
@@ -158,7 +156,7 @@ Embedding Scene::region(const Point& point) const {
 
 Embedding Scene::region(const Mask& mask) const {
   need_prompter(*impl_->model);
-  const torch::NoGradGuard no_grad;
+  const Model::Impl::Run run(*impl_->model);
   const auto device = impl_->features.tokens.device();
   const auto box = boxes_tensor({on_canvas(mask.bounds(), impl_->map)}).to(device);
   const auto points = points_tensor(mask_points(mask, impl_->map)).to(device);
@@ -169,7 +167,7 @@ Embedding Scene::region(const Mask& mask) const {
 
 Embedding Scene::region(std::string_view text) const {
   need_region_heads(*impl_->model);
-  const torch::NoGradGuard no_grad;
+  const Model::Impl::Run run(*impl_->model);
   const auto device = impl_->features.tokens.device();
   const auto texts = impl_->model->encode_texts({std::string(text)}).to(device);  // [1, E]
   const auto rows = impl_->model->handle()->encode_regions(
@@ -189,7 +187,7 @@ std::vector<Box> Scene::ground(std::span<const Embedding> texts) const {
 
 std::vector<Box> Scene::Impl::ground(const torch::Tensor& texts) const {
   need_region_heads(*model);
-  const torch::NoGradGuard no_grad;
+  const Model::Impl::Run run(*model);
   Cloc cloc = model->handle();
   const int64_t embed_dim = cloc->config().embed_dim;
   if (texts.dim() != 2 || texts.size(1) != embed_dim) {

@@ -2,12 +2,18 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <exception>
+#include <fstream>
+#include <iterator>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include <sched.h>
+
+#include "opencloc/base/cpu_quota.h"
 
 namespace opencloc {
 
@@ -42,8 +48,13 @@ void parallel_for(int64_t count, int threads, const std::function<void(int64_t)>
 int available_cpus() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  int cpus = static_cast<int>(std::thread::hardware_concurrency());
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) cpus = CPU_COUNT(&set);
+  std::ifstream file("/proc/self/cgroup");
+  const std::string cgroups(std::istreambuf_iterator<char>(file), {});
+  if (const auto quota = cgroup_cpus(cgroups))
+    cpus = std::min(cpus, static_cast<int>(std::lround(*quota)));
+  return std::max(1, cpus);
 }
 
 }  // namespace opencloc

@@ -9,7 +9,8 @@ namespace opencloc {
 // Runs body(i) for i in [0, count) on up to `threads` threads; rethrows the first exception.
 void parallel_for(int64_t count, int threads, const std::function<void(int64_t)>& body);
 
-// Number of processors this process may use (affinity, not the machine's total).
+// Number of processors this process may use: the machine's, or fewer by its affinity or its control
+// group's quota (rounded to the nearest number, at least 1).
 int available_cpus();
 
 }  // namespace opencloc

@@ -2,10 +2,9 @@
 
 #include <array>
 
-#include <torch/types.h>
-
 #include "opencloc/bench/subjects.h"
 #include "opencloc/kernels/isa.h"
+#include "opencloc/kernels/parallel.h"
 
 namespace opencloc::bench {
 namespace {
@@ -32,7 +31,7 @@ void peak(const BenchOptions& options) {
   std::vector<int> counts{1};
   if (all > 1) counts.push_back(all);
   for (const int threads : counts) {
-    at::set_num_threads(threads);
+    kernels::set_thread_count(threads);
     const std::string suffix = "/t" + std::to_string(threads);
     report_rate(options, "peak/fp32" + suffix, kernels::peak_fp32_gflops());
     for (const kernels::Isa isa : kernels::supported_isas()) {
@@ -45,7 +44,7 @@ void peak(const BenchOptions& options) {
     report_bandwidth(options, "peak/read" + suffix, kernels::read_gbytes_per_s());
     report_bandwidth(options, "peak/copy" + suffix, kernels::copy_gbytes_per_s());
   }
-  at::set_num_threads(all);
+  kernels::set_thread_count(all);
 }
 
 }  // namespace opencloc::bench

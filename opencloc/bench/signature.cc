@@ -9,6 +9,7 @@
 #include "opencloc/bench/precision.h"
 #include "opencloc/bench/subjects.h"
 #include "opencloc/kernels/isa.h"
+#include "opencloc/kernels/parallel.h"
 #include "opencloc/model/preprocess.h"
 #include "opencloc/train/optimizer.h"
 #include "opencloc/train/step.h"
@@ -174,7 +175,7 @@ Signature sign(const BenchPrecision& precision) {
 
 void signature(const BenchOptions& options) {
   // oneDNN's F32 products promise the same bits for one number of threads alone.
-  at::set_num_threads(1);
+  kernels::set_thread_count(1);
   const kernels::Isa active = kernels::active_isa();
   std::vector<kernels::Isa> isas{active};
   if (active != kernels::Isa::kScalar) isas.insert(isas.begin(), kernels::Isa::kScalar);
@@ -197,7 +198,7 @@ void signature(const BenchOptions& options) {
     }
   }
   kernels::set_active_isa(active);
-  at::set_num_threads(options.threads);
+  kernels::set_thread_count(options.threads);
 }
 
 }  // namespace opencloc::bench

@@ -8,6 +8,7 @@
 #include "opencloc/base/error.h"
 #include "opencloc/base/parallel_for.h"
 #include "opencloc/cli/verb.h"
+#include "opencloc/kernels/parallel.h"
 
 namespace opencloc::cli {
 namespace {
@@ -173,7 +174,12 @@ void add_threads_flag(CLI::App& app, CommonFlags& flags) {
   app.add_option("--threads", flags.threads, "CPU threads; 0 = all this process may use")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
-  app.parse_complete_callback([&flags] { at::set_num_threads(thread_count(flags)); });
+  // Our kernels have a team of their own; libtorch's operations stay on their caller's thread
+  // (kernels/parallel.h).
+  app.parse_complete_callback([&flags] {
+    kernels::set_thread_count(thread_count(flags));
+    at::set_num_threads(1);
+  });
 }
 
 void add_seed_flag(CLI::App& app, CommonFlags& flags) {

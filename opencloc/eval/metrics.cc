@@ -5,6 +5,8 @@
 #include <cmath>
 #include <map>
 
+#include "opencloc/ops/product.h"
+
 namespace opencloc {
 namespace {
 
@@ -128,8 +130,8 @@ Json within_image_figures(const torch::Tensor& regions, const torch::Tensor& nam
     std::sort(candidates.begin(), candidates.end());
     candidates.erase(std::unique(candidates.begin(), candidates.end()), candidates.end());
     if (candidates.size() < 2) continue;
-    const auto scores = torch::matmul(regions.index_select(0, torch::tensor(rows)),
-                                      names.index_select(0, torch::tensor(candidates)).t());
+    const auto scores = ops::product(regions.index_select(0, torch::tensor(rows)),
+                                     names.index_select(0, torch::tensor(candidates)).t());
     const auto chosen = to_vector(scores.argmax(1));  // [rows]
     for (size_t i = 0; i < rows.size(); ++i) {
       hits += candidates[static_cast<size_t>(chosen[i])] == target[static_cast<size_t>(rows[i])];

@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
-#include <ATen/Parallel.h>
 #include <torch/utils.h>
 
 #include "opencloc/base/error.h"
+#include "opencloc/kernels/parallel.h"
+#include "opencloc/ops/product.h"
 
 namespace opencloc {
 namespace {
@@ -62,14 +63,12 @@ torch::Tensor best_ranks(const Ranking& ranking, int64_t chunk) {
       std::clamp<int64_t>(kMaxStrip / candidates.count, 1, std::max<int64_t>(chunk, 1));
   for (int64_t begin = 0; begin < queries.size(0); begin += rows) {
     const int64_t end = std::min(begin + rows, queries.size(0));
-    const auto scores = torch::matmul(queries.slice(0, begin, end), transposed);  // [r, C]
+    const auto scores = ops::product(queries.slice(0, begin, end), transposed);  // [r, C]
     const float* score = scores.data_ptr<float>();
     const int64_t* group = query_group.data_ptr<int64_t>() + begin;
     int64_t* rank = ranks.data_ptr<int64_t>() + begin;
-    at::parallel_for(0, end - begin, 1, [&](int64_t first, int64_t last) {
-      for (int64_t i = first; i < last; ++i) {
-        rank[i] = rank_of(score + i * candidates.count, group[i], candidates);
-      }
+    kernels::parallel_items(end - begin, [&](int64_t i) {
+      rank[i] = rank_of(score + i * candidates.count, group[i], candidates);
     });
   }
   if (ranks.min().item<int64_t>() < 0) {

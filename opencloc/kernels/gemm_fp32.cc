@@ -1,11 +1,13 @@
 #include "opencloc/kernels/gemm_fp32.h"
 
+#include <algorithm>
 #include <dnnl.hpp>
 #include <string>
 #include <string_view>
 
 #include "opencloc/base/error.h"
 #include "opencloc/kernels/isa.h"
+#include "opencloc/kernels/parallel.h"
 
 namespace opencloc::kernels {
 namespace {
@@ -21,6 +23,34 @@ const bool capped = [] {
   if (isa == "scalar") cap = dnnl::cpu_isa::sse41;
   return dnnl::set_max_cpu_isa(cap) == dnnl::status::success;
 }();
+
+// How C is cut: blocks of about equal size, two per thread, none with a side under kSmallest.
+struct Blocks {
+  Blocks(int64_t m, int64_t n) : m_(m), n_(n) {
+    constexpr int64_t kSmallest = 64;
+    const int64_t wanted = thread_count() == 1 ? 1 : 2 * thread_count();
+    const int64_t most_rows = std::max<int64_t>(1, m / kSmallest),
+                  most_columns = std::max<int64_t>(1, n / kSmallest);
+    // The longer side is cut first, so that blocks are nearly square.
+    if (m >= n) {
+      rows = std::min(wanted, most_rows);
+      columns = std::min(wanted / rows, most_columns);
+    } else {
+      columns = std::min(wanted, most_columns);
+      rows = std::min(wanted / columns, most_rows);
+    }
+  }
+  int64_t row(int64_t i) const { return edge(m_, rows, i); }
+  int64_t column(int64_t i) const { return edge(n_, columns, i); }
+
+  int64_t rows = 1, columns = 1;
+
+ private:
+  static int64_t edge(int64_t side, int64_t parts, int64_t i) {
+    return i == parts ? side : side * i / parts / 16 * 16;
+  }
+  int64_t m_, n_;
+};
 
 }  // namespace
 
@@ -40,11 +70,21 @@ void gemm_fp32(const GemmFp32& g, const float* a, const float* b, float* c) {
     }
     return;
   }
-  const dnnl_status_t status = dnnl_sgemm(flag(g.transpose_a), flag(g.transpose_b), g.m, g.n, g.k,
-                                          1.0f, a, g.lda, b, g.ldb, g.beta, c, g.ldc);
-  if (status != dnnl_success) {
-    throw Error::failed("matrix product failed, oneDNN status " + std::to_string(status));
-  }
+  const Blocks blocks(g.m, g.n);
+  parallel_items(blocks.rows * blocks.columns, [&](int64_t i) {
+    const int64_t row = i / blocks.columns, column = i % blocks.columns;
+    const int64_t top = blocks.row(row), bottom = blocks.row(row + 1);
+    const int64_t left = blocks.column(column), right = blocks.column(column + 1);
+    const OneOpenMpThread one_thread;  // the threads share the work already
+    const dnnl_status_t status =
+        dnnl_sgemm(flag(g.transpose_a), flag(g.transpose_b), bottom - top, right - left, g.k, 1.0f,
+                   a + (g.transpose_a == Transpose::kYes ? top : top * g.lda), g.lda,
+                   b + (g.transpose_b == Transpose::kYes ? left * g.ldb : left), g.ldb, g.beta,
+                   c + top * g.ldc + left, g.ldc);
+    if (status != dnnl_success) {
+      throw Error::failed("matrix product failed, oneDNN status " + std::to_string(status));
+    }
+  });
 }
 
 }  // namespace opencloc::kernels

@@ -9,7 +9,7 @@ enum class Transpose { kNo, kYes };
 
 // Row-major C [m, n] = beta * C + op(A) [m, k] * op(B) [k, n]. lda, ldb, ldc: elements between rows
 // as stored (A is [k, m] in memory when transposed). Threaded; repeatable for one number of
-// threads.
+// threads, after which the blocks of C are cut.
 struct GemmFp32 {
   Transpose transpose_a = Transpose::kNo;
   Transpose transpose_b = Transpose::kNo;

@@ -4,6 +4,7 @@
 #include <torch/utils.h>
 
 #include "opencloc/base/error.h"
+#include "opencloc/ops/product.h"
 
 namespace opencloc {
 namespace {
@@ -72,10 +73,13 @@ torch::Tensor Owlv2Impl::encode_queries(const torch::Tensor& ids) {
 }
 
 torch::Tensor Owlv2Impl::class_logits(const Owlv2Features& features, const torch::Tensor& queries) {
-  const auto similarity =
-      torch::matmul(features.class_embeds, unit(queries).transpose(-2, -1));  // [B, N, Q]
-  const auto shift = class_shift_(features.patches);                          // [B, N, 1]
-  const auto scale = torch::elu(class_scale_(features.patches)) + 1;          // [B, N, 1]
+  const auto& patches = features.class_embeds;
+  const auto similarity =  // [B, N, Q]
+      queries.dim() == 2 ? ops::product_nt(patches.flatten(0, 1), unit(queries))
+                               .view({patches.size(0), patches.size(1), queries.size(0)})
+                         : torch::matmul(patches, unit(queries).transpose(-2, -1));
+  const auto shift = class_shift_(features.patches);                  // [B, N, 1]
+  const auto scale = torch::elu(class_scale_(features.patches)) + 1;  // [B, N, 1]
   return (similarity + shift) * scale;
 }
 

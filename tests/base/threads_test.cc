@@ -1,13 +1,18 @@
 #include <atomic>
+#include <filesystem>
 #include <mutex>
 #include <set>
 #include <stdexcept>
+#include <string>
 
 #include <gtest/gtest.h>
 
+#include "opencloc/base/cpu_quota.h"
 #include "opencloc/base/error.h"
+#include "opencloc/base/files.h"
 #include "opencloc/base/parallel_for.h"
 #include "opencloc/base/progress.h"
+#include "tests/base/temp_folder.h"
 
 namespace opencloc {
 namespace {
@@ -35,6 +40,36 @@ TEST(ParallelFor, RethrowsAndStops) {
                             }),
                std::runtime_error);
   EXPECT_LT(done, 1'000'000);
+}
+
+TEST(CgroupCpus, TheSmallestQuotaOfTheGroupAndThoseAboveCounts) {
+  const fixtures::TestFolder mount;
+  EXPECT_EQ(cgroup_cpus("0::/job/step\n", mount.path()), std::nullopt) << "no files, no limit";
+  const auto limit = [&](const std::filesystem::path& group, const std::string& text) {
+    std::filesystem::create_directories(mount / group);
+    write_file(mount / group / "cpu.max", text);
+  };
+  limit("job/step", "max 100000\n");
+  EXPECT_EQ(cgroup_cpus("0::/job/step\n", mount.path()), std::nullopt);
+  limit("job", "250000 100000\n");
+  EXPECT_EQ(cgroup_cpus("0::/job/step\n", mount.path()), 2.5);
+  limit("job/step", "50000 100000\n");
+  EXPECT_EQ(cgroup_cpus("0::/job/step\n", mount.path()), 0.5);
+  limit("", "40000 100000\n");
+  EXPECT_EQ(cgroup_cpus("0::/\n", mount.path()), 0.4) << "a container's own root";
+}
+
+TEST(CgroupCpus, VersionOne) {
+  const fixtures::TestFolder mount;
+  const auto group = mount / "cpu,cpuacct" / "docker" / "x";
+  std::filesystem::create_directories(group);
+  write_file(group / "cpu.cfs_period_us", "100000\n");
+  write_file(group / "cpu.cfs_quota_us", "-1\n");
+  const std::string text = "5:memory:/docker/x\n4:cpu,cpuacct:/docker/x\n";
+  EXPECT_EQ(cgroup_cpus(text, mount.path()), std::nullopt);
+  write_file(group / "cpu.cfs_quota_us", "300000\n");
+  EXPECT_EQ(cgroup_cpus(text, mount.path()), 3.0);
+  EXPECT_EQ(cgroup_cpus("not a line\n4:cpuset:/docker/x\n", mount.path()), std::nullopt);
 }
 
 TEST(ErrorText, IsOneLineOfWhatWhereAndHow) {

@@ -122,14 +122,14 @@ TEST(WeightGradientBf16, SameBitsForAnyNumberOfThreads) {
   const auto dy = numbers(4160 * 64, 8), x = numbers(4160 * 96, 9);
   std::vector<std::vector<float>> results;
   for (const int threads : {1, 2, 4}) {
-    omp_set_num_threads(threads);
+    set_thread_count(threads);
     std::vector<float> dw(64 * 96), dbias(64);
     weight_gradient_bf16(view(dy.data(), 4160, 64), view(x.data(), 4160, 96), dw.data(),
                          dbias.data());
     dw.insert(dw.end(), dbias.begin(), dbias.end());
     results.push_back(dw);
   }
-  omp_set_num_threads(1);
+  set_thread_count(1);
   EXPECT_EQ(results[0], results[1]);
   EXPECT_EQ(results[0], results[2]);
 }

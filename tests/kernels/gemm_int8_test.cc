@@ -243,11 +243,11 @@ TEST(LinearInt8, SameBitsForAnyNumberOfThreads) {
   const PackedInt8 packed(w.values.data(), w.scale.data(), out, in);
   std::vector<std::vector<float>> results;
   for (const int threads : {1, 2, 5}) {
-    omp_set_num_threads(threads);
+    set_thread_count(threads);
     results.emplace_back(static_cast<size_t>(rows * out));
     linear_int8(x.data(), rows, packed, nullptr, results.back().data());
   }
-  omp_set_num_threads(1);
+  set_thread_count(1);
   EXPECT_EQ(results[0], results[1]);
   EXPECT_EQ(results[0], results[2]);
 }

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include <gtest/gtest.h>
-#include <omp.h>
 
 #include "opencloc/kernels/isa.h"
+#include "opencloc/kernels/parallel.h"
 #include "opencloc/kernels/packed_bf16.h"
 
 namespace opencloc::kernels {
@@ -44,12 +44,12 @@ void on_every_isa(const Body& body) {
     for (const int threads : {1, 3}) {
       SCOPED_TRACE(std::string(to_string(isa)) + ", threads " + std::to_string(threads));
       set_active_isa(isa);
-      omp_set_num_threads(threads);
+      set_thread_count(threads);
       body();
     }
   }
   set_active_isa(supported_isas().back());
-  omp_set_num_threads(1);
+  set_thread_count(1);
 }
 
 }  // namespace opencloc::kernels

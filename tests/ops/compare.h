@@ -6,12 +6,12 @@
 #include <string>
 #include <vector>
 
-#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 #include <torch/types.h>
 #include <torch/utils.h>
 
 #include "opencloc/kernels/isa.h"
+#include "opencloc/kernels/parallel.h"
 #include "opencloc/ops/ops.h"
 
 namespace opencloc::ops {
@@ -54,7 +54,7 @@ inline void expect_agree(const Op& op, const Op& reference, const Tensors& input
   for (const kernels::Isa isa : kernels::supported_isas()) {
     kernels::set_active_isa(isa);
     for (const int threads : {1, 3}) {
-      at::set_num_threads(threads);
+      kernels::set_thread_count(threads);
       SCOPED_TRACE(std::string(kernels::to_string(isa)) + ", threads " + std::to_string(threads));
       const Tensors got = output_and_gradients(op, inputs, torch::kFloat);
       ASSERT_EQ(got.size(), wanted.size());
@@ -72,7 +72,7 @@ inline void expect_agree(const Op& op, const Op& reference, const Tensors& input
     }
   }
   kernels::set_active_isa(kernels::supported_isas().back());
-  at::set_num_threads(1);
+  kernels::set_thread_count(1);
 }
 
 // The gradients of `op` in F32 against central differences of the same op.

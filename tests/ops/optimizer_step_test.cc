@@ -61,13 +61,13 @@ TEST(AdamWStep, SameBitsForAnyNumberOfThreads) {
   const Tensors grads{torch::randn({300000}), torch::randn({77})};
   std::vector<Tensors> results;
   for (const int threads : {1, 2, 5}) {
-    at::set_num_threads(threads);
+    kernels::set_thread_count(threads);
     auto slots = slots_of(values, 0.1);
     for (size_t i = 0; i < slots.size(); ++i) slots[i].grad = grads[i];
     adamw_step(slots, {});
     results.push_back({slots[0].value, slots[1].value, torch::tensor(grad_norm(grads))});
   }
-  at::set_num_threads(1);
+  kernels::set_thread_count(1);
   for (const auto& result : results) {
     for (size_t i = 0; i < result.size(); ++i) EXPECT_TRUE(torch::equal(result[i], results[0][i]));
   }
