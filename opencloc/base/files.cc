@@ -120,10 +120,13 @@ std::vector<std::string> shards_in(const fs::path& folder) {
   return shards;
 }
 
-// A shard beside others of which some are old and some are new.
-void refuse_half_replaced(const fs::path& shard) {
+// Shards beside others of which some are old and some are new. `looked_at` is the folder of the
+// last one, so that each is looked at once.
+void refuse_half_replaced(const fs::path& shard, fs::path& looked_at) {
   const fs::path folder = shard.has_parent_path() ? shard.parent_path() : fs::path(".");
-  if (!is_shard(shard.filename().string()) || !is_publishing(folder)) return;
+  if (folder == looked_at || !is_shard(shard.filename().string())) return;
+  looked_at = folder;
+  if (!is_publishing(folder)) return;
   throw Error::input(
       "the shards beside it are being replaced, or who did it was killed", shard.string(),
       "name the folder, which gives the new ones; whoever writes there next ends it");
@@ -324,6 +327,7 @@ std::vector<std::string> split_patterns(std::string_view patterns) {
 
 std::vector<std::string> expand_glob(std::string_view patterns) {
   std::vector<std::string> result;
+  fs::path looked_at;
   for (const auto& pattern : split_patterns(patterns)) {
     const size_t before = result.size();
     for (const auto& plain : expand_braces(pattern)) {
@@ -332,10 +336,10 @@ std::vector<std::string> expand_glob(std::string_view patterns) {
         result.insert(result.end(), shards.begin(), shards.end());
       } else if (fs::exists(plain)) {  // also names that hold glob's own characters
         result.push_back(plain);
-        refuse_half_replaced(plain);
+        refuse_half_replaced(plain, looked_at);
       } else {
         for (auto& path : match(plain)) {
-          refuse_half_replaced(path);
+          refuse_half_replaced(path, looked_at);
           result.push_back(std::move(path));
         }
       }

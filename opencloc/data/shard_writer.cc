@@ -4,6 +4,7 @@
 #include <cctype>
 #include <cstdio>
 #include <exception>
+#include <set>
 #include <utility>
 
 #include <archive.h>
@@ -205,9 +206,12 @@ void ShardSetWriter::commit() {
   if (current_) current_->commit();
   current_.reset();
   std::vector<std::string> old_names = numbered_shards(folder_);
-  std::erase_if(old_names, [this](const std::string& name) {
-    return std::find(names_.begin(), names_.end(), name) != names_.end();
-  });
+  if (!options_.overwrite && !old_names.empty()) {
+    throw Error::failed("another process has written shards meanwhile", folder_.string(),
+                        "name another folder, or pass --overwrite to replace them");
+  }
+  const std::set<std::string> new_names(names_.begin(), names_.end());
+  std::erase_if(old_names, [&](const std::string& name) { return new_names.contains(name); });
   publish_files(hidden_, folder_, names_, old_names);
   created_folder_ = false;
 }

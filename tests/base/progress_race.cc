@@ -11,14 +11,19 @@
 #include "opencloc/base/progress.h"
 
 int main() {
-  const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK);
+  const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY);
   if (terminal < 0 || ::grantpt(terminal) != 0 || ::unlockpt(terminal) != 0) {
     std::puts("skipped: no terminal can be made");
     return 0;
   }
   const int report = ::dup(STDERR_FILENO);
-  const int other = ::open(::ptsname(terminal), O_RDWR | O_NOCTTY | O_NONBLOCK);
+  const int other = ::open(::ptsname(terminal), O_RDWR | O_NOCTTY);
   ::dup2(other, STDERR_FILENO);
+  std::thread reader([&] {  // a terminal nobody reads from fills up
+    char text[4096];
+    while (::read(terminal, text, sizeof text) > 0) {
+    }
+  });
   for (int round = 0; round < 20; ++round) {
     opencloc::ProgressBar bar("test", 100, "items");
     std::atomic<bool> stop{false};
@@ -33,6 +38,9 @@ int main() {
     stop = true;
     logger.join();
   }
+  std::fflush(stderr);
   ::dup2(report, STDERR_FILENO);
+  ::close(other);  // ends the reader
+  reader.join();
   return 0;
 }

@@ -438,6 +438,17 @@ TEST(ShardSetWriter, RemovesWhatAKilledRunLeft) {
   EXPECT_THAT(files_in(out), UnorderedElementsAre(alive, elsewhere, "00000.tar"));
 }
 
+TEST(ShardSetWriter, TwoAtOnceDoNotReplaceEachOther) {
+  const TempFolder folder;
+  ShardSetWriter first(folder / "out"), second(folder / "out");
+  first.write(make_test_record("first", ""));
+  second.write(make_test_record("second", ""));
+  first.commit();
+  EXPECT_THROW(second.commit(), Error);
+  SkipCounter skips;
+  EXPECT_THAT(keys_in((folder / "out/00000.tar").string(), skips), ElementsAre("first"));
+}
+
 // As if the writer had been killed where the new set counts and none of it is in its place.
 TEST(ShardSetWriter, ReadersSeeTheNewSetOfAKilledWriter) {
   const TempFolder folder;
