@@ -79,7 +79,6 @@ std::vector<Scene> Model::encode(std::span<const Image> images) const {
   std::vector<torch::Tensor> pixels;
   std::vector<CanvasMap> maps;
   for (const Image& image : images) {
-    if (image.width < 1 || image.height < 1) throw Error::input("the picture has no pixels");
     const ModelInput input = preprocess(image, cloc->config());
     pixels.push_back(input.pixels);
     maps.push_back(input.map);
@@ -89,9 +88,9 @@ std::vector<Scene> Model::encode(std::span<const Image> images) const {
   if (impl_->region_heads) cloc->prepare_prompts(features);
   std::vector<Scene> scenes;
   for (size_t i = 0; i < images.size(); ++i) {
-    scenes.push_back(Scene(
-        std::make_shared<Scene::Impl>(Scene::Impl{impl_, row_of(features, static_cast<int64_t>(i)),
-                                                  maps[i], images[i].width, images[i].height})));
+    scenes.push_back(Scene(std::make_shared<Scene::Impl>(
+        Scene::Impl{impl_, row_of(features, static_cast<int64_t>(i)), maps[i],
+                    images[i].full_width(), images[i].full_height()})));
   }
   return scenes;
 }

@@ -70,7 +70,7 @@ class Mask {
 // A picture that went through the image tower once; any number of prompts can follow.
 class Scene {
  public:
-  int width() const;  // of the picture, in pixels
+  int width() const;  // of the stored picture, in pixels
   int height() const;
   // The whole picture's embedding.
   Embedding embedding() const;
@@ -113,6 +113,7 @@ class Model {
   // none, or has no tokenizer.
   static Model load(const std::filesystem::path& directory, const LoadOptions& options = {});
 
+  // Throws Error (input) for a picture whose size and pixels do not fit together.
   Scene encode(const Image& image) const;
   // One pass for all; split long lists, memory grows with them.
   std::vector<Scene> encode(std::span<const Image> images) const;

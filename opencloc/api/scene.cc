@@ -204,6 +204,10 @@ std::vector<Box> Scene::Impl::ground(const torch::Tensor& texts) const {
                            .contiguous();  // [r, 4]
     const float* b = found.data_ptr<float>();
     for (int64_t i = 0; i < found.size(0); ++i, b += 4) {
+      if (!Box{b[0], b[1], b[2], b[3]}.finite()) {
+        throw Error::failed("the model gives boxes that are not finite numbers", {},
+                            "use an earlier checkpoint, and text embeddings without such numbers");
+      }
       // Nothing is claimed of what lies beyond the canvas nor, where that is padded, the picture:
       // a box out there becomes a line on the border.
       boxes.push_back(clamp_to_unit(map.to_image(clamp_to_unit({b[0], b[1], b[2], b[3]}))));

@@ -8,10 +8,13 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "opencloc/base/error.h"
+#include "opencloc/base/publish.h"
+#include "opencloc/base/temporary.h"
 
 namespace opencloc {
 namespace fs = std::filesystem;
@@ -20,11 +23,18 @@ namespace {
 constexpr size_t kBufferBytes = size_t{1} << 20;
 constexpr int64_t kMaxRange = 1'000'000;  // of {000..123}
 
-// Opens for reading; the caller closes. Throws for folders and missing files.
-int open_for_reading(const fs::path& path, struct stat& info) {
+// A process that is out of file descriptors says nothing about the file.
+[[noreturn]] void cannot_open(const fs::path& path) {
+  if (errno == EMFILE || errno == ENFILE) {
+    throw Error::failed("cannot open (" + errno_text() + ")", path.string(),
+                        "raise the limit (ulimit -n), or make larger shards");
+  }
+  throw Error::input("cannot open (" + errno_text() + ")", path.string(), "check the path");
+}
+
+int open_and_look(const fs::path& path, struct stat& info) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0)
-    throw Error::input("cannot open (" + errno_text() + ")", path.string(), "check the path");
+  if (fd < 0) cannot_open(path);
   if (::fstat(fd, &info) != 0 || S_ISDIR(info.st_mode)) {
     ::close(fd);
     throw Error::input("is a folder, a file was expected", path.string(), "name a file");
@@ -94,30 +104,44 @@ bool is_shard(const std::string& name) {
          name.ends_with(".tgz");
 }
 
-fs::path temporary_beside(const fs::path& path) {
-  return path.parent_path() /
-         ("." + path.filename().string() + "." + std::to_string(::getpid()) + ".tmp");
+// The shards of a folder, sorted.
+std::vector<std::string> shards_in(const fs::path& folder) {
+  std::vector<std::string> names, shards;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (is_shard(name) && !name.starts_with('.')) names.push_back(name);
+  }
+  if (is_publishing(folder)) {
+    for (const auto& path : published_files(folder, names)) shards.push_back(path.string());
+  } else {
+    for (const auto& name : names) shards.push_back((folder / name).string());
+    std::sort(shards.begin(), shards.end());
+  }
+  return shards;
 }
 
-// Renames a complete folder to its name. An older folder there changes places with it in one step,
-// so that no kill can leave neither. (rename() alone replaces only empty folders.)
-void move_into_place(const fs::path& complete, const fs::path& target) {
-  if (::rename(complete.c_str(), target.c_str()) == 0) return;
-  if ((errno == ENOTEMPTY || errno == EEXIST) &&
-      ::renameat2(AT_FDCWD, complete.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0) {
-    return;
-  }
-  const std::string reason = errno_text();
-  std::error_code ignored;  // the first error is the one to tell
-  fs::remove_all(complete, ignored);
-  throw Error::failed("cannot move into place (" + reason + ")", target.string(), "check rights");
+// Shards beside others of which some are old and some are new. `looked_at` is the folder of the
+// last one, so that each is looked at once.
+void refuse_half_replaced(const fs::path& shard, fs::path& looked_at) {
+  const fs::path folder = shard.has_parent_path() ? shard.parent_path() : fs::path(".");
+  if (folder == looked_at || !is_shard(shard.filename().string())) return;
+  looked_at = folder;
+  if (!is_publishing(folder)) return;
+  throw Error::input(
+      "the shards beside it are being replaced, or who did it was killed", shard.string(),
+      "name the folder, which gives the new ones; whoever writes there next ends it");
 }
 
 }  // namespace
 
+int open_for_reading(const fs::path& path) {
+  struct stat info {};
+  return open_and_look(path, info);
+}
+
 std::string read_file(const fs::path& path, uint64_t max_bytes) {
   struct stat info {};
-  const int fd = open_for_reading(path, info);
+  const int fd = open_and_look(path, info);
   std::string bytes;
   if (info.st_size > 0) bytes.reserve(std::min<uint64_t>(info.st_size, max_bytes));
   std::vector<char> chunk(kBufferBytes);
@@ -143,7 +167,7 @@ std::string read_file(const fs::path& path, uint64_t max_bytes) {
 
 MappedFile::MappedFile(const fs::path& path) {
   struct stat info {};
-  const int fd = open_for_reading(path, info);
+  const int fd = open_and_look(path, info);
   size_ = static_cast<size_t>(info.st_size);
   if (size_ > 0) {
     void* mapped = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -164,11 +188,13 @@ MappedFile::~MappedFile() {
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
 
-AtomicFile::AtomicFile(fs::path path)
-    : path_(std::move(path)), temporary_(temporary_beside(path_)) {
+AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
   std::error_code ignored;  // open() below reports why the folder cannot be written
   if (path_.has_parent_path()) fs::create_directories(path_.parent_path(), ignored);
-  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  do {
+    temporary_ = temporary_beside(path_);
+    fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  } while (fd_ < 0 && errno == EEXIST);
   if (fd_ < 0) {
     throw Error::failed("cannot create (" + errno_text() + ")", path_.string(),
                         "check folder, rights and free space");
@@ -177,15 +203,15 @@ AtomicFile::AtomicFile(fs::path path)
 }
 
 AtomicFile::~AtomicFile() {
-  if (fd_ < 0) return;
-  ::close(fd_);
-  ::unlink(temporary_.c_str());
+  if (fd_ >= 0) ::close(fd_);
+  if (fd_ >= 0 || finished_) ::unlink(temporary_.c_str());
 }
 
 void AtomicFile::fail(const char* action) {
   const std::string reason = errno_text();
   if (fd_ >= 0) ::close(fd_);
   fd_ = -1;
+  finished_ = false;
   ::unlink(temporary_.c_str());
   throw Error::failed(std::string("cannot ") + action + " (" + reason + ")", path_.string(),
                       "check free space and rights; nothing was left half-written");
@@ -214,15 +240,21 @@ void AtomicFile::flush() {
   buffer_.clear();
 }
 
-void AtomicFile::commit() {
+void AtomicFile::finish() {
   flush();
-  if (::fsync(fd_) != 0) fail("flush to disk");
+  if (!flush_to_disk(fd_)) fail("flush to disk");
   if (::close(fd_) != 0) {
     fd_ = -1;
     fail("close");
   }
   fd_ = -1;
+  finished_ = true;
+}
+
+void AtomicFile::commit() {
+  if (!finished_) finish();
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail("rename into place");
+  finished_ = false;
   fsync_path(path_.has_parent_path() ? path_.parent_path() : fs::path("."));
 }
 
@@ -234,10 +266,12 @@ void write_file(const fs::path& path, std::string_view bytes) {
 
 void write_folder(const fs::path& path, const std::function<void(const fs::path&)>& fill) {
   const fs::path target = path.has_filename() ? path : path.parent_path();
-  const fs::path temporary = temporary_beside(target);
   std::error_code ec;
-  fs::remove_all(temporary, ec);
-  fs::create_directories(temporary, ec);
+  if (target.has_parent_path()) fs::create_directories(target.parent_path(), ec);
+  fs::path temporary;
+  do {
+    temporary = temporary_beside(target);
+  } while (!fs::create_directory(temporary, ec) && !ec);
   if (ec)
     throw Error::failed("cannot create folder (" + ec.message() + ")", temporary.string(),
                         "check rights and free space");
@@ -245,22 +279,36 @@ void write_folder(const fs::path& path, const std::function<void(const fs::path&
     fill(temporary);
     for (const auto& entry : fs::recursive_directory_iterator(temporary)) fsync_path(entry.path());
     fsync_path(temporary);
+    recover_folder(target);
+    publish_folder(temporary, target);
   } catch (...) {
     fs::remove_all(temporary, ec);
     throw;
   }
-  move_into_place(temporary, target);
-  fsync_path(target.has_parent_path() ? target.parent_path() : fs::path("."));
-  fs::remove_all(temporary, ec);  // the older folder, if there was one
 }
 
 void fsync_path(const fs::path& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) throw Error::failed("cannot open for flushing (" + errno_text() + ")", path.string());
-  const int rc = ::fsync(fd);
+  const bool done = flush_to_disk(fd);
+  const std::string reason = errno_text();
   ::close(fd);
-  if (rc != 0 && errno != EINVAL)
-    throw Error::failed("cannot flush to disk (" + errno_text() + ")", path.string());
+  if (!done) throw Error::failed("cannot flush to disk (" + reason + ")", path.string());
+}
+
+bool flush_to_disk(int file) {
+  while (::fsync(file) != 0) {
+    if (errno == EINTR) continue;
+    return errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP;  // nothing to flush with
+  }
+  return true;
+}
+
+void raise_open_file_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);  // where refused, opening too many files says so
 }
 
 std::vector<std::string> split_patterns(std::string_view patterns) {
@@ -279,22 +327,21 @@ std::vector<std::string> split_patterns(std::string_view patterns) {
 
 std::vector<std::string> expand_glob(std::string_view patterns) {
   std::vector<std::string> result;
+  fs::path looked_at;
   for (const auto& pattern : split_patterns(patterns)) {
     const size_t before = result.size();
     for (const auto& plain : expand_braces(pattern)) {
       if (fs::is_directory(plain)) {
-        std::vector<std::string> shards;
-        for (const auto& entry : fs::directory_iterator(plain)) {
-          if (is_shard(entry.path().filename().string()) &&
-              !entry.path().filename().string().starts_with('.'))
-            shards.push_back(entry.path().string());
-        }
-        std::sort(shards.begin(), shards.end());
+        const auto shards = shards_in(plain);
         result.insert(result.end(), shards.begin(), shards.end());
       } else if (fs::exists(plain)) {  // also names that hold glob's own characters
         result.push_back(plain);
+        refuse_half_replaced(plain, looked_at);
       } else {
-        for (auto& path : match(plain)) result.push_back(std::move(path));
+        for (auto& path : match(plain)) {
+          refuse_half_replaced(path, looked_at);
+          result.push_back(std::move(path));
+        }
       }
     }
     if (result.size() == before)

@@ -15,6 +15,10 @@ namespace opencloc {
 // Reads a whole file. Error (input) when it is missing, a folder, or longer than `max_bytes`.
 std::string read_file(const std::filesystem::path& path, uint64_t max_bytes = uint64_t{1} << 36);
 
+// Opens for reading; the caller closes. Error (input) for folders and missing files, Error (failed)
+// where the process is out of file descriptors.
+int open_for_reading(const std::filesystem::path& path);
+
 // A read-only memory map of a whole file. An empty file maps to an empty span.
 class MappedFile {
  public:
@@ -29,8 +33,9 @@ class MappedFile {
   size_t size_ = 0;
 };
 
-// A file that appears under its name only once it is complete: written beside as
-// ".NAME.PID.tmp", fsynced, renamed. Destroyed without commit(): the temporary file is removed.
+// A file that appears under its name only once it is complete: written beside under a name of its
+// own (temporary_beside), fsynced, renamed. Destroyed without commit(): the temporary file is
+// removed.
 // All write errors (disk full, ...) throw Error (failed) and leave no file behind.
 class AtomicFile {
  public:
@@ -41,6 +46,9 @@ class AtomicFile {
   void write(std::string_view bytes);
   void write(const void* data, size_t size);
   uint64_t size() const { return size_; }
+  // Writes everything to the disk. After it only the renaming can fail.
+  void finish();
+  // finish(), where that was not done, and the name.
   void commit();
 
  private:
@@ -48,6 +56,7 @@ class AtomicFile {
   std::filesystem::path path_;
   std::filesystem::path temporary_;
   int fd_ = -1;
+  bool finished_ = false;
   uint64_t size_ = 0;
   std::string buffer_;
   void flush();
@@ -57,17 +66,23 @@ class AtomicFile {
 void write_file(const std::filesystem::path& path, std::string_view bytes);
 
 // A folder that appears only once complete: `fill` writes into a temporary sibling, which is then
-// fsynced and renamed to `path` (an older folder there is replaced).
+// fsynced and renamed to `path` (an older folder there is replaced: publish_folder).
 void write_folder(const std::filesystem::path& path,
                   const std::function<void(const std::filesystem::path&)>& fill);
 
-// Flushes a file or folder to disk.
+// Flushes a file or folder to disk. Does nothing on file systems that cannot.
 void fsync_path(const std::filesystem::path& path);
+// The same for an open file. False, with errno set, when it failed.
+bool flush_to_disk(int file);
+
+// Lets this process have as many files open as the system allows it.
+void raise_open_file_limit();
 
 // Expands "a/*.tar::b/{00..03}.tar": '::' separates patterns, *, ?, [] match within a path part,
 // {00..12} counts as in webdataset, {a,b} lists. A pattern that names a folder means all shards
-// (*.tar, *.tar.gz, *.tar.zst) in it. Sorted within a pattern. Error (input) when a pattern
-// matches nothing.
+// (*.tar, *.tar.gz, *.tar.zst) in it; of a set that is just being replaced (publish_files), the new
+// ones. Sorted within a pattern. Error (input) when a pattern matches nothing, or single shards of
+// a set that is being replaced.
 std::vector<std::string> expand_glob(std::string_view patterns);
 // The patterns of "A::B" before expansion.
 std::vector<std::string> split_patterns(std::string_view patterns);

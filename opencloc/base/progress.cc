@@ -113,6 +113,7 @@ std::string ProgressBar::line() const {
   return text;
 }
 
-void ProgressBar::draw() { fmt::print(stderr, "\r{}\033[K", line()); }
+// A terminal that is gone must not end the work: fmt::print() would throw.
+void ProgressBar::draw() { std::fputs(fmt::format("\r{}\033[K", line()).c_str(), stderr); }
 
 }  // namespace opencloc

@@ -2,6 +2,7 @@
 // elsewhere it writes nothing, so logs stay readable.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <mutex>
@@ -44,7 +45,7 @@ class ProgressBar {
   int64_t done_ = 0;
   int64_t start_ = 0;
   std::string note_;
-  bool finished_ = false;
+  std::atomic<bool> finished_ = false;  // clear_live() looks without the lock
   Clock::time_point began_;
   Clock::time_point drawn_;
 };

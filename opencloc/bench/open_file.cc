@@ -9,6 +9,7 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
+#include "opencloc/base/temporary.h"
 #include "opencloc/bench/subjects.h"
 #include "opencloc/checkpoint/safetensors.h"
 
@@ -21,8 +22,7 @@ constexpr uint64_t kTensors = 400;
 
 // Removed at the end, whatever happens.
 struct TemporaryFile {
-  fs::path path =
-      fs::temp_directory_path() / ("opencloc-bench-" + std::to_string(::getpid()) + ".safetensors");
+  fs::path path = fs::temp_directory_path() / ("opencloc-bench-" + owner_tag() + ".safetensors");
   ~TemporaryFile() {
     std::error_code ignored;
     fs::remove(path, ignored);

@@ -2,9 +2,8 @@
 #include <filesystem>
 #include <set>
 
-#include <unistd.h>
-
 #include "opencloc/base/rng.h"
+#include "opencloc/base/temporary.h"
 #include "opencloc/bench/subjects.h"
 #include "opencloc/text/clip_bpe.h"
 #include "opencloc/text/sentence_piece.h"
@@ -58,8 +57,7 @@ std::shared_ptr<const Tokenizer> made_up_bpe(const Corpus& corpus) {
 }
 
 std::shared_ptr<const Tokenizer> made_up_sentence_piece(const Corpus& corpus) {
-  const fs::path path =
-      fs::temp_directory_path() / ("opencloc-bench-" + std::to_string(::getpid()) + ".model");
+  const fs::path path = fs::temp_directory_path() / ("opencloc-bench-" + owner_tag() + ".model");
   size_t next = 0;
   const auto captions = [&]() -> std::optional<std::string> {
     if (next == corpus.captions.size()) return std::nullopt;

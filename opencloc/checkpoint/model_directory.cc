@@ -4,11 +4,13 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
+#include "opencloc/base/publish.h"
 #include "opencloc/checkpoint/gguf_layout.h"
 #include "opencloc/checkpoint/hf_layout.h"
 #include "opencloc/checkpoint/open_clip_layout.h"
 #include "opencloc/checkpoint/openai_layout.h"
 #include "opencloc/checkpoint/region_part.h"
+#include "opencloc/model/initial.h"
 #include "opencloc/model/quantized.h"
 
 namespace opencloc {
@@ -86,16 +88,21 @@ RegionPart region_part_of(const fs::path& path) {
 
 const char* to_string(Layout layout) { return entry_of(layout).name; }
 
-std::optional<Layout> layout_of(const fs::path& path) {
+std::optional<Layout> layout_of(const fs::path& given) {
+  const fs::path path = current_folder(given);
   for (const auto& entry : kLayouts) {
     if (entry.found(path)) return entry.layout;
   }
   return std::nullopt;
 }
 
-Sources model_sources(const fs::path& path) { return require_layout(path).sources(path); }
+Sources model_sources(const fs::path& given) {
+  const fs::path path = current_folder(given);
+  return require_layout(path).sources(path);
+}
 
-ModelConfig read_model_config(const fs::path& path) {
+ModelConfig read_model_config(const fs::path& given) {
+  const fs::path path = current_folder(given);
   auto config = require_layout(path).read_config(path);
   const RegionPart part = region_part_of(path);
   config.cloc = part.config;
@@ -104,7 +111,8 @@ ModelConfig read_model_config(const fs::path& path) {
   return config;
 }
 
-std::vector<StoredTensors> model_tensors(const fs::path& path) {
+std::vector<StoredTensors> model_tensors(const fs::path& given) {
+  const fs::path path = current_folder(given);
   std::vector<StoredTensors> files;
   if (const fs::path towers = model_sources(path).weights; !towers.empty())
     files.push_back(open_weights(towers));
@@ -113,7 +121,8 @@ std::vector<StoredTensors> model_tensors(const fs::path& path) {
   return files;
 }
 
-std::shared_ptr<const Tokenizer> load_tokenizer_if_any(const fs::path& path) {
+std::shared_ptr<const Tokenizer> load_tokenizer_if_any(const fs::path& given) {
+  const fs::path path = current_folder(given);
   if (fs::is_directory(path) && has_tokenizer_files(path)) return load_tokenizer(path);
   const auto layout = layout_of(path);
   if (layout == Layout::kGguf) return gguf_layout::read_tokenizer(path);
@@ -125,12 +134,16 @@ std::shared_ptr<const Tokenizer> load_tokenizer_if_any(const fs::path& path) {
   return nullptr;
 }
 
-LoadedModel load_model(const fs::path& path) {
+LoadedModel load_model(const fs::path& given) {
+  const fs::path path = current_folder(given);
   LoadedModel loaded;
   const LayoutEntry& layout = require_layout(path);
   loaded.layout = layout.layout;
   loaded.vision_only = layout.sources(path).vision_only;
-  loaded.model = Cloc(read_model_config(path));
+  {
+    const initial::FromFiles no_draws;
+    loaded.model = Cloc(read_model_config(path));
+  }
   const RegionPart part = region_part_of(path);
   if (part.quantized) {
     if (layout.layout != Layout::kOpenClip) refuse_quantized(path);

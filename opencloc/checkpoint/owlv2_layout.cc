@@ -9,6 +9,7 @@
 #include "opencloc/checkpoint/hf_layout.h"
 #include "opencloc/checkpoint/model_directory.h"
 #include "opencloc/checkpoint/weights.h"
+#include "opencloc/model/initial.h"
 
 namespace opencloc {
 namespace {
@@ -102,6 +103,7 @@ LoadedOwlv2 load_owlv2(const fs::path& directory, int64_t image_size) {
     throw Error::input("no model.safetensors", directory.string(),
                        "save the model with save_pretrained()");
   }
+  const initial::FromFiles no_draws;
   LoadedOwlv2 loaded;
   loaded.model = Owlv2(owlv2_layout::read_config(directory));
   NamedTensors parameters;

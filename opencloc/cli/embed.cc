@@ -146,10 +146,15 @@ void embed_tensors(const std::string& path, Embedder& embedder) {
   embedder.add_tensors(pixels, ids, path);
 }
 
-// The row list first: once the tensors are there, what they mean is there too.
+// The row list first: once the tensors are there, what they mean is there too. Tensors of an
+// earlier run are removed before: they would be read with rows that are not theirs.
 void write_results(const EmbedFlags& flags, const Embedder& embedder) {
   if (flags.out.empty()) return;
-  if (!embedder.row_list().empty()) write_file(flags.out + ".rows.jsonl", embedder.row_list());
+  const std::string rows = flags.out + ".rows.jsonl";
+  std::error_code ignored;  // a name that cannot be removed cannot be written either
+  std::filesystem::remove(flags.out, ignored);
+  std::filesystem::remove(rows, ignored);
+  if (!embedder.row_list().empty()) write_file(rows, embedder.row_list());
   TensorMetadata metadata = {{"format", "pt"},
                              {"model", flags.model},
                              {"opencloc_version", OPENCLOC_VERSION},

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "opencloc/base/error.h"
+#include "opencloc/base/publish.h"
 #include "opencloc/cli/inspect_architectures.h"
 #include "opencloc/cli/inspect_paths.h"
 #include "opencloc/cli/verb.h"
@@ -30,11 +31,12 @@ void run_inspect(const InspectFlags& flags) {
     throw Error::input("nothing to inspect", "inspect", "name a path, or give --architectures");
   }
   for (const auto& path : flags.paths) {
-    if (!std::filesystem::exists(path)) throw Error::input("no such file", path, "check the path");
+    if (!std::filesystem::exists(current_folder(path)))
+      throw Error::input("no such file", path, "check the path");
   }
   produce_in_order(
       static_cast<int64_t>(flags.paths.size()), thread_count(flags.common),
-      [&](int64_t i) { return inspect_path(flags.paths[static_cast<size_t>(i)]); },
+      [&](int64_t i) { return inspect_path(current_folder(flags.paths[static_cast<size_t>(i)])); },
       [&](const Json& found) {
         std::printf("%s\n", (flags.json ? dump_json(found) : describe(found)).c_str());
       });

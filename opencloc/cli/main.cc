@@ -8,6 +8,7 @@
 #include "opencloc/base/error.h"
 #include "opencloc/base/progress.h"
 #include "opencloc/cli/verb.h"
+#include "opencloc/kernels/gemm_fp32.h"
 #include "opencloc/ops/caching_allocator.h"
 
 namespace opencloc::cli {
@@ -88,7 +89,8 @@ int run(int argc, char** argv) {
 }  // namespace opencloc::cli
 
 int main(int argc, char** argv) {
-#if !defined(__SANITIZE_ADDRESS__)  // kept blocks would hide the use of freed tensors from it
+  opencloc::kernels::prepare_onednn();  // before libtorch uses it
+#if !defined(__SANITIZE_ADDRESS__)      // kept blocks would hide the use of freed tensors from it
   opencloc::ops::use_caching_allocator();
 #endif
   return opencloc::cli::run(argc, argv);

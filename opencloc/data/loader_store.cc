@@ -6,27 +6,13 @@
 #include <optional>
 #include <utility>
 
-#include <sys/resource.h>
-
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
 #include "opencloc/base/parallel_for.h"
 
 namespace opencloc {
-namespace {
-
-// One open file a shard: ask for as many as this process may have.
-void raise_open_file_limit() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);  // where refused, opening too many shards says so
-}
-
-}  // namespace
 
 SampleStore::SampleStore(std::string_view data, SkipCounter& skips, const StoreOptions& options) {
-  raise_open_file_limit();
   for (const auto& pattern : split_patterns(data)) {
     const auto paths = expand_glob(pattern);
     const ShardOptions shard_options{.skip_bad_shards = options.skip_bad_shards};

@@ -19,8 +19,8 @@ struct StoreOptions {
   bool skip_bad_shards = false;
 };
 
-// Thread-safe once constructed. Keeps one file open a shard (the limit on open files is raised as
-// far as allowed) and 16 bytes a sample in memory.
+// Thread-safe once constructed. Keeps one file open per shard (ShardFile raises the limit on open
+// files as far as allowed) and 16 bytes a sample in memory.
 class SampleStore {
  public:
   // `data`: GLOB[::GLOB...], one source each. Throws Error (input) for a glob without shards, a

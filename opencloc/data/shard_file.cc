@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "opencloc/base/files.h"
 #include "opencloc/base/parallel_for.h"
 #include "opencloc/data/sample_stream.h"
 #include "opencloc/data/shard_reader.h"
@@ -14,7 +15,7 @@
 namespace opencloc {
 namespace {
 
-// A file without a name: gone when closed, whatever happens to the process.
+// A file without a name: it ends when it is closed, whatever happens to the process.
 int open_unnamed(const std::string& shard) {
   const char* tmpdir = std::getenv("TMPDIR");
   std::string pattern = std::string(tmpdir == nullptr || *tmpdir == '\0' ? "/tmp" : tmpdir) +
@@ -49,16 +50,14 @@ void walk(const std::string& path, const std::string& name, SkipCounter& skips,
 
 ShardFile::ShardFile(std::string path, SkipCounter& skips, ShardOptions options)
     : path_(std::move(path)), options_(options) {
+  raise_open_file_limit();  // whoever opens shards by number keeps many of them open
   std::string readable = path_;
   try {
-    fd_ = open_unnamed(path_);
-    if (unpack_compressed(path_, fd_)) {
+    const bool unpacked = unpack_compressed(path_, [this] { return fd_ = open_unnamed(path_); });
+    if (unpacked) {
       readable = "/proc/self/fd/" + std::to_string(fd_);
     } else {
-      ::close(fd_);
-      fd_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
-      if (fd_ < 0)
-        throw Error::input("cannot open (" + errno_text() + ")", path_, "check the path");
+      fd_ = open_for_reading(path_);
     }
     walk(readable, path_, skips, options_, [this](const RawSample& sample) {
       extents_.push_back(

@@ -55,7 +55,8 @@ class ShardReader {
   std::string name_;
 };
 
-// One shard, any sample by number. A compressed shard is unpacked once into an unlinked temporary
+// One shard, any sample by number. Keeps one file open: the process's limit on open files is raised
+// as far as allowed. A compressed shard is unpacked once into an unlinked temporary
 // file (in $TMPDIR), so keep only a few of those open. Thread-safe once constructed.
 class ShardFile {
  public:

@@ -2,18 +2,17 @@
 
 #include <algorithm>
 #include <cctype>
-#include <cerrno>
-#include <csignal>
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
+#include <set>
 #include <utility>
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <unistd.h>
 
 #include "opencloc/base/files.h"
+#include "opencloc/base/publish.h"
+#include "opencloc/base/temporary.h"
 
 namespace opencloc {
 namespace fs = std::filesystem;
@@ -42,6 +41,7 @@ struct ShardWriter::Impl {
   std::exception_ptr error;  // thrown by file.write() inside the C callback
   std::string last_key;
   int64_t samples = 0;
+  bool finished = false;
 };
 
 la_ssize_t ShardWriter::Impl::write_callback(archive*, void* self, const void* data, size_t size) {
@@ -65,23 +65,13 @@ bool is_numbered_shard(const std::string& name) {
                      [](unsigned char c) { return std::isdigit(c) != 0; });
 }
 
-constexpr std::string_view kHiddenPrefix = ".writing-";
+constexpr const char* kHiddenName = "writing";  // what temporary names of new sets hold
 
-// What killed runs left behind.
-void remove_stale(const fs::path& folder) {
+std::vector<std::string> numbered_shards(const fs::path& folder) {
+  std::vector<std::string> found;
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
-    if (!name.starts_with(kHiddenPrefix)) continue;
-    const pid_t owner = std::atoi(name.c_str() + kHiddenPrefix.size());
-    std::error_code ignored;  // another user's: not ours to remove
-    if (owner > 0 && ::kill(owner, 0) != 0 && errno == ESRCH) fs::remove_all(entry.path(), ignored);
-  }
-}
-
-std::vector<fs::path> numbered_shards(const fs::path& folder) {
-  std::vector<fs::path> found;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    if (is_numbered_shard(entry.path().filename().string())) found.push_back(entry.path());
+    if (is_numbered_shard(name)) found.push_back(name);
   }
   return found;
 }
@@ -150,8 +140,14 @@ void ShardWriter::write(const Record& record) {
 
 int64_t ShardWriter::samples() const { return impl_->samples; }
 
-void ShardWriter::commit() {
+void ShardWriter::finish() {
   impl_->check(archive_write_close(impl_->writer));
+  impl_->file.finish();
+  impl_->finished = true;
+}
+
+void ShardWriter::commit() {
+  if (!impl_->finished) finish();
   impl_->file.commit();
 }
 
@@ -166,15 +162,18 @@ ShardSetWriter::ShardSetWriter(fs::path folder, ShardSetOptions options)
     if (!fs::is_directory(folder_)) {
       throw Error::input("not a folder", folder_.string(), "name a folder for the shards");
     }
+    finish_publishing(folder_);
+    remove_abandoned(folder_, kHiddenName);
     if (!options_.overwrite && !numbered_shards(folder_).empty()) {
       throw Error::input("folder holds shards already", folder_.string(),
                          "name another folder, or pass --overwrite to replace them");
     }
-    remove_stale(folder_);
   }
-  hidden_ = folder_ / (std::string(kHiddenPrefix) + std::to_string(::getpid()));
   created_folder_ = fs::create_directories(folder_, ec);
-  if (!ec) fs::create_directory(hidden_, ec);
+  while (!ec) {
+    hidden_ = temporary_beside(folder_ / kHiddenName);
+    if (fs::create_directory(hidden_, ec)) break;
+  }
   if (ec) {
     throw Error::failed("cannot create folder (" + ec.message() + ")", folder_.string(),
                         "check rights and free space");
@@ -206,17 +205,14 @@ void ShardSetWriter::write(const Record& record) {
 void ShardSetWriter::commit() {
   if (current_) current_->commit();
   current_.reset();
-  try {
-    if (options_.overwrite) {
-      for (const auto& old : numbered_shards(folder_)) fs::remove(old);
-    }
-    for (const auto& name : names_) fs::rename(hidden_ / name, folder_ / name);
-    fs::remove(hidden_);
-  } catch (const fs::filesystem_error& e) {
-    throw Error::failed("cannot move shards into place (" + e.code().message() + ")",
-                        folder_.string(), "check rights");
+  std::vector<std::string> old_names = numbered_shards(folder_);
+  if (!options_.overwrite && !old_names.empty()) {
+    throw Error::failed("another process has written shards meanwhile", folder_.string(),
+                        "name another folder, or pass --overwrite to replace them");
   }
-  fsync_path(folder_);
+  const std::set<std::string> new_names(names_.begin(), names_.end());
+  std::erase_if(old_names, [&](const std::string& name) { return new_names.contains(name); });
+  publish_files(hidden_, folder_, names_, old_names);
   created_folder_ = false;
 }
 

@@ -24,6 +24,9 @@ class ShardWriter {
   // safe_key() makes them, and differ from the key before: Error (input) otherwise.
   void write(const Record& record);
   int64_t samples() const;
+  // Writes everything to the disk; after it only the renaming of commit() can fail.
+  void finish();
+  // finish(), where that was not done, and the name.
   void commit();
 
  private:
@@ -38,7 +41,9 @@ struct ShardSetOptions {
 };
 
 // A folder of shards 00000.tar, 00001.tar, ... that appear together at commit(). Until then they
-// lie in a hidden folder inside it, which goes away if commit() is not reached.
+// lie in a hidden folder inside it, which is removed if commit() is not reached. A process that is
+// killed leaves the old shards or the new ones (publish_files): expand_glob() of the folder gives
+// one of the two sets, whole, and the next ShardSetWriter here puts everything in its place.
 class ShardSetWriter {
  public:
   explicit ShardSetWriter(std::filesystem::path folder, ShardSetOptions options = {});

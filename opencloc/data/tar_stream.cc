@@ -135,7 +135,7 @@ uint64_t TarStream::position() const {
   return (bytes + 511) / 512 * 512;
 }
 
-bool unpack_compressed(const std::string& path, int fd) {
+bool unpack_compressed(const std::string& path, const std::function<int()>& target) {
   const ArchivePtr reader = new_reader(path);
   archive* a = reader.get();
   archive_read_support_format_raw(a);
@@ -144,6 +144,7 @@ bool unpack_compressed(const std::string& path, int fd) {
   archive_entry* entry = nullptr;
   const int header = archive_read_next_header(a, &entry);
   if (archive_filter_count(a) <= 1) return false;  // the file itself is the only layer
+  const int fd = target();
   if (header == ARCHIVE_EOF) return true;
   if (header != ARCHIVE_OK && header != ARCHIVE_WARN) damaged(a, path);
   while (true) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -51,8 +52,8 @@ class TarStream {
   std::unique_ptr<Impl> impl_;
 };
 
-// Unpacks a gzip or zstd file into the open file `fd`; a file that stops early gives what came
-// before. False when `path` is not compressed (nothing is written).
-bool unpack_compressed(const std::string& path, int fd);
+// Unpacks a gzip or zstd file into the open file that `target` gives; a file that stops early gives
+// what came before. False when `path` is not compressed: `target` is not asked then.
+bool unpack_compressed(const std::string& path, const std::function<int()>& target);
 
 }  // namespace opencloc

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <map>
 
+#include "opencloc/base/error.h"
 #include "opencloc/ops/product.h"
 
 namespace opencloc {
@@ -76,6 +77,18 @@ Overlap overlap(const std::vector<Box>& targets, const Answer& answer) {
   return {share(hits, n), share(sum, n)};
 }
 
+// An overlap with a box of NaNs would be 0: a broken model would look like a poor one.
+void need_finite(const std::vector<Box>& boxes, const std::vector<Box>& targets) {
+  const auto is_broken = [](const Box& box) { return !box.finite(); };
+  if (const auto broken = std::count_if(boxes.begin(), boxes.end(), is_broken); broken > 0) {
+    throw Error::failed("the model gives boxes that are not finite numbers (" +
+                            std::to_string(broken) + " of " + std::to_string(boxes.size()) + ")",
+                        {}, "evaluate an earlier checkpoint");
+  }
+  if (std::any_of(targets.begin(), targets.end(), is_broken))
+    throw Error::input("a given box is not made of finite numbers", {}, "check the data");
+}
+
 Json constant_box_figures(const std::vector<Box>& targets) {
   Json best;
   for (const auto& [kind, box] :
@@ -132,6 +145,10 @@ Json within_image_figures(const torch::Tensor& regions, const torch::Tensor& nam
     if (candidates.size() < 2) continue;
     const auto scores = ops::product(regions.index_select(0, torch::tensor(rows)),
                                      names.index_select(0, torch::tensor(candidates)).t());
+    if (!scores.isfinite().all().item<bool>()) {
+      throw Error::failed("the model gives embeddings that are not finite numbers", {},
+                          "evaluate an earlier checkpoint");
+    }
     const auto chosen = to_vector(scores.argmax(1));  // [rows]
     for (size_t i = 0; i < rows.size(); ++i) {
       hits += candidates[static_cast<size_t>(chosen[i])] == target[static_cast<size_t>(rows[i])];
@@ -147,6 +164,7 @@ Json within_image_figures(const torch::Tensor& regions, const torch::Tensor& nam
 }
 
 Json grounding_figures(const std::vector<Box>& predicted, const std::vector<Box>& targets) {
+  need_finite(predicted, targets);
   const Overlap found = overlap(targets, [&](size_t i) { return predicted[i]; });
   const auto n = static_cast<double>(targets.size());
   const auto inverted = std::count_if(predicted.begin(), predicted.end(), [](const Box& box) {

@@ -22,19 +22,15 @@ torch::Tensor in_pieces(int64_t rows, int64_t piece,
   return torch::cat(parts);
 }
 
-// The pixels a box touches, at least one.
-PixelRect pixels_of(const Box& box, const Image& image) {
-  const auto first = [](float low, int size) {
-    return std::clamp(static_cast<int>(std::floor(low * static_cast<float>(size))), 0, size - 1);
-  };
-  const auto last = [](float high, int size, int begin) {
-    return std::clamp(static_cast<int>(std::ceil(high * static_cast<float>(size))), begin + 1,
-                      size);
-  };
-  const int x = first(box.x0, image.width);
-  const int y = first(box.y0, image.height);
-  return {x, y, last(box.x1, image.width, x) - x, last(box.y1, image.height, y) - y};
-}
+// The pixels along one side that [low, high] of the stored picture touches.
+struct PixelSpan {
+  PixelSpan(float low, float high, int size, float stored) {
+    first = std::clamp(static_cast<int>(std::floor(low * stored)), 0, size - 1);
+    const int end = std::clamp(static_cast<int>(std::ceil(high * stored)), first + 1, size);
+    count = end - first;
+  }
+  int first, count;
+};
 
 torch::Tensor encode_crops(Cloc& model, const std::vector<EvalSample>& batch,
                            const RegionBatching& batching) {
@@ -62,6 +58,14 @@ torch::Tensor encode_crops(Cloc& model, const std::vector<EvalSample>& batch,
 }
 
 }  // namespace
+
+PixelRect pixels_of(const Box& box, const Image& image) {
+  // In pixels of this picture, which may be a JPEG that was decoded smaller.
+  const auto shrink = static_cast<float>(image.shrink);
+  const PixelSpan x(box.x0, box.x1, image.width, static_cast<float>(image.full_width()) / shrink);
+  const PixelSpan y(box.y0, box.y1, image.height, static_cast<float>(image.full_height()) / shrink);
+  return {x.first, y.first, x.count, y.count};
+}
 
 RegionRows region_rows(const std::vector<EvalSample>& batch, torch::Device device) {
   std::vector<float> coordinates;

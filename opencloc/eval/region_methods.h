@@ -20,6 +20,9 @@ struct RegionRows {
 };
 RegionRows region_rows(const std::vector<EvalSample>& batch, torch::Device device);
 
+// The pixels a box of the stored picture touches, at least one.
+PixelRect pixels_of(const Box& box, const Image& image);
+
 // How many boxes and pictures go through the model at a time, and threads that cut crops.
 struct RegionBatching {
   int64_t regions = 0;  // 0: regions_at_a_time()

@@ -82,6 +82,27 @@ void decode_any(std::string_view bytes, const DecodeOptions& options, ImageInfo&
 
 }  // namespace
 
+void Image::check() const {
+  const auto sides = std::to_string(width) + " x " + std::to_string(height);
+  const std::string mend = "use Image::read, or make Image(width, height) and fill its pixels";
+  if (width < 1 || height < 1) throw Error::input("a picture of " + sides + " pixels", {}, mend);
+  const uint64_t bytes = uint64_t{3} * static_cast<uint64_t>(width) * static_cast<uint64_t>(height);
+  if (pixels.size() != bytes) {
+    throw Error::input("a picture of " + sides + " pixels with " + std::to_string(pixels.size()) +
+                           " bytes in place of " + std::to_string(bytes),
+                       {}, mend);
+  }
+  const auto fits = [this](int64_t side, int64_t stored) {
+    return stored <= 0 || (stored > (side - 1) * shrink && stored <= side * shrink);
+  };
+  if (shrink < 1 || !fits(width, stored_width) || !fits(height, stored_height)) {
+    throw Error::input("a picture of " + sides + " pixels, decoded at 1/" + std::to_string(shrink) +
+                           " of " + std::to_string(stored_width) + " x " +
+                           std::to_string(stored_height),
+                       {}, mend);
+  }
+}
+
 Image Image::decode(std::string_view bytes, std::string_view name, const DecodeOptions& options) {
   ImageInfo info;
   Image image;

@@ -38,6 +38,10 @@ struct Image {
                       const DecodeOptions& options = {});
   static Image read(const std::filesystem::path& path, const DecodeOptions& options = {});
 
+  // Throws Error (input) unless there are 3 bytes per pixel and the sizes agree: the members are
+  // public, and whoever reads the pixels goes by width and height.
+  void check() const;
+
   int full_width() const { return stored_width > 0 ? stored_width : width; }
   int full_height() const { return stored_height > 0 ? stored_height : height; }
   uint8_t* row(int y) { return pixels.data() + static_cast<size_t>(y) * width * 3; }

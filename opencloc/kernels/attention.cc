@@ -54,8 +54,9 @@ void for_items(int64_t count, ScratchFloats floats, const ItemAt& item_at, const
   parallel_items(count, [&](int64_t i) {
     thread_local AlignedBuffer<float> scratch;  // kept between calls
     const Item& item = item_at(i);
+    float* const room = scratch.ensure(floats(item.shape));
     table.begin_blocks();
-    body(item, scratch.ensure(floats(item.shape)));
+    body(item, room);
     table.end_blocks();
   });
 }

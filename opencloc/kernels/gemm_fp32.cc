@@ -2,27 +2,33 @@
 
 #include <algorithm>
 #include <dnnl.hpp>
+#include <new>
 #include <string>
 #include <string_view>
 
 #include "opencloc/base/error.h"
+#include "opencloc/base/log.h"
 #include "opencloc/kernels/isa.h"
 #include "opencloc/kernels/parallel.h"
 
 namespace opencloc::kernels {
 namespace {
 
-// oneDNN 2.6 reads the AMX palette from CPUID leaves that some hypervisors hide and then dies of an
-// illegal instruction. It is capped when the program is loaded, before anything can have used it;
-// libtorch shares this library, so its products are kept off that path too. OPENCLOC_ISA caps it
-// further (isa.cc reports a wrong value; here it only must not throw).
-const bool capped = [] {
+// Whether oneDNN can be used. It is capped, for the whole process, only where it must be, since a
+// host program may use it too; OPENCLOC_ISA, which is for measurements, caps it further (isa.cc
+// reports a wrong value; here it only must not throw).
+bool choose_onednn_isa() {
+  const bool dangerous = amx_palette_hidden(read_amx_leaves());
   const std::string_view isa = wanted_isa();
+  if (!dangerous && isa != "avx2" && isa != "scalar") return true;
   dnnl::cpu_isa cap = dnnl::cpu_isa::avx512_core_bf16;
   if (isa == "avx2") cap = dnnl::cpu_isa::avx2;
   if (isa == "scalar") cap = dnnl::cpu_isa::sse41;
-  return dnnl::set_max_cpu_isa(cap) == dnnl::status::success;
-}();
+  if (dnnl::set_max_cpu_isa(cap) == dnnl::status::success) return true;
+  if (!dangerous)
+    log::warn("oneDNN was in use before OPENCLOC_ISA={} could be told to it", std::string(isa));
+  return !dangerous;
+}
 
 // How C is cut: up to two blocks per thread of about equal size, none with a side under kSmallest.
 struct Blocks {
@@ -55,11 +61,18 @@ struct Blocks {
 
 }  // namespace
 
+bool prepare_onednn() {
+  static const bool usable = choose_onednn_isa();
+  return usable;
+}
+
 void gemm_fp32(const GemmFp32& g, const float* a, const float* b, float* c) {
   if (g.m == 0 || g.n == 0) return;
-  if (!capped) {
-    throw Error::failed("oneDNN was in use before its instruction set could be chosen", "",
-                        "load libopencloc before the other users of oneDNN");
+  if (!prepare_onednn()) {
+    throw Error::failed(
+        "oneDNN would end this process: the system shows AMX and hides its tiles, and oneDNN was "
+        "in use before it could be kept off them",
+        "", "load a model before the other users of oneDNN");
   }
   const auto flag = [](Transpose t) { return t == Transpose::kYes ? 'T' : 'N'; };
   if (g.k == 0) {
@@ -82,6 +95,7 @@ void gemm_fp32(const GemmFp32& g, const float* a, const float* b, float* c) {
                    a + (g.transpose_a == Transpose::kYes ? top : top * g.lda), g.lda,
                    b + (g.transpose_b == Transpose::kYes ? left * g.ldb : left), g.ldb, g.beta,
                    c + top * g.ldc + left, g.ldc);
+    if (status == dnnl_out_of_memory) throw std::bad_alloc();
     if (status != dnnl_success) {
       throw Error::failed("matrix product failed, oneDNN status " + std::to_string(status));
     }

@@ -1,4 +1,4 @@
-// F32 matrix product through oneDNN, which is kept away from AMX (see gemm_fp32.cc).
+// F32 matrix product through oneDNN.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,12 @@ struct GemmFp32 {
   int64_t lda = 0, ldb = 0, ldc = 0;
   float beta = 0;
 };
+// Decides, once per process, how oneDNN is used; gemm_fp32() asks by itself. oneDNN 2.6 reads AMX's
+// palette from CPUID leaves that some hypervisors hide, and then dies of an illegal instruction:
+// there, and only there, it is capped below AMX for the whole process (libtorch shares it). A
+// program of our own asks before anything uses oneDNN; a library leaves others' settings alone.
+// False where it must be capped and was in use already: gemm_fp32() then throws Error (failed).
+bool prepare_onednn();
 void gemm_fp32(const GemmFp32& gemm, const float* a, const float* b, float* c);
 
 }  // namespace opencloc::kernels

@@ -63,7 +63,9 @@ bool detect(Isa isa) {
   }
   return false;
 }
+constexpr unsigned kTileLeaf = 0x1D;
 #else
+constexpr unsigned kTileLeaf = 0;
 bool detect_vnni() { return false; }
 bool detect(Isa isa) { return isa == Isa::kScalar; }
 #endif
@@ -121,6 +123,25 @@ bool isa_supported(Isa isa) {
 bool has_vnni() {
   static const bool found = isa_supported(Isa::kAvx512) && detect_vnni();
   return found;
+}
+
+AmxLeaves read_amx_leaves() {
+  AmxLeaves leaves;
+#if defined(__x86_64__)
+  constexpr int kEdx = 3;
+  for (const int bit : {22, 24, 25}) {
+    leaves.feature_bits = leaves.feature_bits || feature_bit(7, 0, kEdx, bit);
+  }
+  leaves.highest_leaf = __get_cpuid_max(0, nullptr);
+  unsigned ebx = 0, ecx = 0, edx = 0;
+  if (leaves.highest_leaf >= kTileLeaf)
+    __get_cpuid_count(kTileLeaf, 0, &leaves.palettes, &ebx, &ecx, &edx);
+#endif
+  return leaves;
+}
+
+bool amx_palette_hidden(const AmxLeaves& leaves) {
+  return leaves.feature_bits && (leaves.highest_leaf < kTileLeaf || leaves.palettes == 0);
 }
 
 std::vector<Isa> supported_isas() {

@@ -19,6 +19,16 @@ std::string_view wanted_isa();
 bool isa_supported(Isa isa);
 // AVX-512's products of u8 with s8.
 bool has_vnni();
+// What the processor says of itself, as far as it matters to amx_palette_hidden().
+struct AmxLeaves {
+  bool feature_bits = false;  // any of AMX's
+  unsigned highest_leaf = 0;
+  unsigned palettes = 0;  // leaf 0x1D, register eax: the number of the last palette
+};
+AmxLeaves read_amx_leaves();
+// True where a hypervisor shows AMX's feature bits and hides the leaves that describe its tiles.
+bool amx_palette_hidden(const AmxLeaves& leaves);
+
 // Every supported one, worst first.
 std::vector<Isa> supported_isas();
 

@@ -2,11 +2,14 @@
 
 #include <cmath>
 
+#include "opencloc/model/initial.h"
+
 namespace opencloc {
 
 AttentionPoolImpl::AttentionPoolImpl(const BlockConfig& config) {
-  probe_ = register_parameter("probe", torch::randn({1, 1, config.width}) *
-                                           std::pow(static_cast<double>(config.width), -0.5));
+  probe_ = register_parameter(
+      "probe",
+      initial::normal({1, 1, config.width}, std::pow(static_cast<double>(config.width), -0.5)));
   attn_ = register_module("attn", Attention(config));
   ln_ = register_module("ln", LayerNorm(config.width, config.layer_norm_eps));
   mlp_ = register_module("mlp", Mlp(config));

@@ -1,17 +1,17 @@
 #include "opencloc/model/attentional_pooler.h"
 
-#include <torch/nn/init.h>
+#include "opencloc/model/initial.h"
 
 namespace opencloc {
 
 AttentionalPoolerImpl::AttentionalPoolerImpl(const ModelConfig& config)
     : heads_(config.vision.attn_pooler_heads) {
   const int64_t width = config.embed_dim, context = config.vision.width;
-  query_ = register_parameter("query", torch::randn({config.vision.attn_pooler_queries, width}));
+  query_ = register_parameter("query", initial::normal({config.vision.attn_pooler_queries, width}, 1));
   auto attn = register_module("attn", std::make_shared<torch::nn::Module>("attn"));
   const auto weight = [&](const char* name, int64_t rows, int64_t columns) {
     auto parameter = attn->register_parameter(name, torch::empty({rows, columns}));
-    torch::nn::init::xavier_uniform_(parameter);
+    initial::fill_xavier(parameter);
     return parameter;
   };
   if (context == width) {

@@ -1,13 +1,13 @@
 #include "opencloc/model/layers.h"
 
-#include <torch/nn/init.h>
+#include "opencloc/model/initial.h"
 
 namespace opencloc {
 
 LinearImpl::LinearImpl(int64_t in, int64_t out) {
   weight = register_parameter("weight", torch::empty({out, in}));
   bias = register_parameter("bias", torch::zeros({out}));
-  torch::nn::init::xavier_uniform_(weight);
+  initial::fill_xavier(weight);
 }
 
 LayerNormImpl::LayerNormImpl(int64_t width, double epsilon) : epsilon_(epsilon) {

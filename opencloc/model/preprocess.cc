@@ -15,6 +15,7 @@ CanvasOptions canvas_options(const ModelConfig& config) {
 }
 
 ModelInput preprocess(const Image& image, const ModelConfig& config, const CanvasView& view) {
+  image.check();
   const CanvasImage canvas = to_canvas(image, canvas_options(config), view);
   auto pixels = torch::empty({3, canvas.image.height, canvas.image.width});  // [3, S, S]
   normalize_chw(canvas.image, config.preprocess.mean, config.preprocess.std,

@@ -16,7 +16,8 @@ struct ModelInput {
   CanvasMap map;         // where the picture (not its crop) lies on the canvas
 };
 
-// Thread-safe. Throws Error (input) for a crop that makes no sense.
+// Thread-safe. Throws Error (input) for a crop that makes no sense and a picture whose members do
+// not agree (Image::check).
 ModelInput preprocess(const Image& image, const ModelConfig& config, const CanvasView& view = {});
 
 }  // namespace opencloc

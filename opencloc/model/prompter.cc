@@ -6,6 +6,7 @@
 #include <torch/nn/init.h>
 #include <torch/utils.h>
 
+#include "opencloc/model/initial.h"
 #include "opencloc/model/positional_encoding.h"
 
 namespace opencloc {
@@ -61,7 +62,7 @@ PrompterImpl::PrompterImpl(const ModelConfig& config)
       encoding_grid_(config.encoding_grid()),
       image_token_weight_(token_weight(config)) {
   type_embedding_ =
-      register_parameter("type_embedding", torch::randn({kTokenTypes, width_}) * 0.02);
+      register_parameter("type_embedding", initial::normal({kTokenTypes, width_}, 0.02));
   patch_encoding_ = patch_centre_encoding(config.vision.grid(), width_, encoding_grid_);  // [N, D]
   text_in_ = register_module("text_in", Linear(config.embed_dim, width_));
   if (config_.joint_box_token) joint_in_ = register_module("joint_in", Linear(2 * width_, width_));
@@ -69,10 +70,10 @@ PrompterImpl::PrompterImpl(const ModelConfig& config)
   const auto mlp_width =
       static_cast<int64_t>(std::lround(static_cast<double>(width_) * config_.mlp_ratio));
   block_ = register_module("block", Block(BlockConfig{width_, 1, mlp_width}));
-  if (config_.pool == Pool::kPrompt) start_as_average_around_own_place();
+  if (config_.pool == Pool::kPrompt && initial::drawn()) start_as_average_around_own_place();
   ln_post_ = register_module("ln_post", LayerNorm(width_));
-  proj_ = register_parameter("proj", torch::randn({width_, config.embed_dim}) *
-                                         std::pow(static_cast<double>(width_), -0.5));
+  proj_ = register_parameter("proj", initial::normal({width_, config.embed_dim},
+                                                     std::pow(static_cast<double>(width_), -0.5)));
 }
 
 void PrompterImpl::start_as_average_around_own_place() {

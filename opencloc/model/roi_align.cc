@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "opencloc/model/features.h"
+#include "opencloc/model/initial.h"
 
 namespace opencloc {
 namespace {
@@ -43,8 +44,8 @@ torch::Tensor roi_align(const torch::Tensor& tokens, const torch::Tensor& boxes,
 RoiExtractorImpl::RoiExtractorImpl(const ModelConfig& config) {
   const int64_t width = config.vision.width;
   ln_post_ = register_module("ln_post", LayerNorm(width));
-  proj_ = register_parameter(
-      "proj", torch::randn({width, config.embed_dim}) * std::pow(static_cast<double>(width), -0.5));
+  proj_ = register_parameter("proj", initial::normal({width, config.embed_dim},
+                                                     std::pow(static_cast<double>(width), -0.5)));
 }
 
 torch::Tensor RoiExtractorImpl::forward(const torch::Tensor& tokens, const torch::Tensor& boxes,

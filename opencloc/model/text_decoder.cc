@@ -4,6 +4,7 @@
 
 #include <torch/nn/modules/container/modulelist.h>
 
+#include "opencloc/model/initial.h"
 #include "opencloc/ops/ops.h"
 
 namespace opencloc {
@@ -39,9 +40,9 @@ TextDecoderImpl::TextDecoderImpl(const ModelConfig& config) {
     cross->push_back(cross_.back());
   }
   ln_final_ = register_module("ln_final", LayerNorm(decoder.width));
-  text_projection =
-      register_parameter("text_projection", torch::randn({decoder.width, config.text.vocab_size}) *
-                                                std::pow(static_cast<double>(decoder.width), -0.5));
+  text_projection = register_parameter(
+      "text_projection", initial::normal({decoder.width, config.text.vocab_size},
+                                         std::pow(static_cast<double>(decoder.width), -0.5)));
 }
 
 torch::Tensor TextDecoderImpl::forward(torch::Tensor tokens, const torch::Tensor& image) {

@@ -2,8 +2,7 @@
 
 #include <cmath>
 
-#include <torch/nn/init.h>
-
+#include "opencloc/model/initial.h"
 #include "opencloc/ops/ops.h"
 
 namespace opencloc {
@@ -13,20 +12,20 @@ TextTowerImpl::TextTowerImpl(const ModelConfig& config) : config_(config.text) {
   auto embedding =
       register_module("token_embedding", std::make_shared<torch::nn::Module>("token_embedding"));
   token_embedding_ =
-      embedding->register_parameter("weight", torch::randn({config_.vocab_size, width}) * 0.02);
-  positional_embedding_ =
-      register_parameter("positional_embedding", torch::randn({config_.positions(), width}) * 0.01);
-  if (config_.embed_cls) cls_emb_ = register_parameter("cls_emb", torch::randn({width}) * 0.01);
+      embedding->register_parameter("weight", initial::normal({config_.vocab_size, width}, 0.02));
+  positional_embedding_ = register_parameter("positional_embedding",
+                                             initial::normal({config_.positions(), width}, 0.01));
+  if (config_.embed_cls) cls_emb_ = register_parameter("cls_emb", initial::normal({width}, 0.01));
   const BlockConfig block = block_config(config, config_, config_.heads);
   transformer_ = register_module("transformer", Transformer(block, config_.layers));
   ln_final_ = register_module("ln_final", LayerNorm(width, config_.layer_norm_eps));
   const double scale = std::pow(static_cast<double>(width), -0.5);
   if (config_.projection_bias) {
     projection_ = register_module("text_projection", Linear(width, config.embed_dim));
-    torch::nn::init::normal_(projection_->weight, 0, scale);
+    initial::fill_normal(projection_->weight, scale);
   } else {
     text_projection_ =
-        register_parameter("text_projection", torch::randn({width, config.embed_dim}) * scale);
+        register_parameter("text_projection", initial::normal({width, config.embed_dim}, scale));
   }
 }
 

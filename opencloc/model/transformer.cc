@@ -4,9 +4,9 @@
 #include <limits>
 #include <string>
 
-#include <torch/nn/init.h>
 #include <torch/nn/modules/container/modulelist.h>
 
+#include "opencloc/model/initial.h"
 #include "opencloc/ops/mean_of_mlp.h"
 
 namespace opencloc {
@@ -25,7 +25,7 @@ AttentionImpl::AttentionImpl(const BlockConfig& config) : heads(config.heads) {
   const int64_t width = config.width;
   in_proj_weight = register_parameter("in_proj_weight", torch::empty({3 * width, width}));
   in_proj_bias = register_parameter("in_proj_bias", torch::zeros({3 * width}));
-  torch::nn::init::xavier_uniform_(in_proj_weight);
+  initial::fill_xavier(in_proj_weight);
   out_proj = register_module("out_proj", Linear(width, width));
 }
 
@@ -118,10 +118,10 @@ torch::Tensor BlockImpl::step(torch::Tensor x, torch::Tensor& cache) {
 void initialise(BlockImpl& block, int64_t layers) {
   const auto width = static_cast<double>(block.attn->in_proj_weight.size(1));
   const double residual_std = std::pow(2.0 * width * static_cast<double>(layers), -0.5);
-  torch::nn::init::normal_(block.attn->in_proj_weight, 0, std::pow(width, -0.5));
-  torch::nn::init::normal_(block.attn->out_proj->weight, 0, residual_std);
-  torch::nn::init::normal_(block.mlp->c_fc->weight, 0, std::pow(2.0 * width, -0.5));
-  torch::nn::init::normal_(block.mlp->c_proj->weight, 0, residual_std);
+  initial::fill_normal(block.attn->in_proj_weight, std::pow(width, -0.5));
+  initial::fill_normal(block.attn->out_proj->weight, residual_std);
+  initial::fill_normal(block.mlp->c_fc->weight, std::pow(2.0 * width, -0.5));
+  initial::fill_normal(block.mlp->c_proj->weight, residual_std);
 }
 
 TransformerImpl::TransformerImpl(const BlockConfig& config, int64_t layers) {

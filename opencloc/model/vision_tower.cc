@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "opencloc/model/initial.h"
 #include "opencloc/ops/ops.h"
 
 namespace opencloc {
@@ -13,12 +14,12 @@ VisionTowerImpl::VisionTowerImpl(const ModelConfig& config) : config_(config.vis
 
   auto conv1 = register_module("conv1", std::make_shared<torch::nn::Module>("conv1"));
   conv1_weight_ = conv1->register_parameter(
-      "weight", torch::randn({width, 3, patch, patch}) * std::pow(3.0 * patch * patch, -0.5));
+      "weight", initial::normal({width, 3, patch, patch}, std::pow(3.0 * patch * patch, -0.5)));
   if (config_.patch_bias) conv1_bias_ = conv1->register_parameter("bias", torch::zeros({width}));
   if (config_.class_token)
-    class_embedding_ = register_parameter("class_embedding", torch::randn({width}) * scale);
+    class_embedding_ = register_parameter("class_embedding", initial::normal({width}, scale));
   positional_embedding_ =
-      register_parameter("positional_embedding", torch::randn({config_.tokens(), width}) * scale);
+      register_parameter("positional_embedding", initial::normal({config_.tokens(), width}, scale));
   if (config_.ln_pre) ln_pre_ = register_module("ln_pre", LayerNorm(width, config_.layer_norm_eps));
   const BlockConfig block = block_config(config, config_, config_.heads());
   transformer_ = register_module("transformer", Transformer(block, config_.layers));
@@ -28,7 +29,7 @@ VisionTowerImpl::VisionTowerImpl(const ModelConfig& config) : config_(config.vis
   if (config_.pool == ImagePool::kAttention)
     attn_pool_ = register_module("attn_pool", AttentionPool(block));
   if (config_.projection)
-    proj_ = register_parameter("proj", torch::randn({pooled_width, config.embed_dim}) * scale);
+    proj_ = register_parameter("proj", initial::normal({pooled_width, config.embed_dim}, scale));
 }
 
 torch::Tensor VisionTowerImpl::patch_embed(const torch::Tensor& pixels) const {

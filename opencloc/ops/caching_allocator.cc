@@ -85,7 +85,12 @@ class CachingAllocator final : public c10::Allocator {
       }
       if (data == nullptr) throw std::bad_alloc();
     }
-    sizes_[data] = bytes;
+    try {
+      sizes_[data] = bytes;
+    } catch (const std::bad_alloc&) {
+      munmap(data, bytes);
+      throw;
+    }
     in_use_ += bytes;
     peak_ = std::max(peak_, in_use_);
     shrink_to(peak_ + peak_ / 4);
@@ -101,10 +106,16 @@ class CachingAllocator final : public c10::Allocator {
       lock.unlock();
       return std::free(data);
     }
-    self.in_use_ -= block->second;
-    self.kept_ += block->second;
-    self.free_.emplace(block->second, data);
+    const size_t bytes = block->second;
+    self.in_use_ -= bytes;
     self.sizes_.erase(block);
+    try {
+      self.free_.emplace(bytes, data);
+    } catch (const std::bad_alloc&) {  // a deleter must not throw: the block is not kept
+      munmap(data, bytes);
+      return;
+    }
+    self.kept_ += bytes;
     self.shrink_to(self.peak_ + self.peak_ / 4);
   }
 

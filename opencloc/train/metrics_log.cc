@@ -46,7 +46,7 @@ void MetricsLog::write(const Json& line) {
 }
 
 void MetricsLog::flush_to_disk() {
-  if (::fsync(fd_) != 0) fail("flush");
+  if (!opencloc::flush_to_disk(fd_)) fail("flush");
 }
 
 std::vector<Json> read_metrics(const std::filesystem::path& path) {

@@ -4,28 +4,29 @@
 #include <set>
 #include <string_view>
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include "opencloc/base/error.h"
 #include "opencloc/base/log.h"
+#include "opencloc/base/publish.h"
+#include "opencloc/base/temporary.h"
 
 namespace opencloc {
 namespace fs = std::filesystem;
 namespace {
 
-// Temporary files and folders of write_file() and write_folder().
-void remove_debris(const fs::path& folder) {
+// Temporary files and folders of write_file() and write_folder(). With a lock that holds for every
+// machine all of them are dead; without one only those of this machine's processes that are gone.
+void remove_debris(const fs::path& folder, const FolderLock& lock) {
   if (!fs::is_directory(folder)) return;
   std::vector<fs::path> debris;
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
-    if (name.starts_with('.') && (name.ends_with(".tmp") || name.ends_with(".tmp.old"))) {
-      debris.push_back(entry.path());
-    }
+    if (lock.is_certain() ? is_temporary(name) : is_abandoned(name)) debris.push_back(entry.path());
   }
-  for (const auto& path : debris) fs::remove_all(path);
+  std::error_code error;
+  for (const auto& path : debris) {
+    fs::remove_all(path, error);
+    if (error) log::warn("cannot remove {}: {}", path.string(), error.message());
+  }
 }
 
 void remove_run(const fs::path& folder) {
@@ -67,23 +68,14 @@ const std::set<std::string> kHarmless = {
 RunFolder::RunFolder(const TrainConfig& config) : path_(config.out) {
   std::error_code error;
   created_ = fs::create_directories(path_, error);
-  const auto lock_path = path_ / ".lock";
-  lock_ = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (lock_ < 0) {
-    throw Error::failed("cannot write into the run directory (" + errno_text() + ")",
-                        path_.string(), "check rights and free space");
+  lock_.emplace(path_);
+  for (const auto& folder : {path_, path_ / "checkpoints"}) {
+    recover_folders(folder);
+    remove_debris(folder, *lock_);
   }
-  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
-    ::close(lock_);
-    throw Error::input("another process is training here", path_.string(),
-                       "wait for it, or give another --out");
-  }
-  remove_debris(path_);
-  remove_debris(path_ / "checkpoints");
   const bool holds_run = !list_checkpoints(path_).empty() || fs::exists(metrics());
   if (config.resume != "none" || !holds_run) return;
   if (!config.overwrite) {
-    ::close(lock_);
     throw Error::input("the folder holds a run already", path_.string(),
                        "continue it with --resume auto, give another --out, or replace it with "
                        "--overwrite");
@@ -98,8 +90,7 @@ RunFolder::~RunFolder() {
        at.increment(error)) {
     ++files;
   }
-  if (created_ && !error && files == 1) fs::remove_all(path_, error);  // the lock alone
-  ::close(lock_);
+  if (created_ && !error && files == 1) fs::remove_all(path_, error);  // only the lock
 }
 
 void warn_of_changes(const TrainConfig& config, const TrainState& saved,

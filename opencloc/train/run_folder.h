@@ -2,8 +2,10 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
+#include "opencloc/base/folder_lock.h"
 #include "opencloc/train/checkpoints.h"
 #include "opencloc/train/config.h"
 
@@ -12,9 +14,10 @@ namespace opencloc {
 // Held for as long as a process trains in the folder.
 class RunFolder {
  public:
-  // Creates the folder, locks it, removes what a killed process left half-written, and refuses or
-  // replaces an earlier run as --resume and --overwrite say. Throws Error (input) when another
-  // process trains here or a run would be overwritten.
+  // Creates the folder, locks it, removes what a killed process left half-written, gives what was
+  // being replaced its name back, and refuses or replaces an earlier run as --resume and
+  // --overwrite say. Throws Error (input) when another process trains here or a run would be
+  // overwritten.
   explicit RunFolder(const TrainConfig& config);
   // Leaves nothing behind of a run that never began.
   ~RunFolder();
@@ -30,7 +33,7 @@ class RunFolder {
  private:
   std::filesystem::path path_;
   bool created_ = false;
-  int lock_ = -1;
+  std::optional<FolderLock> lock_;
 };
 
 // Warns of every flag whose value differs from the interrupted run's in a way that changes the

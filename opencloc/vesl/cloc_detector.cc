@@ -54,6 +54,7 @@ class ClocDetector : public Detector {
         model->encode_regions(features, box_prompts(boxes.clamp(0, 1), image_index));     // [R, E]
     const auto cycle = (normalized(regions) * normalized(texts)).sum(1).to(torch::kCPU);  // [R]
     const auto corners = boxes.to(torch::kCPU);
+    need_finite_detections(cycle, corners, name_);
 
     std::vector<std::vector<Candidate>> found(queries.size());
     const auto score = cycle.accessor<float, 1>();

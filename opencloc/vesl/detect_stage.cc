@@ -1,6 +1,9 @@
 #include <cmath>
 #include <utility>
 
+#include <torch/utils.h>
+
+#include "opencloc/base/error.h"
 #include "opencloc/vesl/detector.h"
 
 namespace opencloc {
@@ -58,6 +61,13 @@ class DetectStage : public Stage {
 };
 
 }  // namespace
+
+void need_finite_detections(const torch::Tensor& scores, const torch::Tensor& boxes,
+                            const std::string& model) {
+  if (scores.isfinite().all().item<bool>() && boxes.isfinite().all().item<bool>()) return;
+  throw Error::failed("the detector gives numbers that are not finite", model,
+                      "use an earlier checkpoint of it");
+}
 
 std::unique_ptr<Stage> detect_stage(std::unique_ptr<Detector> detector, float threshold) {
   return std::make_unique<DetectStage>(std::move(detector), threshold);

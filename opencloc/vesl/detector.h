@@ -49,6 +49,11 @@ std::unique_ptr<Detector> owlv2_detector(const std::filesystem::path& directory,
 std::unique_ptr<Detector> cloc_detector(const std::filesystem::path& directory,
                                         const DetectorOptions& options);
 
+// Throws Error (failed) for scores or boxes that are not finite numbers: a broken model would
+// otherwise look like one that finds nothing.
+void need_finite_detections(const torch::Tensor& scores, const torch::Tensor& boxes,
+                            const std::string& model);
+
 // "phrases" of the record -> "candidates" with a score of at least `threshold`.
 std::unique_ptr<Stage> detect_stage(std::unique_ptr<Detector> detector, float threshold);
 

@@ -105,6 +105,7 @@ class Owlv2Detector : public Detector {
     const auto [best, phrase] = torch::sigmoid(logits).max(1);                          // [N], [N]
     const auto scores = best.to(torch::kCPU), phrases = phrase.to(torch::kCPU);
     const auto boxes = features.boxes[0].to(torch::kCPU);  // [N, 4] cx, cy, w, h
+    need_finite_detections(scores, boxes, name_);
     const auto score = scores.accessor<float, 1>();
     const auto index = phrases.accessor<int64_t, 1>();
     const auto box = boxes.accessor<float, 2>();

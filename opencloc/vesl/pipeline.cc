@@ -1,10 +1,7 @@
 #include "opencloc/vesl/pipeline.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
-#include <csignal>
-#include <cstdlib>
 #include <set>
 #include <utility>
 
@@ -13,6 +10,8 @@
 #include "opencloc/base/log.h"
 #include "opencloc/base/parallel_for.h"
 #include "opencloc/base/progress.h"
+#include "opencloc/base/publish.h"
+#include "opencloc/base/temporary.h"
 #include "opencloc/data/shard_writer.h"
 
 namespace opencloc {
@@ -45,21 +44,12 @@ Json settings_of(const Stages& stages) {
   return settings;
 }
 
-// Of the shard `name` in `folder`, by processes that are gone.
-void remove_stale_files(const fs::path& folder, const std::string& name) {
-  if (!fs::is_directory(folder)) return;
-  std::vector<fs::path> stale;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const std::string file = entry.path().filename().string();  // .NAME.PID.tmp
-    const std::string start = "." + name + ".";
-    if (!file.starts_with(start) || !file.ends_with(".tmp")) continue;
-    std::string rest = file.substr(start.size());
-    if (rest.starts_with("report.json.")) rest = rest.substr(12);
-    const pid_t owner = std::atoi(rest.c_str());
-    if (owner > 0 && ::kill(owner, 0) != 0 && errno == ESRCH) stale.push_back(entry.path());
-  }
-  std::error_code ignored;  // the next run tries again
-  for (const auto& path : stale) fs::remove(path, ignored);
+// From here to its new report the shard counts as not finished, whatever happens.
+void remove_report(const fs::path& report) {
+  std::error_code error;
+  if (fs::remove(report, error)) return fsync_path(report.parent_path());
+  if (error)
+    throw Error::failed("cannot remove (" + error.message() + ")", report.string(), "check rights");
 }
 
 class Worker {
@@ -82,7 +72,8 @@ class Worker {
 
   void make(const std::string& in, const fs::path& out, ProgressBar& bar) {
     const auto began = Clock::now();
-    remove_stale_files(options_.out, out.filename().string());
+    for (const auto& name : {out.filename(), label_report_path(out).filename()})
+      remove_abandoned(options_.out, name.string());
     seconds_.clear();
     SkipCounter skips;
     ShardOptions reader_options = options_.reader;
@@ -109,11 +100,14 @@ class Worker {
                                  static_cast<double>(regions) / static_cast<double>(images),
                                  shares()));
     }
-    // The report first: a shard that is there has one.
+    // A report says that the shard beside it was made with these settings: the old one goes before
+    // the shard comes, the new one comes after it. What can fail for want of space is done before.
+    writer.finish();
     const double seconds = since(began);
+    remove_report(label_report_path(out));
+    writer.commit();
     write_file(label_report_path(out),
                dump_json(report(in, images, regions, skips, seconds), 2) + '\n');
-    writer.commit();
     log::info("{}: {} images, {:.1f} regions an image, {:.1f} images/s ({})",
               out.filename().string(), images,
               images > 0 ? static_cast<double>(regions) / static_cast<double>(images) : 0.0,
@@ -219,8 +213,10 @@ std::vector<std::pair<std::string, fs::path>> plan(const LabelOptions& options) 
       throw Error::input("two input shards are named " + name, in,
                          "label them into different folders");
     }
+    fs::path folder = path.parent_path();
+    if (folder.filename() == kPublishedSet) folder = folder.parent_path();
     std::error_code ignored;  // a folder that is not there yet is another one
-    if (fs::equivalent(path.parent_path().empty() ? "." : path.parent_path(), options.out, ignored))
+    if (fs::equivalent(folder.empty() ? "." : folder, options.out, ignored))
       throw Error::input("the shards would be replaced", options.out.string(),
                          "name another --out");
     all.emplace_back(in, options.out / name);

@@ -36,9 +36,10 @@ struct LabelSummary {
   Json json() const;
 };
 
-// Beside OUT/NAME.tar lies OUT/NAME.tar.report.json: counts and time by stage, what was skipped.
-// Throws Error (input) when two inputs have one name, when OUT is where the inputs lie, or when a
-// finished shard was made with other settings (unless `overwrite`).
+// Beside OUT/NAME.tar lies OUT/NAME.tar.report.json: counts and time by stage, what was skipped. A
+// shard without one is not finished: made before, by other settings, or by a process that was
+// killed. Throws Error (input) when two inputs have one name, when OUT is where the inputs lie, or
+// when a finished shard was made with other settings (unless `overwrite`).
 LabelSummary label_shards(const LabelOptions& options, std::vector<std::unique_ptr<Stage>>& stages);
 
 }  // namespace opencloc

@@ -8,8 +8,10 @@
 #include <torch/utils.h>
 #include <unistd.h>
 
+#include "opencloc/image/encode.h"
 #include "opencloc/model/preprocess.h"
 #include "tests/api/tiny_model_directory.h"
+#include "tests/error_of.h"
 
 namespace opencloc {
 namespace {
@@ -223,6 +225,60 @@ TEST_F(ApiTest, ThreadsShareAModel) {
   }
   for (auto& thread : threads) thread.join();
   for (const float similar : worst) EXPECT_NEAR(similar, 1, 1e-5);
+}
+
+TEST_F(ApiTest, PicturesFilledByHandAreChecked) {
+  Image good(4, 3);
+  EXPECT_EQ(model_.encode(good).width(), 4);
+  std::vector<Image> bad(6, good);
+  bad[0].width = 400;                // would be read past its end
+  bad[1].pixels.resize(35);          // a byte too few
+  bad[2].width = bad[2].height = 0;  // nothing
+  bad[3].width = bad[3].height = -1;
+  bad[4].shrink = 0;
+  bad[5].stored_width = 9;  // not decoded smaller
+  for (const Image& image : bad) {
+    EXPECT_THAT(fixtures::error_of([&] { model_.encode(image); }),
+                ::testing::HasSubstr("a picture"));
+    EXPECT_THAT(fixtures::error_of([&] { preprocess(image, model_.impl().model->config()); }),
+                ::testing::HasSubstr("a picture"));
+  }
+}
+
+TEST_F(ApiTest, ASceneIsAsLargeAsTheStoredPicture) {
+  write_file(folder_ / "large.jpg", encode_jpeg(spotted(301, 203, 2), 90));
+  const Image draft = Image::read(folder_ / "large.jpg", {.shrink_to = 32});
+  ASSERT_LT(draft.width, 301);
+  const Scene scene = model_.encode(draft);
+  EXPECT_EQ(scene.width(), 301);
+  EXPECT_EQ(scene.height(), 203);
+}
+
+TEST_F(ApiTest, LoadingLeavesTheHostsGeneratorAlone) {
+  write_tiny_model(folder_ / "plain", {.region_heads = false});
+  for (const char* name : {"model", "plain"}) {
+    torch::manual_seed(5);
+    const auto expected = torch::randn({4});
+    torch::manual_seed(5);
+    Model::load(folder_ / name, {.device = "cpu"});
+    EXPECT_TRUE(torch::randn({4}).equal(expected)) << name;
+  }
+}
+
+TEST_F(ApiTest, ABoxThatIsNoNumberIsAnError) {
+  LoadedModel broken = load_model(folder_ / "model");
+  {
+    const torch::NoGradGuard no_grad;
+    for (auto& [name, weight] : broken.model->region_weights()) {
+      if (name.starts_with("box_head.")) weight.fill_(std::nanf(""));
+    }
+  }
+  SaveOptions options;
+  options.tokenizer = broken.tokenizer.get();
+  save_model(folder_ / "broken", broken.model, options);
+  const Scene scene = Model::load(folder_ / "broken").encode(spotted(20, 20, 1));
+  EXPECT_THAT(fixtures::error_of([&] { scene.ground("a red car"); }, 1),
+              ::testing::HasSubstr("not finite"));
 }
 
 TEST(MaskTest, BoundsAndSamples) {

@@ -13,15 +13,18 @@
 #include <unistd.h>
 
 #include "opencloc/base/error.h"
+#include "opencloc/base/parallel_for.h"
+#include "opencloc/base/publish.h"
+#include "opencloc/base/temporary.h"
 #include "tests/base/temp_folder.h"
 
 namespace opencloc {
 namespace {
 
 namespace fs = std::filesystem;
+using fixtures::TestFolder;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using fixtures::TestFolder;
 
 // What a folder holds, hidden files included.
 std::vector<std::string> names_in(const fs::path& folder) {
@@ -97,6 +100,96 @@ TEST(AtomicFile, AFailedWriteLeavesNothing) {
   ::waitpid(child, &status, 0);
   EXPECT_EQ(status, 0);
   EXPECT_TRUE(names_in(folder.path()).empty());
+}
+
+// Two threads at one name, as when two equal pictures get one caption.
+TEST(AtomicFile, ThreadsMayWriteOneName) {
+  const TestFolder folder;
+  for (int round = 0; round < 20; ++round) {
+    parallel_for(8, 4, [&](int64_t i) {
+      write_file(folder / "x", std::string(3'000'000, static_cast<char>('a' + i)));
+    });
+    const std::string bytes = read_file(folder / "x");
+    EXPECT_EQ(bytes, std::string(3'000'000, bytes.at(0)));
+  }
+  AtomicFile first(folder / "y"), second(folder / "y");
+  first.write("1");
+  second.write("2");
+  first.commit();
+  EXPECT_EQ(read_file(folder / "y"), "1");
+  second.finish();
+  EXPECT_EQ(read_file(folder / "y"), "1") << "finish() gives no name";
+  second.commit();
+  EXPECT_EQ(read_file(folder / "y"), "2");
+  { AtomicFile(folder / "z").finish(); }
+  EXPECT_THAT(names_in(folder.path()), ElementsAre("x", "y"));
+}
+
+TEST(AtomicFile, LongNamesAreCut) {
+  const TestFolder folder;
+  const std::string name(250, 'n');
+  write_file(folder / name, "1");
+  EXPECT_THAT(names_in(folder.path()), ElementsAre(name));
+}
+
+TEST(Temporary, SaysWhoseItIs) {
+  const std::string name = temporary_beside("/a/model").filename().string();
+  EXPECT_NE(name, temporary_beside("/a/model").filename().string());
+  EXPECT_TRUE(is_temporary(name));
+  EXPECT_TRUE(is_temporary(name, "model"));
+  EXPECT_FALSE(is_temporary(name, "mode"));
+  EXPECT_FALSE(is_temporary("model"));
+  EXPECT_FALSE(is_temporary(".vim.tmp"));
+  EXPECT_FALSE(is_abandoned(name)) << "this process lives";
+  const std::string machine = owner_tag().substr(0, 8);
+  const std::string self = std::to_string(::getpid());
+  EXPECT_TRUE(owner_is_gone(machine + "-999999999-5")) << "no process has this number";
+  EXPECT_TRUE(owner_is_gone(machine + "-" + self + "-1")) << "the number was given anew";
+  EXPECT_FALSE(owner_is_gone(owner_tag()));
+  EXPECT_FALSE(owner_is_gone("00000000-999999999-5")) << "of another machine nothing is known";
+  EXPECT_FALSE(owner_is_gone("nonsense"));
+}
+
+TEST(ReadFile, OutOfFileDescriptorsIsNoFaultOfTheFile) {
+  const TestFolder folder;
+  write_file(folder / "x", "1");
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const rlimit none{0, 0};
+    ::setrlimit(RLIMIT_NOFILE, &none);
+    try {
+      read_file(folder / "x");
+    } catch (const Error& error) {
+      ::_exit(error.exit_code() == 1 ? 0 : 1);
+    }
+    ::_exit(2);
+  }
+  int status = 1;
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
+}
+
+TEST(PublishFolder, WhatAKilledProcessLeftIsReadAndComesBack) {
+  const TestFolder folder;
+  const auto target = folder / "model";
+  write_file(folder / ".model.replaced/a", "old");
+  EXPECT_EQ(current_folder(target), folder / ".model.replaced");
+  recover_folders(folder.path());
+  EXPECT_EQ(current_folder(target), target);
+  EXPECT_EQ(read_file(target / "a"), "old");
+  write_file(folder / ".model.replaced/a", "older");
+  recover_folders(folder.path());
+  EXPECT_EQ(read_file(target / "a"), "old");
+  EXPECT_THAT(names_in(folder.path()), ElementsAre("model"));
+}
+
+TEST(PublishFiles, OldNamesGoAndNewOnesCome) {
+  const TestFolder folder;
+  for (const char* name : {"1", "2", "other", "staged/0", "staged/1"})
+    write_file(folder / name, name);
+  publish_files(folder / "staged", folder.path(), {"0", "1"}, {"2"});
+  EXPECT_THAT(names_in(folder.path()), ElementsAre("0", "1", "other"));
+  EXPECT_EQ(read_file(folder / "1"), "staged/1");
 }
 
 TEST(WriteFolder, AppearsWholeOrNotAtAll) {

@@ -12,6 +12,9 @@ import unittest
 
 import torch
 
+# As a host program that used oneDNN before it loads the package.
+torch.nn.functional.conv2d(torch.ones(8, 64, 32, 32), torch.ones(64, 64, 3, 3))
+
 import opencloc
 
 BINARY, MAKE_TINY_MODEL = sys.argv[1:3]
@@ -96,6 +99,13 @@ class PythonPackage(unittest.TestCase):
         texts = self.model.encode_text(["a red car", "a dog"])
         self.assertTrue(torch.allclose(scene.ground(texts)[0], box, atol=1e-5))
         self.assertEqual(scene.ground(texts[1]).shape, (4,))
+
+    def test_loading_leaves_the_generator_alone(self):
+        torch.manual_seed(3)
+        expected = torch.rand(4)
+        torch.manual_seed(3)
+        opencloc.load(self.folder + "/model")
+        self.assertTrue(torch.equal(torch.rand(4), expected))
 
     def test_tensors_are_not_copied(self):
         scene = self.model.encode(self.arrays[0])

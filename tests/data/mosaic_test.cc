@@ -5,6 +5,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "opencloc/base/files.h"
 #include "opencloc/image/image.h"
@@ -13,10 +16,10 @@
 namespace opencloc {
 namespace {
 
-using ::testing::HasSubstr;
 using fixtures::make_test_record;
 using fixtures::TempFolder;
 using fixtures::tiny_ppm;
+using ::testing::HasSubstr;
 
 class MosaicTest : public ::testing::Test {
  protected:
@@ -125,9 +128,9 @@ TEST_F(MosaicTest, DependsOnTheSeedAlone) {
 TEST_F(MosaicTest, BrokenSamplesAreCountedOnceAndReplaced) {
   const std::string path = (folder_ / "some.tar").string();
   fixtures::write_tar(path, {{"1.jpg", "not a picture"},
-                            {"2.ppm", tiny_ppm(8, 8)},
-                            {"3.ppm", tiny_ppm(8, 8)},
-                            {"3.json", "{"}});
+                             {"2.ppm", tiny_ppm(8, 8)},
+                             {"3.ppm", tiny_ppm(8, 8)},
+                             {"3.json", "{"}});
   const auto records = make({path}, {.grid = 2, .count = 10, .size = 32, .threads = 3});
   ASSERT_EQ(records.size(), 10u);
   for (const auto& record : records) {
@@ -135,6 +138,30 @@ TEST_F(MosaicTest, BrokenSamplesAreCountedOnceAndReplaced) {
   }
   EXPECT_EQ(skips_.count(skip::kBadImage), 1);
   EXPECT_EQ(skips_.count(skip::kBadJson), 1);
+}
+
+// With fewer open files allowed than there are shards; in a child, whose limits are its own.
+TEST_F(MosaicTest, MoreShardsThanOpenFiles) {
+  const std::string one = samples(1);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const rlimit limit{40, 200};
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+    const auto mosaics =
+        make(std::vector<std::string>(60, one), {.grid = 1, .count = 60, .size = 16});
+    bool said = false;
+    try {
+      make(std::vector<std::string>(300, one),
+           {.grid = 1, .count = 1, .size = 16, .shards = {.skip_bad_shards = true}});
+    } catch (const Error& error) {  // not bad shards, which would be skipped
+      said =
+          error.exit_code() == 1 && std::string(error.what()).find("ulimit") != std::string::npos;
+    }
+    ::_exit(mosaics.size() == 60 && said ? 0 : 1);
+  }
+  int status = 1;
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
 }
 
 TEST_F(MosaicTest, NothingUsableIsAnError) {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "opencloc/base/files.h"
+#include "opencloc/base/temporary.h"
 #include "opencloc/data/shard_reader.h"
 #include "opencloc/data/shard_writer.h"
 #include "tests/data/tar_maker.h"
@@ -13,13 +14,14 @@
 namespace opencloc {
 namespace {
 
-using ::testing::ElementsAre;
 using fixtures::make_test_record;
 using fixtures::raw_header;
 using fixtures::TarEntry;
 using fixtures::TempFolder;
 using fixtures::tiny_ppm;
 using fixtures::write_tar;
+using ::testing::ElementsAre;
+using ::testing::UnorderedElementsAre;
 
 std::vector<std::string> keys_in(const std::string& path, SkipCounter& skips,
                                  ShardOptions options = {}) {
@@ -420,14 +422,62 @@ TEST(ShardSetWriter, ReplacesOldShardsOnlyWhenTold) {
 
 TEST(ShardSetWriter, RemovesWhatAKilledRunLeft) {
   const TempFolder folder;
-  const auto out = folder / "out";
-  // No process has this number: the kernel's limit is 2^22.
-  write_file(out / ".writing-8388607" / "00000.tar", "half");
-  write_file(out / (".writing-" + std::to_string(::getppid())) / "00000.tar", "alive");
-  ShardSetWriter writer(out, {});
-  writer.write(make_test_record("1"));
+  const auto out = folder / "set";
+  const std::string machine = owner_tag().substr(0, 8);
+  const std::string alive = ".writing." + owner_tag() + "-x.tmp";
+  const std::string elsewhere = ".writing.00000000-8388607-1-0.tmp";  // another machine's: unknown
+  write_file(out / (".writing." + machine + "-8388607-1-0.tmp") / "00000.tar", "half");
+  // A process of this number lives, but it began at another time.
+  write_file(out / (".writing." + machine + "-" + std::to_string(::getpid()) + "-1-0.tmp") / "x",
+             "");
+  write_file(out / alive / "00000.tar", "alive");
+  write_file(out / elsewhere / "00000.tar", "alive");
+  ShardSetWriter writer(out);
+  writer.write(make_test_record("x", ""));
   writer.commit();
-  EXPECT_THAT(files_in(out), ElementsAre(".writing-" + std::to_string(::getppid()), "00000.tar"));
+  EXPECT_THAT(files_in(out), UnorderedElementsAre(alive, elsewhere, "00000.tar"));
+}
+
+TEST(ShardSetWriter, TwoAtOnceDoNotReplaceEachOther) {
+  const TempFolder folder;
+  ShardSetWriter first(folder / "out"), second(folder / "out");
+  first.write(make_test_record("first", ""));
+  second.write(make_test_record("second", ""));
+  first.commit();
+  EXPECT_THROW(second.commit(), Error);
+  SkipCounter skips;
+  EXPECT_THAT(keys_in((folder / "out/00000.tar").string(), skips), ElementsAre("first"));
+}
+
+// As if the writer had been killed where the new set counts and none of it is in its place.
+TEST(ShardSetWriter, ReadersSeeTheNewSetOfAKilledWriter) {
+  const TempFolder folder;
+  const auto set = [&](const std::string& name, int samples) {
+    ShardSetWriter writer(folder / name, {.samples_per_shard = 1});
+    for (int i = 0; i < samples; ++i) writer.write(make_test_record(name + std::to_string(i), ""));
+    writer.commit();
+  };
+  set("new", 2);
+  set("out", 3);
+  std::filesystem::rename(folder / "new", folder / "out" / ".publishing");
+  write_file(folder / "out/.publishing/manifest", "+00000.tar\n+00001.tar\n-00002.tar\n");
+  const auto seen = [&] {
+    SkipCounter skips;
+    std::vector<std::string> keys;
+    for (const auto& path : expand_glob((folder / "out").string())) {
+      for (const auto& key : keys_in(path, skips)) keys.push_back(key);
+    }
+    return keys;
+  };
+  EXPECT_THAT(seen(), ElementsAre("new0", "new1"));
+  std::filesystem::rename(folder / "out/.publishing/00000.tar", folder / "out/00000.tar");
+  EXPECT_THAT(seen(), ElementsAre("new0", "new1"));
+  // Single shards would be a mix.
+  EXPECT_THROW(expand_glob((folder / "out/*.tar").string()), Error);
+  EXPECT_THROW(expand_glob((folder / "out/00001.tar").string()), Error);
+  EXPECT_THROW(ShardSetWriter(folder / "out"), Error);  // there are shards; they are in place now
+  EXPECT_THAT(files_in(folder / "out"), UnorderedElementsAre("00000.tar", "00001.tar"));
+  EXPECT_THAT(seen(), ElementsAre("new0", "new1"));
 }
 
 TEST(SkipCounter, CountsByReason) {

@@ -1,7 +1,12 @@
 #include "opencloc/eval/metrics.h"
 
+#include <limits>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "opencloc/eval/region_methods.h"
+#include "tests/error_of.h"
 
 namespace opencloc {
 namespace {
@@ -75,6 +80,50 @@ TEST(GroundingFigures, InvertedBoxesHaveNoOverlap) {
       grounding_figures({{0.5f, 0.5f, 0, 0}, {0, 0, 1, 1}}, {{0, 0, 0.5f, 0.5f}, {0, 0, 1, 1}});
   EXPECT_DOUBLE_EQ(figures["inverted_share"], 0.5);
   EXPECT_DOUBLE_EQ(figures["acc@0.5"], 0.5);
+}
+
+TEST(GroundingFigures, BoxesThatAreNoNumbersAreAnError) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const Box good{0, 0, 1, 1};
+  for (const Box& bad : {Box{nan, 0, 1, 1}, Box{0, 0, 1, nan}, Box{0, -1 / 0.0f, 1, 1}}) {
+    EXPECT_THAT(fixtures::error_of(
+                    [&] {
+                      grounding_figures({good, bad}, {good, good});
+                    },
+                    1),
+                ::testing::HasSubstr("1 of 2"));
+    EXPECT_THAT(fixtures::error_of([&] {
+                  grounding_figures({good, good}, {good, bad});
+                }),
+                ::testing::HasSubstr("check the data"));
+  }
+}
+
+TEST(WithinImageFigures, EmbeddingsThatAreNoNumbersAreAnError) {
+  auto regions = torch::eye(2);
+  regions[1][0] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_THAT(fixtures::error_of(
+                  [&] {
+                    within_image_figures(regions, torch::eye(2), ids({0, 1}), ids({0, 0}));
+                  },
+                  1),
+              ::testing::HasSubstr("not finite"));
+}
+
+TEST(PixelsOf, ABoxOfTheStoredPictureInASmallerDraft) {
+  Image whole(40, 20);
+  const PixelRect all = pixels_of({0, 0, 0.5f, 1}, whole);
+  EXPECT_EQ(all.x + all.width, 20);
+  // 37 x 19 stored, decoded at a quarter: the last column and row reach past its end.
+  Image draft(10, 5);
+  draft.shrink = 4;
+  draft.stored_width = 37;
+  draft.stored_height = 19;
+  const PixelRect right = pixels_of({24.5f / 37, 0, 1, 11.5f / 19}, draft);
+  EXPECT_EQ(right.x, 6);  // pixel 24 of the stored picture
+  EXPECT_EQ(right.width, 4);
+  EXPECT_EQ(right.y, 0);
+  EXPECT_EQ(right.height, 3);  // row 11
 }
 
 TEST(GroundingFigures, NothingToGround) {

@@ -31,6 +31,14 @@ TEST(Isa, AmxIsUsedWhereItIs) {
   EXPECT_EQ(supported_isas().back(), Isa::kAmx);
 }
 
+TEST(Isa, OneDnnIsCappedOnlyWhereTilesAreHidden) {
+  EXPECT_FALSE(amx_palette_hidden({.feature_bits = false, .highest_leaf = 0x10, .palettes = 0}));
+  EXPECT_FALSE(amx_palette_hidden({.feature_bits = true, .highest_leaf = 0x20, .palettes = 1}));
+  EXPECT_TRUE(amx_palette_hidden({.feature_bits = true, .highest_leaf = 0x20, .palettes = 0}));
+  EXPECT_TRUE(amx_palette_hidden({.feature_bits = true, .highest_leaf = 0x16, .palettes = 0}));
+  EXPECT_EQ(isa_supported(Isa::kAmx) && !read_amx_leaves().feature_bits, false);
+}
+
 // The choice is made once a process, so each of these runs in its own.
 TEST(IsaDeathTest, EnvironmentOverrides) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";

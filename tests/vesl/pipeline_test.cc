@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "opencloc/base/files.h"
+#include "opencloc/base/temporary.h"
 #include "opencloc/data/shard_writer.h"
 #include "opencloc/vesl/caption_stage.h"
 #include "opencloc/vesl/detector.h"
@@ -179,9 +180,15 @@ TEST_F(Pipeline, ABrokenRunLeavesNoHalfShard) {
   for (const auto& entry : fs::directory_iterator(folder_ / "out"))
     ADD_FAILURE() << entry.path() << " was left behind";
   // What a killed process left, which nobody owns.
-  write_file(folder_ / "out" / ".00000.tar.999999999.tmp", "half");
+  const std::string machine = owner_tag().substr(0, 8);
+  const auto killed = folder_ / "out" / (".00000.tar." + machine + "-999999999-1-0.tmp");
+  // Of another machine: whether its process lives cannot be known here.
+  const auto elsewhere = folder_ / "out" / ".00000.tar.00000000-999999999-1-0.tmp";
+  write_file(killed, "half");
+  write_file(elsewhere, "half");
   label(options());
-  EXPECT_FALSE(fs::exists(folder_ / "out" / ".00000.tar.999999999.tmp"));
+  EXPECT_FALSE(fs::exists(killed));
+  EXPECT_TRUE(fs::exists(elsewhere));
   EXPECT_TRUE(fs::exists(folder_ / "out" / "00000.tar"));
 }
 
