@@ -53,9 +53,9 @@ std::vector<ReportPicture> report_pictures(const SampleStore& store, TrainedPart
     if (config.forward.regions() && config.forward.grounding) {
       const auto boxes = found_boxes(parts, std::move(sample), options);
       const auto* at = boxes.data_ptr<float>();
-      for (size_t i = 0; i < picture.boxes.size(); ++i, at += 4) {
-        picture.boxes[i].predicted = clip_to_unit({at[0], at[1], at[2], at[3]});
-        picture.boxes[i].has_prediction = can_be_found[i];
+      for (size_t box = 0; box < picture.boxes.size(); ++box, at += 4) {
+        picture.boxes[box].predicted = clip_to_unit({at[0], at[1], at[2], at[3]});
+        picture.boxes[box].has_prediction = can_be_found[box];
       }
     }
     pictures.push_back(std::move(picture));

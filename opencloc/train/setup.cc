@@ -13,6 +13,7 @@
 #include "opencloc/checkpoint/model_directory.h"
 #include "opencloc/model/quantized.h"
 #include "opencloc/text/sentence_piece.h"
+#include "opencloc/train/prompter_start.h"
 
 namespace opencloc {
 namespace {
@@ -121,7 +122,7 @@ TrainedParts from_directory(const std::filesystem::path& directory) {
   return {loaded.model, loaded.tokenizer};
 }
 
-TrainedParts initial_model(const TrainConfig& config) {
+TrainedParts initial_model(const TrainConfig& config, const SampleStore& store) {
   LoadedModel loaded = load_model(config.init);
   if (is_quantized(loaded.model)) {
     throw Error::input("8-bit weights cannot be trained", config.init,
@@ -143,7 +144,10 @@ TrainedParts initial_model(const TrainConfig& config) {
     throw Error::input("the model has no logit_bias", "--siglip",
                        "leave it out: the model directory says which loss trains it");
   }
-  if (!loaded.has_region_heads) loaded.model = with_new_region_part(config, loaded.model);
+  if (!loaded.has_region_heads) {
+    loaded.model = with_new_region_part(config, loaded.model);
+    if (config.forward.regions()) start_from_tokens(loaded.model, store, config.seed);
+  }
   TrainedParts parts{loaded.model, loaded.tokenizer};
   if (!config.tokenizer.empty()) {
     parts.tokenizer = load_tokenizer(config.tokenizer);
@@ -184,7 +188,7 @@ TrainedParts set_up(const TrainConfig& config, const SampleStore& store,
   torch::manual_seed(config.seed);
   TrainedParts parts = checkpoint            ? from_directory(checkpoint->path / "model")
                        : config.init.empty() ? new_model(config, store)
-                                             : initial_model(config);
+                                             : initial_model(config, store);
   check_objective(config, parts.model->config());
   check_start_token(config, *parts.tokenizer);
   return parts;

@@ -66,7 +66,8 @@ TEST(RoiAlignTest, AWholeImageBoxIsTheMeanOfAllPatches) {
     const float low = static_cast<float>(first) / 10, high = static_cast<float>(first + 3) / 10;
     const auto got =
         roi_align(tokens, torch::tensor({{low, 0.2f, high, 0.9f}}), torch::tensor({0}));
-    const auto mean = patches.slice(0, 2, 9).slice(1, first, first + 3).mean({0, 1});
+    const auto mean =
+        patches.slice(0, 2, 9).slice(1, first, first + 3).mean(torch::IntArrayRef{0, 1});
     EXPECT_LT((got[0] - mean).abs().max().item<float>(), 1e-4) << first;
   }
 }

@@ -174,8 +174,9 @@ TEST(Step, PicturesWithoutATextStayOutOfClip) {
     EXPECT_EQ(stats.clip, 0);
     EXPECT_GT(stats.region, 0);
     for (const auto& [name, grad] : all) {
-      if (name == "logit_scale") EXPECT_FALSE(grad.defined());
-      if (name == "visual.conv1.weight") EXPECT_TRUE(grad.defined());
+      if (name == "logit_scale" || name == "visual.conv1.weight") {
+        EXPECT_EQ(grad.abs().sum().item<float>() > 0, name != "logit_scale") << name;
+      }
     }
     expect_equal_gradients(model, batch, {}, 3);
     auto nothing = random_batch(2, {});
