@@ -8,6 +8,7 @@
 #include <torch/utils.h>
 #include <unistd.h>
 
+#include "opencloc/api/impl.h"
 #include "opencloc/image/encode.h"
 #include "opencloc/model/preprocess.h"
 #include "tests/api/tiny_model_directory.h"

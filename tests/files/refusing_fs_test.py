@@ -21,7 +21,7 @@ import unittest
 parser = argparse.ArgumentParser()
 parser.add_argument("binary", type=os.path.abspath)
 parser.add_argument("library", type=os.path.abspath)
-parser.add_argument("--every", type=int, default=4)
+parser.add_argument("--every", type=int, default=6)
 ARGUMENTS = parser.parse_args()
 
 
@@ -78,10 +78,10 @@ class RefusingFileSystem(unittest.TestCase):
         return result
 
     @classmethod
-    def train(cls, out, *more):
-        return ["train", "--data", cls.folder / "scenes", "--model", "ViT-Test", "--out", out, "--steps", 6,
+    def train(cls, out, steps=6):
+        return ["train", "--data", cls.folder / "scenes", "--model", "ViT-Test", "--out", out, "--steps", steps,
                 "--save-every", 2, "--keep-checkpoints", 1, "--batch-size", 8, "--vocab-size", 400,
-                "--report-pictures", 0, "--threads", 1, "--workers", 1, *more]
+                "--report-pictures", 0, "--threads", 1, "--workers", 1]
 
     def model_of(self, run):
         return digests(run / "model", "*.safetensors")
@@ -97,7 +97,7 @@ class RefusingFileSystem(unittest.TestCase):
                 break
             self.assertEqual(result.returncode, -signal.SIGKILL, result.stderr)
             kills += 1
-        self.assertGreater(kills, 2)
+        self.assertGreater(kills, 1)
         result = self.done(*self.train(run), **self.CLUSTER)
         self.assertIn("has no locks", result.stderr)
         self.assertEqual(self.model_of(run), self.model_of(self.folder / "reference"))
@@ -128,7 +128,7 @@ class RefusingFileSystem(unittest.TestCase):
         self.assertEqual(result.returncode, 1)
         self.assertIn("Input/output error", result.stderr)
         for refuses in ({}, self.CLUSTER):  # with locks and without
-            process = subprocess.Popen([ARGUMENTS.binary, *map(str, self.train(run, "--steps", 1000000))],
+            process = subprocess.Popen([ARGUMENTS.binary, *map(str, self.train(run, 1000000))],
                                        env=self.environment(**refuses), stdout=subprocess.DEVNULL,
                                        stderr=subprocess.DEVNULL)
             while (run / ".lock").read_text().count("\n") == 0:
@@ -155,6 +155,7 @@ class RefusingFileSystem(unittest.TestCase):
                       "--captioner-model", "m", **self.CLUSTER)
             self.assertEqual(hidden(self.folder / f"captioned-{i}"), [])
         server.shutdown()
+        server.server_close()
 
     def label(self, out, threshold, *more):
         return ["label", "--data", self.folder / "scenes", "--out", out, "--detector-kind", "cloc", "--detector",
@@ -190,7 +191,7 @@ class RefusingFileSystem(unittest.TestCase):
             self.done(*self.label(out, "0.999", "--overwrite"), **self.CLUSTER)
             self.assertEqual(digests(out), after)
             self.assertEqual(hidden(out), [])
-        self.assertGreater(kills, 3)
+        self.assertGreater(kills, 1)
 
     def test_labels_on_a_disk_that_fills_up(self):
         out, new = self.folder / "full-labels", self.folder / "full-new-labels"
@@ -226,7 +227,7 @@ class RefusingFileSystem(unittest.TestCase):
                 command = new if second == "new" else old
                 result = self.run_opencloc(*command, "--out", out, "--overwrite", **self.CLUSTER, kill_at=kill_at)
                 # A reader sees one of the two sets, whole,
-                samples = json.loads(self.done("data", "stats", "--data", out, "--json").stdout)["samples"]
+                samples = json.loads(self.done("data", "stats", "--data", out, "--json").stdout)["images"]
                 self.assertIn(samples, counts.values())
                 # and who writes there next puts it in its place, here one that may not overwrite it.
                 refused = self.run_opencloc(*command, "--out", out)
@@ -241,7 +242,7 @@ class RefusingFileSystem(unittest.TestCase):
                 self.assertEqual(result.returncode, -signal.SIGKILL, result.stderr)
                 kills += 1
             self.assertEqual(seen, {"old", "new"})
-            self.assertGreater(kills, 3)
+            self.assertGreater(kills, 1)
 
     def test_a_set_on_a_disk_that_fills_up(self):
         out = self.folder / "full-set"
