@@ -24,6 +24,7 @@ struct JsonLists {
   std::string_view polygons = {};
   // Keys of the elements that are left out.
   std::vector<std::string_view> leave_out = {};
+  std::string_view what = "JSON file of lists";  // for errors
 };
 
 // Calls visit(index into names, element) for every element in the order of the file; nothing else
