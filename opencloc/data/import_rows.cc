@@ -223,7 +223,8 @@ FoundPicture picture_by_name(const Json& row, const RowNames& names, const Pictu
                              std::string& said) {
   FoundPicture found;
   const auto look = [&](const std::string& key) {
-    const std::string name = json_text(json_value(row, key.c_str()));
+    const Json& value = json_value(row, key.c_str());  // Hugging Face's {"bytes": ..., "path": ...}
+    const std::string name = json_text(value.is_object() ? json_value(value, "path") : value);
     if (name.empty() || (found && found.claim.empty())) return;
     if (said.empty()) said = name;
     FoundPicture now = pictures.find(name);
