@@ -23,6 +23,16 @@ void visit_json_rows(const Json& root, const fs::path& path,
   }
 }
 
+// A list, or an object that does not end where its first line ends. The text is let go of again.
+bool is_one_document(const fs::path& path, const std::string& extension) {
+  const std::string text = read_text(path);
+  const std::string_view content = trimmed(text);
+  const std::string_view first_line = trimmed(content.substr(0, content.find('\n')));
+  return content.starts_with('[') || (extension == "json" && !first_line.ends_with('}')) ||
+         (content.starts_with('{') && first_line.size() == content.size() && extension == "json") ||
+         (first_line == "{" && content.size() > 1);
+}
+
 }  // namespace
 
 void for_each_row(const fs::path& path, const ImportOptions& options, SkipCounter& skips,
@@ -32,15 +42,7 @@ void for_each_row(const fs::path& path, const ImportOptions& options, SkipCounte
     for_each_table_row(path, options, skips, visit);
     return;
   }
-  const std::string text = read_text(path);
-  const std::string_view content = trimmed(text);
-  const std::string_view first_line = trimmed(content.substr(0, content.find('\n')));
-  // One document: a list, or an object that does not end where its first line ends.
-  const bool one =
-      content.starts_with('[') || (extension == "json" && !first_line.ends_with('}')) ||
-      (content.starts_with('{') && first_line.size() == content.size() && extension == "json") ||
-      (first_line == "{" && content.size() > 1);
-  if (one) {
+  if (is_one_document(path, extension)) {
     visit_json_rows(read_annotations(path, {"segmentation"}), path, visit);
     return;
   }
