@@ -65,6 +65,7 @@ struct PreparedSample {
   std::string text;  // may be empty where there are regions
   TokenizedText tokens;
   std::vector<PreparedRegion> regions;
+  std::vector<RecordProblem> problems;  // what of it could not be used
 };
 
 // Thread-safe. `store` and `tokenizer` outlive it.
@@ -81,6 +82,7 @@ class SampleMaker {
     Image image;
     std::string text;
     std::vector<Region> regions;
+    std::vector<RecordProblem> problems;
   };
   DecodeOptions decoding() const;
   Picture load(int source, uint64_t index, Rng& rng) const;
