@@ -2,6 +2,7 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
+#include "opencloc/base/not_fetched.h"
 
 namespace opencloc {
 namespace {
@@ -37,6 +38,17 @@ void check_depth(std::string_view text, std::string_view where) {
                      "correct the value");
 }
 
+template <typename Value>
+Value parse_as(std::string_view text, std::string_view where) {
+  check_depth(text, where);
+  try {
+    return Value::parse(text);
+  } catch (const nlohmann::json::exception& e) {
+    throw Error::input(std::string("invalid JSON (") + e.what() + ")", where,
+                       "correct or replace the file");
+  }
+}
+
 const Json* find(const Json& object, const char* key, std::string_view where) {
   if (!object.is_object()) throw Error::input("not a JSON object", where, "correct the file");
   const auto it = object.find(key);
@@ -46,17 +58,17 @@ const Json* find(const Json& object, const char* key, std::string_view where) {
 }  // namespace
 
 Json parse_json(std::string_view text, std::string_view where) {
-  check_depth(text, where);
-  try {
-    return Json::parse(text);
-  } catch (const nlohmann::json::exception& e) {
-    throw Error::input(std::string("invalid JSON (") + e.what() + ")", where,
-                       "correct or replace the file");
-  }
+  return parse_as<Json>(text, where);
+}
+
+SortedJson parse_sorted_json(std::string_view text, std::string_view where) {
+  return parse_as<SortedJson>(text, where);
 }
 
 Json read_json(const std::filesystem::path& path) {
-  return parse_json(read_file(path), path.string());
+  const std::string text = read_file(path);
+  require_fetched(text.substr(0, 256), path);
+  return parse_json(text, path.string());
 }
 
 std::string dump_json(const Json& value, int indent) {
