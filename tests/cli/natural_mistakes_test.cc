@@ -33,11 +33,19 @@ class Mistakes : public fixtures::BinaryTest {
 };
 
 TEST_F(Mistakes, NamesThatAreMeant) {
-  for (const auto& [wrong, meant] : std::initializer_list<std::pair<const char*, const char*>>{
-           {"batch_size", "batch-size"}, {"batchsize", "batch-size"}, {"Batch-Size", "batch-size"},
-           {"lr-rate", "lr"},            {"learning_rate", "lr"},     {"weight-decay", "wd"},
-           {"step", "steps"},            {"modle", "model"},          {"output-dir", "out"},
-           {"num_workers", "workers"},   {"warm-up", "warmup"},       {"train_data=x", "train-data"}}) {
+  for (const auto& [wrong, meant] :
+       std::initializer_list<std::pair<const char*, const char*>>{{"batch_size", "batch-size"},
+                                                                  {"batchsize", "batch-size"},
+                                                                  {"Batch-Size", "batch-size"},
+                                                                  {"lr-rate", "lr"},
+                                                                  {"learning_rate", "lr"},
+                                                                  {"weight-decay", "wd"},
+                                                                  {"step", "steps"},
+                                                                  {"modle", "model"},
+                                                                  {"output-dir", "out"},
+                                                                  {"num_workers", "workers"},
+                                                                  {"warm-up", "warmup"},
+                                                                  {"train_data=x", "train-data"}}) {
     EXPECT_THAT(refused("train --data x --out y --" + std::string(wrong)),
                 HasSubstr("did you mean --" + std::string(meant) + "?"))
         << wrong;
@@ -97,7 +105,7 @@ TEST_F(Mistakes, MissingShardsAreErrorsUnlessSkippedAndCounted) {
   EXPECT_THAT(refused("data stats --data '" + at("{sh,none}") + "/*.tar'"), HasSubstr("none"));
   EXPECT_THAT(refused("data stats --data '" + at("sh") + "/0000{0..1}.tar::" + at("sh") +
                       "/{00003..00005}.tar'"),
-              HasSubstr("more of the pattern are missing"));
+              HasSubstr("and 1 more of the pattern"));
 }
 
 TEST_F(Mistakes, ShardsOfOtherMachines) {
