@@ -77,9 +77,9 @@ TEST_F(Mistakes, FlagsNearToRealOnesAreSuggestedInEveryVerb) {
 
 TEST_F(Mistakes, PatternsWithoutQuotes) {
   const std::string files = at("sh") + "/*.tar";
-  for (const std::string verb :
-       {"data stats --json", "train --steps 1 --out " + at("r"), "eval --model m",
-        "embed --model m --out " + at("e.st"), "label --out " + at("l")}) {
+  for (const auto& verb : std::vector<std::string>{
+           "data stats --json", "train --steps 1 --out " + at("r"), "eval --model m",
+           "embed --model m --out " + at("e.st"), "label --out " + at("l")}) {
     EXPECT_THAT(refused(verb + " --data " + files), HasSubstr("in quotes")) << verb;
   }
   EXPECT_EQ(run_binary("data stats --data '" + files + "'").exit_code, 0);
@@ -87,10 +87,10 @@ TEST_F(Mistakes, PatternsWithoutQuotes) {
 
 TEST_F(Mistakes, MissingShardsAreErrorsUnlessSkippedAndCounted) {
   const std::string data = " --data '" + at("sh") + "/{00000..00003}.tar'";
-  for (const std::string verb :
-       {"data stats", "data show --out " + at("p.html"), "data mosaic --count 1 --out " + at("m"),
-        "label --detector-kind none --out " + at("l"),
-        "train --model ViT-Test --objective clip --steps 1 --out " + at("r")}) {
+  for (const auto& verb : std::vector<std::string>{
+           "data stats", "data show --out " + at("p.html"),
+           "data mosaic --count 1 --out " + at("m"), "label --detector-kind none --out " + at("l"),
+           "train --model ViT-Test --objective clip --steps 1 --out " + at("r")}) {
     EXPECT_THAT(refused(verb + data), HasSubstr("00002.tar")) << verb;
   }
   const auto result = run_binary("data stats --json --skip-bad-shards" + data);
@@ -203,17 +203,18 @@ TEST_F(Mistakes, AssumptionsAreToldAtEveryUse) {
   EXPECT_THAT(refused("embed --model " + bare + embed), HasSubstr("--architecture"));
   EXPECT_THAT(refused("inspect " + bare), HasSubstr("--architecture"));
   const std::string named = " --architecture " + at("own.json");
-  for (const std::string& verb : {"embed --model " + bare + embed,
-                                  "convert --to hf " + bare + " " + at("hf"), "inspect " + bare}) {
+  for (const auto& verb :
+       std::vector<std::string>{"embed --model " + bare + embed,
+                                "convert --to hf " + bare + " " + at("hf"), "inspect " + bare}) {
     const auto result = run_binary(verb + named);
     EXPECT_EQ(result.exit_code, 0) << result.err;
     EXPECT_EQ(result.err.find("taken as"), std::string::npos) << result.err;
   }
   // Another folder's preprocessing is assumed.
   fs::remove(folder_ / "hf/preprocessor_config.json");
-  for (const std::string& verb :
-       {"embed --model " + at("hf") + embed, "convert --to open_clip " + at("hf") + " " + at("oc"),
-        "inspect --json " + at("hf")}) {
+  for (const auto& verb : std::vector<std::string>{
+           "embed --model " + at("hf") + embed,
+           "convert --to open_clip " + at("hf") + " " + at("oc"), "inspect --json " + at("hf")}) {
     const auto result = run_binary(verb);
     EXPECT_EQ(result.exit_code, 0) << result.err;
     EXPECT_THAT(result.err, HasSubstr("taken as CLIP's")) << verb;
