@@ -135,6 +135,11 @@ TEST_F(Mistakes, OutputsAreLookedAtBeforeTheWork) {
   EXPECT_THAT(refused("convert " + at("model") + " " + at("x.pt") + " --to openai"),
               HasSubstr(".pt"));
   EXPECT_FALSE(fs::exists(folder_ / "x.gguf"));
+  // A folder with one checkpoint and more is not ours to replace.
+  ASSERT_EQ(run_binary("convert " + at("model") + " " + at("mine") + " --to openai").exit_code, 0);
+  fs::rename(folder_ / "mine/model.safetensors", folder_ / "mine/epoch_1.safetensors");
+  EXPECT_THAT(refused("convert " + at("model") + " " + at("mine") + " --to openai"),
+              HasSubstr("no model that could be replaced"));
   EXPECT_THAT(
       refused("eval --model " + at("model") + " --data " + at("sh") + " --out " + at("r.csv")),
       HasSubstr("JSON"));
