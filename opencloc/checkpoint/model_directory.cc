@@ -199,8 +199,11 @@ ModelConfig read_model_config(const fs::path& path, const ModelHints& hints) {
 
 std::vector<StoredTensors> model_tensors(const fs::path& path) {
   std::vector<StoredTensors> files;
-  if (const fs::path towers = model_sources(path).weights; !towers.empty())
-    files.push_back(open_weights(towers));
+  // Tensors have names and shapes whatever the architecture is: no hint is needed.
+  const LayoutEntry& layout = require_layout(path);
+  const fs::path towers = layout.layout == Layout::kOpenAi ? openai_layout::candidates(path).at(0)
+                                                           : layout.sources(path, {}).weights;
+  if (!towers.empty()) files.push_back(open_weights(towers));
   if (fs::is_directory(path) && fs::exists(path / kRegionHeadsFile))
     files.push_back(open_weights(path / kRegionHeadsFile));
   return files;

@@ -125,7 +125,7 @@ TEST_F(Mistakes, OutputsAreLookedAtBeforeTheWork) {
   EXPECT_THAT(refused(embed + at("e.npy")), HasSubstr(".npy"));
   EXPECT_THAT(refused(embed + at("e.csv")), HasSubstr("safetensors"));
   EXPECT_THAT(refused(embed + at("sh")), HasSubstr("is a folder"));
-  EXPECT_THAT(refused(embed + at("a.ppm")), HasSubstr("replace its input"));
+  EXPECT_THAT(refused(embed + at("a.ppm")), HasSubstr("would be replaced"));
   EXPECT_THAT(refused(embed + at("a.ppm/x/e.st")), HasSubstr("is no folder"));
   const auto deep = run_binary(embed + at("new/folder/e.safetensors"));
   EXPECT_EQ(deep.exit_code, 0) << deep.err;
@@ -147,7 +147,7 @@ TEST_F(Mistakes, OutputsAreLookedAtBeforeTheWork) {
       refused("train --model ViT-Test --steps 1 --data " + at("sh") + " --out " + at("a.ppm")),
       HasSubstr("is a file"));
   EXPECT_THAT(refused("train --model ViT-Test --steps 1 --data " + at("sh") + " --out " + at("sh")),
-              HasSubstr("replace its input"));
+              HasSubstr("would be replaced"));
   EXPECT_THAT(refused("data show --data " + at("sh") + " --out " + at("sh")),
               HasSubstr("is a folder"));
   EXPECT_THAT(refused("label --detector-kind none --data " + at("sh") + " --out " + at("a.ppm")),
