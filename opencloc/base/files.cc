@@ -325,12 +325,13 @@ std::vector<std::string> split_patterns(std::string_view patterns) {
   }
 }
 
-std::vector<std::string> expand_glob(std::string_view patterns) {
-  std::vector<std::string> result;
+std::vector<std::string> expand_glob(std::string_view patterns, std::vector<std::string>* missing) {
+  std::vector<std::string> result, absent;
   fs::path looked_at;
   for (const auto& pattern : split_patterns(patterns)) {
     const size_t before = result.size();
     for (const auto& plain : expand_braces(pattern)) {
+      const size_t before_this = result.size();
       if (fs::is_directory(plain)) {
         const auto shards = shards_in(plain);
         result.insert(result.end(), shards.begin(), shards.end());
@@ -343,9 +344,19 @@ std::vector<std::string> expand_glob(std::string_view patterns) {
           result.push_back(std::move(path));
         }
       }
+      if (result.size() == before_this) absent.push_back(plain);
     }
     if (result.size() == before)
       throw Error::input("no file matches", pattern, "check the pattern");
+  }
+  if (missing != nullptr) {
+    *missing = std::move(absent);
+  } else if (!absent.empty()) {
+    const std::string others =
+        absent.size() > 1 ? ", and " + std::to_string(absent.size() - 1) + " more of the pattern"
+                          : "";
+    throw Error::input(absent.front() + " is missing" + others, patterns,
+                       "correct the pattern, or pass --skip-bad-shards");
   }
   return result;
 }

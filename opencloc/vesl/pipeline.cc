@@ -100,6 +100,7 @@ class Worker {
                                  static_cast<double>(regions) / static_cast<double>(images),
                                  shares()));
     }
+    for (const auto& stage : stages_) stage->check_shard(in);
     // A report says that the shard beside it was made with these settings: the old one goes before
     // the shard comes, the new one comes after it. What can fail for want of space is done before.
     writer.finish();
