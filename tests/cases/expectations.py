@@ -6,12 +6,12 @@ outcomes, each is accepted. `within` is in shares of the picture: the READMEs ro
 import math
 import os
 import shutil
+import subprocess
 
 from outputs import all_regions, captions, deep, json_objects, regions
 
 TABLE = {}
 WANT_MODEL = {"brace_names_a_missing_shard"}  # more cases that need a model directory
-WANT_TORCH = set()  # cases whose README does not show that make_model.py is used
 FIRST, SECOND = (0.125, 0.16667, 0.375, 0.5), (0.625, 0.16667, 0.875, 0.5)
 MIDDLE = (0.25, 0.25, 0.75, 0.75)
 
@@ -33,8 +33,13 @@ def require(run):
     """Skipped, when this machine cannot run the case."""
     if "setpriv" in run.command and (os.geteuid() != 0 or not shutil.which("setpriv")):
         raise Skipped("needs root and setpriv")
-    if "make_model.py" in run.command and not (run.bench.cases / "make_model.py").exists():
+    if "make_model.py" not in run.command:
+        return
+    if not (run.bench.cases / "make_model.py").exists():
         raise Skipped("there is no make_model.py")
+    torch = subprocess.run(["/usr/bin/python3", "-c", "import torch"], stderr=subprocess.DEVNULL)
+    if torch.returncode != 0:
+        raise Skipped("needs python3-torch")
 
 
 def expect(condition, reason):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs every case folder of a directory and says whether OpenCLOC's outcome is the right one.
 
-    run_cases.py --binary build/release/opencloc --cases DIR [--only NAME ...] [--model DIR] [--verbose]
+    run_cases.py --binary build/release/opencloc [--cases DIR] [--only NAME ...] [--model DIR] [--verbose]
 
 A case folder has inputs and a README.md whose first line is `COMMAND` -> the right outcome in words.
 The commands of cases that expectations.py knows are judged: right, wrong (with the reason) or skipped (with
@@ -204,10 +204,16 @@ def judge(bench, name, verbose):
         return "skipped", f"skipped     {name}: {skipped}"
 
 
+def default_cases():
+    source = pathlib.Path(__file__).resolve().parents[2]
+    return pathlib.Path(os.environ.get("OPENCLOC_TEST_DATA", source.parent / "shared")) / "cases"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--binary", required=True, type=pathlib.Path, help="the program, build/release/opencloc")
-    parser.add_argument("--cases", required=True, type=pathlib.Path, help="folder of the case folders")
+    parser.add_argument("--cases", type=pathlib.Path, default=default_cases(), help="folder of the case folders; "
+                        "default: cases in OPENCLOC_TEST_DATA, or in ../shared of the source tree")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these cases alone")
     parser.add_argument("--model", type=pathlib.Path, help="model directory with a tokenizer; else one is trained")
     parser.add_argument("--verbose", action="store_true", help="show what wrong cases printed and wrote")
