@@ -82,7 +82,8 @@ def import_with(binary, form, images, annotations):
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         run = subprocess.run([binary, "data", "import", "--format", form, "--images", images, "--annotations",
-                              annotations, "--threads", "1", "--out", f"{folder}/s"], capture_output=True, text=True)
+                              annotations, "--threads", "1", "--out", f"{folder}/s"], capture_output=True,
+                             encoding="utf-8", errors="replace")
         if run.returncode not in (0, 2):
             raise RuntimeError(f"exit code {run.returncode}: {run.stderr[-300:]}")
         for path in sorted(glob.glob(f"{folder}/s/*.tar")):

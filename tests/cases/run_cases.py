@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs every case folder of a directory and says whether OpenCLOC's outcome is the right one.
 
-    run_cases.py --binary build/release/opencloc [--cases DIR] [--only NAME ...] [--model DIR] [--verbose]
+    run_cases.py --binary build/release/opencloc [--cases DIR | --reports] [--only NAME ...] [--model DIR] [--verbose]
 
 A case folder has inputs and a README.md whose first line is `COMMAND` -> the right outcome in words.
 The commands of cases that expectations.py knows are judged: right, wrong (with the reason) or skipped (with
@@ -23,6 +23,8 @@ import sys
 import tempfile
 
 import expectations
+import expectations_reports  # noqa: F401  fills its table
+import make_reports
 import outputs
 
 LIMIT_S = 180  # of one command: a hang is a wrong outcome, too
@@ -100,7 +102,7 @@ class Bench:
         program = self.root / "bin/opencloc"
         program.write_text(WRAPPER.format(log=self.log, binary=options.binary))
         program.chmod(0o755)
-        shared = pathlib.Path(os.environ.get("OPENCLOC_TEST_DATA", options.cases.parent))
+        shared = default_cases().parent
         for data in (options.cases.parent / "data", shared / "data"):
             if data.is_dir() and not (self.root / "data").exists():
                 (self.root / "data").symlink_to(data.resolve())
@@ -108,6 +110,9 @@ class Bench:
             if maker.is_file() and not (self.cases / "make_model.py").exists():
                 shutil.copy(maker, self.cases / "make_model.py")
                 (self.cases / "make_model.py").chmod(0o755)
+        for extra in options.cases.iterdir():  # files that cases share
+            if extra.is_file() and not (self.cases / extra.name).exists():
+                shutil.copy(extra, self.cases / extra.name)
 
     def prepare(self, name):
         shutil.copytree(self.source / name, self.cases / name, symlinks=True)
@@ -116,9 +121,6 @@ class Bench:
             for file in files:
                 if not os.path.islink(os.path.join(folder, file)):
                     os.chmod(os.path.join(folder, file), 0o644)
-        for extra in self.source.iterdir():  # files that cases share
-            if extra.is_file() and not (self.cases / extra.name).exists():
-                shutil.copy(extra, self.cases / extra.name)
         case = Case(self, name)
         if "_model_of_your_own" in case.command or name in expectations.WANT_MODEL:
             self.make_model()
@@ -217,7 +219,11 @@ def main():
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these cases alone")
     parser.add_argument("--model", type=pathlib.Path, help="model directory with a tokenizer; else one is trained")
     parser.add_argument("--verbose", action="store_true", help="show what wrong cases printed and wrote")
+    parser.add_argument("--reports", action="store_true", help="the public reports of make_reports.py instead")
     options = parser.parse_args()
+    if options.reports:
+        options.cases = pathlib.Path(tempfile.mkdtemp(prefix="opencloc-reports-"))
+        make_reports.main(str(options.cases))
     options.binary = options.binary.resolve()
     if not options.cases.is_dir():
         print(f"skipped: no cases in {options.cases} (set OPENCLOC_TEST_DATA)")
@@ -234,6 +240,8 @@ def main():
         counts[verdict] += 1
         print(line, flush=True)
     shutil.rmtree(bench.root, ignore_errors=True)
+    if options.reports:
+        shutil.rmtree(options.cases)
     unjudged = counts["not judged"] + counts["skipped"]
     print(f"{counts['right']} right, {counts['wrong']} wrong, {unjudged} not judged")
     return 1 if counts["wrong"] else 0
