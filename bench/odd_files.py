@@ -78,7 +78,7 @@ def make_coco(rng, folder, lvis=False):
                 del image["file_name"]
         if odd != 5:  # 5: the picture is not there
             write_png(f"{folder}/imgs/{name}", width, height, orientation)
-            truth[i] = (name[:-4], (width, height), orientation)
+            truth[i] = (name, (width, height), orientation)
         images.append(image)
         for _ in range(rng.choice([0, 1, 2, 5])):
             annotations.append(coco_annotation(rng, image, number, width, height, len(annotations) + 1))
