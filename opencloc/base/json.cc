@@ -1,36 +1,13 @@
 #include "opencloc/base/json.h"
 
+#include <cmath>
+
 #include "opencloc/base/error.h"
-#include "opencloc/base/files.h"
+#include "opencloc/base/json_stream.h"
+#include "opencloc/base/text_file.h"
 
 namespace opencloc {
 namespace {
-
-constexpr int kMaxDepth = 256;
-
-// nlohmann's parser does not recurse, but its destructor and our walkers do.
-void check_depth(std::string_view text, std::string_view where) {
-  int depth = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\')
-        ++i;
-      else if (c == '"')
-        in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '[' || c == '{') {
-      if (++depth > kMaxDepth) {
-        throw Error::input("JSON nested deeper than 256 levels", where,
-                           "check where the file comes from");
-      }
-    } else if (c == ']' || c == '}') {
-      --depth;
-    }
-  }
-}
 
 [[noreturn]] void wrong_type(const char* key, std::string_view where, const char* expected) {
   throw Error::input(std::string("key '") + key + "' is not " + expected, where,
@@ -46,17 +23,11 @@ const Json* find(const Json& object, const char* key, std::string_view where) {
 }  // namespace
 
 Json parse_json(std::string_view text, std::string_view where) {
-  check_depth(text, where);
-  try {
-    return Json::parse(text);
-  } catch (const nlohmann::json::exception& e) {
-    throw Error::input(std::string("invalid JSON (") + e.what() + ")", where,
-                       "correct or replace the file");
-  }
+  return parse_json_without(std::string(text), where, {});
 }
 
 Json read_json(const std::filesystem::path& path) {
-  return parse_json(read_file(path), path.string());
+  return parse_json_without(read_text(path), path.string(), {});
 }
 
 std::string dump_json(const Json& value, int indent) {
@@ -75,6 +46,7 @@ double json_number(const Json& object, const char* key, std::string_view where, 
   const Json* value = find(object, key, where);
   if (value == nullptr) return fallback;
   if (!value->is_number()) wrong_type(key, where, "a number");
+  if (!std::isfinite(value->get<double>())) wrong_type(key, where, "a finite number");
   return value->get<double>();
 }
 

@@ -12,9 +12,10 @@ namespace opencloc {
 
 using Json = nlohmann::ordered_json;
 
-// Throws Error (input) naming `where` and the position. Refuses nesting deeper than 256.
+// Throws Error (input) naming `where` and the position. Refuses nesting deeper than 256. Reads what
+// Python's json module writes too: NaN, Infinity, a surrogate without its other half (U+FFFD here).
 Json parse_json(std::string_view text, std::string_view where);
-// Reads and parses a whole file.
+// Reads (text_file.h) and parses a whole file.
 Json read_json(const std::filesystem::path& path);
 // Serialises; invalid UTF-8 is replaced, never an exception. indent < 0 = one line.
 std::string dump_json(const Json& value, int indent = -1);

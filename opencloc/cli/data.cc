@@ -1,4 +1,9 @@
 // `opencloc data`: import, scenes, mosaic; stats and show are in data_look.cc.
+#include <map>
+#include <memory>
+#include <optional>
+
+#include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
 #include "opencloc/base/json.h"
 #include "opencloc/base/progress.h"
@@ -24,17 +29,69 @@ void print_written(const DataFlags& flags, const ShardSetWriter& out, const Skip
   std::printf("%s: %lld samples in %lld shards\n", flags.out.c_str(),
               static_cast<long long>(out.samples()), static_cast<long long>(out.shards()));
   for (const auto& [name, value] : details.items()) {
+    if (value.is_structured()) continue;  // said in the table already
     std::printf("  %-20s %s\n", name.c_str(), dump_json(value).c_str());
   }
   if (skips.total() > 0) std::printf("  %s\n", skips.summary().c_str());
 }
 
+struct ImportFlags : DataFlags {
+  std::string format;
+  ImportOptions options;
+  bool check = false;
+  bool strict = false;
+};
+
+Json counts_json(const std::map<std::string, int64_t>& counts) {
+  Json result = Json::object();
+  for (const auto& [name, count] : counts) result[name] = count;
+  return result;
+}
+
+void print_checked(const ImportFlags& flags, const ImportReport& report, const SkipCounter& skips,
+                   Json details) {
+  if (!flags.json) {
+    std::printf("checked, nothing is written: %lld samples\n",
+                static_cast<long long>(report.images));
+    return;
+  }
+  Json result = {{"checked", true}, {"samples", report.images}};
+  result.update(details);
+  result["skipped"] = skips.json();
+  std::printf("%s\n", dump_json(result).c_str());
+}
+
+void run_import_verb(const ImportFlags& flags) {
+  if (!flags.check && flags.out.empty()) throw CLI::RequiredError("--out");
+  SkipCounter skips;
+  std::unique_ptr<ProgressBar> bar;
+  const ImportRun run{thread_count(flags.common), [&bar](int64_t, int64_t total) {
+                        if (!bar) bar = std::make_unique<ProgressBar>("import", total, "pictures");
+                        bar->advance();
+                      }};
+  std::optional<ShardSetWriter> out;
+  if (!flags.check) out.emplace(flags.out, flags.writer);
+  const ImportReport report = out ? import_dataset(flags.format, flags.options, *out, skips, run)
+                                  : check_dataset(flags.format, flags.options, skips, run);
+  if (out) out->commit();
+  bar.reset();
+  Json details = report.json();
+  details["warnings"] = counts_json(skips.notes());
+  details["missing"] = skips.first_names(skip::kMissingImage);
+  if (!flags.json) std::fprintf(stderr, "%s", import_table(report, skips).c_str());
+  if (out) {
+    print_written(flags, *out, skips, details);
+  } else {
+    print_checked(flags, report, skips, details);
+  }
+  if (flags.strict && skips.total() > 0) {
+    throw Error::failed("something was left out (--strict): " + skips.summary(),
+                        flags.options.images.string(), "see the table above");
+  }
+}
+
 void add_import(CLI::App& app) {
-  struct Flags : DataFlags {
-    std::string format;
-    ImportOptions options;
-  };
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<ImportFlags>();
   ImportOptions& options = flags->options;
   app.add_option("--format", flags->format, "What the dataset is")
       ->required()
@@ -68,7 +125,11 @@ void add_import(CLI::App& app) {
   app.add_option("--caption-template", options.caption_template,
                  "Caption of pictures that have but a class (folder); '' = none")
       ->capture_default_str();
+  app.add_flag("--check", flags->check,
+               "Write nothing: only say what would be imported and what would not, and why");
+  app.add_flag("--strict", flags->strict, "Exit code 1 when anything was left out");
   add_output_flags(app, *flags);
+  app.get_option("--out")->required(false);
   add_json_flag(app, *flags);
   add_threads_flag(app, flags->common);
   add_config_flag(app);
@@ -78,22 +139,10 @@ void add_import(CLI::App& app) {
       --captions coco/annotations/captions_val2017.json --out shards/coco-val
   opencloc data import --format csv --images Flickr8k/images \
       --annotations Flickr8k/Flickr8k.token.txt --no-header --columns image,caption --out flickr8k
-Pictures keep their bytes; boxes are clipped to the picture; what cannot be used is counted and
-named in the log. docs/data.md says what each format reads.)");
-  app.callback([flags] {
-    SkipCounter skips;
-    ShardSetWriter out(flags->out, flags->writer);
-    std::unique_ptr<ProgressBar> bar;
-    const ImportRun run{thread_count(flags->common), [&bar](int64_t, int64_t total) {
-                          if (!bar)
-                            bar = std::make_unique<ProgressBar>("import", total, "pictures");
-                          bar->advance();
-                        }};
-    const ImportReport report = import_dataset(flags->format, flags->options, out, skips, run);
-    out.commit();
-    bar.reset();
-    print_written(*flags, out, skips, report.json());
-  });
+Pictures keep their bytes; boxes are clipped to the picture. The last lines on stderr are a table of
+what was used, what is missing, and what was left out and why. docs/import_sources.md says what is
+read of each program's files.)");
+  app.callback([flags] { run_import_verb(*flags); });
 }
 
 void add_scenes(CLI::App& app) {

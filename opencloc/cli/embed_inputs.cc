@@ -7,6 +7,7 @@
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
 #include "opencloc/base/parallel_for.h"
+#include "opencloc/base/text_file.h"
 #include "opencloc/image/image.h"
 #include "opencloc/model/preprocess.h"
 
@@ -35,18 +36,7 @@ Box box_of(const Json& line, const std::string& where) {
 
 }  // namespace
 
-std::vector<std::string> read_lines(const std::string& path) {
-  const std::string text = read_file(path);
-  std::vector<std::string> lines;
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    std::string line = text.substr(begin, end - begin);
-    if (line.ends_with('\r')) line.pop_back();
-    lines.push_back(std::move(line));
-    begin = end + 1;
-  }
-  return lines;
-}
+std::vector<std::string> read_lines(const std::string& path) { return read_text_lines(path); }
 
 void add_boxes(const std::string& path, std::vector<PictureFile>& files) {
   std::unordered_map<std::string, size_t> place;

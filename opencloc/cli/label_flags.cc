@@ -5,6 +5,7 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
+#include "opencloc/base/text_file.h"
 #include "opencloc/model/device.h"
 #include "opencloc/vesl/detector.h"
 #include "opencloc/vesl/phrase_stage.h"
@@ -133,7 +134,8 @@ std::unique_ptr<Stage> make_caption_stage(const LabelFlags& flags) {
     const bool url = captioner.url.find("://") != std::string::npos;
     if (url && captioner.model.empty())
       throw Error::input("no model is named", "--captioner", "pass --captioner-model NAME");
-    captioner.prompt = flags.prompt_file.empty() ? kPrompt : read_file(flags.prompt_file, 1 << 20);
+    captioner.prompt = flags.prompt_file.empty() ? kPrompt : read_text(flags.prompt_file, 1 << 20);
+    require_utf8(captioner.prompt, flags.prompt_file);
     if (!flags.key_variable.empty()) {
       const char* key = std::getenv(flags.key_variable.c_str());
       if (key == nullptr)

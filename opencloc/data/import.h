@@ -48,19 +48,34 @@ std::vector<std::string> import_formats();
 // an image and a caption. Captions of pictures that are not in the list are passed over.
 void add_captions(const ImportOptions& options, ImportList& list, SkipCounter& skips);
 // The first of these forms (import_coco.cc).
+bool is_coco_file(const std::filesystem::path& path);
 void add_coco_captions(const std::filesystem::path& path, ImportList& list, SkipCounter& skips);
 // Adds regions from ImportOptions::phrases in the same way.
 void add_phrases(const ImportOptions& options, ImportList& list, SkipCounter& skips);
+
+struct RowsUsed {
+  int64_t all = 0;
+  int64_t used = 0;
+};
+// Notes that not one row of an added file was of use.
+void note_unused(const std::filesystem::path& path, std::string_view what, const RowsUsed& rows,
+                 SkipCounter& skips);
 
 struct ImportReport {
   int64_t images = 0;
   int64_t images_with_regions = 0;
   int64_t images_with_text = 0;
+  int64_t images_with_label = 0;
+  int64_t images_turned = 0;  // boxes were of the picture as EXIF shows it; turned back
+  int64_t images_unused = 0;  // pictures of the folder that the annotations do not name
   int64_t regions = 0;
   int64_t boxes_clipped = 0;  // stuck out of the picture; kept, clipped
 
   Json json() const;
 };
+// What the import did and did not, for people: pictures found and missing, annotations used,
+// clipped and left out by reason, with the first names of each.
+std::string import_table(const ImportReport& report, const SkipCounter& skips);
 
 struct ImportRun {
   int threads = 1;
@@ -71,5 +86,8 @@ struct ImportRun {
 // are. The shards do not depend on `threads`. The caller commits `out`.
 ImportReport import_dataset(std::string_view format, const ImportOptions& options,
                             ShardSetWriter& out, SkipCounter& skips, const ImportRun& run = {});
+// The same without writing: reads and decodes all that an import would.
+ImportReport check_dataset(std::string_view format, const ImportOptions& options,
+                           SkipCounter& skips, const ImportRun& run = {});
 
 }  // namespace opencloc

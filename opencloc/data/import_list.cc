@@ -1,71 +1,12 @@
 #include "opencloc/data/import_list.h"
 
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
-#include "opencloc/base/error.h"
+#include "opencloc/base/text_file.h"
 
 namespace opencloc {
 namespace fs = std::filesystem;
-namespace {
-
-std::string lower_extension(const fs::path& path) {
-  std::string extension = path.extension().string();
-  if (!extension.empty()) extension.erase(0, 1);
-  for (char& c : extension) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
-  }
-  return extension;
-}
-
-}  // namespace
-
-std::optional<int64_t> trailing_number(std::string_view stem) {
-  size_t start = stem.size();
-  while (start > 0 && stem[start - 1] >= '0' && stem[start - 1] <= '9') --start;
-  int64_t number = 0;
-  const auto end = stem.data() + stem.size();
-  const auto read = std::from_chars(stem.data() + start, end, number);
-  if (start == stem.size() || read.ec != std::errc() || read.ptr != end) return std::nullopt;
-  return number;
-}
-
-PictureFinder::PictureFinder(fs::path folder) : folder_(std::move(folder)) {
-  std::error_code ec;
-  if (!fs::is_directory(folder_, ec)) {
-    throw Error::input("no such folder of pictures", folder_.string(), "check --images");
-  }
-  const auto options = fs::directory_options::follow_directory_symlink |
-                       fs::directory_options::skip_permission_denied;
-  for (const auto& entry : fs::recursive_directory_iterator(folder_, options)) {
-    if (entry.path().filename().string().starts_with('.')) continue;
-    if (is_picture_extension(lower_extension(entry.path()))) all_.push_back(entry.path());
-  }
-  std::sort(all_.begin(), all_.end());
-  for (size_t i = 0; i < all_.size(); ++i) {
-    by_name_.emplace(all_[i].filename().string(), i);
-    if (const auto number = trailing_number(all_[i].stem().string())) {
-      by_number_.emplace(*number, i);
-    }
-  }
-}
-
-std::optional<fs::path> PictureFinder::find(std::string_view name) const {
-  if (name.empty()) return std::nullopt;
-  std::error_code ec;
-  const fs::path direct = folder_ / fs::path(name);
-  if (fs::is_regular_file(direct, ec)) return direct;
-  const auto it = by_name_.find(fs::path(name).filename().string());
-  if (it == by_name_.end()) return std::nullopt;
-  return all_[it->second];
-}
-
-std::optional<fs::path> PictureFinder::find_number(int64_t number) const {
-  const auto it = by_number_.find(number);
-  if (it == by_number_.end()) return std::nullopt;
-  return all_[it->second];
-}
 
 ImportItem& ImportList::at(const fs::path& image) {
   const std::string path = image.lexically_normal().string();
@@ -82,9 +23,69 @@ ImportItem& ImportList::at(const fs::path& image) {
   return item;
 }
 
+ImportItem* ImportList::at(const FoundPicture& picture) {
+  const size_t before = items_.size();
+  ImportItem& item = at(picture.path);
+  if (items_.size() > before) item.claim = picture.claim;
+  if (item.claim == picture.claim) return item.rivals.empty() ? &item : nullptr;
+  if (item.claim.empty()) {  // the picture is that of its own path
+    const std::pair name(picture.claim, item.image.string());
+    if (displaced_.empty() || displaced_.back() != name) displaced_.push_back(name);
+    return nullptr;
+  }
+  if (picture.claim.empty()) {  // what the other names said of it was not meant for it
+    displaced_.emplace_back(item.claim, item.image.string());
+    for (auto& rival : item.rivals) displaced_.emplace_back(rival, item.image.string());
+    ImportItem fresh;
+    fresh.image = item.image;
+    fresh.record.key = item.record.key;
+    item = std::move(fresh);
+    return &item;
+  }
+  if (std::find(item.rivals.begin(), item.rivals.end(), picture.claim) == item.rivals.end()) {
+    item.rivals.push_back(picture.claim);
+  }
+  return nullptr;
+}
+
+ImportItem* ImportList::claim(std::string_view name, std::string_view where, SkipCounter& skips) {
+  const FoundPicture picture = finder_.find(name);
+  if (picture) return at(picture);
+  skips.add(skip::kMissingImage, name, picture.why.empty() ? where : std::string_view(picture.why));
+  return nullptr;
+}
+
+ImportItem* ImportList::holder(const FoundPicture& picture) {
+  ImportItem* item = find(picture.path);
+  return item != nullptr && item->claim == picture.claim && item->rivals.empty() ? item : nullptr;
+}
+
 ImportItem* ImportList::find(const fs::path& image) {
   const auto it = by_path_.find(image.lexically_normal().string());
   return it == by_path_.end() ? nullptr : &items_[it->second];
+}
+
+ImportItem* ImportList::by_id(const std::string& id) const {
+  const auto it = ids_.find(id);
+  return it == ids_.end() ? nullptr : it->second;
+}
+
+void ImportList::finish(SkipCounter& skips) {
+  const auto count = [&](const std::string& name, const std::string& picture) {
+    skips.add(skip::kMissingImage, name, "other names fit " + picture + ", too");
+    ++left_out_;
+  };
+  std::sort(displaced_.begin(), displaced_.end());
+  displaced_.erase(std::unique(displaced_.begin(), displaced_.end()), displaced_.end());
+  for (const auto& [name, picture] : displaced_) count(name, picture);
+  for (const auto& item : items_) {
+    if (item.rivals.empty()) continue;
+    count(item.claim, item.image.string());
+    for (const auto& rival : item.rivals) count(rival, item.image.string());
+  }
+  std::erase_if(items_, [](const ImportItem& item) { return !item.rivals.empty(); });
+  by_path_.clear();  // its numbers do not hold any more
+  ids_.clear();
 }
 
 std::string class_text(std::string_view name) {
@@ -103,10 +104,8 @@ ImportRegion class_region(std::string_view name, const Box& box) {
 }
 
 void add_caption(Record& record, std::string caption) {
-  const size_t first = caption.find_first_not_of(" \t\r\n");
-  if (first == std::string::npos) return;
-  const size_t last = caption.find_last_not_of(" \t\r\n");
-  caption = caption.substr(first, last - first + 1);
+  caption = std::string(trimmed(caption));
+  if (caption.empty()) return;
   if (record.caption.empty()) {
     record.caption = std::move(caption);
     return;

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <deque>
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,7 +10,9 @@
 #include <unordered_set>
 #include <vector>
 
+#include "opencloc/data/picture_finder.h"
 #include "opencloc/data/record.h"
+#include "opencloc/data/skips.h"
 
 namespace opencloc {
 
@@ -27,47 +28,52 @@ struct ImportItem {
   // Size of the picture that the annotation's pixels count in; 0 = that of the picture itself.
   double width = 0;
   double height = 0;
-};
 
-// The pictures below a folder, found by the names and numbers that annotations use.
-class PictureFinder {
- public:
-  // Error (input) when `folder` is none.
-  explicit PictureFinder(std::filesystem::path folder);
-
-  // `name` relative to the folder or absolute, else its last part anywhere below the folder.
-  std::optional<std::filesystem::path> find(std::string_view name) const;
-  // The picture whose name ends with this number: 139 -> 000000000139.jpg.
-  std::optional<std::filesystem::path> find_number(int64_t number) const;
-
-  const std::filesystem::path& folder() const { return folder_; }
-  // All pictures below the folder, sorted.
-  const std::vector<std::filesystem::path>& all() const { return all_; }
-
- private:
-  std::filesystem::path folder_;
-  std::vector<std::filesystem::path> all_;
-  std::unordered_map<std::string, size_t> by_name_;
-  std::unordered_map<int64_t, size_t> by_number_;
+  // By which name the annotations call the picture (FoundPicture::claim). Two names that fit the
+  // same picture are two pictures, of which at least one is missing: it is left out.
+  std::string claim = {};
+  std::vector<std::string> rivals = {};
 };
 
 class ImportList {
  public:
   explicit ImportList(const std::filesystem::path& images) : finder_(images) {}
 
-  // The item of a picture, made if it is not there yet, with a key of its own.
+  // The item of a picture, made if it is not there yet, with a key of its own. Null when the
+  // picture was called by another name before; then both names are missing, or only the one that
+  // is not the picture's path. finish() counts them.
+  ImportItem* at(const FoundPicture& picture);
+  // The item of a picture by its path: for lists that are made from the pictures themselves.
   ImportItem& at(const std::filesystem::path& image);
+  // Finds and takes a picture. One that is missing is counted by its name; then null.
+  ImportItem* claim(std::string_view name, std::string_view where, SkipCounter& skips);
+
+  // The item that at() gave, unless the picture has been taken by another name since.
+  ImportItem* holder(const FoundPicture& picture);
   // Null when the picture is not in the list.
   ImportItem* find(const std::filesystem::path& image);
 
+  // Ids of pictures, in the form of json_id(): for rows that name a picture by its id alone.
+  void set_id(const std::string& id, ImportItem* item) { ids_[id] = item; }
+  bool has_ids() const { return !ids_.empty(); }
+  ImportItem* by_id(const std::string& id) const;
+
+  // Counts pictures that were called by several names, and takes them out. After all else.
+  void finish(SkipCounter& skips);
+
   const PictureFinder& pictures() const { return finder_; }
   std::deque<ImportItem>& items() { return items_; }
+  // Pictures that annotations name and that are not there, as finish() leaves them out.
+  int64_t left_out() const { return left_out_; }
 
  private:
   PictureFinder finder_;
   std::deque<ImportItem> items_;
   std::unordered_map<std::string, size_t> by_path_;
+  std::unordered_map<std::string, ImportItem*> ids_;
   std::unordered_set<std::string> keys_;
+  std::vector<std::pair<std::string, std::string>> displaced_;  // name, path of the picture
+  int64_t left_out_ = 0;
 };
 
 // The class name as text: "traffic_light" -> "traffic light".
@@ -78,8 +84,5 @@ ImportRegion class_region(std::string_view name, const Box& box);
 // Appends a caption: the first one is the record's caption, and when there are several all of them
 // are its captions. Empty ones are left out.
 void add_caption(Record& record, std::string caption);
-
-// The last digits of a name's stem: "COCO_val2014_000000000139" -> 139.
-std::optional<int64_t> trailing_number(std::string_view stem);
 
 }  // namespace opencloc

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <optional>
 #include <utility>
 
-#include "opencloc/base/files.h"
+#include "opencloc/base/error.h"
+#include "opencloc/base/text_file.h"
 #include "opencloc/data/import_annotations.h"
 
 namespace opencloc {
@@ -14,13 +16,19 @@ namespace {
 
 constexpr std::string_view kNoBox = "phrase without a box";
 constexpr std::string_view kRepeated = "region said before";
+constexpr std::string_view kNumberForName = "class is a number, without its name";
+constexpr std::string_view kSecondLabel = "second label of a picture";
+constexpr std::string_view kSaysNothing = "row without text, label or region";
 
 constexpr std::array kImageKeys = {"image",     "image_path", "img_path", "filepath", "file_path",
-                                   "file_name", "filename",   "path",     "img"};
-constexpr std::array kCaptionKeys = {"caption", "captions", "title", "text"};
+                                   "file_name", "filename",   "path",     "img",      "image_name"};
+constexpr std::array kCaptionKeys = {"caption", "captions", "title", "text", "comment"};
+// Texts of a region, which are the picture's where the row has no region.
+constexpr std::array kSentenceKeys = {"sentence", "sentences", "sent"};
 constexpr std::array kPhraseKeys = {"phrase",   "expression", "expressions", "normal_caption",
                                     "sentence", "sentences",  "sent",        "pos_expression"};
-constexpr std::array kRegionTextKeys = {"text", "phrase", "caption", "label", "name", "category"};
+constexpr std::array kRegionTextKeys = {"text",  "phrase",   "caption",    "label", "name",
+                                        "class", "category", "categories", "labels"};
 constexpr std::array kBoxKeys = {"box", "bbox", "bbox_xyxy", "solution"};
 constexpr std::array kLabelKeys = {"label", "class"};
 
@@ -32,20 +40,34 @@ const char* first_key(const Json& row, const std::array<const char*, N>& keys) {
   return nullptr;
 }
 
-// "a", ["a", "b"] or REFER's [{"sent": "a"}].
-std::vector<std::string> texts_of(const Json& value) {
+// "a", 1984, ["a", "b"], REFER's [{"sent": "a"}] or Karpathy's [{"raw": "a"}]. What is none of
+// these sets `odd`.
+std::vector<std::string> texts_of(const Json& value, bool& odd) {
   std::vector<std::string> texts;
-  if (value.is_string()) {
-    texts.push_back(value.get<std::string>());
-  } else if (value.is_array()) {
-    for (const auto& item : value) {
-      if (item.is_string()) texts.push_back(item.get<std::string>());
-      if (item.is_object() && item.contains("sent") && item["sent"].is_string()) {
-        texts.push_back(item["sent"].get<std::string>());
+  const auto add = [&](const Json& item) {
+    if (item.is_string()) {
+      texts.push_back(item.get<std::string>());
+    } else if (item.is_object()) {
+      for (const char* key : {"raw", "sent", "caption", "text", "sentence"}) {
+        if (!json_value(item, key).is_string()) continue;
+        texts.push_back(item[key].get<std::string>());
+        return;
       }
+      odd = true;
+    } else if (!json_id(item).empty()) {
+      texts.push_back(json_id(item));
+    } else if (!item.is_null() && !item.is_number()) {  // Python's NaN is an empty cell
+      odd = true;
     }
+  };
+  if (value.is_array()) {
+    for (const auto& item : value) add(item);
+  } else {
+    add(value);
   }
-  std::erase(texts, "");
+  for (const auto& text : texts) odd = odd || has_bad_mark(text);
+  std::erase_if(texts,
+                [](const auto& text) { return trimmed(text).empty() || has_bad_mark(text); });
   return texts;
 }
 
@@ -55,19 +77,55 @@ bool parse_box(const std::string& key, const Json& value, ImportRegion& region) 
                        : box_from_corners(value, region.region.box);
 }
 
+// A row's own columns xmin, ymin, xmax, ymax (TensorFlow's tables) as one list; null without them.
+Json corners_of(const Json& row) {
+  Json corners = Json::array();
+  for (const char* key : {"xmin", "ymin", "xmax", "ymax"}) {
+    if (!row.contains(key)) return nullptr;
+    const auto number = json_loose_number(row[key]);
+    corners.push_back(number ? Json(*number) : Json());
+  }
+  return corners;
+}
+
 // A table holds lists as text.
 Json unquoted(const Json& value) {
   if (!value.is_string()) return value;
   const std::string text = value.get<std::string>();
   if (!text.starts_with('[') && !text.starts_with('{')) return value;
-  Json parsed = Json::parse(text, nullptr, false);
-  return parsed.is_discarded() ? value : parsed;
+  try {
+    return parse_json(text, "");
+  } catch (const Error&) {
+    return value;  // a text that begins with a bracket
+  }
 }
 
-void add_region_list(const Json& list, const std::string& where, ImportItem& item,
+// Hugging Face's {"bbox": [[...], ...], "categories": [...]}: lists side by side -> a list of
+// regions. Null when the lists are not equally long.
+Json rows_of_columns(const Json& columns) {
+  const char* box_key = first_key(columns, kBoxKeys);
+  if (box_key == nullptr || !columns[box_key].is_array()) return nullptr;
+  const size_t count = columns[box_key].size();
+  Json rows = Json::array();
+  for (size_t i = 0; i < count; ++i) {
+    Json row = Json::object();
+    for (const auto& [key, value] : columns.items()) {
+      if (!value.is_array()) continue;
+      if (value.size() != count) return nullptr;
+      row[key] = value[i];
+    }
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+void add_region_list(const Json& given, const std::string& where, ImportItem& item,
                      SkipCounter& skips) {
+  const Json list = given.is_object() ? rows_of_columns(given) : given;
   if (!list.is_array()) {
-    skips.add(skip::kBadAnnotation, where, "regions are not a list");
+    skips.add(skip::kBadAnnotation, where,
+              given.is_object() ? "regions are neither a list nor lists of one length"
+                                : "regions are not a list");
     return;
   }
   for (const auto& entry : list) {
@@ -81,8 +139,9 @@ void add_region_list(const Json& list, const std::string& where, ImportItem& ite
     const char* text_key = first_key(entry, kRegionTextKeys);
     for (const auto& [key, value] : entry.items()) {
       if (key == box_key) continue;
-      if (text_key != nullptr && key == text_key && value.is_string()) {
-        region.region.text = value.get<std::string>();
+      if (text_key != nullptr && key == text_key && !json_id(value).empty()) {
+        region.region.text = json_id(value);
+        if (!value.is_string()) skips.note(kNumberForName, where, region.region.text);
       } else if (key == "score" && value.is_number()) {
         region.region.score = value.get<float>();
       } else if (key == "source" && value.is_string()) {
@@ -91,26 +150,31 @@ void add_region_list(const Json& list, const std::string& where, ImportItem& ite
         region.region.extra[key] = value;
       }
     }
+    if (has_bad_mark(region.region.text)) {
+      skips.add(skip::kNotUtf8, where, "the text of a region");
+      continue;
+    }
     item.regions.push_back(std::move(region));
   }
 }
 
 // Texts that are wrong for the region, for evaluation: kept in extra["negatives"].
 void add_negatives(const Json& value, Json& extra) {
-  for (auto& text : texts_of(value)) {
+  bool odd = false;
+  for (auto& text : texts_of(value, odd)) {
     Json& list = extra["negatives"];
     if (std::find(list.begin(), list.end(), text) == list.end()) list.push_back(std::move(text));
   }
 }
 
 // A row that is itself a region: one region for each of its expressions.
-void add_row_region(const Json& row, const char* box_key, const std::vector<std::string>& texts,
-                    const std::string& where, ImportItem& item, SkipCounter& skips) {
+void add_row_region(const Json& row, const std::string& box_key, const Json& box,
+                    const std::vector<std::string>& texts, const std::string& where,
+                    ImportItem& item, SkipCounter& skips) {
   if (texts.empty()) {
     skips.add(skip::kNoText, where, "the region has no text");
     return;
   }
-  const Json box = box_key == nullptr ? Json() : unquoted(row[box_key]);
   if (box.is_null()) {
     skips.add(kNoBox, where, "'" + texts.front() + "'");
     return;
@@ -137,9 +201,16 @@ void add_row_region(const Json& row, const char* box_key, const std::vector<std:
   }
 }
 
+std::string keys_of(const Json& row) {
+  std::string keys;
+  for (const auto& [key, value] : row.items()) keys += (keys.empty() ? "" : ", ") + key;
+  return keys;
+}
+
 bool is_known(const std::string& key) {
   static constexpr std::array kOther = {"regions", "objects", "alt_text",       "image_id",
-                                        "width",   "height",  "neg_expression", "negatives"};
+                                        "width",   "height",  "neg_expression", "negatives",
+                                        "xmin",    "ymin",    "xmax",           "ymax"};
   const auto in = [&key](const auto& keys) {
     return std::any_of(keys.begin(), keys.end(), [&](const char* k) { return key == k; });
   };
@@ -147,79 +218,143 @@ bool is_known(const std::string& key) {
          in(kOther);
 }
 
+// The picture that the row's own name says; `said`: that name.
+FoundPicture picture_by_name(const Json& row, const RowNames& names, const PictureFinder& pictures,
+                             std::string& said) {
+  FoundPicture found;
+  const auto look = [&](const std::string& key) {
+    const std::string name = json_text(json_value(row, key.c_str()));
+    if (found || name.empty()) return;
+    if (said.empty()) said = name;
+    FoundPicture now = pictures.find(name);
+    const size_t hash = name.rfind('#');  // Flickr8k's "1000.jpg#0"
+    if (!now && hash != std::string::npos) now = pictures.find(name.substr(0, hash));
+    if (now || found.why.empty()) found = now;
+  };
+  // Karpathy's files have the folder and the name apart.
+  const std::string folder = json_text(json_value(row, "filepath"));
+  const std::string file = json_text(json_value(row, "filename"));
+  if (!folder.empty() && !file.empty()) found = pictures.find(folder + "/" + file);
+  if (!names.image.empty()) look(names.image);
+  for (const char* key : kImageKeys) look(key);
+  return found;
+}
+
+void add_label(const Json& row, const std::string& where, ImportItem& item, SkipCounter& skips) {
+  const char* key = first_key(row, kLabelKeys);
+  if (key == nullptr || row[key].is_null()) return;
+  std::string label = json_text(row[key]);
+  if (row[key].is_boolean()) label = dump_json(row[key]);
+  if (has_bad_mark(label)) {
+    skips.add(skip::kNotUtf8, where, "the label");
+  } else if (label.empty()) {
+    item.record.extra[key] = row[key];  // a list of labels, ...
+  } else if (item.record.label && *item.record.label != label) {
+    skips.add(kSecondLabel, where, "'" + label + "' after '" + *item.record.label + "'");
+  } else {
+    item.record.label = std::move(label);
+  }
+}
+
 }  // namespace
 
-std::optional<fs::path> picture_of_row(const Json& row, const RowNames& names,
-                                       const PictureFinder& pictures, const std::string& where,
-                                       SkipCounter& skips) {
+bool is_picture_key(std::string_view key) {
+  return std::any_of(kImageKeys.begin(), kImageKeys.end(), [&](const char* k) { return key == k; });
+}
+
+bool is_text_key(std::string_view key) {
+  return std::any_of(kCaptionKeys.begin(), kCaptionKeys.end(),
+                     [&](const char* k) { return key == k; });
+}
+
+FoundPicture picture_of_row(const Json& row, const RowNames& names, ImportList& list,
+                            const std::string& where, SkipCounter& skips) {
   if (!row.is_object()) {
     skips.add(skip::kBadAnnotation, where, "not an object");
-    return std::nullopt;
+    return {};
   }
   std::string said;
-  const auto by_name = [&](const char* key) -> std::optional<fs::path> {
-    const auto it = row.find(key);
-    if (it == row.end() || !it->is_string()) return std::nullopt;
-    const std::string name = it->get<std::string>();
-    if (said.empty()) said = name;
-    if (auto path = pictures.find(name)) return path;
-    const size_t hash = name.rfind('#');  // Flickr8k's "1000.jpg#0"
-    return hash == std::string::npos ? std::nullopt : pictures.find(name.substr(0, hash));
-  };
-  if (!names.image.empty()) {
-    if (auto path = by_name(names.image.c_str())) return path;
-  }
-  for (const char* key : kImageKeys) {
-    if (auto path = by_name(key)) return path;
-  }
-  if (const auto id = row.find("image_id"); id != row.end()) {
-    const auto number = id->is_number_integer() ? std::optional(id->get<int64_t>())
-                        : id->is_string()       ? trailing_number(id->get<std::string>())
-                                                : std::nullopt;
-    if (said.empty()) said = dump_json(*id);
-    if (number) {
-      if (auto path = pictures.find_number(*number)) return path;
+  FoundPicture found = picture_by_name(row, names, list.pictures(), said);
+  const std::string id = json_id(json_value(row, "image_id"));
+  if (!found && said.empty() && !id.empty()) {
+    said = "image_id " + id;
+    if (const ImportItem* item = list.by_id(id); item != nullptr) {
+      found = {item->image, item->claim, {}};
+    } else if (!list.has_ids()) {
+      int64_t number = 0;
+      const auto read = std::from_chars(id.data(), id.data() + id.size(), number);
+      const bool whole = read.ec == std::errc() && read.ptr == id.data() + id.size();
+      found = whole ? list.pictures().find_numbered(number) : list.pictures().find(id);
+      if (!found && !whole) found = list.pictures().find_stem(id);
     }
   }
+  if (found) return found;
   if (said.empty()) {
     skips.add(skip::kBadAnnotation, where, "the row names no picture");
   } else {
-    skips.add(skip::kMissingImage, said, where);
+    skips.add(skip::kMissingImage, said, found.why.empty() ? where : where + ": " + found.why);
   }
-  return std::nullopt;
+  return {};
 }
 
 void merge_row(const Json& row, const RowNames& names, const std::string& where, ImportItem& item,
                SkipCounter& skips) {
   const auto number = [&row](const char* key) {
-    const auto it = row.find(key);
-    return it != row.end() && it->is_number() ? it->get<double>() : 0.0;
+    return json_loose_number(json_value(row, key)).value_or(0);
   };
   if (item.width <= 0) item.width = number("width");
   if (item.height <= 0) item.height = number("height");
+  bool odd = false;
+  std::vector<std::string> captions;
+  if (row.contains(names.caption)) captions = texts_of(unquoted(row[names.caption]), odd);
+  for (const char* key : kCaptionKeys) {
+    if (captions.empty() && row.contains(key)) captions = texts_of(unquoted(row[key]), odd);
+  }
   const char* box_key = first_key(row, kBoxKeys);
   const char* phrase_key = first_key(row, kPhraseKeys);
-  std::vector<std::string> captions;
-  if (row.contains(names.caption)) captions = texts_of(row[names.caption]);
-  for (const char* key : kCaptionKeys) {
-    if (captions.empty() && row.contains(key)) captions = texts_of(unquoted(row[key]));
+  Json box = box_key == nullptr ? Json() : unquoted(row[box_key]);
+  if (box_key == nullptr) {
+    box = corners_of(row);
+    if (!box.is_null()) box_key = "bbox_xyxy";
   }
+  const bool sentences = phrase_key != nullptr && box_key == nullptr && !row.contains("ann_id") &&
+                         std::any_of(kSentenceKeys.begin(), kSentenceKeys.end(),
+                                     [&](std::string_view key) { return key == phrase_key; });
+  if (sentences) {
+    for (auto& text : texts_of(unquoted(row[phrase_key]), odd)) captions.push_back(text);
+    phrase_key = nullptr;
+  }
+  if (odd) skips.add(skip::kBadText, where, "a text is neither a string nor a list of them");
   if (box_key != nullptr || phrase_key != nullptr) {
-    const auto texts = phrase_key == nullptr ? captions : texts_of(unquoted(row[phrase_key]));
-    add_row_region(row, box_key, texts, where, item, skips);
+    auto texts = phrase_key == nullptr ? captions : texts_of(unquoted(row[phrase_key]), odd);
+    const char* label_key = first_key(row, kLabelKeys);
+    if (texts.empty() && label_key != nullptr && !json_text(row[label_key]).empty()) {
+      texts.push_back(class_text(json_text(row[label_key])));
+    }
+    add_row_region(row, box_key == nullptr ? "" : box_key, box, texts, where, item, skips);
     return;
   }
+  const auto said = [&item] {
+    const Record& record = item.record;
+    return record.captions.size() + (record.caption.empty() ? 0 : 1) + item.regions.size() +
+           (record.alt_text.empty() ? 0 : 1) + (record.label ? 1 : 0);
+  };
+  const size_t before = said();
+  const bool had_captions = !captions.empty();
   for (auto& caption : captions) add_caption(item.record, std::move(caption));
-  if (const auto alt = row.find("alt_text"); alt != row.end() && alt->is_string()) {
-    item.record.alt_text = alt->get<std::string>();
+  if (const Json& alt = json_value(row, "alt_text"); alt.is_string()) {
+    if (!has_bad_mark(alt.get<std::string>())) item.record.alt_text = alt.get<std::string>();
   }
-  if (const char* key = first_key(row, kLabelKeys); key != nullptr && row[key].is_string()) {
-    item.record.label = row[key].get<std::string>();
-  }
+  add_label(row, where, item, skips);
+  bool regions_said = false;
   for (const char* key : {"regions", "objects"}) {
     if (row.contains(key) && !row[key].is_null()) {
+      regions_said = true;
       add_region_list(unquoted(row[key]), where, item, skips);
     }
+  }
+  if (said() == before && !had_captions && !regions_said && !odd && !item.record.label) {
+    skips.note(kSaysNothing, where, "keys: " + keys_of(row));
   }
   for (const auto& [key, value] : row.items()) {
     if (!is_known(key) && key != names.image && key != names.caption) {
@@ -228,30 +363,49 @@ void merge_row(const Json& row, const RowNames& names, const std::string& where,
   }
 }
 
+// A list of rows, or an object with one.
+void visit_json_rows(const Json& root, const fs::path& path,
+                     const std::function<void(const Json& row, const std::string& where)>& visit) {
+  const Json* rows = &root;
+  for (const char* key : {"images", "data", "rows", "annotations"}) {
+    if (root.is_object() && rows == &root && json_value(root, key).is_array()) rows = &root[key];
+  }
+  if (!rows->is_array()) {
+    throw Error::input("not a list of rows", path.string(), "give a JSON list, or .jsonl");
+  }
+  for (size_t i = 0; i < rows->size(); ++i) {
+    visit((*rows)[i], path.string() + "[" + std::to_string(i) + "]");
+  }
+}
+
 void for_each_row(const fs::path& path, const ImportOptions& options, SkipCounter& skips,
                   const std::function<void(const Json& row, const std::string& where)>& visit) {
-  const std::string extension = path.extension().string();
-  if (extension == ".csv" || extension == ".tsv" || extension == ".txt") {
+  const std::string extension = lower_extension(path);
+  if (extension == "csv" || extension == "tsv" || extension == "txt") {
     for_each_table_row(path, options, skips, visit);
     return;
   }
-  if (extension == ".json") {
-    const Json root = read_annotations(path, {"segmentation"});
-    if (!root.is_array()) {
-      throw Error::input("not a list of rows", path.string(), "give a JSON list, or .jsonl");
-    }
-    for (size_t i = 0; i < root.size(); ++i) {
-      visit(root[i], path.string() + "[" + std::to_string(i) + "]");
-    }
+  const std::string text = read_text(path);
+  const std::string_view content = trimmed(text);
+  const std::string_view first_line = trimmed(content.substr(0, content.find('\n')));
+  // One document: a list, or an object that does not end where its first line ends.
+  const bool one =
+      content.starts_with('[') || (extension == "json" && !first_line.ends_with('}')) ||
+      (content.starts_with('{') && first_line.size() == content.size() && extension == "json") ||
+      (first_line == "{" && content.size() > 1);
+  if (one) {
+    visit_json_rows(read_annotations(path, {"segmentation"}), path, visit);
     return;
   }
-  for_each_line(path, [&](std::string_view line, const std::string& where) {
-    Json row = Json::parse(line, nullptr, false);
-    if (row.is_discarded()) {
-      skips.add(skip::kBadJson, where);
-    } else {
-      visit(row, where);
+  for_each_line(path, skips, [&](std::string_view line, const std::string& where) {
+    Json row;
+    try {
+      row = parse_json(line, where);
+    } catch (const Error& error) {
+      skips.add(skip::kBadJson, where, error.what());
+      return;
     }
+    visit(row, where);
   });
 }
 

@@ -42,6 +42,9 @@ std::vector<Region> stored_candidates(const Record& record, std::string_view whe
   // The same checks as for regions, whose form candidates have.
   Record read;
   parse_record_json(dump_json(Json{{"regions", *found}}), where, read);
+  if (!read.problems.empty()) {
+    throw BadSample(read.problems[0].reason, read.problems[0].detail, where);
+  }
   return std::move(read.regions);
 }
 

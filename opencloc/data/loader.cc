@@ -107,6 +107,9 @@ LoadedBatch Loader::assemble_batch() {
                          "check the data (data stats)");
     }
     broken = 0;
+    for (const auto& problem : ticket->sample.problems) {
+      skips_.add(problem.reason, ticket->sample.name, problem.detail);
+    }
     truncation_.add(ticket->sample.tokens);
     for (const auto& region : ticket->sample.regions) truncation_.add(region.tokens);
     builder.add(std::move(ticket->sample));

@@ -10,7 +10,7 @@ namespace opencloc {
 namespace {
 
 constexpr uint64_t kNoiseStream = 103;  // apart from the augmentation's, and without the epoch
-constexpr int kSubstitutes = 16;              // at finding another sample that serves
+constexpr int kSubstitutes = 16;        // at finding another sample that serves
 
 Image decode(const Record& record, const std::string& name, const DecodeOptions& options) {
   try {
@@ -139,6 +139,7 @@ SampleMaker::Picture SampleMaker::load(int source, uint64_t index, Rng& rng) con
   Record record = store_.read(source, index);
   Picture picture;
   picture.name = store_.name(source, index, record.key);
+  picture.problems = std::move(record.problems);
   picture.text = choose_text(record, options_.alt_text, rng);
   if (picture.text.empty()) {
     throw BadSample(skip::kNoText, "neither caption nor alt-text", picture.name);
@@ -179,7 +180,8 @@ std::string SampleMaker::text_from_elsewhere(int source, const std::string& own,
 }
 
 PreparedSample SampleMaker::from_picture(Picture picture, Rng& rng) const {
-  PreparedSample sample{std::move(picture.name), {}, std::move(picture.text), {}, {}};
+  PreparedSample sample{std::move(picture.name), {}, std::move(picture.text), {}, {}, {}};
+  sample.problems = std::move(picture.problems);
   AugmentOptions crop = options_.crop;
   if (any_direction(sample.text, picture.regions)) crop.flip_probability = 0;
   auto placed = options_.augment ? augment(picture.image, options_.canvas, crop, rng)

@@ -59,6 +59,7 @@ struct PreparedSample {
   std::string text;
   TokenizedText tokens;
   std::vector<PreparedRegion> regions;
+  std::vector<RecordProblem> problems;  // what of it could not be used
 };
 
 // Thread-safe. `store` and `tokenizer` outlive it.
@@ -75,6 +76,7 @@ class SampleMaker {
     Image image;
     std::string text;
     std::vector<Region> regions;
+    std::vector<RecordProblem> problems;
   };
   DecodeOptions decoding() const;
   Picture load(int source, uint64_t index, Rng& rng) const;

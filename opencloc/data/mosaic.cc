@@ -59,6 +59,10 @@ class TileReader {
     try {
       Record record = samples_.read(sample);
       name = record.key;
+      if (!record.problems.empty() && is_new(sample)) {
+        for (const auto& problem : record.problems)
+          skips_.add(problem.reason, name, problem.detail);
+      }
       Image image = Image::decode(record.image, record.key);
       return Tile{std::move(record), std::move(image)};
     } catch (const BadSample& bad) {

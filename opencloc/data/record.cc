@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <utility>
+
+#include "opencloc/base/text_file.h"
 
 namespace opencloc {
 namespace {
@@ -17,12 +20,36 @@ double shortest(float value) {
   return result;
 }
 
-std::string string_or_empty(const Json& value, const char* key, std::string_view where) {
+// A text; a number as it is written; empty for null and for Python's NaN, which an empty cell of a
+// table becomes. All else is a problem of the record.
+std::string text_of_json(const Json& value, const char* key, Record& record) {
+  if (value.is_number_integer()) return dump_json(value);
+  if (value.is_number()) return std::isfinite(value.get<double>()) ? dump_json(value) : "";
   if (value.is_null()) return {};
   if (!value.is_string()) {
-    throw BadSample(skip::kBadJson, std::string("'") + key + "' is not a string", where);
+    record.problems.push_back({skip::kBadText, std::string("'") + key + "' is not a string"});
+    return {};
   }
-  return value.get<std::string>();
+  std::string text = value.get<std::string>();
+  if (!has_bad_mark(text)) return text;
+  record.problems.push_back({skip::kNotUtf8, std::string("'") + key + "'"});
+  return {};
+}
+
+// One caption or a list of them: the first is the record's caption, and several are its captions.
+void take_captions(const Json& value, const char* key, Record& record) {
+  std::vector<std::string> texts;
+  if (value.is_array()) {
+    for (const auto& item : value) texts.push_back(text_of_json(item, key, record));
+  } else {
+    texts.push_back(text_of_json(value, key, record));
+  }
+  std::erase(texts, "");
+  if (texts.empty()) return;
+  if (record.caption.empty()) record.caption = texts.front();
+  if (texts.size() > 1) {
+    record.captions.insert(record.captions.end(), texts.begin(), texts.end());
+  }
 }
 
 Box parse_box(const Json& value, std::string_view where) {
@@ -41,7 +68,7 @@ Box parse_box(const Json& value, std::string_view where) {
   return clipped;
 }
 
-Region parse_region(const Json& value, std::string_view where) {
+Region parse_region(const Json& value, std::string_view where, Record& record) {
   if (!value.is_object()) throw BadSample(skip::kBadJson, "a region is not an object", where);
   Region region;
   bool has_box = false;
@@ -50,8 +77,8 @@ Region parse_region(const Json& value, std::string_view where) {
       region.box = parse_box(item, where);
       has_box = true;
     } else if (key == "text") {
-      region.text = string_or_empty(item, "text", where);
-    } else if (key == "score" && item.is_number()) {
+      region.text = text_of_json(item, "text", record);
+    } else if (key == "score" && item.is_number() && std::isfinite(item.get<double>())) {
       region.score = item.get<float>();
     } else if (key == "source" && item.is_string()) {
       region.source = item.get<std::string>();
@@ -77,12 +104,22 @@ Json region_json(const Region& region) {
 Json parse_object(std::string_view text, std::string_view where) {
   Json root;
   try {
-    root = parse_json(text, where);
+    std::string decoded = decode_text(std::string(text));
+    if (find_bad_utf8(decoded) != std::string::npos) decoded = mark_bad_utf8(decoded);
+    root = parse_json(decoded, where);
   } catch (const Error& e) {  // a broken KEY.json costs its sample, not the run
     throw BadSample(skip::kBadJson, e.what(), where);
   }
   if (!root.is_object()) throw BadSample(skip::kBadJson, "not an object", where);
   return root;
+}
+
+// The constant of a reason that parse_region() gives.
+std::string_view reason_constant(const std::string& reason) {
+  for (const auto known : {skip::kBadBox, skip::kEmptyBox}) {
+    if (reason == known) return known;
+  }
+  return skip::kBadJson;
 }
 
 bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
@@ -106,22 +143,45 @@ void parse_record_json(std::string_view text, std::string_view where, Record& re
   const Json root = parse_object(text, where);
   for (const auto& [key, value] : root.items()) {
     if (key == "caption") {
-      record.caption = string_or_empty(value, "caption", where);
+      take_captions(value, "caption", record);
     } else if (key == "captions" && value.is_array()) {
-      for (const auto& item : value)
-        record.captions.push_back(string_or_empty(item, "captions", where));
+      for (const auto& item : value) {
+        std::string caption = text_of_json(item, "captions", record);
+        if (!caption.empty() || item.is_string()) record.captions.push_back(std::move(caption));
+      }
     } else if (key == "alt_text") {
-      std::string alt_text = string_or_empty(value, "alt_text", where);
+      std::string alt_text = text_of_json(value, "alt_text", record);
       if (record.alt_text.empty()) record.alt_text = std::move(alt_text);
     } else if (key == "label" && value.is_string()) {
-      record.label = value.get<std::string>();
+      std::string label = text_of_json(value, "label", record);
+      if (!label.empty() || value == "") record.label = std::move(label);
     } else if (key == "regions" && !value.is_null()) {
-      if (!value.is_array()) throw BadSample(skip::kBadJson, "'regions' is not a list", where);
-      for (const auto& item : value) record.regions.push_back(parse_region(item, where));
+      if (!value.is_array()) {
+        record.problems.push_back({skip::kBadJson, "'regions' is not a list"});
+        continue;
+      }
+      for (const auto& item : value) {
+        try {
+          record.regions.push_back(parse_region(item, where, record));
+        } catch (const BadSample& bad) {  // costs the region alone
+          record.problems.push_back({reason_constant(bad.reason()), bad.what()});
+        }
+      }
     } else {
       record.extra[key] = value;
     }
   }
+}
+
+void set_alt_text(std::string bytes, Record& record) {
+  std::string text = decode_text(std::move(bytes));
+  if (const size_t bad = find_bad_utf8(text); bad != std::string::npos) {
+    record.problems.push_back({skip::kNotUtf8, "KEY.txt, " + place_in_text(text, bad)});
+    return;
+  }
+  const size_t last = text.find_last_not_of(" \t\r\n");
+  text.resize(last == std::string::npos ? 0 : last + 1);
+  record.alt_text = std::move(text);
 }
 
 Json record_json(const Record& record) {
@@ -139,8 +199,9 @@ Json record_json(const Record& record) {
 }
 
 bool is_picture_extension(std::string_view extension) {
-  static constexpr std::array<std::string_view, 10> kKnown = {"jpg", "jpeg", "png",  "webp", "gif",
-                                                              "bmp", "tif",  "tiff", "ppm",  "pgm"};
+  static constexpr std::array<std::string_view, 13> kKnown = {
+      "jpg", "jpeg", "jpe", "jfif", "pjpeg", "png", "webp",
+      "gif", "bmp",  "tif", "tiff", "ppm",   "pgm"};
   return std::find(kKnown.begin(), kKnown.end(), extension) != kKnown.end();
 }
 

@@ -27,6 +27,12 @@ struct Member {
   std::string bytes;
 };
 
+// What of a sample could not be used, while the rest of it is: counted by the reader.
+struct RecordProblem {
+  std::string_view reason;  // one of skip::k*
+  std::string detail;
+};
+
 struct Record {
   std::string key;                    // e.g. "000000012"
   std::string extension;              // of the picture: "jpg", "png", "webp"
@@ -38,6 +44,7 @@ struct Record {
   std::optional<std::string> label;  // class name for zero-shot classification
   Json extra = Json::object();       // every other key of KEY.json, in order
   std::vector<Member> others;        // filled only with ShardOptions::keep_other_members
+  std::vector<RecordProblem> problems;
 };
 
 // The text that stands for the whole image: caption, else the first of captions, else alt_text.
@@ -58,6 +65,10 @@ inline constexpr std::string_view kNotPlain = "link or special file";
 inline constexpr std::string_view kBadShard = "shard cannot be read";
 inline constexpr std::string_view kMissingImage = "image file missing";
 inline constexpr std::string_view kBadAnnotation = "annotation cannot be used";
+inline constexpr std::string_view kNotUtf8 = "text is not UTF-8";
+inline constexpr std::string_view kBadText = "text of unknown form";
+inline constexpr std::string_view kOtherSize = "size contradicts the picture";
+inline constexpr std::string_view kOfMissing = "annotation of a missing picture";
 }  // namespace skip
 
 // A sample that cannot be used. Thrown wherever that is found (reading, parsing, decoding) and
@@ -73,9 +84,13 @@ class BadSample : public Error {
 };
 
 // Fills caption, captions, alt_text (unless KEY.txt gave it), label, regions and extra from the
-// text of KEY.json. Boxes that stick out of the image are clipped. Throws BadSample (kBadJson,
-// kBadBox, kEmptyBox) naming `where`; the record is then unfinished.
+// text of KEY.json (base/text_file.h). Boxes that stick out of the image are clipped. A region or a
+// text that cannot be used is left out and told in Record::problems. Throws BadSample (kBadJson)
+// naming `where` when the text is no JSON object; the record is then unfinished.
 void parse_record_json(std::string_view text, std::string_view where, Record& record);
+// KEY.txt as alt_text: UTF-8 without a byte order mark and the blanks behind; what is in another
+// encoding is left out and told in Record::problems.
+void set_alt_text(std::string bytes, Record& record);
 // KEY.json: the known keys in a fixed order, then `extra` in its own order. Numbers are written as
 // the shortest that read back the same, so parse(dump(record)) changes nothing.
 Json record_json(const Record& record);

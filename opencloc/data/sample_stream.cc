@@ -81,9 +81,7 @@ Record make_record(RawSample&& sample, std::string_view shard, const ShardOption
       record.extension = std::move(member.extension);
       record.image = std::move(member.bytes);
     } else if (member.extension == "txt") {
-      record.alt_text = std::move(member.bytes);
-      const size_t last = record.alt_text.find_last_not_of(" \t\r\n");
-      record.alt_text.resize(last == std::string::npos ? 0 : last + 1);
+      set_alt_text(std::move(member.bytes), record);
     } else if (member.extension == "json") {
       json = &member;
     } else if (options.keep_other_members) {

@@ -44,6 +44,9 @@ bool ShardReader::next(Record& record) {
     try {
       name_ = path_ + "#" + sample.key;
       record = make_record(std::move(sample), path_, options_);
+      for (const auto& problem : record.problems) {
+        skips_.add(problem.reason, name_, problem.detail);
+      }
       return true;
     } catch (const BadSample& bad) {
       skips_.add(bad);

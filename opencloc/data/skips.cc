@@ -3,27 +3,50 @@
 #include "opencloc/base/log.h"
 
 namespace opencloc {
+namespace {
+
+constexpr int64_t kNamesKept = 3;
+
+}  // namespace
+
+int64_t SkipCounter::count_one(std::map<std::string, int64_t>& counts, std::string_view reason,
+                               std::string_view name) {
+  const std::lock_guard lock(mutex_);
+  const int64_t seen = ++counts[std::string(reason)];
+  if (seen <= kNamesKept) names_[std::string(reason)].emplace_back(name);
+  return seen;
+}
 
 void SkipCounter::add(std::string_view reason, std::string_view name, std::string_view detail) {
-  int64_t seen = 0;
-  {
-    const std::lock_guard lock(mutex_);
-    seen = ++counts_[std::string(reason)];
-  }
+  const int64_t seen = count_one(counts_, reason, name);
   if (seen > names_logged_) return;
   log::warn("skipped {}: {}{}{}", name, reason, detail.empty() ? "" : ": ", detail);
   if (seen == names_logged_) log::warn("further cases of '{}' are counted only", reason);
 }
 
 void SkipCounter::add(const BadSample& bad) {
-  int64_t seen = 0;
-  {
-    const std::lock_guard lock(mutex_);
-    seen = ++counts_[bad.reason()];
-  }
+  const int64_t seen = count_one(counts_, bad.reason(), bad.what());
   if (seen > names_logged_) return;
   log::warn("skipped: {}", bad.what());
   if (seen == names_logged_) log::warn("further cases of '{}' are counted only", bad.reason());
+}
+
+void SkipCounter::note(std::string_view doubt, std::string_view name, std::string_view detail) {
+  const int64_t seen = count_one(notes_, doubt, name);
+  if (seen > names_logged_) return;
+  log::warn("{}: {}{}{}", name, doubt, detail.empty() ? "" : ": ", detail);
+  if (seen == names_logged_) log::warn("further cases of '{}' are counted only", doubt);
+}
+
+std::vector<std::string> SkipCounter::first_names(std::string_view reason) const {
+  const std::lock_guard lock(mutex_);
+  const auto it = names_.find(reason);
+  return it == names_.end() ? std::vector<std::string>() : it->second;
+}
+
+std::map<std::string, int64_t> SkipCounter::notes() const {
+  const std::lock_guard lock(mutex_);
+  return notes_;
 }
 
 int64_t SkipCounter::total() const {

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "opencloc/base/json.h"
 #include "opencloc/data/record.h"
@@ -24,6 +25,9 @@ class SkipCounter {
   // `bad` was caught at a skip point.
   void add(const BadSample& bad);
 
+  // What is used all the same, though something about it is doubtful: counted apart.
+  void note(std::string_view doubt, std::string_view name, std::string_view detail = {});
+
   int64_t total() const;
   int64_t count(std::string_view reason) const;
   std::map<std::string, int64_t> counts() const;
@@ -31,11 +35,19 @@ class SkipCounter {
   Json json() const;
   // "3 skipped (2 bad JSON, 1 no image)"; empty when nothing was.
   std::string summary() const;
+  // The first three names of a reason or doubt.
+  std::vector<std::string> first_names(std::string_view reason) const;
+  std::map<std::string, int64_t> notes() const;
 
  private:
+  int64_t count_one(std::map<std::string, int64_t>& counts, std::string_view reason,
+                    std::string_view name);
+
   const int names_logged_;
   mutable std::mutex mutex_;
   std::map<std::string, int64_t> counts_;
+  std::map<std::string, int64_t> notes_;
+  std::map<std::string, std::vector<std::string>, std::less<>> names_;
 };
 
 }  // namespace opencloc

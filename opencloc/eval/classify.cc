@@ -3,13 +3,15 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "opencloc/data/import_list.h"
+
 namespace opencloc {
 namespace {
 
 std::vector<std::string> distinct_names(const std::vector<const std::string*>& names) {
   std::vector<std::string> distinct;
   for (const auto* name : names) {
-    if (name != nullptr) distinct.push_back(*name);
+    if (name != nullptr) distinct.push_back(class_text(*name));
   }
   std::sort(distinct.begin(), distinct.end());
   distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
@@ -22,6 +24,7 @@ ClassTargets class_targets(const std::vector<const std::string*>& names,
                            const std::vector<std::string>& classes) {
   ClassTargets result;
   result.classes = classes.empty() ? distinct_names(names) : classes;
+  for (auto& name : result.classes) name = class_text(name);
   std::unordered_map<std::string, int64_t> number_of;
   std::erase_if(result.classes, [&](const std::string& name) {
     return !number_of.emplace(name, static_cast<int64_t>(number_of.size())).second;
@@ -30,7 +33,7 @@ ClassTargets class_targets(const std::vector<const std::string*>& names,
   std::vector<int64_t> targets;
   for (size_t i = 0; i < names.size(); ++i) {
     if (names[i] == nullptr) continue;
-    const auto found = number_of.find(*names[i]);
+    const auto found = number_of.find(class_text(*names[i]));
     if (found == number_of.end()) {
       ++result.left_out;
       continue;

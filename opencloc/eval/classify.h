@@ -18,7 +18,8 @@ struct ClassTargets {
 };
 
 // `names`: one a sample, null = has none (not counted). `classes` empty: the distinct names,
-// sorted. A name that is listed twice is one class.
+// sorted. A name that is listed twice is one class; "traffic_light" and "traffic light" are the
+// same name, the second one is what the model is asked for.
 ClassTargets class_targets(const std::vector<const std::string*>& names,
                            const std::vector<std::string>& classes);
 

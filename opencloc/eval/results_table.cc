@@ -35,6 +35,9 @@ std::string line(const std::string& name, const Json& figures,
   if (const auto classes = figures.find("classes"); classes != figures.end()) {
     text += fmt::format(" ({} classes)", classes->get<int64_t>());
   }
+  if (const auto left = figures.find("left_out"); left != figures.end() && *left != 0) {
+    text += fmt::format(", {} left out: not among the classes", left->get<int64_t>());
+  }
   return text + "\n";
 }
 

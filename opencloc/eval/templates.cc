@@ -1,20 +1,14 @@
 #include "opencloc/eval/templates.h"
 
-#include <sstream>
-
 #include "opencloc/base/error.h"
-#include "opencloc/base/files.h"
+#include "opencloc/base/text_file.h"
 
 namespace opencloc {
 
 std::vector<std::string> read_names(const std::filesystem::path& path) {
   std::vector<std::string> names;
-  std::istringstream lines(read_file(path, uint64_t{1} << 30));
-  constexpr const char* kSpace = " \t\r";
-  for (std::string line; std::getline(lines, line);) {
-    const size_t begin = line.find_first_not_of(kSpace);
-    if (begin == std::string::npos) continue;
-    names.push_back(line.substr(begin, line.find_last_not_of(kSpace) - begin + 1));
+  for (const auto& line : read_text_lines(path, uint64_t{1} << 30)) {
+    if (!trimmed(line).empty()) names.emplace_back(trimmed(line));
   }
   if (names.empty()) throw Error::input("no names in the file", path.string(), "write one a line");
   return names;
