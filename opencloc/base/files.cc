@@ -277,11 +277,12 @@ std::vector<std::string> split_patterns(std::string_view patterns) {
   }
 }
 
-std::vector<std::string> expand_glob(std::string_view patterns) {
-  std::vector<std::string> result;
+std::vector<std::string> expand_glob(std::string_view patterns, std::vector<std::string>* missing) {
+  std::vector<std::string> result, absent;
   for (const auto& pattern : split_patterns(patterns)) {
     const size_t before = result.size();
     for (const auto& plain : expand_braces(pattern)) {
+      const size_t before_this = result.size();
       if (fs::is_directory(plain)) {
         std::vector<std::string> shards;
         for (const auto& entry : fs::directory_iterator(plain)) {
@@ -296,9 +297,18 @@ std::vector<std::string> expand_glob(std::string_view patterns) {
       } else {
         for (auto& path : match(plain)) result.push_back(std::move(path));
       }
+      if (result.size() == before_this) absent.push_back(plain);
     }
     if (result.size() == before)
       throw Error::input("no file matches", pattern, "check the pattern");
+  }
+  if (missing != nullptr) {
+    *missing = std::move(absent);
+  } else if (!absent.empty()) {
+    throw Error::input(absent.size() == 1 ? std::string("is missing")
+                                          : "and " + std::to_string(absent.size() - 1) +
+                                                " more of the pattern are missing",
+                       absent.front(), "correct the pattern, or pass --skip-bad-shards");
   }
   return result;
 }

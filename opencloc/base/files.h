@@ -67,8 +67,10 @@ void fsync_path(const std::filesystem::path& path);
 // Expands "a/*.tar::b/{00..03}.tar": '::' separates patterns, *, ?, [] match within a path part,
 // {00..12} counts as in webdataset, {a,b} lists. A pattern that names a folder means all shards
 // (*.tar, *.tar.gz, *.tar.zst) in it. Sorted within a pattern. Error (input) when a pattern
-// matches nothing.
-std::vector<std::string> expand_glob(std::string_view patterns);
+// matches nothing. A name or glob that braces or '::' list and that is not there goes into
+// `missing`, or is an Error (input) without it.
+std::vector<std::string> expand_glob(std::string_view patterns,
+                                     std::vector<std::string>* missing = nullptr);
 // The patterns of "A::B" before expansion.
 std::vector<std::string> split_patterns(std::string_view patterns);
 

@@ -1,13 +1,41 @@
 #include "opencloc/base/json.h"
 
 #include <cmath>
+#include <utility>
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/json_stream.h"
+#include "opencloc/base/not_fetched.h"
 #include "opencloc/base/text_file.h"
 
 namespace opencloc {
 namespace {
+
+constexpr int kMaxDepth = 256;
+
+// nlohmann's parser does not recurse, but its destructor and our walkers do.
+void check_depth(std::string_view text, std::string_view where) {
+  int depth = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\')
+        ++i;
+      else if (c == '"')
+        in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > kMaxDepth) {
+        throw Error::input("JSON nested deeper than 256 levels", where,
+                           "check where the file comes from");
+      }
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+}
 
 [[noreturn]] void wrong_type(const char* key, std::string_view where, const char* expected) {
   throw Error::input(std::string("key '") + key + "' is not " + expected, where,
@@ -26,8 +54,20 @@ Json parse_json(std::string_view text, std::string_view where) {
   return parse_json_without(std::string(text), where, {});
 }
 
+SortedJson parse_sorted_json(std::string_view text, std::string_view where) {
+  check_depth(text, where);
+  try {
+    return SortedJson::parse(text);
+  } catch (const nlohmann::json::exception& e) {
+    throw Error::input(std::string("invalid JSON (") + e.what() + ")", where,
+                       "correct or replace the file");
+  }
+}
+
 Json read_json(const std::filesystem::path& path) {
-  return parse_json_without(read_text(path), path.string(), {});
+  std::string text = read_text(path);
+  require_fetched(std::string_view(text).substr(0, 256), path);
+  return parse_json_without(std::move(text), path.string(), {});
 }
 
 std::string dump_json(const Json& value, int indent) {

@@ -11,10 +11,14 @@
 namespace opencloc {
 
 using Json = nlohmann::ordered_json;
+// For objects of very many keys, in which Json would look for each from the first to the last.
+using SortedJson = nlohmann::json;
 
 // Throws Error (input) naming `where` and the position. Refuses nesting deeper than 256. Reads what
 // Python's json module writes too: NaN, Infinity, a surrogate without its other half (U+FFFD here).
 Json parse_json(std::string_view text, std::string_view where);
+// Plain JSON alone.
+SortedJson parse_sorted_json(std::string_view text, std::string_view where);
 // Reads (text_file.h) and parses a whole file.
 Json read_json(const std::filesystem::path& path);
 // Serialises; invalid UTF-8 is replaced, never an exception. indent < 0 = one line.

@@ -9,6 +9,8 @@
 
 #include <sched.h>
 
+#include "opencloc/base/threads.h"
+
 namespace opencloc {
 
 void parallel_for(int64_t count, int threads, const std::function<void(int64_t)>& body) {
@@ -20,21 +22,19 @@ void parallel_for(int64_t count, int threads, const std::function<void(int64_t)>
   std::atomic<int64_t> next{0};
   std::exception_ptr first_error;
   std::mutex error_mutex;
-  std::vector<std::thread> workers;
-  workers.reserve(static_cast<size_t>(used));
-  for (int t = 0; t < used; ++t) {
-    workers.emplace_back([&] {
-      for (int64_t i = next++; i < count; i = next++) {
-        try {
-          body(i);
-        } catch (...) {
-          const std::lock_guard lock(error_mutex);
-          if (!first_error) first_error = std::current_exception();
-          next = count;
-        }
+  const auto work = [&] {
+    for (int64_t i = next++; i < count; i = next++) {
+      try {
+        body(i);
+      } catch (...) {
+        const std::lock_guard lock(error_mutex);
+        if (!first_error) first_error = std::current_exception();
+        next = count;
       }
-    });
-  }
+    }
+  };
+  std::vector<std::thread> workers;
+  if (start_threads(workers, used, work) == 0) work();
   for (auto& worker : workers) worker.join();
   if (first_error) std::rethrow_exception(first_error);
 }

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "opencloc/base/error.h"
+#include "opencloc/base/not_fetched.h"
 
 namespace opencloc {
 namespace {
@@ -50,6 +51,7 @@ GgufFile::GgufFile(const std::filesystem::path& path)
     : path_(path.string()), map_(path), header_(map_.bytes(), path_) {}
 
 std::shared_ptr<const GgufFile> open_gguf(const std::filesystem::path& path) {
+  require_fetched(MappedFile(path).bytes(), path);
   return std::make_shared<const GgufFile>(path);
 }
 

@@ -247,6 +247,13 @@ Sources sources(const fs::path& path) {
     files.note += " with LLaVA's projector (llama.cpp's mmproj), which OpenCLOC does not use";
   if (!opened.has_post_norm())
     files.note += "; without the last norm, which LLaVA has no use for: read as the identity";
+  const GgufHeader& header = opened.file->header();
+  if (header.find("clip.use_gelu") == nullptr && header.find("clip.use_silu") == nullptr)
+    files.assumed.emplace_back("no key says its activation: taken as quick_gelu, as in llama.cpp");
+  if (header.find("clip.vision.image_mean") == nullptr ||
+      header.find("clip.vision.image_std") == nullptr) {
+    files.assumed.emplace_back("no key says the pictures' mean or std: taken as CLIP's");
+  }
   return files;
 }
 

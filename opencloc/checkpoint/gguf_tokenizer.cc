@@ -45,12 +45,6 @@ std::vector<std::string> symbols_of(const std::string& token) {
   return symbols;
 }
 
-std::string merges_text(const std::vector<std::pair<std::string, std::string>>& merges) {
-  std::string text = "#version: 0.2\n";
-  for (const auto& [left, right] : merges) text += left + ' ' + right + '\n';
-  return text;
-}
-
 }  // namespace
 
 std::vector<std::pair<std::string, std::string>> merges_from_tokens(

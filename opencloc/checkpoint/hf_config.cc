@@ -132,8 +132,13 @@ PreprocessConfig hf_preprocess_config(const Json& json, int64_t image_size,
   PreprocessConfig config;
   read_floats(json, "image_mean", config.mean, where);
   read_floats(json, "image_std", config.std, where);
-  for (const char* step : {"do_resize", "do_normalize", "do_rescale", "do_convert_rgb"}) {
+  // do_convert_rgb may be false: pictures are RGB here anyway.
+  for (const char* step : {"do_resize", "do_rescale"}) {
     require(json_bool(json, step, where, true), std::string(step) + " is false", where);
+  }
+  if (!json_bool(json, "do_normalize", where, true)) {
+    config.mean = {0, 0, 0};
+    config.std = {1, 1, 1};
   }
   const double factor = json_number(json, "rescale_factor", where, 1.0 / 255);
   require(std::abs(factor * 255 - 1) < 1e-6, "rescale_factor is not 1/255", where);

@@ -11,6 +11,7 @@
 #include "opencloc/checkpoint/hf_config.h"
 #include "opencloc/checkpoint/siglip_layout.h"
 #include "opencloc/checkpoint/vision_only.h"
+#include "opencloc/checkpoint/wrapped_names.h"
 
 namespace opencloc::hf_layout {
 namespace {
@@ -19,6 +20,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kConfigFile = "config.json";
 constexpr const char* kPreprocessorFile = "preprocessor_config.json";
+constexpr const char* kProcessorFile = "processor_config.json";  // transformers 5 writes it alone
 constexpr const char* kWeightsFiles[] = {"model.safetensors", "model.safetensors.index.json",
                                          "pytorch_model.bin", "pytorch_model.bin.index.json"};
 constexpr const char* kModelType = "clip";
@@ -70,11 +72,14 @@ StoredTensors open(const fs::path& directory) {
     throw Error::input(std::string("no ") + kWeightsFiles[0], directory.string(),
                        "save the model with save_pretrained()");
   }
+  const StoredTensors weights = without_wrappers(
+      open_weights(path),
+      {"vision_model.embeddings.patch_embedding.weight", "embeddings.patch_embedding.weight"});
   // transformers 5 names a vision model's parts without the prefix.
   constexpr std::string_view kPrefix = "vision_model.";
   constexpr std::string_view kBare[] = {"embeddings.", "pre_layrnorm.", "encoder.",
                                         "post_layernorm."};
-  return open_weights(path).renamed([&](const std::string& name) {
+  return weights.renamed([&](const std::string& name) {
     const bool bare =
         std::ranges::any_of(kBare, [&](auto start) { return name.starts_with(start); });
     return bare ? std::string(kPrefix) + name : name;
@@ -105,6 +110,77 @@ bool is_siglip(const fs::path& directory) {
   return siglip_layout::is_siglip(read_json(directory / kConfigFile));
 }
 
+// config.json alone.
+ModelConfig read_towers(const fs::path& directory) {
+  const fs::path path = directory / kConfigFile;
+  const Json json = read_json(path);
+  if (siglip_layout::is_siglip(json)) return siglip_layout::model_config(json, path.string());
+  if (model_type(directory) == kVisionModelType)
+    return vision_config(json, directory, path.string());
+  return hf_model_config(json, path.string());
+}
+
+bool same_preprocessing(const PreprocessConfig& a, const PreprocessConfig& b) {
+  return a.mean == b.mean && a.std == b.std && a.resize_mode == b.resize_mode &&
+         a.fill_color == b.fill_color && a.bicubic == b.bicubic;
+}
+
+// Does the older file say the same? One that cannot be used does not.
+bool says(const fs::path& preprocessor, int64_t image_size, const PreprocessConfig& wanted) {
+  const Json json = read_json(preprocessor);
+  try {
+    return same_preprocessing(hf_preprocess_config(json, image_size, preprocessor.string()),
+                              wanted);
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+// What the directory says of its pictures.
+struct Preprocessing {
+  fs::path path;        // empty: nothing
+  Json json;            // an image processor's
+  std::string assumed;  // empty: nothing
+};
+
+// The image processor within processor_config.json, where there is one.
+Json nested_processor(const fs::path& path) {
+  if (!fs::exists(path)) return nullptr;
+  Json json = read_json(path);
+  if (!json.is_object()) throw Error::input("not a JSON object", path.string(), "get it again");
+  if (const auto nested = json.find("image_processor"); nested != json.end()) {
+    if (nested->is_object()) return *nested;
+    if (!nested->is_null()) {
+      throw Error::input("image_processor is no object", path.string(), "get the file again");
+    }
+  }
+  return json.contains("image_mean") || json.contains("do_resize") ? json : Json(nullptr);
+}
+
+// As transformers 5 reads it: what is nested in processor_config.json comes first.
+Preprocessing preprocessing_of(const fs::path& directory, int64_t image_size) {
+  const fs::path plain = directory / kPreprocessorFile, outer = directory / kProcessorFile;
+  Preprocessing found;
+  Json nested = nested_processor(outer);
+  if (!nested.is_null()) {
+    found = {outer, std::move(nested), {}};
+    const auto chosen = hf_preprocess_config(found.json, image_size, outer.string());
+    if (fs::exists(plain) && !says(plain, image_size, chosen)) {
+      found.assumed = std::string(kProcessorFile) + " and " + kPreprocessorFile +
+                      " contradict each other: pictures are prepared as the first says, which is "
+                      "what transformers 5 reads; remove the one that is wrong";
+    }
+  } else if (fs::exists(plain)) {
+    found = {plain, read_json(plain), {}};
+  } else {
+    found.assumed = std::string("neither ") + kPreprocessorFile + " nor " + kProcessorFile +
+                    " says how pictures are prepared: taken as " +
+                    (is_siglip(directory) ? "SigLIP's (mean and std 0.5, squashed, bicubic)"
+                                          : "CLIP's (its mean and std, cut to a square, bicubic)");
+  }
+  return found;
+}
+
 }  // namespace
 
 StoredAs naming(const std::string& parameter) { return stored_as(kNames, parameter); }
@@ -114,26 +190,31 @@ bool found(const fs::path& directory) {
   return type == kModelType || type == kVisionModelType || (!type.empty() && is_siglip(directory));
 }
 
+fs::path weights_in(const fs::path& directory) { return find_weights(directory, kWeightsFiles); }
+
 Sources sources(const fs::path& directory) {
   Sources files;
   files.config = directory / kConfigFile;
-  files.weights = find_weights(directory, kWeightsFiles);
+  files.weights = weights_in(directory);
   files.vision_only = model_type(directory) == kVisionModelType;
+  const int64_t side = read_towers(directory).vision.image_size;
+  if (const auto found = preprocessing_of(directory, side); !found.assumed.empty())
+    files.assumed.push_back(found.assumed);
+  if (!files.weights.empty()) {
+    if (const std::string note = open_weights(files.weights).note(); !note.empty())
+      files.assumed.push_back(note);
+  }
   return files;
 }
 
 ModelConfig read_config(const fs::path& directory) {
-  const fs::path path = directory / kConfigFile;
-  const Json json = read_json(path);
-  auto config = siglip_layout::is_siglip(json) ? siglip_layout::model_config(json, path.string())
-                : model_type(directory) == kVisionModelType
-                    ? vision_config(json, directory, path.string())
-                    : hf_model_config(json, path.string());
-  if (const fs::path other = directory / kPreprocessorFile; fs::exists(other)) {
+  ModelConfig config = read_towers(directory);
+  const auto found = preprocessing_of(directory, config.vision.image_size);
+  if (!found.path.empty()) {
     config.preprocess =
-        hf_preprocess_config(read_json(other), config.vision.image_size, other.string());
+        hf_preprocess_config(found.json, config.vision.image_size, found.path.string());
   }
-  config.validate(path.string());
+  config.validate((directory / kConfigFile).string());
   return config;
 }
 

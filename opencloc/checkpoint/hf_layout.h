@@ -15,6 +15,8 @@ namespace opencloc::hf_layout {
 
 // The directory has a config.json of a CLIP model, of a CLIP vision model or of a SigLIP model.
 bool found(const std::filesystem::path& directory);
+// The file of weights the layout reads; empty when there is none.
+std::filesystem::path weights_in(const std::filesystem::path& directory);
 Sources sources(const std::filesystem::path& directory);
 ModelConfig read_config(const std::filesystem::path& directory);
 // Fills the towers (a vision model's image tower). Throws Error (input) as load_model() does.

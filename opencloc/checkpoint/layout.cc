@@ -1,6 +1,7 @@
 #include "opencloc/checkpoint/layout.h"
 
 #include "opencloc/base/error.h"
+#include "opencloc/checkpoint/weights.h"
 
 namespace opencloc {
 
@@ -39,7 +40,15 @@ NamedTensors cast(NamedTensors tensors, Dtype dtype) {
   const auto type = dtype == Dtype::kF32   ? torch::kFloat32
                     : dtype == Dtype::kF16 ? torch::kFloat16
                                            : torch::kBFloat16;
-  for (auto& [name, tensor] : tensors) tensor = tensor.to(type);
+  for (auto& [name, tensor] : tensors) {
+    const auto wide = tensor;
+    tensor = wide.to(type);
+    // F16 ends at 65504: what was a number must stay one.
+    if (dtype == Dtype::kF16 && wide.is_floating_point() && !is_finite(tensor) && is_finite(wide)) {
+      throw Error::input("a value of '" + name + "' is too large for f16", "--dtype f16",
+                         "use --dtype bf16 or f32");
+    }
+  }
   return tensors;
 }
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "opencloc/checkpoint/safetensors.h"
 #include "opencloc/model/config.h"
@@ -26,7 +27,15 @@ struct Sources {
   std::filesystem::path config;   // empty: the architecture is in, or deduced from, the weights
   std::filesystem::path weights;  // may be missing on disk
   bool vision_only = false;       // an image tower alone (see vision_only.h)
-  std::string note;               // what was assumed, for people; may be empty
+  std::string note;               // where the configuration comes from; may be empty
+  // What the files do not say and was taken for granted, a sentence each: a warning at every use.
+  std::vector<std::string> assumed;
+};
+
+// What a user knows of a model that its files do not say.
+struct ModelHints {
+  // Name or JSON file of the architecture, for weights that come without configuration.
+  std::string architecture;
 };
 
 struct TowerOptions {

@@ -4,12 +4,15 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
+#include "opencloc/base/log.h"
 #include "opencloc/checkpoint/gguf_layout.h"
 #include "opencloc/checkpoint/hf_layout.h"
+#include "opencloc/checkpoint/no_model.h"
 #include "opencloc/checkpoint/open_clip_layout.h"
 #include "opencloc/checkpoint/openai_layout.h"
 #include "opencloc/checkpoint/region_part.h"
 #include "opencloc/model/quantized.h"
+#include "opencloc/text/tokenizer_json.h"
 
 namespace opencloc {
 namespace {
@@ -21,18 +24,28 @@ struct LayoutEntry {
   Layout layout;
   const char* name;
   bool (*found)(const fs::path&);
-  Sources (*sources)(const fs::path&);
-  ModelConfig (*read_config)(const fs::path&);
+  Sources (*sources)(const fs::path&, const ModelHints&);
+  ModelConfig (*read_config)(const fs::path&, const ModelHints&);
   void (*load_towers)(const fs::path&, Cloc&);
   void (*write)(const fs::path&, const Cloc&, const TowerOptions&);
 };
+// For layouts whose configuration says all there is to know.
+template <Sources (*sources)(const fs::path&)>
+Sources without_hints(const fs::path& path, const ModelHints&) {
+  return sources(path);
+}
+template <ModelConfig (*read_config)(const fs::path&)>
+ModelConfig without_hints(const fs::path& path, const ModelHints&) {
+  return read_config(path);
+}
 constexpr LayoutEntry kLayouts[] = {
-    {Layout::kOpenClip, "open_clip", open_clip_layout::found, open_clip_layout::sources,
-     open_clip_layout::read_config, open_clip_layout::load_towers, open_clip_layout::write},
-    {Layout::kHuggingFace, "hf", hf_layout::found, hf_layout::sources, hf_layout::read_config,
-     hf_layout::load_towers, hf_layout::write},
-    {Layout::kGguf, "gguf", gguf_layout::found, gguf_layout::sources, gguf_layout::read_config,
-     gguf_layout::load_towers, gguf_layout::write},
+    {Layout::kOpenClip, "open_clip", open_clip_layout::found,
+     without_hints<open_clip_layout::sources>, without_hints<open_clip_layout::read_config>,
+     open_clip_layout::load_towers, open_clip_layout::write},
+    {Layout::kHuggingFace, "hf", hf_layout::found, without_hints<hf_layout::sources>,
+     without_hints<hf_layout::read_config>, hf_layout::load_towers, hf_layout::write},
+    {Layout::kGguf, "gguf", gguf_layout::found, without_hints<gguf_layout::sources>,
+     without_hints<gguf_layout::read_config>, gguf_layout::load_towers, gguf_layout::write},
     {Layout::kOpenAi, "openai", openai_layout::found, openai_layout::sources,
      openai_layout::read_config, openai_layout::load_towers, openai_layout::write},
 };
@@ -42,28 +55,76 @@ const LayoutEntry& entry_of(Layout layout) {
 }
 
 const LayoutEntry& require_layout(const fs::path& path) {
-  if (!fs::exists(path))
-    throw Error::input("no such model directory or file", path.string(), "check the path");
   if (const auto layout = layout_of(path)) return entry_of(*layout);
-  if (!fs::is_directory(path)) {
-    throw Error::input("is not a model's file (neither GGUF nor weights under open_clip's names)",
-                       path.string(), "name the folder its configuration lies in");
-  }
-  const fs::path nested = path / "model";  // a run directory
-  throw Error::input(
-      "is not a model directory (neither open_clip_config.json, a CLIP config.json, nor one file "
-      "of CLIP weights)",
-      path.string(),
-      layout_of(nested) ? "name " + nested.string() : "see docs/model_directories.md");
+  refuse_no_model(path);
+}
+
+// Hints are for weights without configuration.
+void check_hints(const LayoutEntry& entry, const fs::path& path, const ModelHints& hints) {
+  if (hints.architecture.empty()) return;
+  const auto files = entry.sources(path, hints);
+  const bool bare = entry.layout == Layout::kOpenAi && files.config.empty() &&
+                    !files.note.starts_with("configuration");
+  if (bare) return;
+  throw Error::input("the model has a configuration, which says its architecture", path.string(),
+                     "leave --architecture " + hints.architecture + " out");
 }
 
 bool has_tokenizer_files(const fs::path& directory) {
   if (fs::exists(directory / "vocab.json") && fs::exists(directory / "merges.txt")) return true;
+  if (is_clip_tokenizer_json(directory / "tokenizer.json")) return true;
   for (const auto& entry : fs::directory_iterator(directory)) {
     const std::string name = entry.path().filename().string();
     if (name.ends_with(".model") || name.starts_with("bpe_simple_vocab")) return true;
   }
   return false;
+}
+
+// Files of a tokenizer that cannot be read as one; empty when there are none, or one that is read.
+std::string unread_tokenizer(const fs::path& path) {
+  if (!fs::is_directory(path) || has_tokenizer_files(path)) return {};
+  const bool vocab = fs::exists(path / "vocab.json"), merges = fs::exists(path / "merges.txt");
+  if (vocab || merges) {
+    return std::string(vocab ? "vocab.json" : "merges.txt") + " lies here without " +
+           (vocab ? "merges.txt" : "vocab.json") + ": no tokenizer is read";
+  }
+  if (!fs::exists(path / "tokenizer.json")) return {};
+  return "tokenizer.json holds no BPE as CLIP's (a SentencePiece model's tokenizer is read from "
+         "spiece.model): no tokenizer is read";
+}
+
+bool has_weights(const LayoutEntry& entry, const fs::path& path) {
+  switch (entry.layout) {
+    case Layout::kOpenClip:
+      return !open_clip_layout::weights_in(path).empty();
+    case Layout::kHuggingFace:
+      return !hf_layout::weights_in(path).empty();
+    case Layout::kGguf:
+    case Layout::kOpenAi:
+      break;
+  }
+  return true;  // found() has seen them
+}
+
+// transformers' and open_clip's configurations often lie side by side: one is read, and what the
+// other says otherwise is told.
+std::vector<std::string> contradictions_beside(const fs::path& path, const LayoutEntry& chosen) {
+  const bool open_clip = chosen.layout == Layout::kOpenClip;
+  if ((!open_clip && chosen.layout != Layout::kHuggingFace) || !open_clip_layout::found(path) ||
+      !hf_layout::found(path)) {
+    return {};
+  }
+  const char* ours = open_clip ? "open_clip_config.json" : "config.json";
+  const char* other = open_clip ? "config.json" : "open_clip_config.json";
+  std::string differences;
+  try {
+    differences = different_keys(open_clip_layout::read_config(path), hf_layout::read_config(path));
+  } catch (const Error& error) {
+    return {std::string(other) + " beside " + ours + " was not compared: " + error.what()};
+  }
+  if (differences.empty()) return {};
+  return {std::string(ours) + " and " + other + " contradict each other (" + differences +
+          "): " + ours + " is read; remove the one that is wrong"};
 }
 
 bool fits(const TextConfig& config, const Tokenizer& tokenizer) {
@@ -77,6 +138,21 @@ RegionPart region_part_of(const fs::path& path) {
   return fs::is_directory(path) ? read_region_part(path) : RegionPart{};
 }
 
+// Tensors through which everything goes: when one is all 0, every picture or text is the same.
+void require_some_weight(const LoadedModel& loaded, const fs::path& path) {
+  constexpr std::string_view kPictures[] = {"visual.conv1.weight", "visual.proj"};
+  constexpr std::string_view kTexts[] = {"token_embedding.weight", "text_projection",
+                                         "text_projection.weight"};
+  for (const auto& [name, value] : loaded.model->clip_weights()) {
+    const bool pictures = std::ranges::find(kPictures, name) != std::end(kPictures);
+    const bool texts = std::ranges::find(kTexts, name) != std::end(kTexts) && !loaded.vision_only;
+    if ((!pictures && !texts) || !value.is_floating_point()) continue;
+    if (!value.eq(0).all().item<bool>()) continue;
+    throw Error::input("all values of " + name + " are 0", path.string(),
+                       "get the weights again: they were never filled, or are a part of a model");
+  }
+}
+
 [[noreturn]] void refuse_quantized(const fs::path& path) {
   throw Error::input("8-bit weights lie in OpenCLOC's own layout alone", path.string(),
                      "use --to opencloc, or convert the model it was quantised from");
@@ -86,17 +162,34 @@ RegionPart region_part_of(const fs::path& path) {
 
 const char* to_string(Layout layout) { return entry_of(layout).name; }
 
+// A configuration counts for less when its weights lie in another layout's files.
 std::optional<Layout> layout_of(const fs::path& path) {
+  std::vector<const LayoutEntry*> found;
   for (const auto& entry : kLayouts) {
-    if (entry.found(path)) return entry.layout;
+    if (entry.found(path)) found.push_back(&entry);
   }
-  return std::nullopt;
+  if (found.empty()) return std::nullopt;
+  if (found.size() > 1) {
+    for (const auto* entry : found) {
+      if (has_weights(*entry, path)) return entry->layout;
+    }
+  }
+  return found[0]->layout;
 }
 
-Sources model_sources(const fs::path& path) { return require_layout(path).sources(path); }
+Sources model_sources(const fs::path& path, const ModelHints& hints) {
+  const LayoutEntry& entry = require_layout(path);
+  check_hints(entry, path, hints);
+  Sources files = entry.sources(path, hints);
+  for (auto& text : contradictions_beside(path, entry)) files.assumed.push_back(std::move(text));
+  if (!files.vision_only) {
+    if (std::string text = unread_tokenizer(path); !text.empty()) files.assumed.push_back(text);
+  }
+  return files;
+}
 
-ModelConfig read_model_config(const fs::path& path) {
-  auto config = require_layout(path).read_config(path);
+ModelConfig read_model_config(const fs::path& path, const ModelHints& hints) {
+  auto config = require_layout(path).read_config(path, hints);
   const RegionPart part = region_part_of(path);
   config.cloc = part.config;
   config.name = part.name;
@@ -113,34 +206,38 @@ std::vector<StoredTensors> model_tensors(const fs::path& path) {
   return files;
 }
 
-std::shared_ptr<const Tokenizer> load_tokenizer_if_any(const fs::path& path) {
+std::shared_ptr<const Tokenizer> load_tokenizer_if_any(const fs::path& path,
+                                                       const ModelHints& hints) {
   if (fs::is_directory(path) && has_tokenizer_files(path)) return load_tokenizer(path);
   const auto layout = layout_of(path);
   if (layout == Layout::kGguf) return gguf_layout::read_tokenizer(path);
   const fs::path beside = path.parent_path().empty() ? "." : path.parent_path();
   if (layout && !fs::is_directory(path) && has_tokenizer_files(beside)) {
     auto tokenizer = load_tokenizer(beside);
-    if (fits(read_model_config(path).text, *tokenizer)) return tokenizer;
+    if (fits(read_model_config(path, hints).text, *tokenizer)) return tokenizer;
   }
   return nullptr;
 }
 
-LoadedModel load_model(const fs::path& path) {
+LoadedModel load_model(const fs::path& path, const ModelHints& hints) {
   LoadedModel loaded;
   const LayoutEntry& layout = require_layout(path);
   loaded.layout = layout.layout;
-  loaded.vision_only = layout.sources(path).vision_only;
-  loaded.model = Cloc(read_model_config(path));
+  const Sources files = model_sources(path, hints);
+  loaded.vision_only = files.vision_only;
+  loaded.model = Cloc(read_model_config(path, hints));
+  for (const auto& text : files.assumed) log::warn("{}: {}", path.string(), text);
   const RegionPart part = region_part_of(path);
   if (part.quantized) {
     if (layout.layout != Layout::kOpenClip) refuse_quantized(path);
     make_quantized(loaded.model);
   }
   layout.load_towers(path, loaded.model);
+  require_some_weight(loaded, path);
   loaded.about = part.about;
   loaded.has_region_heads = part.has_heads;
   if (part.has_heads) load_region_heads(path, loaded.model);
-  if (!loaded.vision_only) loaded.tokenizer = load_tokenizer_if_any(path);
+  if (!loaded.vision_only) loaded.tokenizer = load_tokenizer_if_any(path, hints);
   if (loaded.tokenizer)
     check_tokenizer(loaded.model->config().text, *loaded.tokenizer, path.string());
   loaded.model->eval();

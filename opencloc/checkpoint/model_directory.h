@@ -35,10 +35,11 @@ struct LoadedModel {
   Layout layout = Layout::kOpenClip;
 };
 
-// `path`: a model directory, or a file that is a model by itself. Throws Error (input) for what is
-// no model, for unknown configuration keys and for tensors that are missing, unexpected or of
-// another shape (naming the first few).
-LoadedModel load_model(const std::filesystem::path& path);
+// `path`: a model directory, or a file that is a model by itself. What its files do not say and was
+// taken for granted is a warning in the log, each time. Throws Error (input) for what is no model,
+// for unknown configuration keys and for tensors that are missing, unexpected, of another shape or
+// not finite (naming the first few).
+LoadedModel load_model(const std::filesystem::path& path, const ModelHints& hints = {});
 
 // Throws Error (input) when the tokenizer has more ids than the model, or the model would pool at
 // another token than the tokenizer's end; `where` names the tokenizer.
@@ -69,13 +70,14 @@ bool is_single_file(const std::filesystem::path& path, Layout layout);
 // What is at a path, without loading its weights; none when it is no model. Throws Error (input)
 // for a damaged file that looks like one.
 std::optional<Layout> layout_of(const std::filesystem::path& path);
-// The files the layout reads.
-Sources model_sources(const std::filesystem::path& path);
+// The files the layout reads, and what was assumed.
+Sources model_sources(const std::filesystem::path& path, const ModelHints& hints = {});
 // The configuration of a model, weights untouched.
-ModelConfig read_model_config(const std::filesystem::path& path);
+ModelConfig read_model_config(const std::filesystem::path& path, const ModelHints& hints = {});
 // The tensors of the towers, and those of the region heads where there are any.
 std::vector<StoredTensors> model_tensors(const std::filesystem::path& path);
 // Null when there is no tokenizer at the path (for a single file: in it, or beside it and fitting).
-std::shared_ptr<const Tokenizer> load_tokenizer_if_any(const std::filesystem::path& path);
+std::shared_ptr<const Tokenizer> load_tokenizer_if_any(const std::filesystem::path& path,
+                                                       const ModelHints& hints = {});
 
 }  // namespace opencloc

@@ -5,6 +5,7 @@
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
 #include "opencloc/checkpoint/weights.h"
+#include "opencloc/checkpoint/wrapped_names.h"
 #include "opencloc/model/quantized.h"
 
 namespace opencloc::open_clip_layout {
@@ -16,6 +17,10 @@ constexpr const char* kConfigFile = "open_clip_config.json";
 constexpr const char* kWeightsFiles[] = {"open_clip_model.safetensors",
                                          "open_clip_model.safetensors.index.json",
                                          "open_clip_pytorch_model.bin"};
+
+StoredTensors open(const fs::path& weights) {
+  return without_wrappers(open_weights(weights), {"visual.conv1.weight"});
+}
 
 }  // namespace
 
@@ -33,10 +38,29 @@ StoredAs custom_text(const std::string& parameter) {
 
 bool found(const fs::path& directory) { return fs::exists(directory / kConfigFile); }
 
+fs::path weights_in(const fs::path& directory) { return find_weights(directory, kWeightsFiles); }
+
 Sources sources(const fs::path& directory) {
   Sources files;
   files.config = directory / kConfigFile;
-  files.weights = find_weights(directory, kWeightsFiles);
+  files.weights = weights_in(directory);
+  const Json json = read_json(files.config);
+  if (json.is_object() && !json.contains("preprocess_cfg")) {
+    files.assumed.emplace_back(
+        std::string(kConfigFile) +
+        " has no preprocess_cfg: pictures are prepared as CLIP's (its mean and std, cut to a "
+        "square, bicubic), as open_clip does");
+  }
+  if (files.weights.empty()) return files;
+  const StoredTensors weights = open(files.weights);
+  if (!weights.note().empty()) files.assumed.push_back(weights.note());
+  // open_clip computes OpenAI's weights with quick_gelu whatever the name says; a directory does
+  // not.
+  if (weights.find("input_resolution") != nullptr && !read_config(directory).quick_gelu) {
+    files.assumed.emplace_back(
+        "the weights carry OpenAI's numbers, whose models compute quick_gelu, but " +
+        std::string(kConfigFile) + " says gelu: gelu is computed");
+  }
   return files;
 }
 
@@ -52,7 +76,7 @@ void load_towers(const fs::path& directory, Cloc& model) {
                        "save the weights as safetensors under that name");
   }
   // open_clip, too, takes either form for either configuration: the file decides.
-  const StoredTensors weights = open_weights(path);
+  const StoredTensors weights = open(path);
   const bool custom = weights.find("text.token_embedding.weight") != nullptr;
   const Naming naming = custom ? custom_text : stored_plainly;
   const auto parameters = quantized_clip_weights(model);

@@ -12,6 +12,8 @@ namespace opencloc::open_clip_layout {
 
 // The directory has this layout's configuration (its weights may still be missing).
 bool found(const std::filesystem::path& directory);
+// The file of weights the layout reads; empty when there is none.
+std::filesystem::path weights_in(const std::filesystem::path& directory);
 Sources sources(const std::filesystem::path& directory);
 ModelConfig read_config(const std::filesystem::path& directory);
 // Fills the towers. Throws Error (input) as load_model() does.

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include "opencloc/checkpoint/layout.h"
 #include "opencloc/checkpoint/stored_tensors.h"
@@ -15,8 +17,12 @@ namespace opencloc::openai_layout {
 // A file of weights with open_clip's names, or a directory that holds one and no configuration.
 // Throws Error (input) for a damaged file.
 bool found(const std::filesystem::path& path);
-Sources sources(const std::filesystem::path& path);
-ModelConfig read_config(const std::filesystem::path& path);
+// The files of weights in a directory, or the file itself; without those that hold something else
+// (optimizers) where there are several.
+std::vector<std::filesystem::path> candidates(const std::filesystem::path& path);
+Sources sources(const std::filesystem::path& path, const ModelHints& hints);
+// Throws Error (input) when nothing says how many heads the towers have.
+ModelConfig read_config(const std::filesystem::path& path, const ModelHints& hints);
 // Fills the towers. Throws Error (input) as load_model() does.
 void load_towers(const std::filesystem::path& path, Cloc& model);
 // `path`: the file, or the directory that gets a model.safetensors. Warns when OpenAI's own code
@@ -24,8 +30,11 @@ void load_towers(const std::filesystem::path& path, Cloc& model);
 // goes into the file's metadata, where OpenCLOC finds it.
 void write(const std::filesystem::path& path, const Cloc& model, const TowerOptions& options);
 
-// What the shapes say, as OpenAI's build_model reads them: heads are 64 wide. quick_gelu where
-// OpenAI's three numbers are. Error (input) when they are no CLIP's with a vision transformer.
-ModelConfig config_from_shapes(const StoredTensors& weights);
+// What the shapes say, and what they cannot say as OpenAI's build_model and the named architectures
+// have it: see docs/model_directories.md. `assumed` gets a sentence for each thing taken for
+// granted. Error (input) when they are no CLIP's with a vision transformer, and for widths whose
+// heads nobody knows.
+ModelConfig config_from_shapes(const StoredTensors& weights, const ModelHints& hints,
+                               std::vector<std::string>& assumed);
 
 }  // namespace opencloc::openai_layout

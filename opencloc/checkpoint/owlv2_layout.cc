@@ -9,6 +9,7 @@
 #include "opencloc/checkpoint/hf_layout.h"
 #include "opencloc/checkpoint/model_directory.h"
 #include "opencloc/checkpoint/weights.h"
+#include "opencloc/checkpoint/wrapped_names.h"
 
 namespace opencloc {
 namespace {
@@ -107,7 +108,9 @@ LoadedOwlv2 load_owlv2(const fs::path& directory, int64_t image_size) {
   NamedTensors parameters;
   for (const auto& item : loaded.model->named_parameters())
     parameters.emplace_back(item.key(), item.value());
-  load_weights(open_weights(weights), parameters, naming, no_parameter);
+  const auto stored = without_wrappers(open_weights(weights),
+                                       {"owlv2.vision_model.embeddings.patch_embedding.weight"});
+  load_weights(stored, parameters, naming, no_parameter);
   if (image_size > 0) loaded.model = at_resolution(loaded.model, image_size);
   loaded.model->eval();
   loaded.tokenizer = load_tokenizer_if_any(directory);

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "opencloc/base/error.h"
+#include "opencloc/base/not_fetched.h"
 
 namespace opencloc {
 namespace {
@@ -62,6 +63,7 @@ torch::ScalarType scalar_type(TensorType type) {
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
     : path_(path.string()), map_(std::make_shared<MappedFile>(path)) {
   const auto bytes = map_->bytes();
+  require_fetched(bytes, path);
   uint64_t length = 0;
   if (bytes.size() >= kLengthBytes) std::memcpy(&length, bytes.data(), kLengthBytes);
   if (bytes.size() < kLengthBytes || length > bytes.size() - kLengthBytes) {

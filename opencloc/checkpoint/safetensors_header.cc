@@ -115,7 +115,7 @@ class HeaderReader : public nlohmann::json_sax<Json> {
       header_.tensors.back().type = type.type;
       return true;
     }
-    refuse("dtype '" + text + "' is not supported");
+    refuse_type(text);
   }
 
   bool null() override { refuse("null where none belongs"); }
@@ -136,6 +136,22 @@ class HeaderReader : public nlohmann::json_sax<Json> {
     throw Error::input("bad safetensors header: " + what,
                        std::string(where_) + (name_.empty() ? "" : ": " + name_),
                        "the file is damaged or hostile: get it again");
+  }
+
+  // Types that safetensors has and OpenCLOC has not are no damage.
+  [[noreturn]] void refuse_type(const std::string& text) const {
+    const std::string place = std::string(where_) + ": " + name_;
+    if (text.starts_with("F8_") || text.starts_with("F6_") || text.starts_with("F4")) {
+      throw Error::input(
+          "holds floats of " + text.substr(1, 1) + " bits (" + text + "), which are not read",
+          place, "get the model in F16, BF16 or F32");
+    }
+    constexpr std::string_view kOthers[] = {"U16", "U32", "U64", "C64", "C128"};
+    if (std::ranges::find(kOthers, text) != std::end(kOthers)) {
+      throw Error::input("holds values of type " + text + ", which are not read", place,
+                         "get the model in F16, BF16 or F32");
+    }
+    refuse("dtype '" + text + "' is not known");
   }
 
   SafetensorsHeader& header_;

@@ -5,6 +5,7 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/json.h"
+#include "opencloc/base/not_fetched.h"
 #include "opencloc/checkpoint/gguf.h"
 #include "opencloc/checkpoint/safetensors.h"
 #include "opencloc/checkpoint/torch_checkpoint.h"
@@ -60,7 +61,7 @@ StoredTensors open_shards(const fs::path& index) {
 }
 
 std::vector<std::byte> first_bytes(const fs::path& path) {
-  std::vector<std::byte> bytes(16);
+  std::vector<std::byte> bytes(256);
   std::ifstream file(path, std::ios::binary);
   file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   bytes.resize(static_cast<size_t>(file.gcount()));
@@ -88,12 +89,15 @@ StoredTensors StoredTensors::renamed(
     const std::function<std::string(const std::string&)>& rename) const {
   std::vector<StoredTensor> tensors = tensors_;
   for (auto& tensor : tensors) tensor.name = rename(tensor.name);
-  return {path_, std::move(tensors)};
+  StoredTensors others(path_, std::move(tensors));
+  others.note_ = note_;
+  return others;
 }
 
 StoredTensors open_weights(const fs::path& path) {
   if (path.string().ends_with(kIndexEnd)) return open_shards(path);
   const auto start = first_bytes(path);
+  require_fetched(start, path);
   if (looks_like_gguf(start)) return open_gguf(path)->stored();
   if (looks_like_torch_file(start)) return open_torch_checkpoint(path);
   return open_safetensors(path);

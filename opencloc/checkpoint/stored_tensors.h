@@ -33,6 +33,10 @@ class StoredTensors {
   // Null when there is no such tensor.
   const StoredTensor* find(const std::string& name) const;
 
+  // What was assumed to read them, for people; empty: nothing.
+  const std::string& note() const { return note_; }
+  void set_note(std::string note) { note_ = std::move(note); }
+
   // The same tensors under other names.
   StoredTensors renamed(const std::function<std::string(const std::string&)>& rename) const;
 
@@ -40,6 +44,7 @@ class StoredTensors {
   std::string path_;
   std::vector<StoredTensor> tensors_;
   std::unordered_map<std::string, size_t> index_;
+  std::string note_;
 };
 
 // Opens weights, told apart by content: safetensors, a PyTorch archive (zip), GGUF, or an

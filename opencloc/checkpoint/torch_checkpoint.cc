@@ -119,25 +119,65 @@ class Collector {
   size_t visited_ = 0;
 };
 
-bool holds_tensors(const PickleValue& value) {
-  for (size_t i = 1; i < value.values.size(); i += 2) {
-    if (value.values[i]->kind == Kind::kTensor) return true;
-  }
-  return false;
+size_t count_tensors(const PickleValue& value) {
+  size_t count = 0;
+  for (size_t i = 1; i < value.values.size(); i += 2)
+    count += value.values[i]->kind == Kind::kTensor ? 1 : 0;
+  return count;
 }
 
-const PickleValue& state_dict_of(const Archive& archive) {
+bool is_dict(const PickleValue& value) {
+  return value.kind == Kind::kDict || value.kind == Kind::kOther;
+}
+
+struct StateDict {
+  const PickleValue* value = nullptr;
+  std::string key;   // in the root; empty: the root itself
+  std::string note;  // what else could have been meant
+};
+
+[[noreturn]] void refuse_root(const Archive& archive) {
   const PickleValue& root = archive.pickle.root();
-  if (root.kind == Kind::kObject) return root;
-  if (root.kind == Kind::kDict) {
-    for (const char* key : {"state_dict", "model_state_dict", "model", "module"}) {
-      const PickleValue* inner = root.find(key);
-      if (inner != nullptr && inner->kind == Kind::kDict && holds_tensors(*inner)) return *inner;
-    }
-    if (holds_tensors(root)) return root;
+  const bool object = root.kind == Kind::kOther && !root.text.empty();
+  throw Error::input(object ? "holds an object of " + root.text + " instead of a state dict"
+                            : std::string("holds no state dict"),
+                     archive.where,
+                     object ? "load it where it was made and save its state_dict()"
+                            : "save {name: tensor}, or {\"state_dict\": {name: tensor}}");
+}
+
+// Of several dictionaries of tensors the usual name decides, as in open_clip, and it is told;
+// without a usual name there must be one.
+StateDict state_dict_of(const Archive& archive) {
+  const PickleValue& root = archive.pickle.root();
+  if (root.kind == Kind::kObject) return {&root, {}, {}};
+  if (!is_dict(root)) refuse_root(archive);
+  std::vector<StateDict> found;
+  for (size_t i = 0; i + 1 < root.values.size(); i += 2) {
+    const auto& key = *root.values[i];
+    const auto& item = *root.values[i + 1];
+    if (key.kind == Kind::kString && is_dict(item) && count_tensors(item) > 0)
+      found.push_back({&item, key.text, {}});
   }
-  throw Error::input("holds no state dict", archive.where,
-                     "save {name: tensor}, or {\"state_dict\": {name: tensor}}");
+  for (const char* usual : {"state_dict", "model_state_dict", "model", "module"}) {
+    const auto chosen = std::ranges::find(found, usual, &StateDict::key);
+    if (chosen == found.end()) continue;
+    std::string others;
+    for (const auto& other : found) {
+      if (other.key != usual && 2 * count_tensors(*other.value) >= count_tensors(*chosen->value))
+        others += (others.empty() ? "'" : ", '") + other.key + "'";
+    }
+    if (!others.empty())
+      chosen->note = std::string("the weights are those of '") + usual + "', not of " + others;
+    return *chosen;
+  }
+  if (count_tensors(root) > 0) return {&root, {}, {}};
+  if (found.size() == 1) return found[0];
+  if (found.empty()) refuse_root(archive);
+  std::string keys;
+  for (const auto& one : found) keys += (keys.empty() ? "'" : ", '") + one.key + "'";
+  throw Error::input("holds several dictionaries of tensors: " + keys, archive.where,
+                     "save the one that is meant, as {\"state_dict\": {name: tensor}}");
 }
 
 // Takes off what wrappers put before every name.
@@ -178,9 +218,12 @@ StoredTensors open_torch_checkpoint(const fs::path& path) {
     }
   }
   Collector collector(archive);
-  collector.collect(state_dict_of(*archive), "", 0);
+  const StateDict chosen = state_dict_of(*archive);
+  collector.collect(*chosen.value, "", 0);
   strip_wrappers(collector.tensors);
-  return {path.string(), std::move(collector.tensors)};
+  StoredTensors stored(path.string(), std::move(collector.tensors));
+  stored.set_note(chosen.note);
+  return stored;
 }
 
 }  // namespace opencloc

@@ -13,6 +13,7 @@ using Kind = PickleValue::Kind;
 
 constexpr uint64_t kMaxValues = 300'000;  // a checkpoint of a large model has some ten thousand
 constexpr size_t kMaxDims = 16;
+constexpr std::string_view kRebuildTensor = "torch._utils._rebuild_tensor_v2";
 constexpr const char* kWayRound =
     "load it where it was made and save {name: tensor} alone, best with safetensors";
 
@@ -92,7 +93,8 @@ class PickleReader {
   }
   void add(Kind kind, const std::vector<const PickleValue*>& values) {
     PickleValue* to = top();
-    if (to->kind != kind) refuse("values are added to what holds none");
+    if (to->kind == Kind::kOther && kind == Kind::kList) return;
+    if (to->kind != kind && to->kind != Kind::kOther) refuse("values are added to what holds none");
     if (kind == Kind::kDict && values.size() % 2 != 0) refuse("a key without a value");
     to->values.insert(to->values.end(), values.begin(), values.end());
   }
@@ -118,7 +120,7 @@ class PickleReader {
   static const std::string& text_of(const PickleValue* value) { return value->text; }
 
   void push_class(std::string name) {
-    if (!pickle_class_is_data(name)) {
+    if (pickle_class_is_hostile(name)) {
       throw Error::input("asks for " + name + ", which is no tensor, dictionary, number or text",
                          where_, kWayRound);
     }
@@ -133,8 +135,9 @@ class PickleReader {
       refuse("a reference that is no tensor's storage");
     }
     const auto type = pickle_storage_type(parts[1]->text);
-    if (!type) {
-      throw Error::input("holds a " + parts[1]->text + ", which is not read", where_, kWayRound);
+    if (!type) {  // an error once a tensor is made of it
+      push(Kind::kOther)->text = parts[1]->text;
+      return;
     }
     PickleValue* storage = push(Kind::kStorage);
     storage->type = *type;
@@ -158,6 +161,8 @@ class PickleReader {
   // (storage, first element, shape, strides, ...)
   void push_tensor(const PickleValue* arguments) {
     const auto& parts = arguments->values;
+    if (parts.size() >= 4 && parts[0]->kind == Kind::kOther)
+      throw Error::input("holds a " + parts[0]->text + ", which is not read", where_, kWayRound);
     if (parts.size() < 4 || parts[0]->kind != Kind::kStorage || parts[1]->kind != Kind::kInt)
       refuse("a tensor without storage");
     PickleValue* tensor = make(Kind::kTensor);
@@ -173,18 +178,46 @@ class PickleReader {
   void call() {
     const PickleValue* arguments = pop();
     const PickleValue* function = pop();
-    if (function->kind != Kind::kClass || arguments->kind != Kind::kTuple)
+    if ((function->kind != Kind::kClass && function->kind != Kind::kOther) ||
+        arguments->kind != Kind::kTuple) {
       refuse("a call of what is no function");
+    }
     const std::string& name = function->text;
-    if (name == "torch._utils._rebuild_tensor_v2") return push_tensor(arguments);
+    if (name == kRebuildTensor) return push_tensor(arguments);
+    if (name == "torch._tensor._rebuild_from_type_v2") return push_tensor_of_type(arguments);
     if (name == "collections.OrderedDict") return push_ordered(arguments);
+    if (name == "collections.defaultdict") {
+      push(Kind::kDict);
+      return;
+    }
     if (pickle_class_passes_through(name)) {
       if (arguments->values.empty()) refuse("a call without arguments");
       // The value is an arena's own; nobody else holds it as changeable.
       push(const_cast<PickleValue*>(arguments->values[0]));
       return;
     }
-    push(name.starts_with("__torch__.") ? Kind::kObject : Kind::kOther);
+    if (name.starts_with("torch._utils._rebuild_")) refuse_tensor(name, arguments);
+    push(name.starts_with("__torch__.") ? Kind::kObject : Kind::kOther)->text = name;
+  }
+
+  // A tensor of a subclass: (function, class, arguments, attributes).
+  void push_tensor_of_type(const PickleValue* arguments) {
+    const auto& parts = arguments->values;
+    if (parts.size() < 3 || parts[2]->kind != Kind::kTuple || parts[0]->text != kRebuildTensor)
+      refuse_tensor("torch._tensor._rebuild_from_type_v2", arguments);
+    push_tensor(parts[2]);
+  }
+  // Tensors that are not left out silently: sparse, quantised, of types PyTorch has and we have
+  // not.
+  [[noreturn]] void refuse_tensor(const std::string& name, const PickleValue* arguments) const {
+    for (const auto* part : arguments->values) {
+      if (part->kind == Kind::kClass && part->text.starts_with("torch.float8")) {
+        throw Error::input("holds floats of 8 bits (" + part->text + "), which are not read",
+                           where_, "get the model in F16, BF16 or F32");
+      }
+    }
+    throw Error::input("holds tensors of a kind that is not read (" + name + ")", where_,
+                       kWayRound);
   }
 
   // A long list that is stored once can be copied by every code that follows.
@@ -215,9 +248,17 @@ class PickleReader {
     object->values = state->values;
   }
 
-  int64_t long_integer(uint64_t size) {
-    if (size > 8) refuse("a number of more than 64 bits");
+  // More than 64 bits have states of random number generators, which nobody reads here.
+  void push_long(uint64_t size) {
     const std::string_view bytes = reader_.take(size);
+    if (size > 8) {
+      push(Kind::kOther);
+    } else {
+      push_int(small_integer(bytes));
+    }
+  }
+  static int64_t small_integer(std::string_view bytes) {
+    const size_t size = bytes.size();
     uint64_t value = 0;
     for (size_t i = 0; i < size; ++i)
       value |= static_cast<uint64_t>(static_cast<uint8_t>(bytes[i])) << (8 * i);
@@ -293,7 +334,24 @@ void PickleReader::step(uint8_t code) {
     case 'M':
       return push_int(reader_.number<uint16_t>());
     case 0x8a:  // LONG1
-      return push_int(long_integer(reader_.number<uint8_t>()));
+      return push_long(reader_.number<uint8_t>());
+    case 0x8b:  // LONG4
+      return push_long(reader_.number<uint32_t>());
+    case 0x8f:  // EMPTY_SET
+      push(Kind::kOther);
+      return;
+    case 0x90:  // ADDITEMS
+      pop_to_mark();
+      return;
+    case 0x91:  // FROZENSET
+      pop_to_mark();
+      push(Kind::kOther);
+      return;
+    case 0x96:  // BYTEARRAY8
+      return push_text(reader_.number<uint64_t>());
+    case 0x92:  // NEWOBJ_EX
+      pop();    // keyword arguments
+      return call();
     case 'G':
       return push_float();
     case 'X':

@@ -1,5 +1,6 @@
 // Python pickles as PyTorch writes them, read as data: there is no way for a file to run code,
-// because a "call" can only build one of the values below, and anything else is an Error.
+// because a "call" can only build one of the values below: what a class that is not known makes is
+// kOther, and what reaches out of a pickle (os.system) is an Error.
 // Why not libtorch's own unpickler: it turns collections.OrderedDict, which is what every
 // state_dict() is, into None, and is not made for hostile input.
 // Goal: whatever the bytes, values of bounded number, or an Error. No torch here.
@@ -30,7 +31,8 @@ struct PickleValue {
     kStorage,
     kTensor,
     kClass,  // a name that stands for a type or function
-    kOther,  // of no interest to a reader of tensors: dtypes, devices
+    kOther,  // of no interest to a reader of tensors: dtypes, devices, objects of other classes;
+             // `text` names the class, `values` what was put into it as into a dict
   };
   Kind kind = Kind::kNone;
   int64_t integer = 0;  // kInt, kBool; elements of kStorage; first element of kTensor

@@ -21,21 +21,16 @@ constexpr std::array<StorageName, 10> kStorages{{{"DoubleStorage", TensorType::k
                                                  {"ByteStorage", TensorType::kU8},
                                                  {"BoolStorage", TensorType::kBool}}};
 
-constexpr std::string_view kConstants[] = {"torch.float64",
-                                           "torch.float32",
-                                           "torch.float16",
-                                           "torch.bfloat16",
-                                           "torch.int64",
-                                           "torch.int32",
-                                           "torch.int16",
-                                           "torch.int8",
-                                           "torch.uint8",
-                                           "torch.bool",
-                                           "torch.device",
-                                           "torch.strided",
-                                           "torch.preserve_format",
-                                           "torch.channels_last",
-                                           "torch.contiguous_format"};
+// What reaches out of a pickle: no checkpoint has a reason to name it. (Nothing would be run; a
+// file that asks for it is hostile, and is told so.)
+constexpr std::string_view kHostileModules[] = {
+    "os",     "posix",  "nt",      "subprocess", "sys",     "importlib", "runpy",   "shutil",
+    "socket", "pickle", "_pickle", "ctypes",     "code",    "codeop",    "pty",     "webbrowser",
+    "io",     "_io",    "pip",     "timeit",     "asyncio", "commands",  "marshal", "imp"};
+constexpr std::string_view kBuiltinTypes[] = {
+    "set",     "frozenset", "list", "dict",    "tuple",     "int",     "float",
+    "complex", "bool",      "str",  "bytes",   "bytearray", "object",  "range",
+    "slice",   "NoneType",  "long", "unicode", "type",      "Ellipsis"};
 
 }  // namespace
 
@@ -50,13 +45,17 @@ std::optional<TensorType> pickle_storage_type(std::string_view name) {
 bool pickle_class_passes_through(std::string_view name) {
   return name.starts_with("torch.jit._pickle.build_") ||
          name == "torch.jit._pickle.restore_type_tag" ||
-         name == "torch._utils._rebuild_parameter" || name == "torch.Size";
+         name == "torch._utils._rebuild_parameter" ||
+         name == "torch._utils._rebuild_parameter_with_state" || name == "torch.Size";
 }
 
-bool pickle_class_is_data(std::string_view name) {
-  return name == "collections.OrderedDict" || name.starts_with("__torch__.") ||
-         name == "torch._utils._rebuild_tensor_v2" || pickle_class_passes_through(name) ||
-         pickle_storage_type(name) || std::ranges::find(kConstants, name) != std::end(kConstants);
+bool pickle_class_is_hostile(std::string_view name) {
+  const std::string_view module = name.substr(0, name.find('.'));
+  if (module == "builtins" || module == "__builtin__") {
+    const auto type = name.substr(std::min(name.size(), module.size() + 1));
+    return std::ranges::find(kBuiltinTypes, type) == std::end(kBuiltinTypes);
+  }
+  return std::ranges::find(kHostileModules, module) != std::end(kHostileModules);
 }
 
 }  // namespace opencloc

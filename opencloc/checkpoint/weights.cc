@@ -1,5 +1,6 @@
 #include "opencloc/checkpoint/weights.h"
 
+#include <cmath>
 #include <sstream>
 #include <unordered_set>
 
@@ -112,6 +113,10 @@ void load_weights(const StoredTensors& files, const NamedTensors& parameters, co
                                              " where the model has " + text_of(parameter.sizes()));
       continue;
     }
+    if (value.is_floating_point() && !is_finite(value)) {
+      complaints.add("with values that are infinite or no numbers", stored.names[0]);
+      continue;
+    }
     copies.emplace_back(parameter, value);
   }
   for (const auto& tensor : files.tensors()) {
@@ -122,6 +127,13 @@ void load_weights(const StoredTensors& files, const NamedTensors& parameters, co
 
   const torch::NoGradGuard no_grad;
   for (auto& [to, from] : copies) to.copy_(from.reshape(to.sizes()));
+}
+
+bool is_finite(const torch::Tensor& tensor) {
+  if (tensor.numel() == 0) return true;
+  // NaN goes through minimum and maximum; no mask of the tensor's size is made.
+  const auto [least, most] = torch::aminmax(tensor.to(torch::kFloat32));
+  return std::isfinite(least.item<float>()) && std::isfinite(most.item<float>());
 }
 
 NamedTensors stored_weights(const NamedTensors& parameters, const Naming& naming) {

@@ -28,12 +28,15 @@ using Ignored = std::function<bool(const std::string& stored_name)>;
 
 // Fills every parameter from the files, converting F16, BF16 and F64 to the parameter's type.
 // Throws Error (input) before anything is written when tensors are missing, unexpected, of another
-// shape or not floating point; it names the first few.
+// shape, not floating point, or hold values that are not finite; it names the first few.
 void load_weights(const StoredTensors& stored, const NamedTensors& parameters, const Naming& naming,
                   const Ignored& ignored);
 
 // The tensors a file of that layout holds. Sharing storage with the parameters where possible.
 NamedTensors stored_weights(const NamedTensors& parameters, const Naming& naming);
+
+// Has it no value that is infinite or no number?
+bool is_finite(const torch::Tensor& tensor);
 
 // Every parameter under its own name.
 StoredAs stored_plainly(const std::string& parameter);

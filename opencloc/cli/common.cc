@@ -2,12 +2,11 @@
 #include <algorithm>
 #include <utility>
 
-#include <torch/types.h>
-#include <torch/utils.h>
-
 #include "opencloc/base/error.h"
 #include "opencloc/base/parallel_for.h"
+#include "opencloc/cli/suggest.h"
 #include "opencloc/cli/verb.h"
+#include "opencloc/ops/compute_threads.h"
 
 namespace opencloc::cli {
 namespace {
@@ -50,8 +49,13 @@ void require_known_verb(const Chosen& chosen, const std::vector<std::string>& ar
   for (const CLI::App* verb : chosen.app->get_subcommands(nullptr)) {
     known += (known.empty() ? "" : ", ") + verb->get_name();
   }
-  throw Error::input("unknown verb '" + arguments[depth] + "'",
-                     CLI::detail::join(chosen.names, " "), "use one of " + known);
+  std::vector<std::string> names;
+  for (const CLI::App* verb : chosen.app->get_subcommands(nullptr))
+    names.push_back(verb->get_name());
+  const std::string meant = nearest_name(arguments[depth], names);
+  throw Error::input(
+      "unknown verb '" + arguments[depth] + "'", CLI::detail::join(chosen.names, " "),
+      "use one of " + known + (meant.empty() ? "" : "; did you mean " + meant + "?"));
 }
 
 // The value of --config, "" when it is not given.
@@ -111,6 +115,10 @@ bool names_a_verb(CLI::App& root, const std::vector<std::string>& parents) {
 void parse_and_run(CLI::App& app, std::vector<std::string> arguments) {
   const Chosen chosen = chosen_verb(app, arguments);
   require_known_verb(chosen, arguments);
+  const auto verb_length = static_cast<std::ptrdiff_t>(chosen.names.size());
+  const std::string place = CLI::detail::join(chosen.names, " ");
+  const std::vector<std::string> given(arguments.begin() + verb_length, arguments.end());
+  require_known_flags(*chosen.app, place.empty() ? "opencloc" : "opencloc " + place, given);
   if (const std::string path = config_path(arguments); !path.empty()) {
     std::vector<std::string> added;
     for (const auto& item : read_config(path)) {
@@ -122,8 +130,10 @@ void parse_and_run(CLI::App& app, std::vector<std::string> arguments) {
       }
       const CLI::Option* option = find_option(*chosen.app, item.name);
       if (option == nullptr) {
+        const std::string meant = nearest_name(item.name, flag_names(*chosen.app));
         throw Error::input("unknown key '" + item.name + "'", path,
-                           "see 'opencloc " + CLI::detail::join(chosen.names, " ") +
+                           (meant.empty() ? "" : "did you mean " + meant + "? ") +
+                               "see 'opencloc " + place +
                                " --help' for the flags, which are the keys");
       }
       if (is_given(*option, arguments)) continue;
@@ -131,11 +141,15 @@ void parse_and_run(CLI::App& app, std::vector<std::string> arguments) {
         added.push_back("--" + option->get_lnames().front() + "=" + value);
       }
     }
-    arguments.insert(arguments.begin() + static_cast<std::ptrdiff_t>(chosen.names.size()),
-                     added.begin(), added.end());
+    arguments.insert(arguments.begin() + verb_length, added.begin(), added.end());
   }
   std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes a vector
-  app.parse(std::move(arguments));
+  try {
+    app.parse(std::move(arguments));
+  } catch (const CLI::ExtrasError&) {
+    explain_several_values(*chosen.app, "opencloc " + place, given);
+    throw;
+  }
 }
 
 namespace {
@@ -158,6 +172,13 @@ CLI::Validator positive() {
   return number_that([](double value) { return value > 0; }, "a number above 0");
 }
 
+void add_architecture_flag(CLI::App& app, std::string& architecture) {
+  app.add_option("--architecture", architecture,
+                 "Of weights that come without configuration: a name (ViT-H-14, ...; see inspect "
+                 "--architectures) or a JSON file")
+      ->type_name("NAME|FILE");
+}
+
 void add_config_flag(CLI::App& app) {
   app.add_option(kConfigFlag, "TOML file with any of these flags; the command line wins")
       ->type_name("FILE");
@@ -173,7 +194,7 @@ void add_threads_flag(CLI::App& app, CommonFlags& flags) {
   app.add_option("--threads", flags.threads, "CPU threads; 0 = all this process may use")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
-  app.parse_complete_callback([&flags] { at::set_num_threads(thread_count(flags)); });
+  app.parse_complete_callback([&flags] { set_compute_threads(thread_count(flags)); });
 }
 
 void add_seed_flag(CLI::App& app, CommonFlags& flags) {

@@ -6,6 +6,7 @@
 #include "opencloc/base/error.h"
 #include "opencloc/base/log.h"
 #include "opencloc/checkpoint/model_directory.h"
+#include "opencloc/cli/outputs.h"
 #include "opencloc/cli/quantization_loss.h"
 #include "opencloc/cli/verb.h"
 #include "opencloc/model/quantized.h"
@@ -18,6 +19,7 @@ namespace fs = std::filesystem;
 struct ConvertFlags {
   std::string in, out;
   std::string to;
+  std::string architecture;
   std::string dtype;  // empty: the layout's own
   std::string projector;
   std::string quantize;  // empty: not
@@ -77,6 +79,13 @@ void check_flags(const ConvertFlags& flags, Layout layout) {
   }
 }
 
+// A name that says another thing than what is written.
+void check_output(const ConvertFlags& flags, Layout layout) {
+  if (!is_single_file(flags.out, layout)) return check_output_folder("OUT", flags.out);
+  check_output_file("OUT", flags.out,
+                    layout == Layout::kGguf ? OutputKind{"GGUF", {".gguf"}} : kSafetensorsOutput);
+}
+
 // Says what the result lacks of the model.
 std::vector<std::string> left_behind(const LoadedModel& loaded, const SaveOptions& options,
                                      bool single_file) {
@@ -97,8 +106,9 @@ void run_convert(const ConvertFlags& flags) {
   const fs::path in = flags.in, out = flags.out;
   const Layout layout = layout_named(flags.to);
   check_flags(flags, layout);
+  check_output(flags, layout);
   require_free(in, out);
-  LoadedModel loaded = load_model(in);
+  LoadedModel loaded = load_model(in, {flags.architecture});
   if (is_quantized(loaded.model) && flags.to != "opencloc") {
     throw Error::input("its weights are of 8 bits already", flags.in,
                        "convert the model it was quantised from");
@@ -176,6 +186,7 @@ void add_convert(CLI::App& app) {
   app.add_option("--to", flags->to, "layout to write")
       ->required()
       ->check(CLI::IsMember({"opencloc", "open_clip", "hf", "openai", "gguf"}));
+  add_architecture_flag(app, flags->architecture);
   app.add_option("--dtype", flags->dtype,
                  "how the towers are stored; default f32, for openai f16; q8_0 with gguf alone")
       ->check(CLI::IsMember({"f32", "f16", "bf16", "q8_0"}));

@@ -8,6 +8,7 @@
 #include "opencloc/base/json.h"
 #include "opencloc/base/progress.h"
 #include "opencloc/cli/data_flags.h"
+#include "opencloc/data/find_shards.h"
 #include "opencloc/data/import.h"
 #include "opencloc/data/mosaic.h"
 #include "opencloc/data/ordered.h"
@@ -239,7 +240,7 @@ Every sample is used once before any is used twice.)");
   app.callback([flags] {
     MosaicOptions& options = flags->mosaic;
     SkipCounter skips;
-    const auto shards = expand_glob(flags->data);
+    const auto shards = find_shards(flags->data, flags->reader, skips);
     ShardSetWriter out(flags->out, flags->writer);
     ProgressBar bar("mosaics", options.count, "mosaics");
     options.seed = flags->common.seed;

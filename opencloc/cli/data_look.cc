@@ -4,7 +4,9 @@
 #include "opencloc/base/log.h"
 #include "opencloc/base/progress.h"
 #include "opencloc/cli/data_flags.h"
+#include "opencloc/cli/outputs.h"
 #include "opencloc/data/contact_sheet.h"
+#include "opencloc/data/find_shards.h"
 #include "opencloc/data/label_reports.h"
 #include "opencloc/data/stats.h"
 
@@ -77,7 +79,7 @@ what was skipped ("reports" with --json).)");
     SkipCounter skips;
     ProgressBar bar("stats", 0, "samples");
     options.progress = [&bar](int64_t samples) { bar.advance(samples); };
-    const auto shards = expand_glob(flags->data);
+    const auto shards = find_shards(flags->data, flags->reader, skips);
     const LabelReports reports = collect_label_reports(shards);
     const DataStats stats = collect_stats(shards, options, skips);
     bar.finish();
@@ -93,7 +95,9 @@ void add_data_show(CLI::App& app) {
   const auto flags = std::make_shared<Flags>();
   add_input_flags(app, *flags);
   app.add_option("--out", flags->out, "The page, e.g. page.html")->type_name("FILE")->required();
-  app.add_option("--count", flags->sheet.count, "Samples to show")->capture_default_str();
+  app.add_option("--count", flags->sheet.count, "Samples to show")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
+      ->capture_default_str();
   app.add_flag("--random", flags->random, "A random choice (by --seed) instead of the first ones");
   app.add_option("--size", flags->sheet.size, "Longest side of a picture in pixels")
       ->check(CLI::Range(32, 4096))
@@ -105,6 +109,7 @@ void add_data_show(CLI::App& app) {
   opencloc data show --data scenes --count 200 --random --out scenes.html
 The page needs no other file and no network.)");
   app.callback([flags] {
+    check_output_file("--out", flags->out, kPageOutput, {flags->data});
     ContactSheetOptions& options = flags->sheet;
     if (flags->random) options.seed = flags->common.seed;
     options.title = flags->data;
@@ -113,7 +118,8 @@ The page needs no other file and no network.)");
     SkipCounter skips;
     ProgressBar bar("show", 0, "samples");
     options.progress = [&bar] { bar.advance(); };
-    const int64_t shown = write_contact_sheet(expand_glob(flags->data), flags->out, options, skips);
+    const int64_t shown = write_contact_sheet(find_shards(flags->data, flags->reader, skips),
+                                              flags->out, options, skips);
     bar.finish();
     std::printf("%s: %lld samples\n", flags->out.c_str(), static_cast<long long>(shown));
     if (skips.total() > 0) log::warn("{}", skips.summary());

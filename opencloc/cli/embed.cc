@@ -7,6 +7,7 @@
 #include "opencloc/base/log.h"
 #include "opencloc/base/progress.h"
 #include "opencloc/cli/embedder.h"
+#include "opencloc/cli/outputs.h"
 #include "opencloc/cli/verb.h"
 #include "opencloc/data/shard_writer.h"
 #include "opencloc/model/device.h"
@@ -21,6 +22,7 @@ constexpr const char* kFeatureExtension = "safetensors";
 struct EmbedFlags {
   CommonFlags common;
   std::string model;
+  std::string architecture;
   std::string tokenizer;
   std::vector<std::string> images;
   std::string data;
@@ -57,6 +59,10 @@ void check_flags(const EmbedFlags& flags) {
   if (!flags.append_to.empty() && !data_alone) {
     throw Error::input("goes with --data alone", "--append-to", "give the other inputs an --out");
   }
+  std::vector<std::string> inputs = flags.images;
+  inputs.insert(inputs.end(), {flags.model, flags.texts, flags.boxes, flags.tensors, flags.data});
+  check_output_file("--out", flags.out, kSafetensorsOutput, inputs);
+  check_output_folder("--append-to", flags.append_to, {flags.data, flags.model});
   if (flags.options.penultimate && flags.options.layer != -2) {
     throw Error::input("--penultimate is layer -2", "--layer", "leave --penultimate out");
   }
@@ -71,7 +77,7 @@ Tokens token_choice(const EmbedFlags& flags) {
 }
 
 LoadedModel load(const EmbedFlags& flags) {
-  LoadedModel loaded = load_model(flags.model);
+  LoadedModel loaded = load_model(flags.model, {flags.architecture});
   if (flags.image_size > 0) loaded.model = with_image_size(loaded.model, flags.image_size);
   if (!flags.tokenizer.empty()) {
     if (!std::filesystem::exists(flags.tokenizer))
@@ -149,6 +155,7 @@ void embed_tensors(const std::string& path, Embedder& embedder) {
 // The row list first: once the tensors are there, what they mean is there too.
 void write_results(const EmbedFlags& flags, const Embedder& embedder) {
   if (flags.out.empty()) return;
+  make_parents(flags.out);
   if (!embedder.row_list().empty()) write_file(flags.out + ".rows.jsonl", embedder.row_list());
   TensorMetadata metadata = {{"format", "pt"},
                              {"model", flags.model},
@@ -213,6 +220,7 @@ void add_embed(CLI::App& app) {
   auto& options = flags->options;
   app.add_option("--model", flags->model, "model directory (open_clip or Hugging Face layout)")
       ->required();
+  add_architecture_flag(app, flags->architecture);
   app.add_option("--out", flags->out,
                  "safetensors file to write; OUT.rows.jsonl says what is in it");
   app.add_option("--append-to", flags->append_to,

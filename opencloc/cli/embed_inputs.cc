@@ -8,6 +8,8 @@
 #include "opencloc/base/files.h"
 #include "opencloc/base/parallel_for.h"
 #include "opencloc/base/text_file.h"
+#include "opencloc/base/threads.h"
+#include "opencloc/data/find_shards.h"
 #include "opencloc/image/image.h"
 #include "opencloc/model/preprocess.h"
 
@@ -66,7 +68,9 @@ PictureSource::PictureSource(std::vector<PictureFile> files, const std::string& 
     if (!std::filesystem::exists(file.path))
       throw Error::input("no such picture", file.path, "check the path");
   }
-  if (!data_glob.empty()) shards_ = expand_glob(data_glob);
+  if (!data_glob.empty()) {
+    shards_ = find_shards(data_glob, {.skip_bad_shards = options_.skip_bad_shards}, skips_);
+  }
 }
 
 PictureSource::~PictureSource() = default;  // waits for the batch that is loaded ahead
@@ -76,9 +80,9 @@ int64_t PictureSource::expected() const {
 }
 
 std::vector<EmbedPicture> PictureSource::next_batch() {
-  if (!ahead_.valid()) ahead_ = std::async(std::launch::async, [this] { return load_batch(); });
+  if (!ahead_.valid()) ahead_ = in_background([this] { return load_batch(); });
   auto batch = ahead_.get();
-  if (!batch.empty()) ahead_ = std::async(std::launch::async, [this] { return load_batch(); });
+  if (!batch.empty()) ahead_ = in_background([this] { return load_batch(); });
   return batch;
 }
 

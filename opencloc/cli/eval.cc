@@ -5,6 +5,7 @@
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
 #include "opencloc/checkpoint/model_directory.h"
+#include "opencloc/cli/outputs.h"
 #include "opencloc/cli/verb.h"
 #include "opencloc/eval/evaluate.h"
 #include "opencloc/eval/region_methods.h"
@@ -18,6 +19,7 @@ namespace {
 struct EvalFlags {
   CommonFlags common;
   std::string model;
+  std::string architecture;
   std::string data;
   std::vector<std::string> tasks{"zeroshot", "retrieval", "region_recognition", "region_retrieval",
                                  "grounding"};
@@ -49,7 +51,9 @@ EvalOptions options_of(const EvalFlags& flags, const LoadedModel& loaded) {
 }
 
 void run_eval(const EvalFlags& flags) {
-  LoadedModel loaded = load_model(flags.model);
+  check_output_file("--out", flags.out, kJsonOutput,
+                    {flags.model, flags.data, flags.classes, flags.templates});
+  LoadedModel loaded = load_model(flags.model, {flags.architecture});
   if (!loaded.tokenizer) {
     throw Error::input("the model has no tokenizer", flags.model,
                        "put its tokenizer files into the folder");
@@ -73,6 +77,7 @@ void add_eval(CLI::App& app) {
   const auto flags = std::make_shared<EvalFlags>();
   auto& options = flags->options;
   app.add_option("--model", flags->model, "Model directory")->type_name("DIR")->required();
+  add_architecture_flag(app, flags->architecture);
   app.add_option("--data", flags->data, "Shards: GLOB[::GLOB...], {000..123}, or a folder")
       ->type_name("GLOB")
       ->required();

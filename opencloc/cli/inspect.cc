@@ -15,6 +15,7 @@ namespace {
 struct InspectFlags {
   CommonFlags common;
   std::vector<std::string> paths;
+  std::string architecture;
   bool json = false;
   bool architectures = false;
 };
@@ -34,7 +35,9 @@ void run_inspect(const InspectFlags& flags) {
   }
   produce_in_order(
       static_cast<int64_t>(flags.paths.size()), thread_count(flags.common),
-      [&](int64_t i) { return inspect_path(flags.paths[static_cast<size_t>(i)]); },
+      [&](int64_t i) {
+        return inspect_path(flags.paths[static_cast<size_t>(i)], {flags.architecture});
+      },
       [&](const Json& found) {
         std::printf("%s\n", (flags.json ? dump_json(found) : describe(found)).c_str());
       });
@@ -47,6 +50,7 @@ void add_inspect(CLI::App& app) {
   app.add_option("paths", flags->paths,
                  "pictures, shards, weights (.safetensors, .gguf, .pt, .bin), folders of shards, "
                  "model directories, checkpoints, runs");
+  add_architecture_flag(app, flags->architecture);
   app.add_flag("--architectures", flags->architectures,
                "list the names that train --model knows, with their sizes");
   app.add_flag("--json", flags->json, "print a JSON object a line");

@@ -6,10 +6,13 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
+#include "opencloc/base/log.h"
 #include "opencloc/checkpoint/gguf.h"
 #include "opencloc/checkpoint/model_directory.h"
+#include "opencloc/checkpoint/no_model.h"
 #include "opencloc/checkpoint/region_part.h"
 #include "opencloc/checkpoint/safetensors.h"
+#include "opencloc/checkpoint/weights.h"
 #include "opencloc/data/shard_reader.h"
 #include "opencloc/image/inspect.h"
 #include "opencloc/train/checkpoints.h"
@@ -112,8 +115,9 @@ Json inspect_gguf(const fs::path& path) {
   return found;
 }
 
-Json inspect_tokenizer(const fs::path& directory, const TextConfig& config) {
-  const auto tokenizer = load_tokenizer_if_any(directory);
+Json inspect_tokenizer(const fs::path& directory, const TextConfig& config,
+                       const ModelHints& hints) {
+  const auto tokenizer = load_tokenizer_if_any(directory, hints);
   if (!tokenizer) return nullptr;
   check_tokenizer(config, *tokenizer, directory.string());
   Json found;
@@ -133,15 +137,31 @@ std::string seen(const Sources& sources) {
   return sources.note.empty() ? text : text + ": " + sources.note;
 }
 
-Json inspect_model(const fs::path& directory) {
-  const ModelConfig config = read_model_config(directory);
-  const Sources sources = model_sources(directory);
+// Values that are infinite or no numbers: the model cannot be loaded.
+std::vector<std::string> not_finite(const std::vector<StoredTensors>& files) {
+  std::vector<std::string> names;
+  for (const auto& file : files) {
+    for (const auto& tensor : file.tensors()) {
+      const auto values = tensor.read();
+      if (values.is_floating_point() && !is_finite(values)) names.push_back(tensor.name);
+    }
+  }
+  return names;
+}
+
+Json inspect_model(const fs::path& directory, const ModelHints& hints = {}) {
+  const ModelConfig config = read_model_config(directory, hints);
+  const Sources sources = model_sources(directory, hints);
   const RegionPart part = fs::is_directory(directory) ? read_region_part(directory) : RegionPart{};
   Weights weights;
-  for (const auto& file : model_tensors(directory)) weights.add(file);
+  const auto files = model_tensors(directory);
+  for (const auto& file : files) weights.add(file);
+  for (const auto& text : sources.assumed) log::warn("{}: {}", directory.string(), text);
   Json found;
   found["layout"] = to_string(*layout_of(directory));
   found["seen"] = seen(sources);
+  found["assumed"] = sources.assumed;
+  found["not_finite"] = not_finite(files);
   found["vision_only"] = sources.vision_only;
   found["name"] = config.name;
   found["parameters"] = weights.parameters;
@@ -151,7 +171,7 @@ Json inspect_model(const fs::path& directory) {
   found["region_heads"] = part.has_heads;
   found["quantization"] = part.quantized ? Json("int8") : Json(nullptr);
   found["tokenizer"] =
-      sources.vision_only ? Json(nullptr) : inspect_tokenizer(directory, config.text);
+      sources.vision_only ? Json(nullptr) : inspect_tokenizer(directory, config.text, hints);
   found["about"] = part.about;
   return found;
 }
@@ -204,8 +224,8 @@ Json with_kind(const fs::path& path, const char* kind, const Json& found) {
   return result;
 }
 
-Json inspect_folder(const fs::path& path) {
-  if (layout_of(path)) return with_kind(path, "model", inspect_model(path));
+Json inspect_folder(const fs::path& path, const ModelHints& hints) {
+  if (layout_of(path)) return with_kind(path, "model", inspect_model(path, hints));
   if (fs::exists(path / "state.json"))
     return with_kind(path, "checkpoint", inspect_checkpoint(path));
   if (fs::exists(path / "metrics.jsonl") || fs::exists(path / "checkpoints"))
@@ -215,13 +235,14 @@ Json inspect_folder(const fs::path& path) {
     found.update(inspect_shards(shards));
     return with_kind(path, "shards", found);
   }
+  if (wants_to_be_model(path)) refuse_no_model(path);
   throw Error::input("neither a model, a checkpoint, a run nor a folder of shards", path.string(),
                      "name files, or a folder OpenCLOC wrote");
 }
 
 // Adds what the file is as a model, where it is one.
-Json with_model(const fs::path& path, Json found) {
-  if (layout_of(path)) found["model"] = inspect_model(path);
+Json with_model(const fs::path& path, Json found, const ModelHints& hints) {
+  if (layout_of(path)) found["model"] = inspect_model(path, hints);
   return found;
 }
 
@@ -232,15 +253,17 @@ bool is_torch_name(const std::string& name) {
 
 }  // namespace
 
-Json inspect_path(const fs::path& path) {
+Json inspect_path(const fs::path& path, const ModelHints& hints) {
   if (!fs::exists(path)) throw Error::input("no such file", path.string(), "check the path");
-  if (fs::is_directory(path)) return inspect_folder(path);
+  if (fs::is_directory(path)) return inspect_folder(path, hints);
   const std::string name = path.filename().string();
   if (name.ends_with(".safetensors"))
-    return with_kind(path, "safetensors", with_model(path, inspect_safetensors(path)));
-  if (name.ends_with(".gguf")) return with_kind(path, "gguf", with_model(path, inspect_gguf(path)));
+    return with_kind(path, "safetensors", with_model(path, inspect_safetensors(path), hints));
+  if (name.ends_with(".gguf"))
+    return with_kind(path, "gguf", with_model(path, inspect_gguf(path), hints));
   if (is_torch_name(name)) {
-    return with_kind(path, "torch", with_model(path, inspect_tensors(path, open_weights(path))));
+    return with_kind(path, "torch",
+                     with_model(path, inspect_tensors(path, open_weights(path)), hints));
   }
   if (is_shard_name(name)) return with_kind(path, "shard", inspect_shards({path.string()}));
   return inspect_image_file(path);

@@ -1,11 +1,13 @@
 // What lies at a path: an answer for `opencloc inspect`, as JSON; a description of the same for
-// people. Weights are never loaded, pictures are decoded, shards are read through.
+// people. Pictures are decoded, shards are read through, and of models the weights, for values that
+// are no numbers.
 #pragma once
 
 #include <filesystem>
 #include <string>
 
 #include "opencloc/base/json.h"
+#include "opencloc/checkpoint/layout.h"
 
 namespace opencloc::cli {
 
@@ -18,14 +20,16 @@ namespace opencloc::cli {
 //               "tensors": [{"name", "dtype", "shape"}]}
 //   gguf, torch the same; "metadata" holds GGUF's keys (long lists as their length), and torch has
 //               none. All three get a "model" where the file is one by itself
-//   model       {"path", "kind": "model", "layout", "seen", "vision_only", "name", "parameters",
-//               "dtypes", "config", "cloc", "region_heads", "tokenizer", "about"}; "seen" says by
-//               what files the layout was told, and what was assumed
+//   model       {"path", "kind": "model", "layout", "seen", "assumed", "not_finite",
+//               "vision_only", "name", "parameters", "dtypes", "config", "cloc", "region_heads",
+//               "tokenizer", "about"}; "seen" says by what files the layout was told, "assumed"
+//               what they do not say and was taken for granted (warned of, too), "not_finite" names
+//               the tensors with values that are infinite or no numbers
 //   checkpoint  {"path", "kind": "checkpoint", "step", "samples", "seed", "whole", "model": {...}}
 //   run         {"path", "kind": "run", "checkpoints", "last_metrics", "model": {...}}
 // Throws Error (input) for a missing path, a folder of unknown kind and a shard, safetensors file
 // or model directory that is broken. Thread-safe.
-Json inspect_path(const std::filesystem::path& path);
+Json inspect_path(const std::filesystem::path& path, const ModelHints& hints = {});
 
 // Lines for people, without the last line end.
 std::string describe(const Json& found);

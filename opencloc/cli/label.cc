@@ -12,6 +12,8 @@
 #include "opencloc/checkpoint/safetensors.h"
 #include "opencloc/cli/embed_inputs.h"
 #include "opencloc/cli/label_flags.h"
+#include "opencloc/cli/outputs.h"
+#include "opencloc/data/find_shards.h"
 #include "opencloc/data/ordered.h"
 #include "opencloc/model/device.h"
 #include "opencloc/ops/precision.h"
@@ -95,6 +97,7 @@ void label_tensors(const LabelFlags& flags) {
   }
   const auto logits = loaded.model->class_logits(features, queries)
                           .masked_fill(is_none, std::numeric_limits<float>::lowest());
+  make_parents(flags.out);
   write_safetensors(flags.out,
                     {{"logits", logits},
                      {"pred_boxes", features.boxes},
@@ -105,7 +108,9 @@ void label_tensors(const LabelFlags& flags) {
 
 void label_data(const LabelFlags& flags) {
   LabelOptions options = flags.run;
-  options.shards = expand_glob(flags.data);
+  SkipCounter skips;
+  options.shards = find_shards(flags.data, options.reader, skips);
+  if (skips.total() > 0) log::warn("{}", skips.summary());
   options.out = flags.out;
   options.threads = thread_count(flags.common);
   options.share = share_from_environment([](const char* name) { return std::getenv(name); });
@@ -136,8 +141,10 @@ void run_label(const LabelFlags& flags) {
   if (!flags.tensors.empty()) {
     if (flags.detector.empty())
       throw Error::input("--detector is missing", "label", "name OWLv2's model directory");
+    check_output_file("--out", flags.out, kSafetensorsOutput, {flags.tensors, flags.detector});
     return label_tensors(flags);
   }
+  check_output_folder("--out", flags.out, {flags.data});
   label_data(flags);
 }
 

@@ -83,7 +83,9 @@ void add_detector_flags(CLI::App& app, LabelFlags& flags) {
   app.add_option("--nms", flags.nms_iou, "Boxes that overlap more (IoU) are one")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
-  app.add_option("--max-regions", flags.select.select.most, "A picture")->capture_default_str();
+  app.add_option("--max-regions", flags.select.select.most, "A picture")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
   app.add_option("--smallest-region", flags.smallest, "Share of the picture")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
@@ -179,10 +181,14 @@ void add_label_flags(CLI::App& app, LabelFlags& flags) {
                  "noun: noun phrases; ngrams: all n-grams of the text (the paper's rival)")
       ->check(CLI::IsMember({"noun", "ngrams"}))
       ->capture_default_str();
-  app.add_option("--max-phrases", flags.noun.most, "A text")->capture_default_str();
+  app.add_option("--max-phrases", flags.noun.most, "A text")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
   app.add_option("--max-ngrams", flags.ngrams.most, "A text, the shortest first")
+      ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
   app.add_option("--ngram-words", flags.ngrams.longest, "Words of the longest n-gram")
+      ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
   add_detector_flags(app, flags);
   app.add_flag("--json", flags.json, "Results as JSON");

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "opencloc/base/error.h"
+#include "opencloc/cli/outputs.h"
 #include "opencloc/cli/train_flags.h"
 #include "opencloc/cli/verb.h"
 #include "opencloc/model/device.h"
@@ -20,6 +21,18 @@ constexpr const char* kTrainFooter = R"(Example:
 The run directory holds model/, checkpoints/, metrics.jsonl, config.toml and report.html
 (docs/training.md).)";
 
+void check_train_flags(const CLI::App& app, const TrainFlags& flags) {
+  const bool init = !flags.config.init.empty();
+  if (init && app.get_option("--model")->count() > 0) {
+    throw Error::input("--init is a model already, whose architecture --model cannot change",
+                       "--model " + flags.config.model + " --init " + flags.config.init,
+                       "leave one of the two out");
+  }
+  if (!init && !flags.config.init_architecture.empty())
+    throw Error::input("goes with --init", "--architecture", "name a new model with --model");
+  check_output_folder("--out", flags.out, {flags.config.data, flags.config.init});
+}
+
 }  // namespace
 
 void add_train(CLI::App& app) {
@@ -28,6 +41,7 @@ void add_train(CLI::App& app) {
   add_common_flags(app, flags->common);
   app.footer(kTrainFooter);
   app.callback([flags, &app] {
+    check_train_flags(app, *flags);
     TrainConfig config = train_config(*flags);
     config.effective = effective_flags(app);
     const TrainResult result = train(config);

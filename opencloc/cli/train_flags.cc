@@ -27,6 +27,7 @@ void add_data_flags(CLI::App& app, TrainFlags& flags) {
       ->group(group);
   app.add_option("--val,--val-data", config.val, "shards for evaluation")->group(group);
   app.add_option("--workers", config.workers, "decoding threads; 0 = one a processor, at most 16")
+      ->check(CLI::Range(0, 4096))
       ->capture_default_str()
       ->group(group);
   app.add_flag("--skip-bad-shards", config.skip_bad_shards,
@@ -89,6 +90,9 @@ void add_model_flags(CLI::App& app, TrainFlags& flags) {
       ->capture_default_str()
       ->group(group);
   app.add_option("--init", config.init, "model directory to start from instead")->group(group);
+  app.add_option("--architecture", config.init_architecture,
+                 "of an --init that comes without configuration: a name or a JSON file")
+      ->group(group);
   app.add_option("--tokenizer", config.tokenizer,
                  "tokenizer file or folder; without it one is built from the captions")
       ->group(group);
@@ -329,6 +333,8 @@ std::string effective_flags(const CLI::App& app) {
     if (option->get_lnames().empty()) continue;
     const std::string& name = option->get_lnames().front();
     if (name == "help" || name == "config") continue;
+    // A model to start from leaves no choice of an architecture: the default is none.
+    if (name == "model" && option->count() == 0 && app.get_option("--init")->count() > 0) continue;
     const std::string value =
         option->count() > 0 ? option->results().back() : option->get_default_str();
     if (value.empty()) continue;

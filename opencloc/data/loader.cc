@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "opencloc/base/error.h"
+#include "opencloc/base/threads.h"
 #include "opencloc/data/batch_builder.h"
 
 namespace opencloc {
@@ -39,11 +40,18 @@ Loader::Loader(const SampleStore& store, const Tokenizer& tokenizer, SkipCounter
       skips_(skips),
       sampler_(store.sizes(), options_.weights, options_.seed) {
   if (start != nullptr) sampler_.seek(*start);
-  for (int i = 0; i < options_.workers; ++i) threads_.emplace_back([this] { work(); });
-  threads_.emplace_back([this] { assemble(); });
+  // The assembler first: with it, one worker is enough.
+  const bool works = start_threads(threads_, 1, [this] { assemble(); }) == 1 &&
+                     start_threads(threads_, options_.workers, [this] { work(); }) > 0;
+  if (works) return;
+  stop();
+  throw Error::failed("no thread for loading can be started", "--workers",
+                      "raise the limit of processes (ulimit -u)");
 }
 
-Loader::~Loader() {
+Loader::~Loader() { stop(); }
+
+void Loader::stop() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;

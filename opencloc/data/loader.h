@@ -61,6 +61,7 @@ class Loader {
     bool done = false;
   };
 
+  void stop();  // ends the threads
   void work();
   void assemble();
   std::shared_ptr<Ticket> take_ticket();

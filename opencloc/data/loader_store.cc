@@ -11,6 +11,7 @@
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
 #include "opencloc/base/parallel_for.h"
+#include "opencloc/data/find_shards.h"
 
 namespace opencloc {
 namespace {
@@ -28,8 +29,8 @@ void raise_open_file_limit() {
 SampleStore::SampleStore(std::string_view data, SkipCounter& skips, const StoreOptions& options) {
   raise_open_file_limit();
   for (const auto& pattern : split_patterns(data)) {
-    const auto paths = expand_glob(pattern);
     const ShardOptions shard_options{.skip_bad_shards = options.skip_bad_shards};
+    const auto paths = find_shards(pattern, shard_options, skips);
     std::vector<std::optional<ShardFile>> opened(paths.size());
     parallel_for(static_cast<int64_t>(paths.size()), options.threads,
                  [&](int64_t i) { opened[i].emplace(paths[i], skips, shard_options); });

@@ -10,6 +10,7 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
+#include "opencloc/base/not_fetched.h"
 
 namespace opencloc {
 struct FreeArchive {
@@ -50,6 +51,7 @@ ArchivePtr new_reader(const std::string& name) {
 
 void open_file(archive* a, const std::string& path) {
   const MappedFile probe(path);  // a clear message for missing files and folders
+  require_fetched(probe.bytes(), path);
   if (archive_read_open_filename(a, path.c_str(), kReadBytes) != ARCHIVE_OK) {
     throw Error::input("cannot open shard (" + message(a) + ")", path,
                        "check the file, or pass --skip-bad-shards");

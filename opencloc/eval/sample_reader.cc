@@ -5,6 +5,8 @@
 
 #include "opencloc/base/files.h"
 #include "opencloc/base/parallel_for.h"
+#include "opencloc/base/threads.h"
+#include "opencloc/data/find_shards.h"
 #include "opencloc/model/preprocess.h"
 
 namespace opencloc {
@@ -33,7 +35,10 @@ bool is_held_out(const Region& region) {
 
 SampleReader::SampleReader(const std::string& data_glob, const ModelConfig& config,
                            const SampleReaderOptions& options, SkipCounter& skips)
-    : config_(config), options_(options), skips_(skips), shards_(expand_glob(data_glob)) {
+    : config_(config),
+      options_(options),
+      skips_(skips),
+      shards_(find_shards(data_glob, {.skip_bad_shards = options.skip_bad_shards}, skips)) {
   if (std::all_of(shards_.begin(), shards_.end(), is_plain_tar)) {
     SkipCounter scratch(0);  // the reading itself counts
     for (const auto& shard : shards_) {
@@ -49,7 +54,7 @@ SampleReader::~SampleReader() {
 
 std::vector<EvalSample> SampleReader::next_batch() {
   auto batch = ahead_.valid() ? ahead_.get() : load_batch();
-  if (!batch.empty()) ahead_ = std::async(std::launch::async, [this] { return load_batch(); });
+  if (!batch.empty()) ahead_ = in_background([this] { return load_batch(); });
   return batch;
 }
 

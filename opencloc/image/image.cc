@@ -6,6 +6,7 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
+#include "opencloc/base/not_fetched.h"
 #include "opencloc/image/codec.h"
 
 namespace opencloc {
@@ -69,6 +70,9 @@ void decode_any(std::string_view bytes, const DecodeOptions& options, ImageInfo&
   const Format format = sniff(bytes);
   info.format = format.name;
   if (bytes.empty()) throw detail::CodecError("the file is empty");
+  if (const auto other = stand_in(bytes.substr(0, 256)); !other.empty() && !format.decode) {
+    throw detail::CodecError("it is " + std::string(other) + ", the picture was not fetched");
+  }
   if (info.format.empty()) {
     throw detail::CodecError(std::string("not a picture we know: ") + kSupported);
   }

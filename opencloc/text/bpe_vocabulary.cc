@@ -12,7 +12,7 @@
 namespace opencloc {
 namespace {
 
-constexpr size_t kMaxMerges = 49152 - 256 - 2;   // what OpenAI's code reads of a longer file
+constexpr size_t kMaxMerges = 49152 - 256 - 2;  // what OpenAI's code reads of a longer file
 constexpr size_t kMaxVocabularyBytes = size_t{256} << 20;  // of an unpacked vocabulary
 
 std::string gunzip(const TokenizerFile& file) {
@@ -111,7 +111,7 @@ BpeVocabulary parse_bpe_vocabulary(const TokenizerFile& vocab_json,
                                    const TokenizerFile& merges_txt) {
   BpeVocabulary vocabulary;
   vocabulary.merges = parse_merges(merges_txt.bytes, merges_txt.name);
-  const Json ids = parse_json(vocab_json.bytes, vocab_json.name);
+  const SortedJson ids = parse_sorted_json(vocab_json.bytes, vocab_json.name);
   if (!ids.is_object()) {
     throw Error::input("not an object of symbols and ids", vocab_json.name,
                        "give a CLIP tokenizer's vocab.json");
@@ -125,6 +125,12 @@ BpeVocabulary parse_bpe_vocabulary(const TokenizerFile& vocab_json,
     vocabulary.ids[symbol] = id.get<int32_t>();
   }
   return vocabulary;
+}
+
+std::string merges_text(const std::vector<std::pair<std::string, std::string>>& merges) {
+  std::string text = "#version: 0.2\n";
+  for (const auto& [left, right] : merges) text += left + ' ' + right + '\n';
+  return text;
 }
 
 }  // namespace opencloc

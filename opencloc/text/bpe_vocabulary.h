@@ -28,4 +28,7 @@ BpeVocabulary parse_bpe_merges(const TokenizerFile& merges);
 BpeVocabulary parse_bpe_vocabulary(const TokenizerFile& vocab_json,
                                    const TokenizerFile& merges_txt);
 
+// The title line and the merges, as merges.txt has them.
+std::string merges_text(const std::vector<std::pair<std::string, std::string>>& merges);
+
 }  // namespace opencloc

@@ -4,10 +4,12 @@
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
 #include "opencloc/base/json.h"
+#include "opencloc/base/not_fetched.h"
 #include "opencloc/text/bpe_vocabulary.h"
 #include "opencloc/text/clip_bpe.h"
 #include "opencloc/text/sentence_piece.h"
 #include "opencloc/text/tokenizer.h"
+#include "opencloc/text/tokenizer_json.h"
 
 namespace opencloc {
 namespace {
@@ -16,7 +18,11 @@ namespace fs = std::filesystem;
 
 constexpr uint64_t kMaxFileBytes = uint64_t{256} << 20;
 
-std::string read(const fs::path& path) { return read_file(path, kMaxFileBytes); }
+std::string read(const fs::path& path) {
+  std::string bytes = read_file(path, kMaxFileBytes);
+  require_fetched(std::string_view(bytes).substr(0, 256), path);
+  return bytes;
+}
 
 // Name of the file in a model directory, content, and (in messages) where it lies.
 TokenizerFile read_as(const fs::path& path, std::string name) {
@@ -73,9 +79,13 @@ std::shared_ptr<const Tokenizer> load_from_folder(const fs::path& folder) {
   if (fs::exists(folder / "vocab.json") && fs::exists(folder / "merges.txt")) {
     return load_bpe_pair(folder / "vocab.json", folder / "merges.txt");
   }
+  if (is_clip_tokenizer_json(folder / "tokenizer.json"))
+    return load_tokenizer_json(folder / "tokenizer.json");
   if (!merges.empty()) return load_bpe_merges(merges[0]);
+  if (fs::exists(folder / "tokenizer.json")) return load_tokenizer_json(folder / "tokenizer.json");
   throw Error::input("no tokenizer in the folder", folder.string(),
-                     "it needs tokenizer.model, vocab.json + merges.txt, or bpe_simple_vocab*.txt");
+                     "it needs tokenizer.model, vocab.json + merges.txt, tokenizer.json, or "
+                     "bpe_simple_vocab*.txt");
 }
 
 }  // namespace
@@ -86,10 +96,12 @@ std::shared_ptr<const Tokenizer> load_tokenizer(const fs::path& path) {
   const std::string name = path.filename().string();
   if (name == "vocab.json") return load_bpe_pair(path, path.parent_path() / "merges.txt");
   if (name == "merges.txt") return load_bpe_pair(path.parent_path() / "vocab.json", path);
+  if (path.extension() == ".json") return load_tokenizer_json(path);
   if (path.extension() == ".model") return load_sentence_piece(path);
   if (path.extension() == ".txt" || path.extension() == ".gz") return load_bpe_merges(path);
-  throw Error::input("not a tokenizer's file name", path.string(),
-                     "give a *.model, vocab.json, merges.txt, or bpe_simple_vocab*.txt");
+  throw Error::input(
+      "not a tokenizer's file name", path.string(),
+      "give a *.model, vocab.json, merges.txt, tokenizer.json, or bpe_simple_vocab*.txt");
 }
 
 }  // namespace opencloc

@@ -81,7 +81,7 @@ class TruncationCounter {
 
 // Loads a tokenizer from one of its files or from a folder (a model directory) that holds, in this
 // order of preference: tokenizer.model, spiece.model or a single other *.model (SentencePiece);
-// vocab.json + merges.txt; bpe_simple_vocab*.txt or .txt.gz (CLIP BPE).
+// vocab.json + merges.txt; tokenizer.json; bpe_simple_vocab*.txt or .txt.gz (CLIP BPE).
 // Error (input) when there is none or it cannot be read.
 std::shared_ptr<const Tokenizer> load_tokenizer(const std::filesystem::path& path);
 

@@ -32,7 +32,8 @@ struct TrainConfig {
   // Model: a name, a JSON file, or a model directory to start from.
   std::string model = "ViT-XS-16-128";
   std::string init;
-  std::string tokenizer;  // file or folder; empty: built from the captions
+  std::string init_architecture;  // of an `init` without configuration
+  std::string tokenizer;          // file or folder; empty: built from the captions
   int64_t vocab_size = 8192;
   std::optional<RegionExtractor> region_extractor;
   std::optional<Pool> pool;

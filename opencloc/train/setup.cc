@@ -122,7 +122,7 @@ TrainedParts from_directory(const std::filesystem::path& directory) {
 }
 
 TrainedParts initial_model(const TrainConfig& config) {
-  LoadedModel loaded = load_model(config.init);
+  LoadedModel loaded = load_model(config.init, {config.init_architecture});
   if (is_quantized(loaded.model)) {
     throw Error::input("8-bit weights cannot be trained", config.init,
                        "start from the model it was quantised from");

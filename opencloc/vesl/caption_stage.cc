@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "opencloc/base/error.h"
+#include "opencloc/base/log.h"
 #include "opencloc/base/parallel_for.h"
 #include "opencloc/base/rng.h"
 
@@ -20,6 +21,14 @@ uint64_t hash_of(std::string_view text) {
   uint64_t hash = text.size();
   for (const char c : text) hash = mix64(hash ^ static_cast<unsigned char>(c));
   return hash;
+}
+
+constexpr const char* kNotAsked = "not asked";
+
+// The captioner did answer, if only with a text of no use.
+bool is_answer(const std::string& failure) {
+  return failure.empty() || failure == "empty" || failure == "refusal" ||
+         failure == "repeats itself";
 }
 
 class CaptionStage : public Stage {
@@ -57,10 +66,36 @@ class CaptionStage : public Stage {
       });
     }
     if (options_.embedded) failures = ask_embedded(batch);
+    // A few pictures it cannot take are not a captioner that is gone.
+    constexpr int64_t kFew = 4;
+    const int64_t answered = std::ranges::count_if(failures, is_answer);
+    gone_ = options_.captioner && answered == 0 && static_cast<int64_t>(batch.size()) >= kFew;
     for (size_t i = 0; i < batch.size(); ++i) choose(batch[i], failures[i]);
   }
 
+  void check_shard(const std::string& shard) const override {
+    int64_t without = 0, unreached = 0;
+    std::string reasons;
+    for (const auto& [reason, count] : without_) {
+      without += count;
+      if (!is_answer(reason)) unreached += count;
+      reasons += fmt::format("{}{} {}", reasons.empty() ? "" : ", ", count, reason);
+    }
+    if (without == 0) return;
+    const bool given_up = without_.contains(kNotAsked);
+    if (given_up || gone_ || (unreached > 0 && unreached >= answered_)) {
+      throw Error::failed(fmt::format("the captioner gave {} of {} pictures no answer ({})",
+                                      without, without + answered_, reasons),
+                          shard,
+                          "look whether it runs, and start again: the shard is not finished");
+    }
+    log::warn("{}: {} of {} pictures got no caption ({}) and keep the text they have", shard,
+              without, without + answered_, reasons);
+  }
+
   Json take_report() override {
+    answered_ = 0;
+    gone_ = false;
     Json report = {{"from", std::exchange(from_, {})}};
     if (options_.captioner) {
       report["asked"] = asked_.exchange(0);
@@ -107,7 +142,7 @@ class CaptionStage : public Stage {
     if (!text.empty()) {
       ++cached_;
     } else {
-      if (failed_in_a_row_ >= options_.give_up_after) return "not asked";
+      if (failed_in_a_row_ >= options_.give_up_after) return kNotAsked;
       const CaptionAnswer answer = ask_patiently(request, hash_of(key));
       if (answer.text.empty()) {
         ++failed_in_a_row_;
@@ -166,7 +201,9 @@ class CaptionStage : public Stage {
     if (options_.captioner || options_.embedded) {
       how["captioner"] =
           options_.captioner ? options_.captioner->model() : options_.embedded->model();
-      if (!failure.empty()) {
+      if (failure.empty()) {
+        ++answered_;
+      } else {
         how["failure"] = failure;
         ++without_[failure];
       }
@@ -178,6 +215,8 @@ class CaptionStage : public Stage {
   const CaptionCache cache_;
   std::atomic<int64_t> asked_ = 0, cached_ = 0, retries_ = 0, retries_left_ = 0;
   std::atomic<int> failed_in_a_row_ = 0;
+  bool gone_ = false;       // the captioner, by the batch that came last
+  int64_t answered_ = 0;    // pictures with a new caption, of the shard at hand
   int64_t cut_before_ = 0;  // of the captioner's cut(), reported
   std::mutex mutex_;
   std::map<std::string, int64_t> failures_, without_, from_;

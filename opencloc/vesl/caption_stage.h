@@ -35,7 +35,10 @@ struct CaptionStageOptions {
       20;  // pictures in a row without an answer: the rest of the batch is not asked
 };
 
-// A picture the captioner fails on keeps the text it has; failures are counted by kind.
+// A picture the captioner fails on keeps the text it has; failures are counted by kind, and warned
+// of at the end of a shard. A shard does not count as finished (Error, failed) when its captioner
+// gave half of its pictures no answer, or none of the last batch; answers are in the cache for the
+// next try.
 std::unique_ptr<Stage> caption_stage(const CaptionStageOptions& options);
 
 }  // namespace opencloc

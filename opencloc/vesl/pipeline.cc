@@ -109,6 +109,7 @@ class Worker {
                                  static_cast<double>(regions) / static_cast<double>(images),
                                  shares()));
     }
+    for (const auto& stage : stages_) stage->check_shard(in);
     // The report first: a shard that is there has one.
     const double seconds = since(began);
     write_file(label_report_path(out),

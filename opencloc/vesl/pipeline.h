@@ -36,6 +36,7 @@ struct LabelSummary {
   Json json() const;
 };
 
+// A shard that a stage does not let pass (Stage::check_shard) is not written and ends the run.
 // Beside OUT/NAME.tar lies OUT/NAME.tar.report.json: counts and time by stage, what was skipped.
 // Throws Error (input) when two inputs have one name, when OUT is where the inputs lie, or when a
 // finished shard was made with other settings (unless `overwrite`).

@@ -32,6 +32,9 @@ class Stage {
   virtual void run(std::span<LabelSample> batch) = 0;
   // All that decides the stage's output: it goes into every record and into the shard's report.
   virtual Json config() const = 0;
+  // All samples of a shard went through: throws Error (failed) when what was made of it must not
+  // count as finished. Called before take_report().
+  virtual void check_shard(const std::string& shard) const { static_cast<void>(shard); }
   // Counts since the last call, for the shard's report.
   virtual Json take_report() = 0;
 };

@@ -12,8 +12,11 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
+#include "opencloc/data/shard_writer.h"
 #include "opencloc/vesl/caption_stage.h"
+#include "opencloc/vesl/pipeline.h"
 #include "tests/data/tar_maker.h"
+#include "tests/error_of.h"
 
 namespace opencloc {
 namespace {
@@ -254,6 +257,76 @@ TEST(CaptionStage, ADeadServerIsNotAskedForEver) {
   EXPECT_EQ(report["without_answer"]["not asked"], 47);
   EXPECT_EQ(server.requests, 3 + 4);
   EXPECT_EQ(batch[49].record.caption, "old caption");
+}
+
+// One shard of `count` pictures through the captioner; its error, or "no error".
+std::string label_error(const fixtures::TempFolder& folder, const CaptionStageOptions& options,
+                        size_t count) {
+  std::filesystem::create_directories(folder / "in");
+  ShardWriter writer(folder / "in/0.tar");
+  for (const auto& sample : samples(count)) writer.write(sample.record);
+  writer.commit();
+  LabelOptions label;
+  label.shards = {(folder / "in/0.tar").string()};
+  label.out = folder / "out";
+  std::vector<std::unique_ptr<Stage>> stages;
+  stages.push_back(caption_stage(options));
+  return fixtures::error_of([&] { label_shards(label, stages); }, 1);
+}
+
+TEST(CaptionStage, AShardWithoutAnswersIsNotFinished) {
+  std::atomic<bool> up = false;
+  Server server([&](const httplib::Request&, httplib::Response& response) {
+    if (up)
+      response.set_content(answer_with("A dog."), "application/json");
+    else
+      response.status = 503;
+  });
+  auto options = stage_options(server);
+  options.attempts = 1;
+  const fixtures::TempFolder folder;
+  EXPECT_THAT(label_error(folder, options, 3), HasSubstr("3 of 3 pictures no answer"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "out/0.tar"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "out/0.tar.report.json"));
+  up = true;
+  EXPECT_EQ(label_error(folder, options, 3), "no error");
+  EXPECT_TRUE(std::filesystem::exists(folder / "out/0.tar"));
+}
+
+TEST(CaptionStage, AServerThatDiesMidwayIsNoFinishedShardEither) {
+  std::atomic<int> answers = 32;  // of 40, in batches of 16: the last one gets none
+  Server server([&](const httplib::Request&, httplib::Response& response) {
+    if (answers-- > 0)
+      response.set_content(answer_with("A dog."), "application/json");
+    else
+      response.status = 503;
+  });
+  auto options = stage_options(server);
+  options.attempts = 1;
+  options.concurrency = 1;
+  const fixtures::TempFolder folder;
+  EXPECT_THAT(label_error(folder, options, 40), HasSubstr("8 of 40 pictures"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "out/0.tar"));
+}
+
+TEST(CaptionStage, AFewPicturesWithoutAnswerAreCountedAndTheShardIsFinished) {
+  std::atomic<int> asked = 0;
+  Server server([&](const httplib::Request&, httplib::Response& response) {
+    if (asked++ % 5 == 0)
+      response.status = 400;
+    else
+      response.set_content(answer_with("A dog."), "application/json");
+  });
+  const fixtures::TempFolder folder;
+  EXPECT_EQ(label_error(folder, stage_options(server), 10), "no error");
+  const Json report = read_json(folder / "out/0.tar.report.json");
+  EXPECT_EQ(report["stages"]["caption"]["without_answer"]["status 400"], 2);
+  // Texts of no use are answers.
+  Server refusing([](const httplib::Request&, httplib::Response& response) {
+    response.set_content(answer_with("I'm sorry, I cannot help."), "application/json");
+  });
+  const fixtures::TempFolder other;
+  EXPECT_EQ(label_error(other, stage_options(refusing), 3), "no error");
 }
 
 TEST(CaptionStage, NothingIsAskedTwice) {
