@@ -74,20 +74,22 @@ void run_import_verb(const ImportFlags& flags) {
   if (!flags.check) out.emplace(flags.out, flags.writer);
   const ImportReport report = out ? import_dataset(flags.format, flags.options, *out, skips, run)
                                   : check_dataset(flags.format, flags.options, skips, run);
-  if (out) out->commit();
+  const bool refused = flags.strict && skips.total() > 0;
+  if (out && !refused) out->commit();
   bar.reset();
   Json details = report.json();
   details["warnings"] = counts_json(skips.notes());
   details["missing"] = skips.first_names(skip::kMissingImage);
   if (!flags.json) std::fprintf(stderr, "%s", import_table(report, skips).c_str());
-  if (out) {
+  if (out && !refused) {
     print_written(flags, *out, skips, details);
   } else {
     print_checked(flags, report, skips, details);
   }
-  if (flags.strict && skips.total() > 0) {
-    throw Error::failed("something was left out (--strict): " + skips.summary(),
-                        flags.options.images.string(), "see the table above");
+  if (refused) {
+    throw Error::failed(
+        "something would be left out, nothing is written (--strict): " + skips.summary(),
+        flags.options.images.string(), "correct the data, or leave --strict out");
   }
 }
 
@@ -128,7 +130,8 @@ void add_import(CLI::App& app) {
       ->capture_default_str();
   app.add_flag("--check", flags->check,
                "Write nothing: only say what would be imported and what would not, and why");
-  app.add_flag("--strict", flags->strict, "Exit code 1 when anything was left out");
+  app.add_flag("--strict", flags->strict,
+               "Write nothing and exit with code 1 when anything is left out");
   add_output_flags(app, *flags);
   app.get_option("--out")->required(false);
   add_json_flag(app, *flags);

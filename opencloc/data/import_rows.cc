@@ -224,12 +224,14 @@ FoundPicture picture_by_name(const Json& row, const RowNames& names, const Pictu
   FoundPicture found;
   const auto look = [&](const std::string& key) {
     const std::string name = json_text(json_value(row, key.c_str()));
-    if (found || name.empty()) return;
+    if (name.empty() || (found && found.claim.empty())) return;
     if (said.empty()) said = name;
     FoundPicture now = pictures.find(name);
     const size_t hash = name.rfind('#');  // Flickr8k's "1000.jpg#0"
     if (!now && hash != std::string::npos) now = pictures.find(name.substr(0, hash));
-    if (now || found.why.empty()) found = now;
+    // A picture's own path comes before a name that only fits.
+    const bool better = now && (!found || (now.claim.empty() && !found.claim.empty()));
+    if (better || (!found && found.why.empty())) found = now;
   };
   // Karpathy's files have the folder and the name apart.
   const std::string folder = json_text(json_value(row, "filepath"));

@@ -42,7 +42,9 @@ class LabelFiles {
  public:
   LabelFiles(const ImportOptions& options, const PictureFinder& pictures, fs::path labels)
       : root_(options.images), labels_(std::move(labels)) {
-    used_names_ = fs::absolute(options.annotations).lexically_normal();
+    if (!options.annotations.empty()) {
+      used_names_ = fs::absolute(options.annotations).lexically_normal();
+    }
     for (const auto& picture : pictures.all()) ++stems_[picture.stem().string()];
   }
 

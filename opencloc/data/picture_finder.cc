@@ -199,13 +199,18 @@ bool PictureFinder::lies_beside(const std::string& name, std::string_view tail) 
   return fs::is_regular_file(root.parent_path() / above.filename() / tail, ec);
 }
 
-FoundPicture PictureFinder::find_tail(const std::string& name) const {
+FoundPicture PictureFinder::find_name(const std::string& name) const {
   const auto [begin, end] = by_name_.equal_range(last_part(name));
   std::vector<size_t> longer;     // pictures whose path ends with the name
   std::optional<size_t> longest;  // the longest path that the name ends with
   for (auto it = begin; it != end; ++it) {
+    if (relative(it->second) == name) return {all_[it->second], {}, {}};
+  }
+  std::error_code ec;
+  const fs::path direct = folder_ / fs::path(name);  // also "../x", absolute, hidden ones
+  if (fs::is_regular_file(direct, ec)) return {direct, {}, {}};
+  for (auto it = begin; it != end; ++it) {
     const std::string_view path = relative(it->second);
-    if (path == name) return {all_[it->second], {}, {}};
     if (ends_with_parts(path, name)) {
       longer.push_back(it->second);
     } else if (ends_with_parts(name, path) &&
@@ -223,25 +228,17 @@ FoundPicture PictureFinder::find_tail(const std::string& name) const {
   return {all_[*longest], name, {}};
 }
 
-FoundPicture PictureFinder::find_form(const std::string& name) const {
-  FoundPicture found = find_tail(name);
-  if (found || !found.why.empty()) return found;
-  std::error_code ec;
-  const fs::path direct = folder_ / fs::path(name);  // also "../x", absolute, hidden ones
-  if (fs::is_regular_file(direct, ec)) return {direct, {}, {}};
-  return {};
-}
-
 FoundPicture PictureFinder::find(std::string_view said) const {
-  const std::string name(trimmed(said));
+  std::string name(trimmed(said));
   if (name.empty()) return {};
-  FoundPicture found = find_form(name);
+  if (name.find("://") == std::string::npos) name = fs::path(name).lexically_normal().string();
+  FoundPicture found = find_name(name);
   // Ever freer readings of the name, until one fits.
   std::string form = name;
   const auto again = [&](std::string other) {
     if (found || !found.why.empty() || other == form) return;
     form = std::move(other);
-    found = find_form(form);
+    found = find_name(form);
   };
   again(plain_path(form));
   again(plain_path(without_query(name)));
@@ -251,11 +248,11 @@ FoundPicture PictureFinder::find(std::string_view said) const {
   const std::string last = last_part(form);
   const std::string_view bare = without_coco_prefix(last);
   if (!bare.empty()) {
-    found = find_tail(std::string(bare));
+    found = find_name(std::string(bare));
   } else if (last.size() > 12 && last[12] == '.' && all_digits(last.substr(0, 12))) {
     for (const char* prefix :
          {"COCO_train2014_", "COCO_val2014_", "COCO_test2014_", "COCO_test2015_"}) {
-      if (!found) found = find_tail(prefix + last);
+      if (!found) found = find_name(prefix + last);
     }
   }
   if (found) found.claim = last;

@@ -43,8 +43,7 @@ class PictureFinder {
   std::string_view relative(size_t picture) const;
 
  private:
-  FoundPicture find_form(const std::string& name) const;
-  FoundPicture find_tail(const std::string& name) const;
+  FoundPicture find_name(const std::string& name) const;
   bool lies_beside(const std::string& name, std::string_view tail) const;
 
   std::filesystem::path folder_;

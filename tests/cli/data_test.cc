@@ -10,10 +10,10 @@ namespace opencloc {
 namespace {
 
 namespace fs = std::filesystem;
-using ::testing::HasSubstr;
 using fixtures::run_binary;
 using fixtures::TempFolder;
 using fixtures::tiny_ppm;
+using ::testing::HasSubstr;
 
 Json stats_of(const fs::path& data) {
   const auto result = run_binary("data stats --json --data " + data.string());
@@ -56,6 +56,38 @@ TEST(DataVerb, ImportsAFolderAndLooksAtIt) {
   const Json mosaics = stats_of(folder / "mosaics");
   EXPECT_EQ(mosaics["images"], 3);
   EXPECT_EQ(mosaics["regions"], 12);
+}
+
+TEST(DataVerb, CheckWritesNothingAndStrictRefuses) {
+  const TempFolder folder;
+  write_file(folder / "images/fox/0.ppm", tiny_ppm(30, 20));
+  const auto import = [&](const std::string& flags) {
+    return run_binary("data import --format folder --images " + (folder / "images").string() + " " +
+                      flags);
+  };
+  const std::string out = " --out " + (folder / "shards").string();
+  EXPECT_EQ(import("").exit_code, 2) << "--out is needed";
+  const auto whole = import("--check --strict --json");
+  EXPECT_EQ(whole.exit_code, 0) << whole.err;
+  EXPECT_EQ(parse_json(whole.out, "stdout")["samples"], 1);
+
+  write_file(folder / "images/fox/broken.jpg", "no");
+  const auto check = import("--check --json" + out);
+  EXPECT_EQ(check.exit_code, 0) << check.err;
+  const Json report = parse_json(check.out, "stdout");
+  EXPECT_EQ(report["checked"], true);
+  EXPECT_EQ(report["samples"], 1);
+  EXPECT_EQ(report["skipped"]["image does not decode"], 1);
+  const auto strict = import("--strict" + out);
+  EXPECT_EQ(strict.exit_code, 1);
+  EXPECT_THAT(strict.err, HasSubstr("left out: image does not decode"));
+  EXPECT_THAT(fixtures::error_line(strict), HasSubstr("--strict"));
+  EXPECT_FALSE(fs::exists(folder / "shards")) << "neither wrote anything";
+
+  const auto loose = import(out);
+  EXPECT_EQ(loose.exit_code, 0);
+  EXPECT_THAT(loose.err, HasSubstr("pictures imported"));
+  EXPECT_THAT(loose.err, HasSubstr("broken.jpg"));
 }
 
 TEST(DataVerb, ATableWithoutNamesBecomesARowOfTable1) {

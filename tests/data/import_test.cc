@@ -1,72 +1,21 @@
 #include "opencloc/data/import.h"
 
 #include <cstdlib>
-#include <map>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "opencloc/base/files.h"
-#include "opencloc/data/shard_reader.h"
-#include "tests/data/tar_maker.h"
+#include "tests/data/import_fixture.h"
 
 namespace opencloc {
 namespace {
 
 namespace fs = std::filesystem;
+using fixtures::tiny_ppm;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using fixtures::TempFolder;
-using fixtures::tiny_ppm;
 
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.exit_code(), 2);
-    return error.what();
-  }
-  return "no error";
-}
-
-// A folder of pictures and annotations, imported into shards and read back by key.
-class Import : public ::testing::Test {
- protected:
-  void picture(const std::string& name, int width = 100, int height = 50) {
-    write_file(images() / name, tiny_ppm(width, height));
-  }
-  fs::path images() const { return folder_ / "images"; }
-  fs::path file(const std::string& name, const std::string& text) {
-    write_file(folder_ / name, text);
-    return folder_ / name;
-  }
-  void run(const std::string& format, ImportOptions options, int threads = 2) {
-    options.images = images();
-    ShardSetWriter out(folder_ / "out", {.samples_per_shard = 1000, .overwrite = true});
-    report_ = import_dataset(format, options, out, skips_, {.threads = threads});
-    out.commit();
-    SkipCounter none;
-    ShardReader reader((folder_ / "out" / "00000.tar").string(), none);
-    records_.clear();
-    for (Record record; reader.next(record);) records_[record.key] = record;
-  }
-  std::vector<std::string> keys() const {
-    std::vector<std::string> result;
-    for (const auto& [key, record] : records_) result.push_back(key);
-    return result;
-  }
-  void expect_box(const Box& box, float x0, float y0, float x1, float y1) {
-    EXPECT_NEAR(box.x0, x0, 1e-6);
-    EXPECT_NEAR(box.y0, y0, 1e-6);
-    EXPECT_NEAR(box.x1, x1, 1e-6);
-    EXPECT_NEAR(box.y1, y1, 1e-6);
-  }
-
-  TempFolder folder_;
-  SkipCounter skips_{0};
-  ImportReport report_;
-  std::map<std::string, Record> records_;
-};
+using Import = fixtures::ImportTest;
 
 constexpr const char* kCoco = R"({
   "images": [{"id": 1, "file_name": "000000000001.ppm", "width": 100, "height": 50},
@@ -250,10 +199,10 @@ TEST_F(Import, RefcocoOfReferAndMdetr) {
   ASSERT_EQ(records_["1"].regions.size(), 1u);
   expect_box(records_["1"].regions[0].box, 0.1f, 0.1f, 0.3f, 0.3f);
   run("refcoco", {.annotations = file("mdetr.json", R"({
-    "images": [{"id": 5, "file_name": "1.ppm", "caption": "a dog", "width": 50, "height": 50},
-               {"id": 6, "file_name": "1.ppm", "caption": "that dog", "width": 50, "height": 50}],
+    "images": [{"id": 5, "file_name": "1.ppm", "caption": "a dog", "width": 50, "height": 25},
+               {"id": 6, "file_name": "1.ppm", "caption": "that dog", "width": 50, "height": 25}],
     "annotations": [{"image_id": 5, "bbox": [0, 0, 25, 25]},
-                    {"image_id": 6, "bbox": [25, 25, 25, 25]}]})")});
+                    {"image_id": 6, "bbox": [25, 12.5, 25, 12.5]}]})")});
   ASSERT_EQ(records_["1"].regions.size(), 2u);
   EXPECT_EQ(records_["1"].regions[1].text, "that dog");
   expect_box(records_["1"].regions[1].box, 0.5f, 0.5f, 1, 1);

@@ -73,18 +73,72 @@ TEST(RecordJson, NamesTheReasonOfBrokenSamples) {
   EXPECT_EQ(reason("{"), skip::kBadJson);
   EXPECT_EQ(reason("[]"), skip::kBadJson);
   EXPECT_EQ(reason("\xff"), skip::kBadJson);
-  EXPECT_EQ(reason(R"({"caption": 3})"), skip::kBadJson);
-  EXPECT_EQ(reason(R"({"captions": [1]})"), skip::kBadJson);
-  EXPECT_EQ(reason(R"({"regions": 5})"), skip::kBadJson);
-  EXPECT_EQ(reason(R"({"regions": [5]})"), skip::kBadJson);
-  EXPECT_EQ(reason(R"({"regions": [{"text": "t"}]})"), skip::kBadBox);
-  EXPECT_EQ(reason(R"({"regions": [{"box": [0, 0, 1], "text": "t"}]})"), skip::kBadBox);
-  EXPECT_EQ(reason(R"({"regions": [{"box": [0, 0, 1, "1"], "text": "t"}]})"), skip::kBadBox);
-  EXPECT_EQ(reason(R"({"regions": [{"box": [0, 0, 1, 1e99], "text": "t"}]})"), skip::kBadBox);
-  EXPECT_EQ(reason(R"({"regions": [{"box": [0.5, 0, 0.5, 1], "text": "t"}]})"), skip::kEmptyBox);
-  EXPECT_EQ(reason(R"({"regions": [{"box": [0.6, 0, 0.5, 1], "text": "t"}]})"), skip::kEmptyBox);
-  EXPECT_EQ(reason(R"({"regions": [{"box": [1.2, 0, 1.5, 1], "text": "t"}]})"), skip::kEmptyBox);
   EXPECT_EQ(reason(R"({"regions": null, "caption": null})"), "good");
+}
+
+// What one bad value costs: nothing but itself.
+std::vector<std::string> problems(const std::string& json) {
+  std::vector<std::string> reasons;
+  for (const auto& problem : parsed(json).problems) reasons.emplace_back(problem.reason);
+  return reasons;
+}
+
+TEST(RecordJson, ABadRegionCostsItselfAlone) {
+  using ::testing::ElementsAre;
+  const std::string box(skip::kBadBox), empty(skip::kEmptyBox), json(skip::kBadJson);
+  EXPECT_THAT(problems(R"({"regions": 5})"), ElementsAre(json));
+  EXPECT_THAT(problems(R"({"regions": [5]})"), ElementsAre(json));
+  EXPECT_THAT(problems(R"({"regions": [{"text": "t"}]})"), ElementsAre(box));
+  EXPECT_THAT(problems(R"({"regions": [{"box": [0, 0, 1], "text": "t"}]})"), ElementsAre(box));
+  EXPECT_THAT(problems(R"({"regions": [{"box": [0, 0, 1, "1"], "text": "t"}]})"), ElementsAre(box));
+  EXPECT_THAT(problems(R"({"regions": [{"box": [0, 0, 1, 1e99], "text": "t"}]})"),
+              ElementsAre(box));
+  EXPECT_THAT(problems(R"({"regions": [{"box": [0, 0, 1, NaN], "text": "t"}]})"), ElementsAre(box));
+  EXPECT_THAT(problems(R"({"regions": [{"box": [0.5, 0, 0.5, 1], "text": "t"}]})"),
+              ElementsAre(empty));
+  EXPECT_THAT(problems(R"({"regions": [{"box": [0.6, 0, 0.5, 1], "text": "t"}]})"),
+              ElementsAre(empty));
+  EXPECT_THAT(problems(R"({"regions": [{"box": [1.2, 0, 1.5, 1], "text": "t"}]})"),
+              ElementsAre(empty));
+  const Record record = parsed(
+      R"({"caption": "c", "regions": [{"box": [0, 0, 1]}, {"box": [0, 0, 1, 1], "text": "t"}, 7]})");
+  EXPECT_EQ(record.caption, "c");
+  ASSERT_EQ(record.regions.size(), 1u);
+  EXPECT_EQ(record.regions[0].text, "t");
+  EXPECT_EQ(record.problems.size(), 2u);
+}
+
+TEST(RecordJson, CaptionsComeInManyForms) {
+  using ::testing::ElementsAre;
+  const Record list = parsed(R"({"caption": ["a dog", "an animal"]})");
+  EXPECT_EQ(list.caption, "a dog");
+  EXPECT_THAT(list.captions, ElementsAre("a dog", "an animal"));
+  EXPECT_EQ(parsed(R"({"caption": 1984})").caption, "1984");
+  EXPECT_EQ(parsed(R"({"caption": NaN})").caption, "");
+  EXPECT_THAT(problems(R"({"caption": NaN, "captions": ["a", null, 3]})"), ElementsAre());
+  EXPECT_THAT(problems(R"({"caption": {"en": "a dog"}})"),
+              ElementsAre(std::string(skip::kBadText)));
+  EXPECT_EQ(parsed("{\"caption\": \"caf\xe9\", \"label\": \"x\"}").label, "x");
+  EXPECT_THAT(problems("{\"caption\": \"caf\xe9\"}"), ElementsAre(std::string(skip::kNotUtf8)));
+  EXPECT_EQ(parsed("\xef\xbb\xbf{\"caption\": \"c\"}").caption, "c");
+  EXPECT_EQ(parsed(R"({"caption": "a \ud83d cat"})").caption, "a \xef\xbf\xbd cat");
+}
+
+TEST(RecordText, KeyTxtMayBeWrittenInManyWays) {
+  const auto text = [](const std::string& bytes) {
+    Record record;
+    set_alt_text(bytes, record);
+    return record.alt_text + (record.problems.empty() ? "" : "!");
+  };
+  EXPECT_EQ(text("dog\r\n"), "dog");
+  EXPECT_EQ(text("\xef\xbb\xbf"
+                 "dog"),
+            "dog");
+  EXPECT_EQ(text(std::string("\xff\xfe"
+                             "d\0o\0g\0",
+                             8)),
+            "dog");
+  EXPECT_EQ(text("caf\xe9"), "!");
 }
 
 TEST(RecordText, CaptionThenCaptionsThenAltText) {
