@@ -72,7 +72,7 @@ struct Wide {
   size_t mark = 0;  // bytes of the byte order mark
 };
 
-// Without a mark: text that begins with ASCII has its zero bytes all in the same places.
+// Without a mark: text that is mostly ASCII has its zero bytes all in the same places.
 Wide wide_form(std::string_view bytes) {
   using namespace std::string_view_literals;
   if (bytes.starts_with("\xff\xfe\0\0"sv)) return {4, false, 4};
@@ -83,8 +83,8 @@ Wide wide_form(std::string_view bytes) {
   if (seen < 4 || bytes.size() % 2 != 0) return {};
   size_t zeros[2] = {0, 0};
   for (size_t i = 0; i < seen; ++i) zeros[i % 2] += bytes[i] == '\0';
-  if (zeros[0] == 0 && zeros[1] == seen / 2) return {2, false, 0};
-  if (zeros[1] == 0 && zeros[0] == seen / 2) return {2, true, 0};
+  if (zeros[0] == 0 && zeros[1] * 4 >= seen) return {2, false, 0};
+  if (zeros[1] == 0 && zeros[0] * 4 >= seen) return {2, true, 0};
   return {};
 }
 

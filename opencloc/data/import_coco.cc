@@ -40,6 +40,7 @@ template <typename Value>
 class CocoIds {
  public:
   void add(const std::string& id, const Value& value) {
+    if (id.empty()) return;  // none was given
     const auto [it, is_new] = values_.emplace(id, value);
     if (!is_new && it->second != std::optional(value)) it->second.reset();
   }

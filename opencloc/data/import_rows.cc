@@ -20,8 +20,6 @@ constexpr std::string_view kNumberForName = "class is a number, without its name
 constexpr std::string_view kSecondLabel = "second label of a picture";
 constexpr std::string_view kSaysNothing = "row without text, label or region";
 
-constexpr std::array kImageKeys = {"image",     "image_path", "img_path", "filepath", "file_path",
-                                   "file_name", "filename",   "path",     "img",      "image_name"};
 constexpr std::array kCaptionKeys = {"caption", "captions", "title", "text", "comment"};
 // Texts of a region, which are the picture's where the row has no region.
 constexpr std::array kSentenceKeys = {"sentence", "sentences", "sent"};
@@ -214,32 +212,8 @@ bool is_known(const std::string& key) {
   const auto in = [&key](const auto& keys) {
     return std::any_of(keys.begin(), keys.end(), [&](const char* k) { return key == k; });
   };
-  return in(kImageKeys) || in(kCaptionKeys) || in(kPhraseKeys) || in(kBoxKeys) || in(kLabelKeys) ||
-         in(kOther);
-}
-
-// The picture that the row's own name says; `said`: that name.
-FoundPicture picture_by_name(const Json& row, const RowNames& names, const PictureFinder& pictures,
-                             std::string& said) {
-  FoundPicture found;
-  const auto look = [&](const std::string& key) {
-    const std::string name = json_text(json_value(row, key.c_str()));
-    if (name.empty() || (found && found.claim.empty())) return;
-    if (said.empty()) said = name;
-    FoundPicture now = pictures.find(name);
-    const size_t hash = name.rfind('#');  // Flickr8k's "1000.jpg#0"
-    if (!now && hash != std::string::npos) now = pictures.find(name.substr(0, hash));
-    // A picture's own path comes before a name that only fits.
-    const bool better = now && (!found || (now.claim.empty() && !found.claim.empty()));
-    if (better || (!found && found.why.empty())) found = now;
-  };
-  // Karpathy's files have the folder and the name apart.
-  const std::string folder = json_text(json_value(row, "filepath"));
-  const std::string file = json_text(json_value(row, "filename"));
-  if (!folder.empty() && !file.empty()) found = pictures.find(folder + "/" + file);
-  if (!names.image.empty()) look(names.image);
-  for (const char* key : kImageKeys) look(key);
-  return found;
+  return is_picture_key(key) || in(kCaptionKeys) || in(kPhraseKeys) || in(kBoxKeys) ||
+         in(kLabelKeys) || in(kOther);
 }
 
 void add_label(const Json& row, const std::string& where, ImportItem& item, SkipCounter& skips) {
@@ -260,43 +234,9 @@ void add_label(const Json& row, const std::string& where, ImportItem& item, Skip
 
 }  // namespace
 
-bool is_picture_key(std::string_view key) {
-  return std::any_of(kImageKeys.begin(), kImageKeys.end(), [&](const char* k) { return key == k; });
-}
-
 bool is_text_key(std::string_view key) {
   return std::any_of(kCaptionKeys.begin(), kCaptionKeys.end(),
                      [&](const char* k) { return key == k; });
-}
-
-FoundPicture picture_of_row(const Json& row, const RowNames& names, ImportList& list,
-                            const std::string& where, SkipCounter& skips) {
-  if (!row.is_object()) {
-    skips.add(skip::kBadAnnotation, where, "not an object");
-    return {};
-  }
-  std::string said;
-  FoundPicture found = picture_by_name(row, names, list.pictures(), said);
-  const std::string id = json_id(json_value(row, "image_id"));
-  if (!found && said.empty() && !id.empty()) {
-    said = "image_id " + id;
-    if (const ImportItem* item = list.by_id(id); item != nullptr) {
-      found = {item->image, item->claim, {}};
-    } else if (!list.has_ids()) {
-      int64_t number = 0;
-      const auto read = std::from_chars(id.data(), id.data() + id.size(), number);
-      const bool whole = read.ec == std::errc() && read.ptr == id.data() + id.size();
-      found = whole ? list.pictures().find_numbered(number) : list.pictures().find(id);
-      if (!found && !whole) found = list.pictures().find_stem(id);
-    }
-  }
-  if (found) return found;
-  if (said.empty()) {
-    skips.add(skip::kBadAnnotation, where, "the row names no picture");
-  } else {
-    skips.add(skip::kMissingImage, said, found.why.empty() ? where : where + ": " + found.why);
-  }
-  return {};
 }
 
 void merge_row(const Json& row, const RowNames& names, const std::string& where, ImportItem& item,
@@ -363,52 +303,6 @@ void merge_row(const Json& row, const RowNames& names, const std::string& where,
       item.record.extra[key] = value;
     }
   }
-}
-
-// A list of rows, or an object with one.
-void visit_json_rows(const Json& root, const fs::path& path,
-                     const std::function<void(const Json& row, const std::string& where)>& visit) {
-  const Json* rows = &root;
-  for (const char* key : {"images", "data", "rows", "annotations"}) {
-    if (root.is_object() && rows == &root && json_value(root, key).is_array()) rows = &root[key];
-  }
-  if (!rows->is_array()) {
-    throw Error::input("not a list of rows", path.string(), "give a JSON list, or .jsonl");
-  }
-  for (size_t i = 0; i < rows->size(); ++i) {
-    visit((*rows)[i], path.string() + "[" + std::to_string(i) + "]");
-  }
-}
-
-void for_each_row(const fs::path& path, const ImportOptions& options, SkipCounter& skips,
-                  const std::function<void(const Json& row, const std::string& where)>& visit) {
-  const std::string extension = lower_extension(path);
-  if (extension == "csv" || extension == "tsv" || extension == "txt") {
-    for_each_table_row(path, options, skips, visit);
-    return;
-  }
-  const std::string text = read_text(path);
-  const std::string_view content = trimmed(text);
-  const std::string_view first_line = trimmed(content.substr(0, content.find('\n')));
-  // One document: a list, or an object that does not end where its first line ends.
-  const bool one =
-      content.starts_with('[') || (extension == "json" && !first_line.ends_with('}')) ||
-      (content.starts_with('{') && first_line.size() == content.size() && extension == "json") ||
-      (first_line == "{" && content.size() > 1);
-  if (one) {
-    visit_json_rows(read_annotations(path, {"segmentation"}), path, visit);
-    return;
-  }
-  for_each_line(path, skips, [&](std::string_view line, const std::string& where) {
-    Json row;
-    try {
-      row = parse_json(line, where);
-    } catch (const Error& error) {
-      skips.add(skip::kBadJson, where, error.what());
-      return;
-    }
-    visit(row, where);
-  });
 }
 
 }  // namespace opencloc

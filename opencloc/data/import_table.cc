@@ -11,7 +11,7 @@ std::string table_line(std::string_view name, int64_t count,
   std::string line = fmt::format("  {:<52} {:>9}", name, count);
   for (size_t i = 0; i < names.size(); ++i) {
     std::string shown = names[i].substr(0, names[i].find('\n'));
-    if (shown.size() > 80) shown = "..." + shown.substr(shown.size() - 77);
+    if (shown.size() > 100) shown = "..." + shown.substr(shown.size() - 97);
     line += (i == 0 ? "  " : "; ") + shown;
   }
   if (count > static_cast<int64_t>(names.size()) && !names.empty()) line += "; ...";

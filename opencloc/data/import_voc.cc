@@ -23,8 +23,8 @@ constexpr std::string_view kByStem = "picture found by the name of its XML";
 
 struct VocFile {
   fs::path path;
-  fs::path below;        // the folder of annotations, without the ending
-  std::string filename;  // as the file says
+  fs::path below;                // the folder of annotations, without the ending
+  std::string folder, filename;  // as the file says
   double width = 0, height = 0;
   std::vector<ImportRegion> regions;
   std::string encoding;  // as declared; empty = none
@@ -154,6 +154,7 @@ bool read_voc(VocFile& file, SkipCounter& skips) {
   if (document->encoding != nullptr && !wide) {
     file.encoding = reinterpret_cast<const char*>(document->encoding);
   }
+  file.folder = text_of(child(root, "folder"));
   file.filename = text_of(child(root, "filename"));
   const xmlNode* size = child(root, "size");
   if (!number_of(child(size, "width"), file.width)) file.width = 0;
@@ -182,6 +183,10 @@ void find_pictures(VocFile& file, const PictureFinder& pictures) {
     if (!file.by_place) file.by_place = existing(pictures.folder() / folder / plain);
   }
   file.by_name = pictures.find(file.filename);
+  if (!file.by_name && !file.folder.empty()) {
+    FoundPicture in_folder = pictures.find(file.folder + "/" + file.filename);
+    if (in_folder) file.by_name = std::move(in_folder);
+  }
   if (!file.by_name && file.by_name.why.empty() && plain.extension().empty()) {
     file.by_name = pictures.find_stem(folder / plain);  // <filename>2007_000027</filename>
   }

@@ -52,30 +52,31 @@ void take_captions(const Json& value, const char* key, Record& record) {
   }
 }
 
-Box parse_box(const Json& value, std::string_view where) {
+// What is wrong with a box; no reason when nothing is.
+RecordProblem parse_box(const Json& value, Box& box) {
   if (!value.is_array() || value.size() != 4 ||
       !std::all_of(value.begin(), value.end(), [](const Json& v) { return v.is_number(); })) {
-    throw BadSample(skip::kBadBox, "'box' is not [x0, y0, x1, y1]", where);
+    return {skip::kBadBox, "'box' is not [x0, y0, x1, y1]"};
   }
-  const Box box{value[0].get<float>(), value[1].get<float>(), value[2].get<float>(),
-                value[3].get<float>()};
-  if (!box.finite()) throw BadSample(skip::kBadBox, "'box' is not finite", where);
-  const Box clipped = clip_to_unit(box);
-  if (clipped.area() <= 0) {
-    throw BadSample(skip::kEmptyBox, "no part of " + dump_json(value) + " lies in the image",
-                    where);
-  }
-  return clipped;
+  const Box read{value[0].get<float>(), value[1].get<float>(), value[2].get<float>(),
+                 value[3].get<float>()};
+  if (!read.finite()) return {skip::kBadBox, "'box' is not finite"};
+  box = clip_to_unit(read);
+  if (box.area() > 0) return {};
+  return {skip::kEmptyBox, "no part of " + dump_json(value) + " lies in the image"};
 }
 
-Region parse_region(const Json& value, std::string_view where, Record& record) {
-  if (!value.is_object()) throw BadSample(skip::kBadJson, "a region is not an object", where);
+// Adds a region, or says what is wrong with it.
+void parse_region(const Json& value, Record& record) {
+  if (!value.is_object()) {
+    record.problems.push_back({skip::kBadJson, "a region is not an object"});
+    return;
+  }
   Region region;
-  bool has_box = false;
+  RecordProblem problem{skip::kBadBox, "a region has no 'box'"};
   for (const auto& [key, item] : value.items()) {
     if (key == "box") {
-      region.box = parse_box(item, where);
-      has_box = true;
+      problem = parse_box(item, region.box);
     } else if (key == "text") {
       region.text = text_of_json(item, "text", record);
     } else if (key == "score" && item.is_number() && std::isfinite(item.get<double>())) {
@@ -86,8 +87,11 @@ Region parse_region(const Json& value, std::string_view where, Record& record) {
       region.extra[key] = item;
     }
   }
-  if (!has_box) throw BadSample(skip::kBadBox, "a region has no 'box'", where);
-  return region;
+  if (problem.reason.empty()) {
+    record.regions.push_back(std::move(region));
+  } else {
+    record.problems.push_back(std::move(problem));
+  }
 }
 
 Json region_json(const Region& region) {
@@ -112,14 +116,6 @@ Json parse_object(std::string_view text, std::string_view where) {
   }
   if (!root.is_object()) throw BadSample(skip::kBadJson, "not an object", where);
   return root;
-}
-
-// The constant of a reason that parse_region() gives.
-std::string_view reason_constant(const std::string& reason) {
-  for (const auto known : {skip::kBadBox, skip::kEmptyBox}) {
-    if (reason == known) return known;
-  }
-  return skip::kBadJson;
 }
 
 bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
@@ -160,13 +156,7 @@ void parse_record_json(std::string_view text, std::string_view where, Record& re
         record.problems.push_back({skip::kBadJson, "'regions' is not a list"});
         continue;
       }
-      for (const auto& item : value) {
-        try {
-          record.regions.push_back(parse_region(item, where, record));
-        } catch (const BadSample& bad) {  // costs the region alone
-          record.problems.push_back({reason_constant(bad.reason()), bad.what()});
-        }
-      }
+      for (const auto& item : value) parse_region(item, record);
     } else {
       record.extra[key] = value;
     }

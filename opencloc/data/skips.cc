@@ -7,6 +7,12 @@ namespace {
 
 constexpr int64_t kNamesKept = 3;
 
+// What is kept of one case: of a missing picture its name alone, else what was wrong as well.
+std::string name_of_case(std::string_view reason, std::string_view name, std::string_view detail) {
+  const bool bare = detail.empty() || reason == skip::kMissingImage;
+  return std::string(name) + (bare ? "" : ": " + std::string(detail));
+}
+
 }  // namespace
 
 int64_t SkipCounter::count_one(std::map<std::string, int64_t>& counts, std::string_view reason,
@@ -18,7 +24,7 @@ int64_t SkipCounter::count_one(std::map<std::string, int64_t>& counts, std::stri
 }
 
 void SkipCounter::add(std::string_view reason, std::string_view name, std::string_view detail) {
-  const int64_t seen = count_one(counts_, reason, name);
+  const int64_t seen = count_one(counts_, reason, name_of_case(reason, name, detail));
   if (seen > names_logged_) return;
   log::warn("skipped {}: {}{}{}", name, reason, detail.empty() ? "" : ": ", detail);
   if (seen == names_logged_) log::warn("further cases of '{}' are counted only", reason);
@@ -32,7 +38,7 @@ void SkipCounter::add(const BadSample& bad) {
 }
 
 void SkipCounter::note(std::string_view doubt, std::string_view name, std::string_view detail) {
-  const int64_t seen = count_one(notes_, doubt, name);
+  const int64_t seen = count_one(notes_, doubt, name_of_case(doubt, name, detail));
   if (seen > names_logged_) return;
   log::warn("{}: {}{}{}", name, doubt, detail.empty() ? "" : ": ", detail);
   if (seen == names_logged_) log::warn("further cases of '{}' are counted only", doubt);

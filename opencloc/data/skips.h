@@ -35,7 +35,7 @@ class SkipCounter {
   Json json() const;
   // "3 skipped (2 bad JSON, 1 no image)"; empty when nothing was.
   std::string summary() const;
-  // The first three names of a reason or doubt.
+  // The first three cases of a reason or doubt: the names, with what was wrong where that differs.
   std::vector<std::string> first_names(std::string_view reason) const;
   std::map<std::string, int64_t> notes() const;
 

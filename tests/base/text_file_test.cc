@@ -26,6 +26,8 @@ TEST(TextFile, TakesMarksOffAndReadsWideText) {
   EXPECT_EQ(decode_text("\xff\xfe\x3d\xd8\x00\xde"s), "\xf0\x9f\x98\x80") << "a surrogate pair";
   EXPECT_EQ(decode_text("c\0a\0t\0\n\0"s), "cat\n") << "no mark";
   EXPECT_EQ(decode_text("\0c\0a\0t\0\n"s), "cat\n");
+  EXPECT_EQ(decode_text("c\0a\0f\0\xe9\0\x2a\x73"s), "caf\xc3\xa9\xe7\x8c\xaa")
+      << "not ASCII alone";
   EXPECT_EQ(decode_text("cat"), "cat");
   EXPECT_EQ(decode_text(""), "");
 }

@@ -17,8 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using fixtures::error_line;
-using ::testing::HasSubstr;
 using fixtures::run_binary;
+using ::testing::HasSubstr;
 
 class Label : public fixtures::BinaryTest {
  protected:
@@ -42,6 +42,11 @@ TEST_F(Label, PhrasesOfTexts) {
             "{\"text\":\"A red double-decker bus beside two cyclists.\","
             "\"phrases\":[\"red double-decker bus\",\"two cyclists\"]}\n"
             "{\"text\":\"\",\"phrases\":[]}\n{\"text\":\"IMG_1.jpg\",\"phrases\":[]}\n");
+  write_file(folder_ / "notepad.txt",
+             "\xef\xbb\xbf"
+             "a red bus\r\n");
+  EXPECT_THAT(run_binary("label --json --texts " + at("notepad.txt")).out,
+              HasSubstr("\"phrases\":[\"red bus\"]"));
   const auto grams = run_binary("label --phrases ngrams --json --texts " + at("texts.txt"));
   EXPECT_THAT(grams.out, HasSubstr("\"red double-decker\""));
 }

@@ -108,6 +108,15 @@ TEST_F(ForeignCoco, IdsThatStandForTwoThingsStandForNone) {
   EXPECT_EQ(skips_.count(skip::kBadAnnotation), 1);
 }
 
+TEST_F(ForeignCoco, MissingIdsDoNotMeet) {
+  picture("a.ppm");
+  picture("b.ppm");
+  import(R"({"file_name": "a.ppm"}, {"id": 2, "file_name": "b.ppm"})",
+         R"({"id": 1, "category_id": 1, "bbox": [8, 8, 16, 16]})");
+  EXPECT_EQ(report_.regions, 0);
+  EXPECT_EQ(skips_.count(skip::kBadAnnotation), 1);
+}
+
 TEST_F(ForeignCoco, OneBadValueCostsItsAnnotation) {
   picture("a.ppm");
   import(R"({"id": 1, "file_name": "a.ppm", "gsd": NaN, "width": "100", "height": null})",
@@ -254,6 +263,21 @@ TEST_F(ForeignVoc, FilesOfTwoFoldersDoNotMeetInOnePicture) {
   run("voc", {.annotations = folder_ / "xml"});
   EXPECT_THAT(keys(), ElementsAre("2"));
   EXPECT_EQ(skips_.count(skip::kMissingImage), 2);
+}
+
+TEST_F(ForeignVoc, TheFolderTellsPicturesOfOneNameApart) {
+  picture("cam1/1.ppm");
+  picture("cam2/1.ppm");
+  for (const char* cam : {"cam1", "cam2"}) {
+    std::string xml = voc("1.ppm", cam, 1);
+    xml.insert(xml.find("<filename>"), std::string("<folder>") + cam + "</folder>");
+    file("xml/" + std::string(cam) + "_1.xml", xml);
+  }
+  file("xml/none.xml", voc("1.ppm", "dog", 1));
+  run("voc", {.annotations = folder_ / "xml"});
+  EXPECT_EQ(records_["cam1/1"].regions.at(0).text, "cam1");
+  EXPECT_EQ(records_["cam2/1"].regions.at(0).text, "cam2");
+  EXPECT_EQ(skips_.count(skip::kMissingImage), 1);
 }
 
 TEST_F(ForeignVoc, EncodingsAreThoseDeclared) {

@@ -200,6 +200,11 @@ TEST_F(ForeignRows, HuggingFaceObjects) {
   EXPECT_EQ(skips_.count(skip::kBadAnnotation), 1);
 }
 
+TEST_F(ForeignRows, APictureAsHuggingFaceWritesIt) {
+  rows(R"({"image": {"bytes": null, "path": "/root/.cache/a.ppm"}, "text": "x"})");
+  EXPECT_EQ(caption("a"), "x");
+}
+
 TEST_F(ForeignRows, ASplitThatNoRowHas) {
   EXPECT_THAT(error_of([&] {
                 run("jsonl",

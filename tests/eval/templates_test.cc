@@ -26,6 +26,14 @@ class TemplatesTest : public ::testing::Test {
 TEST_F(TemplatesTest, OneNameALineWithoutSpacesAround) {
   EXPECT_THAT(read_names(file("  hot dog\r\n\ncat\t\n \ndog")),
               ::testing::ElementsAre("hot dog", "cat", "dog"));
+  EXPECT_THAT(read_names(file("\xef\xbb\xbf"
+                              "cat\r\ndog\r\n")),
+              ElementsAre("cat", "dog"));
+  EXPECT_THAT(read_names(file(std::string("\xff\xfe"
+                                          "c\0a\0t\0",
+                                          8))),
+              ElementsAre("cat"));
+  EXPECT_THROW(read_names(file("caf\xe9\n")), Error);
   EXPECT_THROW(read_names(file(" \n\n")), Error);
 }
 
