@@ -305,10 +305,11 @@ std::vector<std::string> expand_glob(std::string_view patterns, std::vector<std:
   if (missing != nullptr) {
     *missing = std::move(absent);
   } else if (!absent.empty()) {
-    throw Error::input(absent.size() == 1 ? std::string("is missing")
-                                          : "and " + std::to_string(absent.size() - 1) +
-                                                " more of the pattern are missing",
-                       absent.front(), "correct the pattern, or pass --skip-bad-shards");
+    const std::string others =
+        absent.size() > 1 ? ", and " + std::to_string(absent.size() - 1) + " more of the pattern"
+                          : "";
+    throw Error::input(absent.front() + " is missing" + others, patterns,
+                       "correct the pattern, or pass --skip-bad-shards");
   }
   return result;
 }

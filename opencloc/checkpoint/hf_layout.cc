@@ -26,6 +26,7 @@ constexpr const char* kWeightsFiles[] = {"model.safetensors", "model.safetensors
 constexpr const char* kModelType = "clip";
 constexpr const char* kVisionModelType = "clip_vision_model";
 constexpr const char* kProjection = "visual_projection.weight";
+constexpr std::string_view kTextTokens = "text_model.embeddings.token_embedding.weight";
 
 constexpr Renamed kSingles[] = {
     {"visual.class_embedding", "vision_model.embeddings.class_embedding"},
@@ -63,7 +64,16 @@ std::string model_type(const fs::path& directory) {
   const fs::path path = directory / kConfigFile;
   if (!fs::exists(path)) return {};
   const Json json = read_json(path);
-  return json.is_object() ? json_string(json, "model_type", path.string(), "") : "";
+  if (!json.is_object()) return {};
+  const std::string type = json_string(json, "model_type", path.string(), "");
+  const auto classes = json.find("architectures");
+  if (!type.empty() || classes == json.end() || !classes->is_array() || classes->empty())
+    return type;
+  // A configuration somebody cut down may name the class alone.
+  const Json& name = classes->front();
+  if (name == "CLIPModel") return kModelType;
+  return name == "CLIPVisionModel" || name == "CLIPVisionModelWithProjection" ? kVisionModelType
+                                                                              : "";
 }
 
 StoredTensors open(const fs::path& directory) {
@@ -201,8 +211,12 @@ Sources sources(const fs::path& directory) {
   if (const auto found = preprocessing_of(directory, side); !found.assumed.empty())
     files.assumed.push_back(found.assumed);
   if (!files.weights.empty()) {
-    if (const std::string note = open_weights(files.weights).note(); !note.empty())
-      files.assumed.push_back(note);
+    const StoredTensors weights = open(directory);
+    if (!weights.note().empty()) files.assumed.push_back(weights.note());
+    if (files.vision_only && has_wrapped(weights, {kTextTokens})) {
+      files.assumed.emplace_back(
+          "config.json describes an image tower alone: the text tower that lies here is left out");
+    }
   }
   return files;
 }
@@ -225,8 +239,11 @@ void load_towers(const fs::path& directory, Cloc& model) {
     return load_weights(weights, model->clip_weights(), names, no_parameter);
   }
   const bool projected = weights.find(kProjection) != nullptr;
+  const auto not_of_pictures = [](const std::string& name) {
+    return no_parameter(name) || name.starts_with("text_") || name.starts_with("logit_");
+  };
   load_weights(weights, vision_weights(model, {.with_projection = projected}), naming,
-               no_parameter);
+               not_of_pictures);
   if (!projected) project_plainly(model);
 }
 

@@ -21,7 +21,8 @@ std::optional<KnownHeads> known_heads(int64_t width, const Sizes& sizes) {
     const auto [known_width, head_width] = sizes(config);
     if (known_width != width) continue;
     if (known && known->head_width != head_width) return std::nullopt;
-    if (!known) known = {head_width, name};
+    const std::string why = "as in " + name;
+    if (!known || why.size() < known->why.size()) known = {head_width, why};
   }
   return known;
 }
@@ -29,14 +30,14 @@ std::optional<KnownHeads> known_heads(int64_t width, const Sizes& sizes) {
 }  // namespace
 
 std::optional<KnownHeads> known_vision_heads(int64_t width) {
-  if (width == kOneHead) return KnownHeads{kOneHead, "a tower of one head"};
+  if (width == kOneHead) return KnownHeads{kOneHead, "a single one"};
   return known_heads(width, [](const ModelConfig& config) {
     return std::pair{config.vision.width, config.vision.head_width};
   });
 }
 
 std::optional<KnownHeads> known_text_heads(int64_t width) {
-  if (width == kOneHead) return KnownHeads{kOneHead, "a tower of one head"};
+  if (width == kOneHead) return KnownHeads{kOneHead, "a single one"};
   return known_heads(width, [](const ModelConfig& config) {
     return std::pair{config.text.width, config.text.width / config.text.heads};
   });

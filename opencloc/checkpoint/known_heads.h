@@ -10,10 +10,10 @@
 namespace opencloc {
 
 // What the named architectures (configs/models) say of a tower of this width: the width of a head,
-// and the name of one of them. None where they have no such width, or do not agree.
+// and why, for people ("as in ViT-H-14"). None where they have no such width, or do not agree.
 struct KnownHeads {
   int64_t head_width = 0;
-  std::string as_in;
+  std::string why;
 };
 std::optional<KnownHeads> known_vision_heads(int64_t width);
 std::optional<KnownHeads> known_text_heads(int64_t width);

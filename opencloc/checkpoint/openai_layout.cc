@@ -129,15 +129,15 @@ void guess_heads(const StoredTensors& weights, ModelConfig& config,
   if (!vision && (!openai || width % kHeadWidth != 0)) refuse_heads(weights, "image tower", width);
   if (!text && (!openai || text_width % kHeadWidth != 0))
     refuse_heads(weights, "text tower", text_width);
-  const KnownHeads rule{kHeadWidth, "OpenAI's models"};
+  const KnownHeads rule{kHeadWidth, "as in OpenAI's models"};
   const KnownHeads of_vision = vision.value_or(rule), of_text = text.value_or(rule);
   config.vision.head_width = of_vision.head_width;
   config.text.heads = text_width / of_text.head_width;
   assumed.push_back("no configuration says how many heads it has: taken as heads of " +
                     std::to_string(of_vision.head_width) + " in the image tower of width " +
-                    std::to_string(width) + " (as in " + of_vision.as_in + "), of " +
+                    std::to_string(width) + " (" + of_vision.why + "), of " +
                     std::to_string(of_text.head_width) + " in the text tower of width " +
-                    std::to_string(text_width) + " (as in " + of_text.as_in + ")");
+                    std::to_string(text_width) + " (" + of_text.why + ")");
 }
 
 // "ViT-B-32-quickgelu-laion400m_e32.pt".

@@ -97,6 +97,8 @@ StoredTensors StoredTensors::renamed(
 StoredTensors open_weights(const fs::path& path) {
   if (path.string().ends_with(kIndexEnd)) return open_shards(path);
   const auto start = first_bytes(path);
+  if (start.empty() && fs::is_regular_file(path))
+    throw Error::input("is empty", path.string(), "get the file again");
   require_fetched(start, path);
   if (looks_like_gguf(start)) return open_gguf(path)->stored();
   if (looks_like_torch_file(start)) return open_torch_checkpoint(path);

@@ -12,6 +12,7 @@ namespace opencloc {
 namespace {
 
 constexpr size_t kNamesShown = 4;
+constexpr const char* kNotFinite = "with values that are infinite or no numbers";
 
 // Collects what is wrong under a heading; keeps the first few.
 class Complaints {
@@ -30,7 +31,10 @@ class Complaints {
       what += "; " + std::to_string(group.count) + ' ' + group.heading + ": " + group.shown;
       if (group.count > kNamesShown) what += ", ...";
     }
-    throw Error::input(what, where, "check that configuration and weights belong together");
+    const bool fit = groups_.size() == 1 && groups_[0].heading == kNotFinite;
+    throw Error::input(what, where,
+                       fit ? "get the weights again, or look at how they were trained"
+                           : "check that configuration and weights belong together");
   }
 
  private:
@@ -114,7 +118,7 @@ void load_weights(const StoredTensors& files, const NamedTensors& parameters, co
       continue;
     }
     if (value.is_floating_point() && !is_finite(value)) {
-      complaints.add("with values that are infinite or no numbers", stored.names[0]);
+      complaints.add(kNotFinite, stored.names[0]);
       continue;
     }
     copies.emplace_back(parameter, value);

@@ -2,6 +2,8 @@
 
 #include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "opencloc/base/error.h"
 
@@ -18,6 +20,32 @@ std::set<std::string> wrappers_of(const StoredTensors& weights, std::string_view
     if (before.empty() || before.ends_with('.')) wrappers.insert(std::move(before));
   }
   return wrappers;
+}
+
+// The tensors whose names begin with `wrapper`, without it. What lies outside is the training
+// code's (a loss, metrics), but for the scale, which some keep there.
+StoredTensors within(const StoredTensors& weights, const std::string& wrapper) {
+  std::vector<StoredTensor> inside;
+  std::string outside;
+  for (StoredTensor tensor : weights.tensors()) {
+    if (tensor.name.starts_with(wrapper)) {
+      tensor.name.erase(0, wrapper.size());
+    } else if (tensor.name != "logit_scale" && tensor.name != "logit_bias") {
+      outside += (outside.empty() ? "" : ", ") + tensor.name;
+      continue;
+    }
+    inside.push_back(std::move(tensor));
+  }
+  StoredTensors taken(weights.path(), std::move(inside));
+  std::string note = weights.note();
+  if (!outside.empty()) {
+    constexpr size_t kShown = 120;
+    if (outside.size() > kShown) outside = outside.substr(0, kShown) + "...";
+    note +=
+        (note.empty() ? "" : "; ") + ("tensors outside '" + wrapper) + "' are left out: " + outside;
+  }
+  taken.set_note(std::move(note));
+  return taken;
 }
 
 }  // namespace
@@ -41,10 +69,7 @@ StoredTensors without_wrappers(const StoredTensors& weights,
       throw Error::input("holds several models, whose names begin with " + all, weights.path(),
                          "save the one that is meant");
     }
-    const std::string& wrapper = *wrappers.begin();
-    return weights.renamed([&](const std::string& name) {
-      return name.starts_with(wrapper) ? name.substr(wrapper.size()) : name;
-    });
+    return within(weights, *wrappers.begin());
   }
   return weights;
 }

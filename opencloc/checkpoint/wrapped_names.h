@@ -11,8 +11,8 @@ namespace opencloc {
 
 // The tensors without what stands before every name of the model. `anchors`: names of one tensor
 // that every model of the layout has, the first that is found decides; the part before it ends
-// with a dot. Tensors without that part keep their names. Error (input) when several models lie in
-// the file ("student.", "teacher.").
+// with a dot. Tensors without that part are left out, with a note, but for logit_scale. Error
+// (input) when several models lie in the file ("student.", "teacher.").
 StoredTensors without_wrappers(const StoredTensors& weights,
                                std::initializer_list<std::string_view> anchors);
 

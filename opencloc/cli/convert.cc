@@ -38,6 +38,22 @@ Layout layout_named(const std::string& name) {
   return Layout::kOpenClip;
 }
 
+// A folder of weights without configuration may be somebody's checkpoints: it is a model's alone
+// when it holds what this verb writes.
+bool is_models_alone(const fs::path& folder) {
+  const auto layout = layout_of(folder);
+  if (layout != Layout::kOpenAi) return layout.has_value();
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    const std::string ending = entry.path().extension().string();
+    const bool ours = name == "model.safetensors" || name == "cloc_heads.safetensors" ||
+                      ending == ".json" || ending == ".txt" || ending == ".model" ||
+                      ending == ".gz";
+    if (!ours) return false;
+  }
+  return true;
+}
+
 // What is there already is replaced only when it is a model, or nothing at all; never IN, nor the
 // folder it lies in.
 void require_free(const fs::path& in, const fs::path& out) {
@@ -49,7 +65,7 @@ void require_free(const fs::path& in, const fs::path& out) {
                        "name another path for the result");
   }
   const bool replaceable = fs::is_directory(out)
-                               ? fs::is_empty(out) || layout_of(out)
+                               ? fs::is_empty(out) || is_models_alone(out)
                                : fs::is_regular_file(out) && layout_of(out).has_value();
   if (!replaceable) {
     throw Error::input("is there, and is no model that could be replaced", out.string(),

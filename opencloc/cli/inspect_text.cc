@@ -65,9 +65,10 @@ std::string model(const Json& found) {
                   name.empty() ? "" : " " + name,
                   format_count(found.at("parameters").get<double>()), counts(found.at("dtypes")));
   lines += "\n  seen       " + text_of(found, "seen");
-  for (const auto& text : found.at("assumed")) lines += "\n  assumed    " + text.get<std::string>();
-  for (const auto& name : found.at("not_finite"))
-    lines += "\n  not finite " + name.get<std::string>() + ": the model cannot be loaded";
+  for (const auto& taken : found.at("assumed"))
+    lines += "\n  assumed    " + taken.get<std::string>();
+  for (const auto& tensor : found.at("not_finite"))
+    lines += "\n  not finite " + tensor.get<std::string>() + ": the model cannot be loaded";
   lines += fmt::format("\n  image      {} px, patch {}, width {}, {} layers, {} wide heads -> {}",
                        vision.at("image_size").get<int>(), vision.at("patch_size").get<int>(),
                        vision.at("width").get<int>(), vision.at("layers").get<int>(),

@@ -3,6 +3,7 @@
 #include <exception>
 #include <new>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "opencloc/base/error.h"
@@ -79,6 +80,12 @@ int run(int argc, char** argv) {
     return report(error.what(), error.exit_code());
   } catch (const std::bad_alloc&) {
     return report("out of memory: use smaller batches, pictures or fewer threads", 1);
+  } catch (const std::system_error& error) {
+    if (error.code() != std::errc::resource_unavailable_try_again) return report(error.what(), 1);
+    return report(
+        "no further thread can be started: raise the limit of processes (ulimit -u), or "
+        "use fewer threads",
+        1);
   } catch (const std::exception& error) {
     return report(error.what(), 1);
   }

@@ -149,6 +149,11 @@ TEST(BareWeights, WrappersAreTakenOff) {
     write_safetensors(folder / "w.safetensors", prefixed(prefix, weights_of(model)));
     expect_weights(folder / "w.safetensors", model);
   }
+  auto lightning = prefixed("model.", weights_of(model));
+  lightning.emplace_back("loss.weight", torch::zeros({3}));
+  write_safetensors(folder / "w.safetensors", lightning);
+  expect_weights(folder / "w.safetensors", model);
+  EXPECT_THAT(assumed_in(folder / "w.safetensors"), HasSubstr("left out: loss.weight"));
   auto both = prefixed("student.", weights_of(model));
   for (auto& item : prefixed("teacher.", weights_of(model))) both.push_back(item);
   write_safetensors(folder / "w.safetensors", both);
@@ -221,7 +226,9 @@ TEST_F(HfFolder, TypesThatAreNotReadAreNamed) {
     EXPECT_THAT(error, HasSubstr("clip, clip_vision_model, siglip"));
   }
   change_config("config.json", [](Json& json) { json.erase("model_type"); });
-  EXPECT_THAT(error_of([&] { load_model(at()); }), HasSubstr("\"CLIPModel\""));
+  expect_weights(at(), model_);  // its class says it
+  change_config("config.json", [](Json& json) { json["architectures"] = {"BlipModel"}; });
+  EXPECT_THAT(error_of([&] { load_model(at()); }), HasSubstr("\"BlipModel\" is not read"));
   fs::remove(at("config.json"));
   EXPECT_THAT(error_of([&] { load_model(at()); }), HasSubstr("no config.json"));
   EXPECT_THAT(error_of([&] { load_model(at("model.safetensors")); }), HasSubstr("no config.json"));
@@ -324,6 +331,16 @@ TEST_F(HfFolder, ATokenizerThatCannotBeReadIsTold) {
   write_file(at("tokenizer.json"), R"({"model": {"type": "Unigram", "vocab": []}})");
   EXPECT_THAT(assumed_in(at()), HasSubstr("tokenizer.json holds no BPE"));
   EXPECT_EQ(load_model(at()).tokenizer, nullptr);
+}
+
+TEST_F(HfFolder, AnImageTowersConfigurationTakesTheImageTower) {
+  change_config("config.json", [](Json& json) {
+    json = json["vision_config"];
+    json["model_type"] = "clip_vision_model";
+  });
+  const auto loaded = load_model(at());
+  EXPECT_TRUE(loaded.vision_only);
+  EXPECT_THAT(assumed_in(at()), HasSubstr("image tower alone"));
 }
 
 // Pickles by hand: what lies beside a state dict.

@@ -33,11 +33,19 @@ class Mistakes : public fixtures::BinaryTest {
 };
 
 TEST_F(Mistakes, NamesThatAreMeant) {
-  for (const auto& [wrong, meant] : std::initializer_list<std::pair<const char*, const char*>>{
-           {"batch_size", "batch-size"}, {"batchsize", "batch-size"}, {"Batch-Size", "batch-size"},
-           {"lr-rate", "lr"},            {"learning_rate", "lr"},     {"weight-decay", "wd"},
-           {"step", "steps"},            {"modle", "model"},          {"output-dir", "out"},
-           {"num_workers", "workers"},   {"warm-up", "warmup"},       {"train_data=x", "train-data"}}) {
+  for (const auto& [wrong, meant] :
+       std::initializer_list<std::pair<const char*, const char*>>{{"batch_size", "batch-size"},
+                                                                  {"batchsize", "batch-size"},
+                                                                  {"Batch-Size", "batch-size"},
+                                                                  {"lr-rate", "lr"},
+                                                                  {"learning_rate", "lr"},
+                                                                  {"weight-decay", "wd"},
+                                                                  {"step", "steps"},
+                                                                  {"modle", "model"},
+                                                                  {"output-dir", "out"},
+                                                                  {"num_workers", "workers"},
+                                                                  {"warm-up", "warmup"},
+                                                                  {"train_data=x", "train-data"}}) {
     EXPECT_THAT(refused("train --data x --out y --" + std::string(wrong)),
                 HasSubstr("did you mean --" + std::string(meant) + "?"))
         << wrong;
@@ -69,9 +77,9 @@ TEST_F(Mistakes, FlagsNearToRealOnesAreSuggestedInEveryVerb) {
 
 TEST_F(Mistakes, PatternsWithoutQuotes) {
   const std::string files = at("sh") + "/*.tar";
-  for (const std::string verb :
-       {"data stats --json", "train --steps 1 --out " + at("r"), "eval --model m",
-        "embed --model m --out " + at("e.st"), "label --out " + at("l")}) {
+  for (const auto& verb : std::vector<std::string>{
+           "data stats --json", "train --steps 1 --out " + at("r"), "eval --model m",
+           "embed --model m --out " + at("e.st"), "label --out " + at("l")}) {
     EXPECT_THAT(refused(verb + " --data " + files), HasSubstr("in quotes")) << verb;
   }
   EXPECT_EQ(run_binary("data stats --data '" + files + "'").exit_code, 0);
@@ -79,10 +87,10 @@ TEST_F(Mistakes, PatternsWithoutQuotes) {
 
 TEST_F(Mistakes, MissingShardsAreErrorsUnlessSkippedAndCounted) {
   const std::string data = " --data '" + at("sh") + "/{00000..00003}.tar'";
-  for (const std::string verb :
-       {"data stats", "data show --out " + at("p.html"), "data mosaic --count 1 --out " + at("m"),
-        "label --detector-kind none --out " + at("l"),
-        "train --model ViT-Test --objective clip --steps 1 --out " + at("r")}) {
+  for (const auto& verb : std::vector<std::string>{
+           "data stats", "data show --out " + at("p.html"),
+           "data mosaic --count 1 --out " + at("m"), "label --detector-kind none --out " + at("l"),
+           "train --model ViT-Test --objective clip --steps 1 --out " + at("r")}) {
     EXPECT_THAT(refused(verb + data), HasSubstr("00002.tar")) << verb;
   }
   const auto result = run_binary("data stats --json --skip-bad-shards" + data);
@@ -97,7 +105,7 @@ TEST_F(Mistakes, MissingShardsAreErrorsUnlessSkippedAndCounted) {
   EXPECT_THAT(refused("data stats --data '" + at("{sh,none}") + "/*.tar'"), HasSubstr("none"));
   EXPECT_THAT(refused("data stats --data '" + at("sh") + "/0000{0..1}.tar::" + at("sh") +
                       "/{00003..00005}.tar'"),
-              HasSubstr("more of the pattern are missing"));
+              HasSubstr("and 1 more of the pattern"));
 }
 
 TEST_F(Mistakes, ShardsOfOtherMachines) {
@@ -127,6 +135,11 @@ TEST_F(Mistakes, OutputsAreLookedAtBeforeTheWork) {
   EXPECT_THAT(refused("convert " + at("model") + " " + at("x.pt") + " --to openai"),
               HasSubstr(".pt"));
   EXPECT_FALSE(fs::exists(folder_ / "x.gguf"));
+  // A folder with one checkpoint and more is not ours to replace.
+  ASSERT_EQ(run_binary("convert " + at("model") + " " + at("mine") + " --to openai").exit_code, 0);
+  fs::rename(folder_ / "mine/model.safetensors", folder_ / "mine/epoch_1.safetensors");
+  EXPECT_THAT(refused("convert " + at("model") + " " + at("mine") + " --to openai"),
+              HasSubstr("no model that could be replaced"));
   EXPECT_THAT(
       refused("eval --model " + at("model") + " --data " + at("sh") + " --out " + at("r.csv")),
       HasSubstr("JSON"));
@@ -195,17 +208,18 @@ TEST_F(Mistakes, AssumptionsAreToldAtEveryUse) {
   EXPECT_THAT(refused("embed --model " + bare + embed), HasSubstr("--architecture"));
   EXPECT_THAT(refused("inspect " + bare), HasSubstr("--architecture"));
   const std::string named = " --architecture " + at("own.json");
-  for (const std::string& verb : {"embed --model " + bare + embed,
-                                  "convert --to hf " + bare + " " + at("hf"), "inspect " + bare}) {
+  for (const auto& verb :
+       std::vector<std::string>{"embed --model " + bare + embed,
+                                "convert --to hf " + bare + " " + at("hf"), "inspect " + bare}) {
     const auto result = run_binary(verb + named);
     EXPECT_EQ(result.exit_code, 0) << result.err;
     EXPECT_EQ(result.err.find("taken as"), std::string::npos) << result.err;
   }
   // Another folder's preprocessing is assumed.
   fs::remove(folder_ / "hf/preprocessor_config.json");
-  for (const std::string& verb :
-       {"embed --model " + at("hf") + embed, "convert --to open_clip " + at("hf") + " " + at("oc"),
-        "inspect --json " + at("hf")}) {
+  for (const auto& verb : std::vector<std::string>{
+           "embed --model " + at("hf") + embed,
+           "convert --to open_clip " + at("hf") + " " + at("oc"), "inspect --json " + at("hf")}) {
     const auto result = run_binary(verb);
     EXPECT_EQ(result.exit_code, 0) << result.err;
     EXPECT_THAT(result.err, HasSubstr("taken as CLIP's")) << verb;
