@@ -124,7 +124,8 @@ def make_yolo(new):
                                           "0.609047 2 0.748973 0.590758 2 0.782708 0.558898 2 0.6325 0.624151 2")
     new("yolo_over_one", "ultralytics/yolov5#3656", "the box ends at 1.15", YOLO, "clipped and counted").yolo(
         "0 0.9 0.5 0.5 0.5")
-    new("yolo_odd_polygon", "ultralytics/ultralytics#8262", "a polygon of 55 numbers", YOLO, "the line is counted").yolo(
+    new("yolo_odd_polygon", "ultralytics/ultralytics#8262", "a polygon of 55 numbers", YOLO,
+        "the line is counted, or named as a polygon with a score").yolo(
         "0 " + " ".join(f"{0.2 + 0.01 * i:.2f}" for i in range(55)))
     new("yolo_negative", "ultralytics/ultralytics#13203", "the box begins at -0.05", YOLO, "clipped and counted").yolo(
         "0 0.2 0.5 0.5 0.5")
