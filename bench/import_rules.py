@@ -99,11 +99,13 @@ def coco_boxes(annotation, image, truth):
             return [(None, NOT_FOUR)]
     x, y, w, h = values
     if w < 0 or h < 0:
-        return [(None, NO_AREA)]
+        x, y, w, h = min(x, x + w), min(y, y + h), abs(w), abs(h)
+        why = "width or height below 0: corners put in order"
     box, reason = place(unit([x, y, x + w, y + h], listed))
     same_shape = abs(listed[0] * size[1] - listed[1] * size[0]) <= max(*listed, *size)
     if same_shape or box is None:
-        return [(box, why or reason)]
+        outcomes = [(box, (why or reason) if box else reason)]
+        return outcomes + [(None, NO_AREA)] if why and box else outcomes
     if (listed[1], listed[0]) == tuple(size) and truth and truth[2] in (6, 8):
         return [(turned(box, truth[2]), "EXIF turns the picture: turned back"), (None, CONTRADICTS)]
     # Nobody can know which of both sizes the box is of: ours is left out, or kept and the picture is named.
