@@ -85,3 +85,29 @@ for form, name in ((tarfile.USTAR_FORMAT, "ustar"), (tarfile.GNU_FORMAT, "gnu"),
     packed = shard.getvalue()[:4096]
     write("fuzz_shard", name, packed)
     write("fuzz_shard", name + "_gz", gzip.compress(packed))
+
+# data sets: the annotation file beside imgs/a.jpg and imgs/b/1.jpg
+write("fuzz_import_coco", "instances", json.dumps({
+    "images": [{"id": 1, "file_name": "a.jpg", "width": 64, "height": 48},
+               {"id": "x", "coco_url": "http://h/b/1.jpg", "width": 48, "height": 64}],
+    "annotations": [{"id": 1, "image_id": 1, "category_id": 3, "bbox": [8, 8, 16, 16], "iscrowd": 0},
+                    {"id": 2, "image_id": "x", "category_id": "3", "bbox": None,
+                     "segmentation": [[1, 2, 3.5, 4, 5, 6]]},
+                    {"id": 3, "image_id": 1, "category_id": 3, "bbox": [8, 8, float("nan"), 16], "iscrowd": 1,
+                     "segmentation": {"counts": [1, 2], "size": [48, 64]}}],
+    "categories": [{"id": 3, "name": "traffic_light"}]}))
+write("fuzz_import_coco", "utf16", '{"images":[{"id":1,"file_name":"a.jpg"}]}'.encode("utf-16"))
+write("fuzz_import_voc", "a", "<annotation><filename>a.jpg</filename><size><width>64</width><height>48</height></size>"
+      "<object><name>cat</name><difficult>1</difficult><bndbox><xmin>9</xmin><ymin>9</ymin><xmax>24</xmax>"
+      "<ymax>24.5</ymax></bndbox></object><object><name>dog</name><polygon><x1>1</x1><y1>2</y1><x2>5</x2><y2>6</y2>"
+      "</polygon></object></annotation>")
+write("fuzz_import_voc", "declared", '<?xml version="1.0" encoding="gbk"?><annotation><object><name>'
+      "cat</name></object></annotation>")
+yaml = "names: [cat, traffic_light]\n"
+write("fuzz_import_yolo", "boxes", yaml + "\0" + "0 0.5 0.5 0.5 0.5\n1.0 0.5 0.5 0.5 0.5 0.9 7\r\n")
+write("fuzz_import_yolo", "polygon", "names: {0: cat, 1: dog}\nnc: 2\0" + "1 0.1 0.1 0.5 0.1 0.5 0.6\n")
+write("fuzz_import_yolo", "pose", yaml + "kpt_shape: [2, 3]\n\0" + "0 0.5 0.5 0.5 0.5 0.3 0.3 2 0.4 0.4 1\n")
+write("fuzz_import_csv", "quoted", 'image,caption,label\na.jpg,"a ""dog"", a cat",dog\nb/1.jpg,a house,\n')
+write("fuzz_import_csv", "pipes", "image_name| comment_number| comment\na.jpg| 0| a dog\n1.jpg| 1| a cat\n")
+write("fuzz_import_csv", "boxes", "filename,xmin,ymin,xmax,ymax,class\na.jpg,1,2,30,40,cat\na.jpg,1,2,x,40,cat\n")
+write("fuzz_import_csv", "cr", "image\tcaption\ra.jpg\ta dog\r")

@@ -1,8 +1,6 @@
 #include "opencloc/base/threads.h"
 
 #include <atomic>
-#include <condition_variable>
-#include <mutex>
 
 #include "opencloc/base/log.h"
 
@@ -27,33 +25,6 @@ int start_threads(std::vector<std::thread>& threads, int count, const std::funct
     }
   }
   return count;
-}
-
-int startable_threads(int wanted) {
-  std::mutex mutex;
-  std::condition_variable release;
-  bool released = false;
-  std::vector<std::thread> threads;
-  int started = 0;
-  try {
-    while (started < wanted) {
-      threads.reserve(threads.size() + 1);
-      threads.emplace_back([&] {
-        std::unique_lock lock(mutex);
-        release.wait(lock, [&] { return released; });
-      });
-      ++started;
-    }
-  } catch (const std::system_error&) {
-    // The answer is what was started before.
-  }
-  {
-    const std::lock_guard lock(mutex);
-    released = true;
-  }
-  release.notify_all();
-  for (auto& thread : threads) thread.join();
-  return started;
 }
 
 }  // namespace opencloc

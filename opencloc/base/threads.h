@@ -15,10 +15,6 @@ namespace opencloc {
 // be started; fewer than asked for are warned of once in a process.
 int start_threads(std::vector<std::thread>& threads, int count, const std::function<void()>& body);
 
-// How many of `wanted` threads can live beside those there are: tried, because no limit of the
-// system says it.
-int startable_threads(int wanted);
-
 // Warns, once in a process, that fewer threads than wanted can be started.
 void warn_of_few_threads();
 

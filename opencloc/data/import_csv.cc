@@ -184,6 +184,13 @@ Cells columns_of(const std::filesystem::path& path, const Cells& first,
       throw Error::input("no column '" + key + "' among: " + joined(first), path.string(),
                          "check --csv-img-key, --csv-caption-key and --csv-separator");
     }
+    if (options.csv_img_key.empty() &&
+        std::none_of(columns.begin(), columns.end(), [](const std::string& name) {
+          return is_picture_key(name) || name == "image_id";
+        })) {
+      throw Error::input("no column names a picture, among: " + joined(first).substr(0, 200),
+                         path.string(), "say which one with --csv-img-key");
+    }
     return columns;
   }
   for (const std::string& key : {options.csv_img_key, options.csv_caption_key}) {

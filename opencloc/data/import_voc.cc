@@ -5,6 +5,7 @@
 #include <cmath>
 #include <iterator>
 #include <memory>
+#include <tuple>
 #include <unordered_map>
 
 #include <libxml/parser.h>
@@ -117,6 +118,11 @@ void read_objects(const xmlNode* root, VocFile& file, SkipCounter& skips) {
                !bounds_of_polygon(child(object, "polygon"), corners)) {
       skips.add(skip::kBadBox, where, "'" + name + "' has no bndbox of four numbers");
     } else {
+      if (corners[0] > corners[2] || corners[1] > corners[3]) {
+        std::tie(corners[0], corners[2]) = std::minmax({corners[0], corners[2]});
+        std::tie(corners[1], corners[3]) = std::minmax({corners[1], corners[3]});
+        skips.note("corners of a box in the wrong order", where, name);
+      }
       // VOC counts pixels from 1, and its boxes hold the last pixel.
       const Box box{static_cast<float>(corners[0] - 1), static_cast<float>(corners[1] - 1),
                     static_cast<float>(corners[2]), static_cast<float>(corners[3])};

@@ -129,6 +129,9 @@ class YoloReader {
       } else {
         tracks_ += line.track || line.score < 1 ? 1 : 0;
         polygons_ += line.is_polygon ? 1 : 0;
+        if (line.is_polygon && line.score < 1) {
+          skips_.note("last of an odd count of numbers is taken for a polygon's score", where);
+        }
         add(line, item);
       }
     });

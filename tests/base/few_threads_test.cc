@@ -34,12 +34,10 @@ TEST(FewThreads, TheCallerDoesTheWork) {
               return sum == 45 ? 0 : 1;
             }),
             0);
-  EXPECT_EQ(without_threads([] { return startable_threads(3); }), 0);
   EXPECT_EQ(without_threads([] { return in_background([] { return 7; }).get(); }), 7);
 }
 
 TEST(FewThreads, AllThatAreWantedStartWhereTheyMay) {
-  EXPECT_EQ(startable_threads(5), 5);
   std::mutex mutex;
   std::set<std::thread::id> seen;
   std::vector<std::thread> threads;

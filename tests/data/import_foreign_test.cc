@@ -312,6 +312,18 @@ TEST_F(ForeignVoc, PolygonsAndHiddenFiles) {
   EXPECT_EQ(skips_.total(), 0);
 }
 
+// Corners are put in order before the first pixel, which counts as 1, becomes 0.
+TEST_F(ForeignVoc, CornersInTheWrongOrder) {
+  picture("a.ppm");
+  file("xml/a.xml",
+       "<annotation><filename>a.ppm</filename><object><name>cat</name><bndbox><xmin>20</xmin>"
+       "<ymin>6</ymin><xmax>11</xmax><ymax>10</ymax></bndbox></object></annotation>");
+  run("voc", {.annotations = folder_ / "xml"});
+  ASSERT_EQ(records_["a"].regions.size(), 1u);
+  expect_box(records_["a"].regions[0].box, 0.1f, 0.1f, 0.2f, 0.2f);
+  EXPECT_EQ(skips_.notes().at("corners of a box in the wrong order"), 1);
+}
+
 class ForeignYolo : public ImportTest {
  protected:
   // The regions that `lines` of one picture become.
@@ -375,6 +387,7 @@ TEST_F(ForeignYolo, PolygonsWithAndWithoutScore) {
   EXPECT_FLOAT_EQ(found[1].score, 0.55f);
   expect_box(found[2].box, 0, 0, 1, 1);
   EXPECT_EQ(skips_.count(skip::kBadAnnotation), 2) << "pixels";
+  EXPECT_EQ(skips_.notes().at("last of an odd count of numbers is taken for a polygon's score"), 1);
 }
 
 TEST_F(ForeignYolo, ALineThatCouldBeTwoThingsFollowsTheOthers) {

@@ -96,6 +96,15 @@ TEST_F(ForeignTable, ColumnsThatAreNotThere) {
   EXPECT_EQ(skips_.notes().count("not one picture has a region, a text or a label"), 1u);
 }
 
+// LAION's tables hold addresses; img2dataset reads those, not we.
+TEST_F(ForeignTable, ATableThatNamesNoPicture) {
+  picture("a.jpg");
+  const auto table = file("t.csv", "URL,TEXT,similarity\nhttp://h/a.jpg,a dog,0.3\n");
+  const std::string error = error_of([&] { run("csv", {.annotations = table}); });
+  EXPECT_NE(error.find("URL"), std::string::npos) << error;
+  EXPECT_NE(error.find("--csv-img-key"), std::string::npos) << error;
+}
+
 TEST_F(ForeignTable, BoxesInColumns) {
   csv("filename,width,height,class,xmin,ymin,xmax,ymax\na.ppm,100,50,traffic_light,10,5,30,15\n"
       "a.ppm,100,50,dog,0,0,50,25\nb.ppm,100,50,cat,x,0,50,25\n");
