@@ -10,6 +10,7 @@
 #include <linux/futex.h>
 #include <omp.h>
 #include <pthread.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -22,11 +23,12 @@ using SteadyClock = std::chrono::steady_clock;
 
 // How long a thread without work stays awake. Kernels of one step follow each other within some
 // microseconds; waking a thread costs 5 to 50.
-constexpr std::chrono::microseconds kSpin{50};
-// A spinning thread that misses this much time was taken off its processor: others want it.
-constexpr std::chrono::microseconds kTakenOff{500};
-// How long threads sleep at once after that.
-constexpr std::chrono::milliseconds kPolite{20};
+constexpr std::chrono::microseconds kSpin{200};
+// The same while others want the processors: spinning would keep them from it, and in return the
+// system would take our threads off their processors in the middle of their work.
+constexpr std::chrono::microseconds kSpinBesideOthers{20};
+// How often a thread asks whether it was taken off its processor, and how long that counts.
+constexpr std::chrono::milliseconds kLook{1}, kRemember{20};
 
 std::atomic<int> process_threads{0};
 thread_local int innermost_limit = 0;   // of ThreadLimit; 0 = none
@@ -48,25 +50,34 @@ void wake(Word& word, int threads) {
   syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, threads, nullptr, nullptr, 0);
 }
 
-// When threads last noticed that others want the processors.
-std::atomic<int64_t> polite_until{0};
+// Until when others are taken to want the processors.
+std::atomic<int64_t> beside_others_until{0};
+
+// Asks the system, at most once per kLook, whether this thread was taken off its processor.
+void look_for_others(SteadyClock::time_point now) {
+  thread_local SteadyClock::time_point next_look;
+  thread_local long taken_off = 0;
+  if (now < next_look) return;
+  next_look = now + kLook;
+  rusage usage{};
+  getrusage(RUSAGE_THREAD, &usage);
+  if (usage.ru_nivcsw != taken_off)
+    beside_others_until.store((now + kRemember).time_since_epoch().count(),
+                              std::memory_order_relaxed);
+  taken_off = usage.ru_nivcsw;
+}
 
 // Waits while word == value: spins, then sleeps. `sleepers` counts those that must be woken.
 void wait_while(Word& word, uint32_t value, Word& sleepers) {
-  auto last = SteadyClock::now();
-  const auto began = last;
-  if (last.time_since_epoch().count() >= polite_until.load(std::memory_order_relaxed)) {
-    while (last - began < kSpin) {
-      for (int i = 0; i < 16; ++i) {
-        if (word.load(std::memory_order_acquire) != value) return;
-        relax();
-      }
-      const auto now = SteadyClock::now();
-      if (now - last > kTakenOff) {
-        polite_until.store((now + kPolite).time_since_epoch().count(), std::memory_order_relaxed);
-        break;
-      }
-      last = now;
+  const auto began = SteadyClock::now();
+  look_for_others(began);
+  const bool alone =
+      began.time_since_epoch().count() >= beside_others_until.load(std::memory_order_relaxed);
+  const auto spin = alone ? kSpin : kSpinBesideOthers;
+  for (auto now = began; now - began < spin; now = SteadyClock::now()) {
+    for (int i = 0; i < 16; ++i) {
+      if (word.load(std::memory_order_acquire) != value) return;
+      relax();
     }
   }
   // Sequential consistency: either this thread sees the new value, or who sets it sees the sleeper.

@@ -3,7 +3,8 @@
 // is free.
 //
 // A caller never waits for a thread that has not begun: where another program holds a processor, it
-// does that thread's pieces itself. Threads without work spin for some microseconds and then sleep.
+// does that thread's pieces itself. Threads without work spin for 200 microseconds, or 20 beside
+// other programs, and then sleep.
 // A second caller at the same time works alone, so that N callers are N threads and not N teams.
 #pragma once
 
