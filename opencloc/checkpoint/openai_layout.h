@@ -31,7 +31,7 @@ void load_towers(const std::filesystem::path& path, Cloc& model);
 void write(const std::filesystem::path& path, const Cloc& model, const TowerOptions& options);
 
 // What the shapes say, and what they cannot say as OpenAI's build_model and the named architectures
-// have it: see docs/model_directories.md. `assumed` gets a sentence for each thing taken for
+// have it: see docs/reference/model_directories.md. `assumed` gets a sentence for each thing taken for
 // granted. Error (input) when they are no CLIP's with a vision transformer, and for widths whose
 // heads nobody knows.
 ModelConfig config_from_shapes(const StoredTensors& weights, const ModelHints& hints,

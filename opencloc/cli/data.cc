@@ -144,7 +144,7 @@ void add_import(CLI::App& app) {
   opencloc data import --format csv --images Flickr8k/images \
       --annotations Flickr8k/Flickr8k.token.txt --no-header --columns image,caption --out flickr8k
 Pictures keep their bytes; boxes are clipped to the picture. The last lines on stderr are a table of
-what was used, what is missing, and what was left out and why. docs/import_sources.md says what is
+what was used, what is missing, and what was left out and why. docs/reference/import_sources.md says what is
 read of each program's files.)");
   app.callback([flags] { run_import_verb(*flags); });
 }

@@ -39,13 +39,12 @@ Importer importer_of(std::string_view format) {
 
 // The extension by content: names lie.
 std::string extension_of(const ImageInfo& info, const std::filesystem::path& path) {
-  static constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kByFormat = {
+  static constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kByFormat = {
       {{"JPEG", "jpg"},
        {"PNG", "png"},
        {"WEBP", "webp"},
        {"GIF", "gif"},
        {"BMP", "bmp"},
-       {"TIFF", "tif"},
        {"PPM", "ppm"}}};
   for (const auto& [format, extension] : kByFormat) {
     if (info.format == format) return std::string(extension);

@@ -2,7 +2,7 @@
 // any size, and a few channels of them far larger than the rest, which a layer norm over the
 // channels then cannot see for them. Standing in front of such tokens the start that serves new
 // towers (docs/decisions/prompter_start.md) finds no content to look for: text prompts learn slowly
-// where to look (docs/frozen_tower.md).
+// where to look (docs/results/frozen_tower.md).
 #pragma once
 
 #include <cstdint>

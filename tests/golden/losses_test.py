@@ -5,7 +5,7 @@
     losses_test.py BINARY GOLDEN --write      accepts today's numbers
 
 Losses, gradient norms, weights and embeddings must agree within a share that other processors and other versions of
-libtorch keep; the hash of every bit is for comparing two builds on one machine (docs/speed.md).
+libtorch keep; the hash of every bit is for comparing two builds on one machine (docs/results/speed.md).
 """
 import json
 import pathlib
