@@ -55,25 +55,9 @@ torch::Tensor encode_pixels(const Model& model, const torch::Tensor& pixels) {
   return normalized(cloc->encode_image(pixels.to(cloc->logit_scale.device())).embedding);
 }
 
-// -> [n, E] of unit length, in the batches and the form of `opencloc embed`.
+// -> [n, E] of unit length.
 torch::Tensor encode_texts(const Model& model, const std::vector<std::string>& texts) {
-  const Model::Impl::Run run(model.impl());
-  Cloc cloc = model.impl().handle();
-  const auto& config = cloc->config();
-  const int64_t length = config.text.context_length, count = static_cast<int64_t>(texts.size());
-  std::vector<torch::Tensor> parts = {torch::empty({0, config.embed_dim})};
-  for (int64_t begin = 0; begin < count; begin += kTextsAtATime) {
-    const int64_t size = std::min(count - begin, kTextsAtATime);
-    auto ids = torch::empty({size, length}, torch::kInt64);  // [b, T]
-    for (int64_t i = 0; i < size; ++i) {
-      const auto tokens =
-          tokenize(*model.impl().tokenizer, texts[static_cast<size_t>(begin + i)], length);
-      std::copy(tokens.ids.begin(), tokens.ids.end(), ids.data_ptr<int64_t>() + i * length);
-    }
-    parts.push_back(normalized(cloc->encode_text(ids.to(cloc->logit_scale.device()))));
-  }
-  if (parts.size() > 1) parts.erase(parts.begin());
-  return parts.size() == 1 ? parts[0] : torch::cat(parts);
+  return model.impl().encode_texts(texts);
 }
 
 // boxes [R, 4] in [0, 1] of the picture.

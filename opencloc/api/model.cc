@@ -4,7 +4,7 @@
 
 #include "opencloc/api/impl.h"
 #include "opencloc/checkpoint/model_directory.h"
-#include "opencloc/eval/text_bank.h"
+#include "opencloc/encode/text_encoder.h"
 #include "opencloc/model/device.h"
 #include "opencloc/model/preprocess.h"
 

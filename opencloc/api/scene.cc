@@ -3,6 +3,7 @@
 
 #include "opencloc/api/impl.h"
 #include "opencloc/data/loader_sample.h"
+#include "opencloc/encode/regions.h"
 
 namespace opencloc {
 namespace {
@@ -123,19 +124,10 @@ torch::Tensor Scene::Impl::regions(std::span<const Box> boxes) const {
   need_region_heads(*model);
   const Model::Impl::Run run(*model);
   Cloc cloc = model->handle();
-  const auto device = features.tokens.device();
-  std::vector<torch::Tensor> rows = {
-      torch::empty({0, cloc->config().embed_dim}, torch::device(device))};
-  for (size_t begin = 0; begin < boxes.size(); begin += kPromptsAtATime) {
-    std::vector<Box> piece;
-    for (const Box& box : boxes.subspan(begin, std::min(kPromptsAtATime, boxes.size() - begin))) {
-      piece.push_back(on_canvas(box, map));
-    }
-    const auto index = first_image(static_cast<int64_t>(piece.size()), device);
-    rows.push_back(cloc->encode_regions(
-        features, box_prompts(boxes_tensor(piece).to(device), index)));  // [r, E]
-  }
-  return torch::cat(rows);
+  std::vector<Box> seen;
+  for (const Box& box : boxes) seen.push_back(on_canvas(box, map));
+  return encode_regions(default_method(cloc->config(), true), cloc, features,
+                        region_rows({seen}, features.tokens.device()));  // [R, E]
 }
 
 Embedding Scene::region(const Point& point) const {

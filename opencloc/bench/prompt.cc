@@ -1,10 +1,10 @@
-#include "opencloc/base/rng.h"
-
 #include <torch/utils.h>
+
+#include "opencloc/base/rng.h"
 #include "opencloc/bench/operations.h"
 #include "opencloc/bench/precision.h"
 #include "opencloc/bench/subjects.h"
-#include "opencloc/eval/region_methods.h"
+#include "opencloc/encode/regions.h"
 #include "opencloc/model/preprocess.h"
 
 namespace opencloc::bench {
@@ -24,22 +24,29 @@ constexpr Method kMethods[] = {
 };
 
 // A picture of noise of 640 x 480 pixels with boxes of a tenth of a side and more.
-EvalSample sample_with_boxes(const ModelConfig& config, int64_t count, uint64_t seed) {
+struct PictureWithBoxes {
+  Image image{640, 480};
+  torch::Tensor pixels;  // [1, 3, S, S]
+  std::vector<Box> boxes;
+  RegionRows rows() const {
+    RegionRows all = region_rows({boxes}, torch::kCPU);
+    all.pictures.assign(boxes.size(), &image);
+    all.picture_boxes = boxes;
+    return all;
+  }
+};
+PictureWithBoxes picture_with_boxes(const ModelConfig& config, int64_t count, uint64_t seed) {
   Rng rng(seed);
-  EvalSample sample;
-  sample.image = Image(640, 480);
-  for (uint8_t& value : sample.image.pixels) value = static_cast<uint8_t>(rng.next());
-  sample.pixels = preprocess(sample.image, config).pixels;
+  PictureWithBoxes picture;
+  for (uint8_t& value : picture.image.pixels) value = static_cast<uint8_t>(rng.next());
+  picture.pixels = preprocess(picture.image, config).pixels.unsqueeze(0);
   for (int64_t i = 0; i < count; ++i) {
     const double width = rng.uniform(0.1, 0.5), height = rng.uniform(0.1, 0.5);
     const double x = rng.uniform(0, 1 - width), y = rng.uniform(0, 1 - height);
-    EvalRegion region;
-    region.image_box = {static_cast<float>(x), static_cast<float>(y), static_cast<float>(x + width),
-                        static_cast<float>(y + height)};
-    region.canvas_box = region.image_box;
-    sample.regions.push_back(region);
+    picture.boxes.push_back({static_cast<float>(x), static_cast<float>(y),
+                             static_cast<float>(x + width), static_cast<float>(y + height)});
   }
-  return sample;
+  return picture;
 }
 
 double operations_of(const Method& method, const ModelConfig& config, int64_t regions) {
@@ -58,18 +65,17 @@ void bench_method(const BenchOptions& options, const BenchPrecision& precision,
   const RegionBatching batching{.workers = options.threads};
   for (const int64_t count : {1, 10, 100, 1000}) {
     if (count > method.most) continue;
-    const std::vector<EvalSample> batch{sample_with_boxes(model->config(), count, options.seed)};
-    const RegionRows rows = region_rows(batch, torch::kCPU);
-    const auto pixels = batch.front().pixels.unsqueeze(0);  // [1, 3, S, S]
+    const PictureWithBoxes picture = picture_with_boxes(model->config(), count, options.seed);
+    const RegionRows rows = picture.rows();
     const auto encoded = [&] {
       ImageFeatures features;
       if (method.method == RegionMethod::kCrop) return features;
-      features = model->encode_image(pixels);
+      features = model->encode_image(picture.pixels);
       if (method.method == RegionMethod::kPrompter) model->prepare_prompts(features);
       return features;
     };
     const auto prompted = [&](const ImageFeatures& features) {
-      encode_regions(method.method, model, features, batch, rows, batching);
+      encode_regions(method.method, model, features, rows, batching);
     };
     const Spent all = time_of(options.seconds, [&] { prompted(encoded()); });
     auto figure = figure_of("prompt/" + model->config().name + "/" + precision.name + "/" +
@@ -102,8 +108,7 @@ void prompt(const BenchOptions& options) {
       Cloc model(config);
       model->eval();
       if (precision.prepare != nullptr) precision.prepare(model);
-      const auto pixels =
-          sample_with_boxes(config, 0, options.seed).pixels.unsqueeze(0);  // [1, 3, S, S]
+      const auto pixels = picture_with_boxes(config, 0, options.seed).pixels;  // [1, 3, S, S]
       const Spent encode = time_of(options.seconds, [&] { model->encode_image(pixels); });
       bench_method(options, precision, method, model, encode);
     }

@@ -7,8 +7,8 @@
 #include "opencloc/base/log.h"
 #include "opencloc/checkpoint/model_directory.h"
 #include "opencloc/cli/outputs.h"
-#include "opencloc/cli/quantization_loss.h"
 #include "opencloc/cli/verb.h"
+#include "opencloc/eval/quantization_loss.h"
 #include "opencloc/model/quantized.h"
 
 namespace opencloc::cli {

@@ -6,10 +6,11 @@
 #include "opencloc/base/error.h"
 #include "opencloc/base/log.h"
 #include "opencloc/base/progress.h"
-#include "opencloc/cli/embedder.h"
+#include "opencloc/cli/box_file.h"
 #include "opencloc/cli/outputs.h"
 #include "opencloc/cli/verb.h"
 #include "opencloc/data/shard_writer.h"
+#include "opencloc/encode/embedder.h"
 #include "opencloc/model/device.h"
 #include "opencloc/model/resize.h"
 #include "opencloc/ops/precision.h"
@@ -90,7 +91,7 @@ LoadedModel load(const EmbedFlags& flags) {
 
 // Every sample goes on with its features as one more member, KEY.safetensors; a broken one as it
 // is.
-void append_features(std::vector<EmbedPicture>& batch, Embedder& embedder, ShardSetWriter& shards) {
+void append_features(std::vector<SourcePicture>& batch, Embedder& embedder, ShardSetWriter& shards) {
   const auto features = embedder.take_features(static_cast<int64_t>(batch.size()));
   for (size_t i = 0; i < batch.size(); ++i) {
     Record& record = *batch[i].record;
@@ -130,7 +131,7 @@ void embed_pictures(const EmbedFlags& flags, const LoadedModel& loaded, Embedder
     std::vector<std::string> captions;
     for (auto& picture : batch) {
       if (picture.from_data && picture.pixels.defined() && loaded.tokenizer)
-        captions.push_back(std::move(picture.text));
+        captions.emplace_back(image_text(*picture.record));
     }
     embedder.add_texts(captions);
   }
@@ -212,7 +213,7 @@ void run_embed(const EmbedFlags& flags) {
   Embedder embedder(loaded, options);
   SkipCounter skips;
   if (!flags.tensors.empty()) embed_tensors(flags.tensors, embedder);
-  if (!flags.texts.empty()) embedder.add_texts(read_lines(flags.texts));
+  if (!flags.texts.empty()) embedder.add_texts(read_text_lines(flags.texts));
   embed_pictures(flags, loaded, embedder, skips);
   write_results(flags, embedder);
   report(flags, embedder, skips);

@@ -8,7 +8,6 @@
 #include "opencloc/cli/outputs.h"
 #include "opencloc/cli/verb.h"
 #include "opencloc/eval/evaluate.h"
-#include "opencloc/eval/region_methods.h"
 #include "opencloc/eval/templates.h"
 #include "opencloc/model/device.h"
 #include "opencloc/model/resize.h"

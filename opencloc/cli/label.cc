@@ -10,7 +10,6 @@
 #include "opencloc/base/log.h"
 #include "opencloc/checkpoint/owlv2_layout.h"
 #include "opencloc/checkpoint/safetensors.h"
-#include "opencloc/cli/embed_inputs.h"
 #include "opencloc/cli/label_flags.h"
 #include "opencloc/cli/outputs.h"
 #include "opencloc/data/find_shards.h"
@@ -42,7 +41,7 @@ void label_texts(const LabelFlags& flags) {
     PhraseCounts counts;
   };
   const auto extractor = make_extractor(flags);
-  const auto texts = read_lines(flags.texts);
+  const auto texts = read_text_lines(flags.texts);
   PhraseCounts counts;
   size_t at = 0;
   produce_in_order(

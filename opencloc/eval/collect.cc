@@ -16,6 +16,21 @@ torch::Tensor stack_pixels(const std::vector<EvalSample>& batch, torch::Device d
   return torch::stack(pixels).to(device);  // [B, 3, S, S]
 }
 
+RegionRows rows_of(const std::vector<EvalSample>& batch, torch::Device device) {
+  std::vector<std::vector<Box>> boxes(batch.size());
+  for (size_t image = 0; image < batch.size(); ++image) {
+    for (const EvalRegion& region : batch[image].regions) boxes[image].push_back(region.canvas_box);
+  }
+  RegionRows rows = region_rows(boxes, device);
+  for (const EvalSample& sample : batch) {
+    for (const EvalRegion& region : sample.regions) {
+      rows.pictures.push_back(&sample.image);
+      rows.picture_boxes.push_back(region.image_box);
+    }
+  }
+  return rows;
+}
+
 // The phrases of a batch that can be grounded, each with its box.
 struct Phrases {
   std::vector<int64_t> image_index;
@@ -97,10 +112,10 @@ Collected collect(Cloc& model, SampleReader& reader, TextBank& texts,
         options.grounding || std::find(options.methods.begin(), options.methods.end(),
                                        RegionMethod::kPrompter) != options.methods.end();
     if (prompts) model->prepare_prompts(features);
-    const RegionRows rows = region_rows(batch, device);
+    const RegionRows rows = rows_of(batch, device);
     for (const auto method : options.methods) {
       out.region_embeds[method].append(
-          encode_regions(method, model, features, batch, rows, options.batching));
+          normalized(encode_regions(method, model, features, rows, options.batching)));
     }
     if (options.grounding) {
       ground(model, features, batch, texts,

@@ -7,10 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "opencloc/encode/regions.h"
+#include "opencloc/encode/text_bank.h"
 #include "opencloc/eval/evaluate.h"
-#include "opencloc/eval/region_methods.h"
 #include "opencloc/eval/row_store.h"
-#include "opencloc/eval/text_bank.h"
+#include "opencloc/eval/sample_reader.h"
 
 namespace opencloc {
 

@@ -10,21 +10,13 @@
 #include <vector>
 
 #include "opencloc/base/json.h"
+#include "opencloc/encode/regions.h"
 #include "opencloc/model/cloc.h"
 #include "opencloc/text/tokenizer.h"
 
 namespace opencloc {
 
 enum class Task { kZeroshot, kRetrieval, kRegionRecognition, kRegionRetrieval, kGrounding };
-
-// How a box becomes an embedding.
-enum class RegionMethod {
-  kPrompter,             // the trained Prompter
-  kRoiAlign,             // RoIAlign on the last block's patch tokens; through the trained RoI
-                         // projection where the model has one, else the image tower's
-  kCrop,                 // the box cut out and encoded as a picture of its own
-  kRoiAlignPenultimate,  // RoIAlign on the second-to-last block's, which MLLMs read
-};
 
 struct EvalOptions {
   std::vector<Task> tasks{Task::kZeroshot, Task::kRetrieval, Task::kRegionRecognition,
@@ -69,8 +61,6 @@ std::string results_table(const Json& results);
 
 // Names as on the command line and in results. Error (input) for unknown ones.
 const char* to_string(Task task);
-const char* to_string(RegionMethod method);
 Task parse_task(std::string_view name);
-RegionMethod parse_region_method(std::string_view name);
 
 }  // namespace opencloc

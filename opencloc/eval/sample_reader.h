@@ -1,18 +1,15 @@
-// Samples of shards, decoded and put onto the model's canvas, a batch ahead of the model.
+// The samples that are evaluated on, from the pictures of shards (encode/picture_source.h).
 #pragma once
 
 #include <cstdint>
-#include <future>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include <torch/types.h>
 
-#include "opencloc/data/shard_reader.h"
 #include "opencloc/data/skips.h"
-#include "opencloc/image/image.h"
+#include "opencloc/encode/picture_source.h"
 #include "opencloc/model/config.h"
 
 namespace opencloc {
@@ -48,28 +45,20 @@ class SampleReader {
   // `config` and `skips` outlive the reader. Throws Error (input) when the glob matches nothing.
   SampleReader(const std::string& data_glob, const ModelConfig& config,
                const SampleReaderOptions& options, SkipCounter& skips);
-  ~SampleReader();
 
   // Number of samples the shards hold, broken ones included; 0 = not known without unpacking them.
-  int64_t expected() const { return expected_; }
+  int64_t expected() const;
   // The next good samples, at most batch_size; empty at the end.
   std::vector<EvalSample> next_batch();
 
  private:
-  std::vector<Record> read_records();
-  std::vector<EvalSample> load_batch();
-  std::optional<EvalSample> load(Record& record, const std::string& name) const;
+  std::optional<EvalSample> sample_of(SourcePicture& picture) const;
 
   const ModelConfig& config_;
   const SampleReaderOptions options_;
   SkipCounter& skips_;
-  std::vector<std::string> shards_;
-  size_t next_shard_ = 0;
-  std::unique_ptr<ShardReader> shard_;
-  std::vector<std::string> names_;  // of the records read last
+  PictureSource source_;
   int64_t taken_ = 0;
-  int64_t expected_ = 0;
-  std::future<std::vector<EvalSample>> ahead_;
 };
 
 }  // namespace opencloc

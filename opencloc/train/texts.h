@@ -1,7 +1,5 @@
-// The texts of a batch, each distinct one once. Captions and region texts go through the text tower
-// together; repeated region texts ("a dog") are encoded once. Texts are grouped by length and cut
-// after the longest of their group: a causal tower gives the same embeddings as for padded texts,
-// and region texts are far shorter than captions.
+// The texts of a training batch, each distinct one once (encode/text_groups.h). Captions and region
+// texts go through the text tower together; repeated region texts ("a dog") are encoded once.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +8,7 @@
 #include <torch/types.h>
 
 #include "opencloc/data/batch.h"
+#include "opencloc/encode/text_groups.h"
 
 namespace opencloc {
 
@@ -24,12 +23,12 @@ struct TextBatch {
 };
 
 // No group has more than `max_rows` texts. What is left out has no rows (and may make U = 0).
-struct TextGrouping {
+struct BatchTexts {
   int64_t max_rows = 4096;
   bool with_captions = true;
   bool with_regions = true;
   bool cut = true;  // false: padding and all, for towers that read it
 };
-TextBatch distinct_texts(const Batch& batch, const TextGrouping& grouping);
+TextBatch distinct_texts(const Batch& batch, const BatchTexts& wanted);
 
 }  // namespace opencloc

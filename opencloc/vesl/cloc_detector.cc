@@ -4,7 +4,7 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/checkpoint/model_directory.h"
-#include "opencloc/eval/text_bank.h"
+#include "opencloc/encode/text_cache.h"
 #include "opencloc/model/preprocess.h"
 #include "opencloc/vesl/detector.h"
 
@@ -20,7 +20,7 @@ class ClocDetector : public Detector {
         name_(std::move(name)),
         device_(device),
         encoder_(loaded_.model, *loaded_.tokenizer, kTextsAtATime),
-        bank_(encoder_) {
+        texts_(encoder_) {
     loaded_.model->to(device);
   }
 
@@ -35,20 +35,21 @@ class ClocDetector : public Detector {
     auto& model = loaded_.model;
     std::vector<torch::Tensor> pictures;
     std::vector<CanvasMap> maps;
-    std::vector<int64_t> image_of, text_of;  // of each phrase
+    std::vector<int64_t> image_of;  // of each phrase
+    std::vector<std::string> phrases;
     for (size_t i = 0; i < queries.size(); ++i) {
       const ModelInput input = preprocess(*queries[i].image, model->config());
       pictures.push_back(input.pixels);
       maps.push_back(input.map);
       for (const auto& phrase : queries[i].phrases) {
         image_of.push_back(static_cast<int64_t>(i));
-        text_of.push_back(bank_.id_of(phrase));
+        phrases.push_back(phrase);
       }
     }
     auto features = model->encode_image(torch::stack(pictures).to(device_));
     model->prepare_prompts(features);
     const auto image_index = torch::tensor(image_of).to(device_);    // [R]
-    const auto texts = bank_.embeddings(text_of).to(device_);        // [R, E]
+    const auto texts = texts_.embeddings(phrases).to(device_);       // [R, E]
     const auto boxes = model->ground(features, texts, image_index);  // [R, 4] of the canvas
     const auto regions =
         model->encode_regions(features, box_prompts(boxes.clamp(0, 1), image_index));     // [R, E]
@@ -65,7 +66,7 @@ class ClocDetector : public Detector {
       const Box picture =
           clip_to_unit(maps[image].to_image({box[r][0], box[r][1], box[r][2], box[r][3]}));
       if (picture.area() > 0)
-        found[image].push_back({picture, bank_.text(text_of[static_cast<size_t>(r)]), score[r]});
+        found[image].push_back({picture, phrases[static_cast<size_t>(r)], score[r]});
     }
     return found;
   }
@@ -75,7 +76,7 @@ class ClocDetector : public Detector {
   const std::string name_;
   const torch::Device device_;
   TextEncoder encoder_;
-  TextBank bank_;
+  TextCache texts_;
 };
 
 }  // namespace

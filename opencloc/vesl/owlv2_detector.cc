@@ -1,11 +1,11 @@
 #include <algorithm>
-#include <unordered_map>
 #include <utility>
 
 #include <torch/utils.h>
 
 #include "opencloc/base/error.h"
 #include "opencloc/checkpoint/owlv2_layout.h"
+#include "opencloc/encode/text_cache.h"
 #include "opencloc/model/owlv2_input.h"
 #include "opencloc/vesl/detector.h"
 
@@ -13,52 +13,13 @@ namespace opencloc {
 namespace {
 
 constexpr int64_t kQueriesAtATime = 64;
-constexpr size_t kMostCached = 100'000;  // query embeddings, then the cache begins anew
-
-// Text -> embedding, each distinct text encoded once.
-class QueryCache {
- public:
-  QueryCache(Owlv2 model, std::shared_ptr<const Tokenizer> tokenizer, torch::Device device)
-      : model_(std::move(model)), tokenizer_(std::move(tokenizer)), device_(device) {}
-
-  // Makes the embeddings of all these texts known.
-  void encode(std::span<const DetectorQuery> queries) {
-    if (rows_.size() > kMostCached) rows_.clear();
-    std::vector<std::string> unknown;
-    for (const auto& query : queries) {
-      for (const auto& phrase : query.phrases) {
-        if (rows_.emplace(phrase, torch::Tensor()).second) unknown.push_back(phrase);
-      }
-    }
-    const auto count = static_cast<int64_t>(unknown.size());
-    for (int64_t begin = 0; begin < count; begin += kQueriesAtATime)
-      encode(unknown, begin, std::min(count, begin + kQueriesAtATime));
-  }
-  // [Q, E] on the device.
-  torch::Tensor rows(const std::vector<std::string>& phrases) const {
-    std::vector<torch::Tensor> rows;
-    for (const auto& phrase : phrases) rows.push_back(rows_.at(phrase));
-    return torch::stack(rows);
-  }
-
- private:
-  void encode(const std::vector<std::string>& texts, int64_t begin, int64_t end) {
-    const int64_t context = model_->config().text.context_length;
-    auto ids = torch::zeros({end - begin, context}, torch::kInt64);  // [n, T]
-    for (int64_t i = begin; i < end; ++i) {
-      const auto tokens = tokenize(*tokenizer_, texts[static_cast<size_t>(i)], context);
-      std::copy(tokens.ids.begin(), tokens.ids.end(), ids[i - begin].data_ptr<int64_t>());
-    }
-    const auto embeddings = model_->encode_queries(ids.to(device_));  // [n, E]
-    for (int64_t i = begin; i < end; ++i)
-      rows_[texts[static_cast<size_t>(i)]] = embeddings[i - begin].clone();
-  }
-
-  Owlv2 model_;
-  const std::shared_ptr<const Tokenizer> tokenizer_;
-  const torch::Device device_;
-  std::unordered_map<std::string, torch::Tensor> rows_;
-};
+// `model` outlives the result.
+TextTowerUse query_tower_of(Owlv2& model, torch::Device device) {
+  const auto& config = model->config();
+  return {
+      config.text.context_length, config.embed_dim, config.text.padding_is_ignored(),
+      [&model, device](const torch::Tensor& ids) { return model->encode_queries(ids.to(device)); }};
+}
 
 class Owlv2Detector : public Detector {
  public:
@@ -66,7 +27,9 @@ class Owlv2Detector : public Detector {
       : model_(loaded.model),
         name_(std::move(name)),
         device_(device),
-        cache_(model_, loaded.tokenizer, device) {
+        tokenizer_(loaded.tokenizer),
+        encoder_(query_tower_of(model_, device), *tokenizer_, kQueriesAtATime),
+        queries_(encoder_) {
     model_->to(device);
   }
 
@@ -84,11 +47,17 @@ class Owlv2Detector : public Detector {
     std::vector<torch::Tensor> pictures;
     for (const auto& query : queries) pictures.push_back(owlv2_input(*query.image, input));
     const auto features = model_->encode_image(torch::stack(pictures).to(device_));
-    cache_.encode(queries);
+    std::vector<std::string> phrases;  // of all pictures, encoded together
+    for (const auto& query : queries)
+      phrases.insert(phrases.end(), query.phrases.begin(), query.phrases.end());
+    const auto rows = queries_.embeddings(phrases).to(device_);  // [Q, E]
     std::vector<std::vector<Candidate>> found;
+    int64_t first = 0;
     for (size_t i = 0; i < queries.size(); ++i) {
-      const auto at = static_cast<int64_t>(i);
-      found.push_back(boxes_of(one_image(features, at), queries[i], threshold));
+      const auto count = static_cast<int64_t>(queries[i].phrases.size());
+      found.push_back(boxes_of(one_image(features, static_cast<int64_t>(i)), queries[i],
+                               rows.slice(0, first, first + count), threshold));
+      first += count;
     }
     return found;
   }
@@ -99,10 +68,11 @@ class Owlv2Detector : public Detector {
             features.boxes.slice(0, i, i + 1), features.objectness_logits.slice(0, i, i + 1)};
   }
 
+  // rows [Q, E] of the query's phrases.
   std::vector<Candidate> boxes_of(const Owlv2Features& features, const DetectorQuery& query,
-                                  float threshold) {
-    const auto logits = model_->class_logits(features, cache_.rows(query.phrases))[0];  // [N, Q]
-    const auto [best, phrase] = torch::sigmoid(logits).max(1);                          // [N], [N]
+                                  const torch::Tensor& rows, float threshold) {
+    const auto logits = model_->class_logits(features, rows)[0];  // [N, Q]
+    const auto [best, phrase] = torch::sigmoid(logits).max(1);    // [N], [N]
     const auto scores = best.to(torch::kCPU), phrases = phrase.to(torch::kCPU);
     const auto boxes = features.boxes[0].to(torch::kCPU);  // [N, 4] cx, cy, w, h
     need_finite_detections(scores, boxes, name_);
@@ -124,7 +94,9 @@ class Owlv2Detector : public Detector {
   Owlv2 model_;
   const std::string name_;
   const torch::Device device_;
-  QueryCache cache_;
+  const std::shared_ptr<const Tokenizer> tokenizer_;
+  TextEncoder encoder_;
+  TextCache queries_;
 };
 
 }  // namespace

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "opencloc/base/error.h"
-#include "opencloc/eval/region_methods.h"
+#include "opencloc/encode/regions.h"
 #include "opencloc/model/preprocess.h"
 #include "tests/eval/tiny_world.h"
 

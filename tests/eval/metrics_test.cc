@@ -5,7 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "opencloc/eval/region_methods.h"
+#include "opencloc/encode/regions.h"
 #include "tests/error_of.h"
 
 namespace opencloc {

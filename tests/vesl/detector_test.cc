@@ -8,7 +8,7 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/checkpoint/model_directory.h"
-#include "opencloc/eval/text_bank.h"
+#include "opencloc/encode/text_encoder.h"
 #include "opencloc/model/preprocess.h"
 #include "tests/api/tiny_model_directory.h"
 #include "tests/data/tar_maker.h"

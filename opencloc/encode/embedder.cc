@@ -1,4 +1,4 @@
-#include "opencloc/cli/embedder.h"
+#include "opencloc/encode/embedder.h"
 
 #include <algorithm>
 
@@ -6,9 +6,9 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/log.h"
-#include "opencloc/eval/region_methods.h"
+#include "opencloc/encode/regions.h"
 
-namespace opencloc::cli {
+namespace opencloc {
 namespace {
 
 constexpr int64_t kSkipsLogged = 3;
@@ -47,9 +47,9 @@ std::string Embedder::region_method() const {
 
 void Embedder::list(Json line) { row_list_ += dump_json(line) + '\n'; }
 
-void Embedder::add_pictures(const std::vector<EmbedPicture>& pictures) {
+void Embedder::add_pictures(const std::vector<SourcePicture>& pictures) {
   std::vector<torch::Tensor> pixels;
-  std::vector<const EmbedPicture*> good;
+  std::vector<const SourcePicture*> good;
   for (const auto& picture : pictures) {
     const int64_t index = seen_pictures_++;
     if (!picture.pixels.defined()) {
@@ -70,7 +70,7 @@ void Embedder::add_pictures(const std::vector<EmbedPicture>& pictures) {
 }
 
 void Embedder::encode_pictures(const torch::Tensor& pixels,
-                               const std::vector<const EmbedPicture*>& source) {
+                               const std::vector<const SourcePicture*>& source) {
   const torch::NoGradGuard no_grad;
   const bool patches = options_.tokens == Tokens::kPatch,
              all = options_.tokens == Tokens::kClassAndPatch;
@@ -87,7 +87,7 @@ void Embedder::encode_pictures(const torch::Tensor& pixels,
 }
 
 void Embedder::encode_regions(ImageFeatures& features,
-                              const std::vector<const EmbedPicture*>& source) {
+                              const std::vector<const SourcePicture*>& source) {
   std::vector<float> corners;
   std::vector<int64_t> owners;
   for (size_t i = 0; i < source.size(); ++i) {
@@ -116,22 +116,17 @@ void Embedder::encode_regions(ImageFeatures& features,
   }
   if (owners.empty()) return;
   const auto count = static_cast<int64_t>(owners.size());
-  const auto boxes = torch::tensor(corners).reshape({count, 4}).to(options_.device);  // [R, 4]
-  const auto index = torch::tensor(owners).to(options_.device);                       // [R]
-  auto& model = *loaded_.model;
-  if (loaded_.has_region_heads) model.prepare_prompts(features);
-  const int64_t piece = regions_at_a_time(options_.region_batch, model.config());
-  for (int64_t begin = 0; begin < count; begin += piece) {
-    const int64_t end = std::min(count, begin + piece);
-    const auto some_boxes = boxes.slice(0, begin, end);
-    const auto some_index = index.slice(0, begin, end);
-    const auto z =
-        loaded_.has_region_heads
-            ? model.encode_regions(features, box_prompts(some_boxes, some_index))
-            : model.roi_align_regions(features.tokens, some_boxes, some_index);  // [r, E]
-    region_embeds_.add(normalized(z));
-    if (options_.tokens == Tokens::kRegions) region_tokens_.add(z);
-  }
+  const RegionRows rows{torch::tensor(corners).reshape({count, 4}).to(options_.device),
+                        torch::tensor(owners).to(options_.device),
+                        {},
+                        {}};
+  if (loaded_.has_region_heads) loaded_.model->prepare_prompts(features);
+  const auto method = loaded_.has_region_heads ? default_method(loaded_.model->config(), true)
+                                               : RegionMethod::kRoiAlign;
+  const auto z = opencloc::encode_regions(method, loaded_.model, features, rows,
+                                          {.regions = options_.region_batch});  // [R, E]
+  region_embeds_.add(normalized(z));
+  if (options_.tokens == Tokens::kRegions) region_tokens_.add(z);
 }
 
 void Embedder::add_texts(const std::vector<std::string>& texts) {
@@ -140,29 +135,21 @@ void Embedder::add_texts(const std::vector<std::string>& texts) {
     throw Error::input("the model has no tokenizer", "texts",
                        "name one with --tokenizer, or put its files into the model directory");
   }
-  const int64_t length = loaded_.model->config().text.context_length;
-  const auto count = static_cast<int64_t>(texts.size());
-  for (int64_t begin = 0; begin < count; begin += options_.batch_size) {
-    const int64_t size = std::min(count - begin, options_.batch_size);
-    auto ids = torch::empty({size, length}, torch::kInt64);  // [B, T]
-    for (int64_t i = 0; i < size; ++i) {
-      const auto& text = texts[static_cast<size_t>(begin + i)];
-      const TokenizedText tokens = tokenize(*loaded_.tokenizer, text, length);
-      truncation_.add(tokens);
-      std::copy(tokens.ids.begin(), tokens.ids.end(), ids.data_ptr<int64_t>() + i * length);
-      Json line = {{"tensor", "text_embeds"}};
-      line["row"] = text_rows_ + i;
-      line["text"] = text;
-      if (tokens.truncated()) line["truncated"] = true;
-      list(std::move(line));
-    }
-    encode_ids(ids);
+  if (!texts_) texts_.emplace(loaded_.model, *loaded_.tokenizer, options_.batch_size);
+  const TextEncoder::Tokens tokens = texts_->tokenize(texts);
+  for (size_t i = 0; i < texts.size(); ++i) {
+    Json line = {{"tensor", "text_embeds"}};
+    line["row"] = text_rows_ + static_cast<int64_t>(i);
+    line["text"] = texts[i];
+    if (tokens.cut[i]) line["truncated"] = true;
+    list(std::move(line));
   }
+  add_ids(tokens.rows.ids, texts_->encode(tokens.rows));
 }
 
-void Embedder::encode_ids(const torch::Tensor& ids) {
-  const torch::NoGradGuard no_grad;
-  text_embeds_.add(normalized(loaded_.model->encode_text(ids.to(options_.device))));  // [B, E]
+// ids [n, T] and what they became [n, E].
+void Embedder::add_ids(const torch::Tensor& ids, const torch::Tensor& embeddings) {
+  text_embeds_.add(normalized(embeddings));
   if (options_.save_inputs) input_ids_.add(ids);
   text_rows_ += ids.size(0);
 }
@@ -190,7 +177,11 @@ void Embedder::add_tensors(const torch::Tensor& pixels, const torch::Tensor& ids
                   "integers below " + std::to_string(vocab) + " of [B, T], T at most " +
                       std::to_string(config.text.context_length),
                   where);
-    for (const auto& part : ids.split(options_.batch_size)) encode_ids(part.to(torch::kInt64));
+    const torch::NoGradGuard no_grad;
+    for (const auto& part : ids.split(options_.batch_size)) {
+      const auto wide = part.to(torch::kInt64);
+      add_ids(wide, loaded_.model->encode_text(wide.to(options_.device)));  // [b, E]
+    }
   }
 }
 
@@ -244,4 +235,4 @@ std::vector<NamedTensors> Embedder::take_features(int64_t pictures) {
   return taken;
 }
 
-}  // namespace opencloc::cli
+}  // namespace opencloc

@@ -1,5 +1,5 @@
-// The pictures `embed` reads, from files and shards, decoded and put onto the model's canvas a
-// batch ahead of the model.
+// Pictures from files and shards, decoded and put onto the model's canvas a batch ahead of the
+// model.
 #pragma once
 
 #include <cstdint>
@@ -13,47 +13,46 @@
 #include "opencloc/data/shard_reader.h"
 #include "opencloc/data/skips.h"
 #include "opencloc/image/box.h"
+#include "opencloc/image/canvas.h"
+#include "opencloc/image/image.h"
 #include "opencloc/model/config.h"
 
-namespace opencloc::cli {
+namespace opencloc {
 
-// A region to embed. Boxes are in [0, 1] of the stored picture.
-struct EmbedRegion {
+// A region of a picture. Boxes are in [0, 1] of the stored picture.
+struct SourceRegion {
   Box box;
   std::string text;  // its label, where the data has one
 };
 
-struct EmbedPicture {
+struct SourcePicture {
   std::string name;      // the path as given, or "shard.tar#key"
   torch::Tensor pixels;  // [3, S, S]; undefined when the picture is broken
   std::string error;     // why, then
-  std::string text;      // of a shard's sample
   bool from_data = false;
-  std::vector<EmbedRegion> regions;
-  std::vector<Box> canvas_boxes;   // the regions on the canvas; no area = off the canvas
-  std::shared_ptr<Record> record;  // the sample itself, with PictureSourceOptions::keep_records
+  CanvasMap map;  // picture -> canvas
+  Image image;    // as decoded, with PictureSourceOptions::keep_images
+  std::vector<SourceRegion> regions;
+  std::vector<Box> canvas_boxes;  // the regions on the canvas; no area = off the canvas
+  // A shard's sample; with PictureSourceOptions::keep_records whole, else without its picture's
+  // bytes.
+  std::shared_ptr<Record> record;
 };
 
-// A picture file and the regions --boxes asks for in it.
+// A picture file and the regions that are wanted of it.
 struct PictureFile {
   std::string path;
-  std::vector<EmbedRegion> regions;
+  std::vector<SourceRegion> regions;
 };
-
-// One text a line, without the line ends; the last line needs none. Throws Error (input).
-std::vector<std::string> read_lines(const std::string& path);
-
-// Adds the regions of a file of lines {"image": PATH, "box": [x0, y0, x1, y1], "text"?: T} to the
-// pictures they name; pictures that are not in the list yet are appended. Boxes are clipped to the
-// picture. Throws Error (input) naming the line.
-void add_boxes(const std::string& path, std::vector<PictureFile>& files);
 
 struct PictureSourceOptions {
   int64_t batch_size = 32;
   int workers = 1;
   bool skip_bad_shards = false;
   bool keep_records = false;
-  bool jpeg_draft = false;  // decode JPEGs smaller where the canvas does not need all of them
+  bool keep_images = false;
+  bool count_samples = false;  // reads the names in plain shards first, for expected()
+  bool jpeg_draft = false;     // decode JPEGs smaller where the canvas does not need all of them
 };
 
 // Files first, then shards, in order. Broken pictures are handed out too, with their error.
@@ -66,18 +65,18 @@ class PictureSource {
                 const ModelConfig& config, const PictureSourceOptions& options, SkipCounter& skips);
   ~PictureSource();
 
-  // How many pictures will come; 0 = not known without unpacking shards.
-  int64_t expected() const;
+  // How many pictures will come, broken ones included; 0 = not known without reading shards.
+  int64_t expected() const { return expected_; }
   // At most batch_size; empty at the end.
-  std::vector<EmbedPicture> next_batch();
+  std::vector<SourcePicture> next_batch();
 
  private:
   struct Raw {  // before decoding
-    EmbedPicture picture;
+    SourcePicture picture;
     std::string bytes;  // of a shard's sample; files are read by the workers
   };
   std::vector<Raw> read_batch();
-  std::vector<EmbedPicture> load_batch();
+  std::vector<SourcePicture> load_batch();
   void decode(Raw& raw) const;
 
   const ModelConfig& config_;
@@ -87,8 +86,9 @@ class PictureSource {
   std::vector<std::string> shards_;
   size_t next_file_ = 0;
   size_t next_shard_ = 0;
+  int64_t expected_ = 0;
   std::unique_ptr<ShardReader> shard_;
-  std::future<std::vector<EmbedPicture>> ahead_;
+  std::future<std::vector<SourcePicture>> ahead_;
 };
 
-}  // namespace opencloc::cli
+}  // namespace opencloc

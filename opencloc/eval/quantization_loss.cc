@@ -1,29 +1,28 @@
-#include "opencloc/cli/quantization_loss.h"
+#include "opencloc/eval/quantization_loss.h"
 
 #include <spdlog/fmt/fmt.h>
 
 #include "opencloc/base/error.h"
-#include "opencloc/cli/embedder.h"
+#include "opencloc/encode/embedder.h"
 #include "opencloc/eval/evaluate.h"
-#include "opencloc/eval/region_methods.h"
 #include "opencloc/model/quantized.h"
 
-namespace opencloc::cli {
+namespace opencloc {
 namespace {
 
-constexpr const char* kEmbeddings[] = {"image_embeds", "text_embeds", "region_embeds"};
+constexpr const char* kComparedRows[] = {"image_embeds", "text_embeds", "region_embeds"};
 
 // The tasks' figures that are said, where a task ran.
-struct Figure {
+struct LossFigure {
   const char* task;
   const char* key;
 };
-constexpr Figure kFigures[] = {{"zeroshot", "acc1"},
-                               {"retrieval", "image_retrieval_recall@1"},
-                               {"retrieval", "text_retrieval_recall@1"},
-                               {"region_recognition", "acc1"},
-                               {"region_retrieval", "region_to_text_recall@1"},
-                               {"grounding", "acc@0.5"}};
+constexpr LossFigure kLossFigures[] = {{"zeroshot", "acc1"},
+                                       {"retrieval", "image_retrieval_recall@1"},
+                                       {"retrieval", "text_retrieval_recall@1"},
+                                       {"region_recognition", "acc1"},
+                                       {"region_retrieval", "region_to_text_recall@1"},
+                                       {"grounding", "acc@0.5"}};
 
 struct Measured {
   NamedTensors embeddings;
@@ -44,8 +43,8 @@ Measured measure(LoadedModel& loaded, const LossData& data) {
     embedder.add_pictures(batch);
     std::vector<std::string> captions;
     for (auto& picture : batch) {
-      if (picture.pixels.defined() && !picture.text.empty())
-        captions.push_back(std::move(picture.text));
+      if (!picture.pixels.defined()) continue;
+      if (const auto text = image_text(*picture.record); !text.empty()) captions.emplace_back(text);
     }
     if (loaded.tokenizer) embedder.add_texts(captions);
     if (data.max_samples > 0 && embedder.pictures() >= data.max_samples) break;
@@ -82,7 +81,7 @@ Json quantize_and_measure(LoadedModel& loaded, const LossData& data) {
   Json loss;
   loss["samples"] = before.pictures;
   loss["cosine"] = Json::object();
-  for (const char* name : kEmbeddings) {
+  for (const char* name : kComparedRows) {
     const auto a = named(before.embeddings, name), b = named(after.embeddings, name);  // [n, E]
     if (!a.defined() || a.size(0) == 0) continue;
     const auto cosine = (a * b).sum(1);  // both of unit length
@@ -103,12 +102,12 @@ std::string loss_text(const Json& loss) {
                         cosine.at("mean").get<double>(), cosine.at("worst").get<double>(),
                         cosine.at("n").get<int64_t>());
   }
-  const auto figure = [](const Json& results, const Figure& f) -> const Json* {
+  const auto figure = [](const Json& results, const LossFigure& f) -> const Json* {
     if (!results.is_object() || !results.contains(f.task)) return nullptr;
     const Json& task = results.at(f.task);
     return task.contains(f.key) && task.at(f.key).is_number() ? &task.at(f.key) : nullptr;
   };
-  for (const Figure& f : kFigures) {
+  for (const LossFigure& f : kLossFigures) {
     const Json *before = figure(loss.at("before"), f), *after = figure(loss.at("after"), f);
     if (before == nullptr || after == nullptr) continue;
     text += fmt::format("  {:<40} {:.4f} -> {:.4f}\n", std::string(f.task) + ' ' + f.key,
@@ -117,4 +116,4 @@ std::string loss_text(const Json& loss) {
   return text;
 }
 
-}  // namespace opencloc::cli
+}  // namespace opencloc

@@ -1,16 +1,18 @@
-// Runs a model over the inputs of `embed` and collects what it writes.
+// Runs a model over pictures, their regions and texts, and collects rows: what `embed` writes.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "opencloc/checkpoint/model_directory.h"
 #include "opencloc/checkpoint/safetensors.h"
-#include "opencloc/cli/embed_inputs.h"
+#include "opencloc/encode/picture_source.h"
+#include "opencloc/encode/text_encoder.h"
 
-namespace opencloc::cli {
+namespace opencloc {
 
 // Features for a language model: of the patches, with or without the class token in front, of
 // EmbedderOptions::layer; or the Prompter's of the regions.
@@ -26,7 +28,7 @@ struct EmbedderOptions {
   bool save_inputs = false;  // also pixel_values and input_ids
 };
 
-// Rows gather on the CPU: about 4 (E + [penultimate, tokens] T D + [save_inputs] 3 S S) bytes a
+// Rows gather on the CPU: about 4 (E + [penultimate, tokens] T D + [save_inputs] 3 S S) bytes per
 // picture. T = [1+]N tokens. Not thread-safe.
 class Embedder {
  public:
@@ -39,7 +41,7 @@ class Embedder {
 
   // Good pictures become rows of image_embeds, their regions of region_embeds; broken pictures and
   // regions off the canvas become a "skipped" line in the row list.
-  void add_pictures(const std::vector<EmbedPicture>& pictures);
+  void add_pictures(const std::vector<SourcePicture>& pictures);
   // Every text becomes a row of text_embeds. Error (input) without a tokenizer.
   void add_texts(const std::vector<std::string>& texts);
   // Ready inputs; either may be undefined. pixels [B, 3, S, S] float, ids [B, T] integer.
@@ -51,7 +53,7 @@ class Embedder {
   int64_t regions() const { return region_rows_; }
   int64_t skipped_pictures() const { return skipped_pictures_; }
   int64_t skipped_regions() const { return skipped_regions_; }
-  const TruncationCounter& truncation() const { return truncation_; }
+  const TruncationCounter& truncation() const { return texts_ ? texts_->truncation() : no_texts_; }
 
   // image_embeds [n, E], image_index [n], text_embeds [m, E], region_embeds [r, E],
   // region_image [r], ...: those there are rows for. With tokens: image_tokens [n, N or T, D], or
@@ -61,13 +63,14 @@ class Embedder {
   // leading axis but for the regions; region_index [r]: which of the picture's regions. Forgets all
   // rows and the row list.
   std::vector<NamedTensors> take_features(int64_t pictures);
-  // A JSON object a line: which input each row comes from, and what was skipped.
+  // One JSON object per line: which input each row comes from, and what was skipped.
   const std::string& row_list() const { return row_list_; }
 
  private:
-  void encode_pictures(const torch::Tensor& pixels, const std::vector<const EmbedPicture*>& source);
-  void encode_regions(ImageFeatures& features, const std::vector<const EmbedPicture*>& source);
-  void encode_ids(const torch::Tensor& ids);
+  void encode_pictures(const torch::Tensor& pixels,
+                       const std::vector<const SourcePicture*>& source);
+  void encode_regions(ImageFeatures& features, const std::vector<const SourcePicture*>& source);
+  void add_ids(const torch::Tensor& ids, const torch::Tensor& embeddings);
   void list(Json line);
 
   struct Rows {  // of one output tensor
@@ -81,10 +84,11 @@ class Embedder {
       region_embeds_, region_tokens_;
   std::vector<int64_t> image_index_, region_image_, region_index_;
   std::string row_list_;
-  TruncationCounter truncation_;
+  std::optional<TextEncoder> texts_;
+  const TruncationCounter no_texts_{};
   int64_t seen_pictures_ = 0;  // good and broken ones
   int64_t image_rows_ = 0, text_rows_ = 0, region_rows_ = 0;
   int64_t skipped_pictures_ = 0, skipped_regions_ = 0;
 };
 
-}  // namespace opencloc::cli
+}  // namespace opencloc

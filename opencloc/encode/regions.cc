@@ -1,16 +1,27 @@
-#include "opencloc/eval/region_methods.h"
+#include "opencloc/encode/regions.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
+#include <string>
+#include <utility>
 
 #include <torch/utils.h>
 
+#include "opencloc/base/error.h"
 #include "opencloc/base/parallel_for.h"
 #include "opencloc/model/preprocess.h"
 
 namespace opencloc {
 namespace {
+
+constexpr std::array<std::pair<RegionMethod, const char*>, 4> kMethodNames{{
+    {RegionMethod::kPrompter, "prompter"},
+    {RegionMethod::kRoiAlign, "roi_align"},
+    {RegionMethod::kCrop, "crop"},
+    {RegionMethod::kRoiAlignPenultimate, "roi_align_penultimate"},
+}};
 
 // Runs `encode(begin, end)` -> [end - begin, E] over the rows and joins the results.
 torch::Tensor in_pieces(int64_t rows, int64_t piece,
@@ -32,29 +43,18 @@ struct PixelSpan {
   int first, count;
 };
 
-torch::Tensor encode_crops(Cloc& model, const std::vector<EvalSample>& batch,
-                           const RegionBatching& batching) {
-  struct Crop {
-    const Image* image;
-    PixelRect rect;
-  };
-  std::vector<Crop> crops;
-  for (const EvalSample& sample : batch) {
-    for (const EvalRegion& region : sample.regions) {
-      crops.push_back({&sample.image, pixels_of(region.image_box, sample.image)});
-    }
-  }
+torch::Tensor encode_crops(Cloc& model, const RegionRows& rows, const RegionBatching& batching) {
   const auto device = model->logit_scale.device();
-  return in_pieces(static_cast<int64_t>(crops.size()), batching.images,
-                   [&](int64_t begin, int64_t end) {
-                     std::vector<torch::Tensor> pixels(static_cast<size_t>(end - begin));
-                     parallel_for(end - begin, batching.workers, [&](int64_t i) {
-                       const Crop& crop = crops[static_cast<size_t>(begin + i)];
-                       pixels[static_cast<size_t>(i)] =
-                           preprocess(*crop.image, model->config(), {.crop = crop.rect}).pixels;
-                     });
-                     return model->encode_image(torch::stack(pixels).to(device)).embedding;
-                   });
+  return in_pieces(rows.size(), batching.images, [&](int64_t begin, int64_t end) {
+    std::vector<torch::Tensor> pixels(static_cast<size_t>(end - begin));
+    parallel_for(end - begin, batching.workers, [&](int64_t i) {
+      const auto region = static_cast<size_t>(begin + i);
+      const Image& picture = *rows.pictures[region];
+      const PixelRect rect = pixels_of(rows.picture_boxes[region], picture);
+      pixels[static_cast<size_t>(i)] = preprocess(picture, model->config(), {.crop = rect}).pixels;
+    });
+    return model->encode_image(torch::stack(pixels).to(device)).embedding;
+  });
 }
 
 }  // namespace
@@ -67,18 +67,19 @@ PixelRect pixels_of(const Box& box, const Image& image) {
   return {x.first, y.first, x.count, y.count};
 }
 
-RegionRows region_rows(const std::vector<EvalSample>& batch, torch::Device device) {
+RegionRows region_rows(const std::vector<std::vector<Box>>& boxes, torch::Device device) {
   std::vector<float> coordinates;
   std::vector<int64_t> image_index;
-  for (size_t image = 0; image < batch.size(); ++image) {
-    for (const EvalRegion& region : batch[image].regions) {
-      const Box& box = region.canvas_box;
+  for (size_t image = 0; image < boxes.size(); ++image) {
+    for (const Box& box : boxes[image]) {
       coordinates.insert(coordinates.end(), {box.x0, box.y0, box.x1, box.y1});
       image_index.push_back(static_cast<int64_t>(image));
     }
   }
   return {torch::tensor(coordinates, torch::kFloat).view({-1, 4}).to(device),
-          torch::tensor(image_index, torch::kInt64).to(device)};
+          torch::tensor(image_index, torch::kInt64).to(device),
+          {},
+          {}};
 }
 
 int64_t regions_at_a_time(int64_t asked, const ModelConfig& config) {
@@ -105,25 +106,41 @@ std::vector<RegionMethod> available_methods(const ModelConfig& config, bool regi
 }
 
 torch::Tensor encode_regions(RegionMethod method, Cloc& model, const ImageFeatures& features,
-                             const std::vector<EvalSample>& batch, const RegionRows& rows,
-                             const RegionBatching& batching) {
+                             const RegionRows& rows, const RegionBatching& batching) {
   const torch::NoGradGuard no_grad;
   if (rows.size() == 0) {
     return torch::empty({0, model->config().embed_dim}, rows.boxes.options());
   }
-  if (method == RegionMethod::kCrop) return normalized(encode_crops(model, batch, batching));
+  if (method == RegionMethod::kCrop) return encode_crops(model, rows, batching);
 
   const bool trained = method == RegionMethod::kPrompter ||
                        (method == RegionMethod::kRoiAlign && model->roi_extractor);
   const auto& tokens =
       method == RegionMethod::kRoiAlignPenultimate ? features.hidden : features.tokens;
   const int64_t piece = regions_at_a_time(batching.regions, model->config());
-  return normalized(in_pieces(rows.size(), piece, [&](int64_t begin, int64_t end) {
+  return in_pieces(rows.size(), piece, [&](int64_t begin, int64_t end) {
     const auto boxes = rows.boxes.slice(0, begin, end);
     const auto index = rows.image_index.slice(0, begin, end);
     return trained ? model->encode_regions(features, box_prompts(boxes, index))
                    : model->roi_align_regions(tokens, boxes, index);
-  }));
+  });
+}
+
+const char* to_string(RegionMethod method) {
+  for (const auto& [known, name] : kMethodNames) {
+    if (known == method) return name;
+  }
+  return "unknown";
+}
+
+RegionMethod parse_region_method(std::string_view name) {
+  std::string known;
+  for (const auto& [method, its_name] : kMethodNames) {
+    if (name == its_name) return method;
+    known += (known.empty() ? "" : ", ") + std::string(its_name);
+  }
+  throw Error::input("unknown region method \"" + std::string(name) + "\"", {},
+                     "known are " + known);
 }
 
 }  // namespace opencloc

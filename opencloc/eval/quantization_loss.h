@@ -7,7 +7,7 @@
 #include "opencloc/base/json.h"
 #include "opencloc/checkpoint/model_directory.h"
 
-namespace opencloc::cli {
+namespace opencloc {
 
 struct LossData {
   std::string glob;         // shards
@@ -24,4 +24,4 @@ Json quantize_and_measure(LoadedModel& loaded, const LossData& data);
 // For people; lines that end.
 std::string loss_text(const Json& loss);
 
-}  // namespace opencloc::cli
+}  // namespace opencloc

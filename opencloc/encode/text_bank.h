@@ -1,4 +1,5 @@
-// Texts and their embeddings, each distinct text encoded once.
+// The texts of a data set and their embeddings, each distinct text encoded once. Grows with the
+// number of distinct texts; for a stream without end: text_cache.h.
 #pragma once
 
 #include <cstdint>
@@ -9,27 +10,9 @@
 
 #include <torch/types.h>
 
-#include "opencloc/model/cloc.h"
-#include "opencloc/text/tokenizer.h"
+#include "opencloc/encode/text_encoder.h"
 
 namespace opencloc {
-
-// Turns lists of texts into embeddings. Not thread-safe.
-class TextEncoder {
- public:
-  // `model` and `tokenizer` outlive the encoder. At most `batch_size` texts go through at a time.
-  TextEncoder(Cloc& model, const Tokenizer& tokenizer, int64_t batch_size);
-
-  // -> [texts, E], not normalised, on the CPU.
-  torch::Tensor encode(const std::vector<std::string>& texts);
-  const TruncationCounter& truncation() const { return truncation_; }
-
- private:
-  Cloc& model_;
-  const Tokenizer& tokenizer_;
-  const int64_t batch_size_;
-  TruncationCounter truncation_;
-};
 
 // Numbers distinct texts from 0 in the order they come. Not thread-safe.
 class TextBank {
@@ -56,7 +39,7 @@ class TextBank {
   int64_t encoded_ = 0;
 };
 
-// One L2-normalised embedding a class: the mean over `templates` ("{}" is the name) of the
+// One L2-normalised embedding per class: the mean over `templates` ("{}" is the name) of the
 // normalised embeddings; bare names without templates. -> [classes, E], on the CPU.
 torch::Tensor class_embeddings(TextEncoder& encoder, const std::vector<std::string>& classes,
                                const std::vector<std::string>& templates);

@@ -1,9 +1,6 @@
-#include "opencloc/eval/text_bank.h"
+#include "opencloc/encode/text_bank.h"
 
 #include <algorithm>
-#include <numeric>
-
-#include <torch/utils.h>
 
 namespace opencloc {
 namespace {
@@ -18,44 +15,6 @@ std::string filled(const std::string& pattern, const std::string& name) {
 }
 
 }  // namespace
-
-TextEncoder::TextEncoder(Cloc& model, const Tokenizer& tokenizer, int64_t batch_size)
-    : model_(model), tokenizer_(tokenizer), batch_size_(std::max<int64_t>(batch_size, 1)) {}
-
-torch::Tensor TextEncoder::encode(const std::vector<std::string>& texts) {
-  const torch::NoGradGuard no_grad;
-  const auto count = static_cast<int64_t>(texts.size());
-  const int64_t context = model_->config().text.context_length;
-  auto ids = torch::empty({count, context}, torch::kInt64);  // [n, T]
-  std::vector<int64_t> length(texts.size());
-  for (int64_t i = 0; i < count; ++i) {
-    const auto row = static_cast<size_t>(i);
-    const TokenizedText tokens = tokenize(tokenizer_, texts[row], context);
-    truncation_.add(tokens);
-    length[row] = tokens.length;
-    std::copy(tokens.ids.begin(), tokens.ids.end(), ids[i].data_ptr<int64_t>());
-  }
-  // Texts of like length together, each group cut after its longest where padding is ignored.
-  std::vector<int64_t> order(texts.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
-    return length[static_cast<size_t>(a)] < length[static_cast<size_t>(b)];
-  });
-
-  const auto device = model_->logit_scale.device();
-  auto embeddings = torch::empty({count, model_->config().embed_dim});  // [n, E]
-  for (int64_t begin = 0; begin < count; begin += batch_size_) {
-    const int64_t end = std::min(begin + batch_size_, count);
-    const auto rows =
-        torch::tensor(std::vector<int64_t>(order.begin() + begin, order.begin() + end));
-    const int64_t longest = model_->config().text.padding_is_ignored()
-                                ? length[static_cast<size_t>(order[static_cast<size_t>(end - 1)])]
-                                : context;
-    const auto group = ids.index_select(0, rows).slice(1, 0, longest).contiguous();
-    embeddings.index_copy_(0, rows, model_->encode_text(group.to(device)).to(torch::kCPU));
-  }
-  return embeddings;
-}
 
 int64_t TextBank::id_of(std::string_view text) {
   const auto [place, added] = id_of_.try_emplace(std::string(text), size());
