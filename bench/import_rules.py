@@ -174,6 +174,11 @@ def yolo_entry(line, theirs, classes, kind, shape, repeated):
     if theirs is None and not shape and count >= 6 and count % 2 == 0 and all(map(math.isfinite, values)):
         xs, ys = values[0::2], values[1::2]
         outcomes.append((place([min(xs), min(ys), max(xs), max(ys)])[0], "polygon out of [0, 1]: clipped"))
+    if theirs is None and not shape and count >= 7 and count % 2 == 1 and 0 <= values[-1] <= 1:
+        xs, ys = values[0:-1:2], values[1:-1:2]
+        outcomes.append((place([min(xs), min(ys), max(xs), max(ys)])[0], "score after a polygon: noted"))
+    if count >= 6 and count % 2 == 0 and any(not -0.01 <= value <= 1.01 for value in values):
+        outcomes.append((None, "polygon with a point out of [0, 1]: left out"))
     if theirs is None:
         outcomes.append((None, "refused by ultralytics, left out by us"))
     if repeated:

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,5 +42,8 @@ std::vector<std::string> read_text_lines(const std::filesystem::path& path,
 
 // Without the blanks (also \r, \n) at both ends.
 std::string_view trimmed(std::string_view text);
+// The whole text as a finite number, as Python's float() reads it: blanks around it and a plus sign
+// do not count. None for anything else.
+std::optional<double> parse_number(std::string_view text);
 
 }  // namespace opencloc

@@ -70,16 +70,9 @@ std::string json_id(const Json& value) {
 }
 
 std::optional<double> json_loose_number(const Json& value) {
-  double number = 0;
-  if (value.is_number()) {
-    number = value.get<double>();
-  } else if (value.is_string()) {
-    const std::string_view text = trimmed(value.get_ref<const std::string&>());
-    const auto read = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (text.empty() || read.ec != std::errc() || read.ptr != text.data() + text.size()) return {};
-  } else {
-    return {};
-  }
+  if (value.is_string()) return parse_number(value.get_ref<const std::string&>());
+  if (!value.is_number()) return std::nullopt;
+  const auto number = value.get<double>();
   return std::isfinite(number) ? std::optional(number) : std::nullopt;
 }
 

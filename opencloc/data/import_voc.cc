@@ -62,10 +62,9 @@ std::string text_of(const xmlNode* node) {
 }
 
 bool number_of(const xmlNode* node, double& value) {
-  const std::string text = text_of(node);
-  const auto read = std::from_chars(text.data(), text.data() + text.size(), value);
-  return !text.empty() && read.ec == std::errc() && read.ptr == text.data() + text.size() &&
-         std::isfinite(value);
+  const auto number = parse_number(text_of(node));
+  value = number.value_or(0);
+  return number.has_value();
 }
 
 // Corners in VOC's pixels.

@@ -90,5 +90,14 @@ TEST(TextFile, Trims) {
   EXPECT_EQ(trimmed(" \n"), "");
 }
 
+TEST(TextFile, NumbersAreReadWholeAsPythonDoes) {
+  EXPECT_EQ(parse_number(" 12.5\r\n"), 12.5);
+  EXPECT_EQ(parse_number("+9"), 9.0);
+  EXPECT_EQ(parse_number("-1e1"), -10.0);
+  for (const char* text :
+       {"", " ", "+", "+-1", "12px", "0x10", "1,5", "nan", "inf", "1e400", "1 2"})
+    EXPECT_EQ(parse_number(text), std::nullopt) << text;
+}
+
 }  // namespace
 }  // namespace opencloc

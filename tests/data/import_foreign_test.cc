@@ -324,6 +324,16 @@ TEST_F(ForeignVoc, CornersInTheWrongOrder) {
   EXPECT_EQ(skips_.notes().at("corners of a box in the wrong order"), 1);
 }
 
+TEST_F(ForeignVoc, NumbersAsPythonReadsThem) {
+  picture("a.ppm");
+  file("xml/a.xml",
+       "<annotation><filename>a.ppm</filename><object><name>cat</name><bndbox><xmin>+11</xmin>"
+       "<ymin> 6 </ymin><xmax>2e1</xmax><ymax>10.0</ymax></bndbox></object></annotation>");
+  run("voc", {.annotations = folder_ / "xml"});
+  ASSERT_EQ(records_["a"].regions.size(), 1u);
+  expect_box(records_["a"].regions[0].box, 0.1f, 0.1f, 0.2f, 0.2f);
+}
+
 class ForeignYolo : public ImportTest {
  protected:
   // The regions that `lines` of one picture become.
