@@ -17,12 +17,20 @@ endfunction()
 
 # opencloc_module(NAME [TORCH] [LIBS library...] [TEST_DEPS module...])
 #
-# Every *.cc of the calling folder becomes the static library opencloc_NAME, which links the modules that
+# Every *.cc of the calling folder, and of the folders in it that have no CMakeLists.txt of their own, becomes the
+# static library opencloc_NAME, which links the modules that
 # opencloc/layers.txt lets it include, and LIBS. TORCH gives it libtorch.
 # tests/NAME/*_test.cc become the test binary NAME_test, registered with CTest as NAME.
 function(opencloc_module name)
   cmake_parse_arguments(ARG "TORCH" "" "LIBS;TEST_DEPS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  file(GLOB rooms CONFIGURE_DEPENDS LIST_DIRECTORIES true ${CMAKE_CURRENT_SOURCE_DIR}/*)
+  foreach(room IN LISTS rooms)
+    if(IS_DIRECTORY ${room} AND NOT EXISTS ${room}/CMakeLists.txt)
+      file(GLOB in_room CONFIGURE_DEPENDS ${room}/*.cc)
+      list(APPEND sources ${in_room})
+    endif()
+  endforeach()
   if(NOT sources)
     file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/empty.cc "")
     set(sources ${CMAKE_CURRENT_BINARY_DIR}/empty.cc)

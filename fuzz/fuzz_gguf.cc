@@ -1,6 +1,6 @@
 // A whole GGUF file; all keys are asked for as every type.
 #include "fuzz/fuzz_target.h"
-#include "opencloc/checkpoint/gguf_header.h"
+#include "opencloc/checkpoint/file/gguf_header.h"
 
 namespace {
 

@@ -8,7 +8,7 @@
 
 #include "fuzz/fuzz_target.h"
 #include "opencloc/base/log.h"
-#include "opencloc/data/import.h"
+#include "opencloc/data/import/import.h"
 
 namespace {
 

@@ -1,7 +1,7 @@
 // PyTorch's archives: the zip directory and the pickle within, or a pickle alone.
 #include "fuzz/fuzz_target.h"
-#include "opencloc/checkpoint/torch_pickle.h"
-#include "opencloc/checkpoint/torch_zip.h"
+#include "opencloc/checkpoint/file/torch_pickle.h"
+#include "opencloc/checkpoint/file/torch_zip.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   return opencloc::fuzz(data, size, [](std::string_view text) {

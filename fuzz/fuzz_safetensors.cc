@@ -3,7 +3,7 @@
 #include <cstdlib>
 
 #include "fuzz/fuzz_target.h"
-#include "opencloc/checkpoint/safetensors_header.h"
+#include "opencloc/checkpoint/file/safetensors_header.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   return opencloc::fuzz(data, size, [](std::string_view text) {

@@ -1,7 +1,7 @@
 // A shard: tar (plain, gzip or zstd), its samples and their JSON. Members of over 1 MiB are passed
 // over, as the reader's limit does with larger ones.
 #include "fuzz/fuzz_target.h"
-#include "opencloc/data/sample_stream.h"
+#include "opencloc/data/shard/sample_stream.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   return opencloc::fuzz(data, size, [](std::string_view text) {

@@ -9,7 +9,7 @@
 
 #include "opencloc/api/impl.h"
 #include "opencloc/base/parallel_for.h"
-#include "opencloc/model/preprocess.h"
+#include "opencloc/model/clip/preprocess.h"
 
 namespace py = pybind11;
 

@@ -11,7 +11,7 @@
 #include "opencloc/api/opencloc.h"
 #include "opencloc/image/canvas.h"
 #include "opencloc/kernels/parallel.h"
-#include "opencloc/model/cloc.h"
+#include "opencloc/model/cloc/cloc.h"
 #include "opencloc/text/tokenizer.h"
 
 namespace opencloc {

@@ -5,8 +5,8 @@
 #include "opencloc/api/impl.h"
 #include "opencloc/checkpoint/model_directory.h"
 #include "opencloc/encode/text_encoder.h"
+#include "opencloc/model/clip/preprocess.h"
 #include "opencloc/model/device.h"
-#include "opencloc/model/preprocess.h"
 
 namespace opencloc {
 namespace {

@@ -2,7 +2,7 @@
 #include <optional>
 
 #include "opencloc/api/impl.h"
-#include "opencloc/data/loader_sample.h"
+#include "opencloc/data/load/loader_sample.h"
 #include "opencloc/encode/regions.h"
 
 namespace opencloc {

@@ -1,8 +1,8 @@
 // Made-up training batches.
 #pragma once
 
-#include "opencloc/data/batch.h"
-#include "opencloc/model/config.h"
+#include "opencloc/data/load/batch.h"
+#include "opencloc/model/config/config.h"
 
 namespace opencloc::bench {
 

@@ -11,7 +11,7 @@
 #include "opencloc/base/files.h"
 #include "opencloc/base/temporary.h"
 #include "opencloc/bench/subjects.h"
-#include "opencloc/checkpoint/safetensors.h"
+#include "opencloc/checkpoint/file/safetensors.h"
 
 namespace opencloc::bench {
 namespace {

@@ -2,7 +2,7 @@
 // a model, for GFLOP/s. A backward pass counts as twice its forward pass.
 #pragma once
 
-#include "opencloc/model/config.h"
+#include "opencloc/model/config/config.h"
 
 namespace opencloc::bench {
 

@@ -1,9 +1,9 @@
-#include "opencloc/kernels/peak.h"
+#include "opencloc/kernels/isa/peak.h"
 
 #include <array>
 
 #include "opencloc/bench/subjects.h"
-#include "opencloc/kernels/isa.h"
+#include "opencloc/kernels/isa/isa.h"
 #include "opencloc/kernels/parallel.h"
 
 namespace opencloc::bench {

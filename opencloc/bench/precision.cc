@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "opencloc/kernels/peak.h"
+#include "opencloc/kernels/isa/peak.h"
 #include "opencloc/model/quantized.h"
 
 namespace opencloc::bench {

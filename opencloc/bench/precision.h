@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "opencloc/bench/figure.h"
-#include "opencloc/model/cloc.h"
+#include "opencloc/model/cloc/cloc.h"
 #include "opencloc/ops/precision.h"
 
 namespace opencloc::bench {

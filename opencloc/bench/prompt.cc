@@ -5,7 +5,7 @@
 #include "opencloc/bench/precision.h"
 #include "opencloc/bench/subjects.h"
 #include "opencloc/encode/regions.h"
-#include "opencloc/model/preprocess.h"
+#include "opencloc/model/clip/preprocess.h"
 
 namespace opencloc::bench {
 namespace {

@@ -8,9 +8,9 @@
 #include "opencloc/bench/made_up_batch.h"
 #include "opencloc/bench/precision.h"
 #include "opencloc/bench/subjects.h"
-#include "opencloc/kernels/isa.h"
+#include "opencloc/kernels/isa/isa.h"
 #include "opencloc/kernels/parallel.h"
-#include "opencloc/model/preprocess.h"
+#include "opencloc/model/clip/preprocess.h"
 #include "opencloc/train/optimizer.h"
 #include "opencloc/train/step.h"
 
@@ -98,15 +98,17 @@ struct Signature {
 // Two steps of training, gradients and weights after each.
 void sign_training(Cloc& model, const Batch& batch, Signature& signature) {
   AdamW optimizer(all_weights(model), {});
-  StepOptions options;
-  options.forward.objective = model->config().multimodal ? Objective::kCoca : Objective::kCloc;
-  options.filter.similarity_test = true;
+  const auto* row = find_objective(model->config().multimodal ? "coca" : "cloc");
+  ObjectiveOptions options;
   for (const auto kind : {GroundingKind::kL1Giou, GroundingKind::kL2}) {
     options.grounding_kind = kind;
-    const StepStats stats = forward_backward(model, batch, options);
-    signature.hash.add(stats.loss);
-    signature.loss += stats.loss;
+    const auto objective = row->make(model, options);
+    objective->load_state({{"open", true}}, "signature");  // the text filter
+    const StepResult result = forward_backward(*objective, batch);
+    signature.hash.add(result.loss);
+    signature.loss += result.loss;
     for (const auto& [name, weight] : all_weights(model)) signature.hash.add(weight.grad());
+    hold_capped_logit_scales(model);
     const double norm = optimizer.grad_norm();
     signature.grad_norm += norm;
     optimizer.step(1e-3, norm);

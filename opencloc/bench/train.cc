@@ -1,10 +1,11 @@
-#include "opencloc/base/log.h"
-
 #include <torch/utils.h>
+
+#include "opencloc/base/log.h"
 #include "opencloc/bench/made_up_batch.h"
 #include "opencloc/bench/operations.h"
 #include "opencloc/bench/precision.h"
 #include "opencloc/bench/subjects.h"
+#include "opencloc/objective/batch_texts.h"
 #include "opencloc/train/optimizer.h"
 #include "opencloc/train/step.h"
 
@@ -12,8 +13,7 @@ namespace opencloc::bench {
 namespace {
 
 // Of one step: texts at the lengths they are computed at.
-double step_operations(const ModelConfig& config, const Batch& batch, Objective objective) {
-  const bool regions = objective == Objective::kCloc;
+double step_operations(const ModelConfig& config, const Batch& batch, bool regions) {
   const TextBatch texts =
       distinct_texts(batch, {.with_regions = regions, .cut = config.text.padding_is_ignored()});
   double forward = static_cast<double>(batch.images()) * image_operations(config);
@@ -49,20 +49,20 @@ void train(const BenchOptions& options) {
     for (auto& weight : model->region_weights()) weights.push_back(weight);
     AdamW optimizer(weights, {});
     Spent spent[2];
-    for (const Objective objective : {Objective::kClip, Objective::kCloc}) {
-      StepOptions step_options;
-      step_options.forward.objective = objective;
-      Spent& step = spent[objective == Objective::kCloc ? 1 : 0];
+    for (const char* const name_of : {"clip", "cloc"}) {
+      const auto* row = find_objective(name_of);
+      const auto objective = row->make(model, {});
+      Spent& step = spent[row->regions ? 1 : 0];
       step = time_of(options.seconds, [&] {
-        forward_backward(model, batch, step_options);
+        forward_backward(*objective, batch);
+        hold_capped_logit_scales(model);
         optimizer.step(1e-6, optimizer.grad_norm());
         optimizer.zero_grad();
         clamp_logit_scales(model);
       });
-      auto figure =
-          figure_of("train/" + name + "/" + to_string(objective) + "/" + precision.name + suffix,
-                    static_cast<double>(shape.images), step);
-      figure.gflops = step_operations(config, batch, objective) / step.wall * 1e-9;
+      auto figure = figure_of("train/" + name + "/" + row->name + "/" + precision.name + suffix,
+                              static_cast<double>(shape.images), step);
+      figure.gflops = step_operations(config, batch, row->regions) / step.wall * 1e-9;
       figure.peak = precision.peak();
       report(options, figure);
     }

@@ -1,6 +1,6 @@
-// Models on disk (docs/reference/model_directories.md): a configuration, weights and a tokenizer that lie
-// together in a directory, or in one file, in one of several layouts. The layouts have a file each:
-// open_clip_layout, hf_layout, openai_layout, gguf_layout.
+// Models on disk (docs/reference/model_directories.md): a configuration, weights and a tokenizer
+// that lie together in a directory, or in one file, in one of several layouts. The layouts have a
+// file each: open_clip_layout, hf_layout, openai_layout, gguf_layout.
 #pragma once
 
 #include <filesystem>
@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "opencloc/base/json.h"
-#include "opencloc/checkpoint/layout.h"
-#include "opencloc/checkpoint/stored_tensors.h"
-#include "opencloc/model/cloc.h"
+#include "opencloc/checkpoint/file/stored_tensors.h"
+#include "opencloc/checkpoint/layout/layout.h"
+#include "opencloc/model/cloc/cloc.h"
 #include "opencloc/text/tokenizer.h"
 
 namespace opencloc {

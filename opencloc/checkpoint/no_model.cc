@@ -6,9 +6,9 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/json.h"
+#include "opencloc/checkpoint/layout/openai_layout.h"
+#include "opencloc/checkpoint/layout/wrapped_names.h"
 #include "opencloc/checkpoint/model_directory.h"
-#include "opencloc/checkpoint/openai_layout.h"
-#include "opencloc/checkpoint/wrapped_names.h"
 
 namespace opencloc {
 namespace {

@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <string>
 
-#include "opencloc/model/config.h"
+#include "opencloc/model/config/config.h"
 
 namespace opencloc {
 

@@ -2,8 +2,8 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
-#include "opencloc/checkpoint/weights.h"
-#include "opencloc/model/config_keys.h"
+#include "opencloc/checkpoint/layout/weights.h"
+#include "opencloc/model/config/config_keys.h"
 #include "opencloc/model/quantized.h"
 
 namespace opencloc {

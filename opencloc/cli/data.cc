@@ -8,11 +8,11 @@
 #include "opencloc/base/json.h"
 #include "opencloc/base/progress.h"
 #include "opencloc/cli/data_flags.h"
-#include "opencloc/data/find_shards.h"
-#include "opencloc/data/import.h"
-#include "opencloc/data/mosaic.h"
-#include "opencloc/data/ordered.h"
-#include "opencloc/data/scenes.h"
+#include "opencloc/data/import/import.h"
+#include "opencloc/data/load/ordered.h"
+#include "opencloc/data/scenes/mosaic.h"
+#include "opencloc/data/scenes/scenes.h"
+#include "opencloc/data/shard/find_shards.h"
 
 namespace opencloc::cli {
 namespace {

@@ -4,8 +4,8 @@
 #include <string>
 
 #include "opencloc/cli/verb.h"
-#include "opencloc/data/shard_reader.h"
-#include "opencloc/data/shard_writer.h"
+#include "opencloc/data/shard/shard_reader.h"
+#include "opencloc/data/shard/shard_writer.h"
 
 namespace opencloc::cli {
 

@@ -5,10 +5,10 @@
 #include "opencloc/base/progress.h"
 #include "opencloc/cli/data_flags.h"
 #include "opencloc/cli/outputs.h"
-#include "opencloc/data/contact_sheet.h"
-#include "opencloc/data/find_shards.h"
-#include "opencloc/data/label_reports.h"
-#include "opencloc/data/stats.h"
+#include "opencloc/data/look/contact_sheet.h"
+#include "opencloc/data/look/label_reports.h"
+#include "opencloc/data/look/stats.h"
+#include "opencloc/data/shard/find_shards.h"
 
 namespace opencloc::cli {
 namespace {

@@ -9,10 +9,10 @@
 #include "opencloc/cli/box_file.h"
 #include "opencloc/cli/outputs.h"
 #include "opencloc/cli/verb.h"
-#include "opencloc/data/shard_writer.h"
+#include "opencloc/data/shard/shard_writer.h"
 #include "opencloc/encode/embedder.h"
+#include "opencloc/model/clip/resize.h"
 #include "opencloc/model/device.h"
-#include "opencloc/model/resize.h"
 #include "opencloc/ops/precision.h"
 
 namespace opencloc::cli {
@@ -91,7 +91,8 @@ LoadedModel load(const EmbedFlags& flags) {
 
 // Every sample goes on with its features as one more member, KEY.safetensors; a broken one as it
 // is.
-void append_features(std::vector<SourcePicture>& batch, Embedder& embedder, ShardSetWriter& shards) {
+void append_features(std::vector<SourcePicture>& batch, Embedder& embedder,
+                     ShardSetWriter& shards) {
   const auto features = embedder.take_features(static_cast<int64_t>(batch.size()));
   for (size_t i = 0; i < batch.size(); ++i) {
     Record& record = *batch[i].record;
@@ -267,8 +268,9 @@ void add_embed(CLI::App& app) {
                  "regions encoded at a time; 0 = 512, or 64 with pool all")
       ->check(not_negative())
       ->capture_default_str();
-  app.add_flag("--jpeg-draft", flags->jpeg_draft,
-               "decode large JPEGs at 1/2, 1/4 or 1/8: faster, not exact (docs/reference/images.md)");
+  app.add_flag(
+      "--jpeg-draft", flags->jpeg_draft,
+      "decode large JPEGs at 1/2, 1/4 or 1/8: faster, not exact (docs/reference/images.md)");
   app.add_flag("--skip-bad-shards", flags->skip_bad_shards,
                "count shards that cannot be read instead of failing");
   app.add_flag("--json", flags->json, "print the summary as JSON");

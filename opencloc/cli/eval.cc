@@ -9,8 +9,8 @@
 #include "opencloc/cli/verb.h"
 #include "opencloc/eval/evaluate.h"
 #include "opencloc/eval/templates.h"
+#include "opencloc/model/clip/resize.h"
 #include "opencloc/model/device.h"
-#include "opencloc/model/resize.h"
 #include "opencloc/ops/precision.h"
 
 namespace opencloc::cli {

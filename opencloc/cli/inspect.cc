@@ -8,7 +8,7 @@
 #include "opencloc/cli/inspect_architectures.h"
 #include "opencloc/cli/inspect_paths.h"
 #include "opencloc/cli/verb.h"
-#include "opencloc/data/ordered.h"
+#include "opencloc/data/load/ordered.h"
 
 namespace opencloc::cli {
 namespace {

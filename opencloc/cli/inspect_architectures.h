@@ -4,7 +4,7 @@
 #include <string>
 
 #include "opencloc/base/json.h"
-#include "opencloc/model/config.h"
+#include "opencloc/model/config/config.h"
 
 namespace opencloc::cli {
 

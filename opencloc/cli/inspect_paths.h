@@ -7,7 +7,7 @@
 #include <string>
 
 #include "opencloc/base/json.h"
-#include "opencloc/checkpoint/layout.h"
+#include "opencloc/checkpoint/layout/layout.h"
 
 namespace opencloc::cli {
 

@@ -6,9 +6,9 @@
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
 #include "opencloc/base/text_file.h"
+#include "opencloc/label/detector.h"
+#include "opencloc/label/phrase_stage.h"
 #include "opencloc/model/device.h"
-#include "opencloc/vesl/detector.h"
-#include "opencloc/vesl/phrase_stage.h"
 
 namespace opencloc::cli {
 namespace {

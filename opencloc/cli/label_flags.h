@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "opencloc/cli/verb.h"
-#include "opencloc/vesl/caption_stage.h"
-#include "opencloc/vesl/phrases.h"
-#include "opencloc/vesl/pipeline.h"
-#include "opencloc/vesl/select.h"
+#include "opencloc/label/caption_stage.h"
+#include "opencloc/label/phrases.h"
+#include "opencloc/label/pipeline.h"
+#include "opencloc/label/select.h"
 
 namespace opencloc::cli {
 

@@ -9,7 +9,7 @@
 #include "opencloc/base/error.h"
 #include "opencloc/base/progress.h"
 #include "opencloc/cli/verb.h"
-#include "opencloc/kernels/gemm_fp32.h"
+#include "opencloc/kernels/gemm/gemm_fp32.h"
 #include "opencloc/ops/caching_allocator.h"
 
 namespace opencloc::cli {

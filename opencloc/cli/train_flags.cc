@@ -41,8 +41,9 @@ void add_data_flags(CLI::App& app, TrainFlags& flags) {
       ->check(kOnOff)
       ->capture_default_str()
       ->group(group);
-  app.add_flag("--jpeg-draft", sample.jpeg_draft,
-               "decode large JPEGs at 1/2, 1/4 or 1/8: faster, not exact (docs/reference/images.md)")
+  app.add_flag(
+         "--jpeg-draft", sample.jpeg_draft,
+         "decode large JPEGs at 1/2, 1/4 or 1/8: faster, not exact (docs/reference/images.md)")
       ->group(group);
   app.add_option("--crop-scale", sample.crop.scale_min, "smallest share of the area a crop keeps")
       ->check(CLI::Range(0.01, 1.0))
@@ -134,22 +135,29 @@ void add_model_flags(CLI::App& app, TrainFlags& flags) {
       ->group(group);
 }
 
+std::vector<std::string> objective_names() {
+  std::vector<std::string> names;
+  for (const auto& row : objectives()) names.emplace_back(row.name);
+  return names;
+}
+
 void add_objective_flags(CLI::App& app, TrainFlags& flags) {
   const char* group = "Objective";
   app.add_option("--objective", flags.objective,
                  "clip, cloc, or coca: a captioner (--model coca-XXS-16-96, coca_ViT-B-32)")
-      ->check(CLI::IsMember({"clip", "cloc", "coca"}))
+      ->check(CLI::IsMember(objective_names()))
       ->capture_default_str()
       ->group(group);
   app.add_flag("--siglip", flags.config.siglip,
                "L_CLIP is SigLIP's sigmoid loss (models with a logit_bias always have it)")
       ->group(group);
-  app.add_option("--coca-contrastive-loss-weight", flags.config.contrastive_weight,
+  app.add_option("--coca-contrastive-loss-weight",
+                 flags.config.objective_options.contrastive_weight,
                  "of L_CLIP in a captioner's loss")
       ->check(not_negative())
       ->capture_default_str()
       ->group(group);
-  app.add_option("--coca-caption-loss-weight", flags.config.caption_weight,
+  app.add_option("--coca-caption-loss-weight", flags.config.objective_options.caption_weight,
                  "of L_caption in a captioner's loss")
       ->check(not_negative())
       ->capture_default_str()
@@ -158,7 +166,7 @@ void add_objective_flags(CLI::App& app, TrainFlags& flags) {
                  "region texts with a higher cosine are no negatives of each other, or off")
       ->capture_default_str()
       ->group(group);
-  app.add_option("--text-filter-opens", flags.config.filter.open_below,
+  app.add_option("--text-filter-opens", flags.config.objective_options.filter.open_below,
                  "the filter opens once it would remove a smaller share of distinct texts")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str()
@@ -176,7 +184,7 @@ void add_objective_flags(CLI::App& app, TrainFlags& flags) {
       ->check(positive())
       ->capture_default_str()
       ->group(group);
-  app.add_option("--grounding-weight", flags.config.grounding_weight,
+  app.add_option("--grounding-weight", flags.config.objective_options.grounding_weight,
                  "of L_grounding beside L_CLOC; the paper's l2 has 1")
       ->check(not_negative())
       ->capture_default_str()
@@ -304,15 +312,14 @@ TrainConfig train_config(const TrainFlags& flags) {
   config.seed = flags.common.seed;
   config.device = parse_device(flags.common.device).str();
   config.bf16 = flags.precision == "bf16";
-  config.forward.objective = flags.objective == "clip"   ? Objective::kClip
-                             : flags.objective == "coca" ? Objective::kCoca
-                                                         : Objective::kCloc;
-  config.forward.grounding = flags.grounding == "on";
-  config.forward.box_recovery = flags.box_recovery == "on";
-  config.grounding_kind =
+  config.objective = find_objective(flags.objective);
+  auto& objective = config.objective_options;
+  objective.grounding = flags.grounding == "on";
+  objective.box_recovery = flags.box_recovery == "on";
+  objective.grounding_kind =
       flags.grounding_loss == "l2" ? GroundingKind::kL2 : GroundingKind::kL1Giou;
-  config.filter.on = flags.text_filter != "off";
-  if (config.filter.on) config.filter.threshold = parse_threshold(flags.text_filter);
+  objective.filter.on = flags.text_filter != "off";
+  if (objective.filter.on) objective.filter.threshold = parse_threshold(flags.text_filter);
   config.sample.augment = flags.augment == "on";
   config.sample.crop.flip_probability = flags.flip;
   apply_model_words(flags, config);

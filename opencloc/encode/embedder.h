@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "opencloc/checkpoint/file/safetensors.h"
 #include "opencloc/checkpoint/model_directory.h"
-#include "opencloc/checkpoint/safetensors.h"
 #include "opencloc/encode/picture_source.h"
 #include "opencloc/encode/text_encoder.h"
 

@@ -7,8 +7,8 @@
 #include "opencloc/base/error.h"
 #include "opencloc/base/parallel_for.h"
 #include "opencloc/base/threads.h"
-#include "opencloc/data/find_shards.h"
-#include "opencloc/model/preprocess.h"
+#include "opencloc/data/shard/find_shards.h"
+#include "opencloc/model/clip/preprocess.h"
 
 namespace opencloc {
 

@@ -10,12 +10,12 @@
 
 #include <torch/types.h>
 
-#include "opencloc/data/shard_reader.h"
-#include "opencloc/data/skips.h"
+#include "opencloc/data/shard/shard_reader.h"
+#include "opencloc/data/shard/skips.h"
 #include "opencloc/image/box.h"
 #include "opencloc/image/canvas.h"
 #include "opencloc/image/image.h"
-#include "opencloc/model/config.h"
+#include "opencloc/model/config/config.h"
 
 namespace opencloc {
 

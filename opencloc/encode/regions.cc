@@ -11,7 +11,7 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/parallel_for.h"
-#include "opencloc/model/preprocess.h"
+#include "opencloc/model/clip/preprocess.h"
 
 namespace opencloc {
 namespace {

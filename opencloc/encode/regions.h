@@ -8,7 +8,7 @@
 #include <torch/types.h>
 
 #include "opencloc/image/canvas.h"
-#include "opencloc/model/cloc.h"
+#include "opencloc/model/cloc/cloc.h"
 
 namespace opencloc {
 

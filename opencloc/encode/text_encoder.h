@@ -9,7 +9,7 @@
 #include <torch/types.h>
 
 #include "opencloc/encode/text_groups.h"
-#include "opencloc/model/cloc.h"
+#include "opencloc/model/cloc/cloc.h"
 #include "opencloc/text/tokenizer.h"
 
 namespace opencloc {

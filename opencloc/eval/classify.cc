@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
-#include "opencloc/data/import_list.h"
+#include "opencloc/data/import/list.h"
 
 namespace opencloc {
 namespace {

@@ -11,7 +11,7 @@
 
 #include "opencloc/base/json.h"
 #include "opencloc/encode/regions.h"
-#include "opencloc/model/cloc.h"
+#include "opencloc/model/cloc/cloc.h"
 #include "opencloc/text/tokenizer.h"
 
 namespace opencloc {

@@ -8,9 +8,9 @@
 
 #include <torch/types.h>
 
-#include "opencloc/data/skips.h"
+#include "opencloc/data/shard/skips.h"
 #include "opencloc/encode/picture_source.h"
-#include "opencloc/model/config.h"
+#include "opencloc/model/config/config.h"
 
 namespace opencloc {
 

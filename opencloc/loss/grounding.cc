@@ -1,6 +1,6 @@
-#include "opencloc/loss/loss.h"
-
 #include <torch/utils.h>
+
+#include "opencloc/loss/loss.h"
 
 namespace opencloc {
 
@@ -46,15 +46,18 @@ Tensor l1_giou(const Tensor& predicted, const Tensor& target) {
 GroundingLoss grounding_loss(const Tensor& predicted, const Tensor& target, GroundingKind kind) {
   TORCH_CHECK(predicted.dim() == 2 && predicted.size(1) == 4 && predicted.sizes() == target.sizes(),
               "grounding loss: boxes [R, 4] expected");
-  if (predicted.size(0) == 0) return {.loss = predicted.sum()};  // 0, still part of the graph
   GroundingLoss result;
+  if (predicted.size(0) == 0) {
+    result.loss = predicted.sum();  // 0, still part of the graph
+    return result;
+  }
   result.loss = kind == GroundingKind::kL2 ? (predicted - target).square().mean()
                                            : l1_giou(predicted, target);
   const torch::NoGradGuard no_grad;
   const auto inverted = predicted.slice(1, 2, 4).le(predicted.slice(1, 0, 2)).any(1);  // [R]
-  result.mean_iou = overlap(predicted, target).iou.mean().item<double>();
-  result.inverted_share = inverted.to(torch::kFloat).mean().item<double>();
-  result.predicted_spread = predicted.std(0, /*unbiased=*/false).mean().item<double>();
+  result.mean_iou = overlap(predicted, target).iou.mean();
+  result.inverted_share = inverted.to(torch::kFloat).mean();
+  result.predicted_spread = predicted.std(0, /*unbiased=*/false).mean();
   return result;
 }
 

@@ -39,14 +39,8 @@ struct Blocks {
   bool one_is_enough() const { return forth.directions == Directions::kRowsAndColumns; }
 };
 
-// exp(logit_scale), capped.
-struct Scale {
-  double value;
-  bool capped;
-};
-Scale capped_scale(const Tensor& logit_scale) {
-  const double value = std::exp(logit_scale.item<double>());
-  return {.value = std::min(value, kMaxLogitScale), .capped = value >= kMaxLogitScale};
+double capped_scale(const Tensor& logit_scale) {
+  return std::min(std::exp(logit_scale.item<double>()), kMaxLogitScale);
 }
 
 double mean_of_pairs(int64_t n) { return 1.0 / static_cast<double>(2 * std::max<int64_t>(n, 1)); }
@@ -62,7 +56,7 @@ struct InfoNce : torch::autograd::Function<InfoNce> {
                          .columns = {},
                          .local = local_rows(options, n),
                          .filter = filter,
-                         .scale = capped_scale(logit_scale).value,
+                         .scale = capped_scale(logit_scale),
                          .chunk = options.chunk});
     const auto sums = sums_of(blocks.forth);
     auto column_lse = sums.column_lse;
@@ -87,7 +81,6 @@ struct InfoNce : torch::autograd::Function<InfoNce> {
   static tensor_list backward(AutogradContext* context, const tensor_list& upstream) {
     const auto saved = context->get_saved_variables();
     const Tensor &a = saved[0], &b = saved[1], &row_lse = saved[3], &column_lse = saved[4];
-    const auto scale = capped_scale(saved[2]);
     const Blocks blocks(a, b,
                         {.rows = {},
                          .columns = {},
@@ -96,7 +89,7 @@ struct InfoNce : torch::autograd::Function<InfoNce> {
                          .filter = {.text_id = saved[5],
                                     .texts = saved[6],
                                     .threshold = context->saved_data["threshold"].toDouble()},
-                         .scale = scale.value,
+                         .scale = capped_scale(saved[2]),
                          .chunk = context->saved_data["chunk"].toInt()});
     const double weight = upstream[0].item<double>() * mean_of_pairs(a.size(0));
     const auto zeros = [](const Tensor& like) {
@@ -114,8 +107,7 @@ struct InfoNce : torch::autograd::Function<InfoNce> {
       add_gradient(blocks.back, sums_with(column_lse, {}), weight, gradient);
       std::swap(gradient.rows, gradient.columns);
     }
-    auto of_scale = torch::full_like(saved[2], gradient.log_scale);
-    if (scale.capped) of_scale.clamp_min_(0);  // a descent step may only lower it
+    const auto of_scale = torch::full_like(saved[2], gradient.log_scale);
     return {gradient.rows, gradient.columns, of_scale, {}, {}, {}};
   }
 };

@@ -20,8 +20,7 @@ struct InfoNceLoss {
 // a, b [n, E] L2-normalised, pair i = row i; logit_scale scalar. With s_ij = scale a_i . b_j
 //   loss = 1/(2n) sum over local i of (log sum_j exp s_ij - s_ii) + (log sum_j exp s_ji - s_ii),
 // the sums over j without the pairs `filter` excludes. n = 0 gives 0. F32 or F64; differentiable
-// once, in a, b and logit_scale. At the cap the gradient of logit_scale passes only where a descent
-// step would lower the scale, so that a scale at the cap can come down and never runs away.
+// once, in a, b and logit_scale (whose gradient passes the cap).
 InfoNceLoss symmetric_info_nce(const torch::Tensor& a, const torch::Tensor& b,
                                const torch::Tensor& logit_scale, const PairFilter& filter,
                                const ContrastiveOptions& options);

@@ -1,8 +1,8 @@
 // The contrastive and grounding losses of spec/cloc.md section 3. Embeddings may be gathered over
 // ranks: `local` rows are the ones this process owns. The similarity matrix is never held whole,
-// forward or backward: F32 in main memory goes by tiles of a few MiB (kernels/similarity.h), the
-// rest by strips of `chunk` rows.
-// All arithmetic is F32 (F64 inputs stay F64), whatever the precision of the model's products.
+// forward or backward: F32 in main memory goes by tiles of a few MiB (kernels/loss/similarity.h),
+// the rest by strips of `chunk` rows. All arithmetic is F32 (F64 inputs stay F64), whatever the
+// precision of the model's products.
 #pragma once
 
 #include <torch/types.h>
@@ -20,8 +20,9 @@ struct ContrastiveOptions {
 };
 
 // L_CLIP: symmetric InfoNCE. image, text [B, E], L2-normalised, pair i = row i;
-// logit_scale scalar, log of the inverse temperature (exp is capped at 100; at the cap its gradient
-// passes only where descent would lower it). 0 with B = 0. -> scalar.
+// logit_scale scalar, log of the inverse temperature (exp is capped at 100; the gradient passes the
+// cap, and whoever steps lets a capped scale only come down: over several processes only the sum of
+// their gradients says which way it goes). 0 with B = 0. -> scalar.
 torch::Tensor clip_loss(const torch::Tensor& image, const torch::Tensor& text,
                         const torch::Tensor& logit_scale, const ContrastiveOptions& options = {});
 
@@ -50,6 +51,9 @@ struct RegionLoss {
   double removed_share = 0;  // of the off-diagonal pairs, removed by identity or the cosine test
   double similar_share = 0;  // of the off-diagonal pairs of *distinct* texts, above the threshold;
                              // while the test is closed over at most kMeasuredRows of the regions
+  // How many pairs the two are shares of: with them the shares of several processes are weighted.
+  double pairs = 0;
+  double distinct_pairs = 0;
 };
 
 // L_CLOC: as clip_loss over R regions and their texts; pairs of identical texts (equal text_id)
@@ -63,14 +67,15 @@ RegionLoss region_loss(const torch::Tensor& regions, const torch::Tensor& texts,
 enum class GroundingKind { kL2, kL1Giou };
 struct GroundingLoss {
   torch::Tensor loss;  // scalar
-  double mean_iou = 0;
-  double inverted_share = 0;    // predicted boxes with x1 <= x0 or y1 <= y0
-  double predicted_spread = 0;  // mean over coordinates of the standard deviation over the batch
+  // Scalars without a gradient; undefined with R = 0.
+  torch::Tensor mean_iou;
+  torch::Tensor inverted_share;    // predicted boxes with x1 <= x0 or y1 <= y0
+  torch::Tensor predicted_spread;  // mean over coordinates of the standard deviation over the batch
 };
 // predicted, target [R, 4], x0 y0 x1 y1 in [0, 1]; target boxes are ordered and have an area.
 // kL2: mean squared error over regions and coordinates. kL1Giou: mean over regions of
 // 5 sum |difference| + 2 (1 - GIoU); an inverted prediction counts as empty in GIoU, and L1 brings
-// its corners back. Loss and figures are 0 with R = 0.
+// its corners back. The loss is 0 with R = 0.
 GroundingLoss grounding_loss(const torch::Tensor& predicted, const torch::Tensor& target,
                              GroundingKind kind);
 

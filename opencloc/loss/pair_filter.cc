@@ -41,23 +41,24 @@ int64_t identical_pairs(const torch::Tensor& text_id, int64_t begin, int64_t end
   return (dense.counts.index_select(0, local) - 1).sum().item<int64_t>();
 }
 
-double similar_share(const PairFilter& filter, int64_t begin, int64_t end) {
+SimilarPairs similar_pairs(const PairFilter& filter, int64_t begin, int64_t end) {
   const torch::NoGradGuard no_grad;
   constexpr int64_t kElements = int64_t{1} << 22;  // of a strip
   const int64_t at_a_time =
       std::max<int64_t>(1, kElements / std::max<int64_t>(1, filter.texts.size(0)));
-  const int64_t step = std::max<int64_t>(1, (end - begin + kMeasuredRows - 1) / kMeasuredRows);
-  int64_t similar = 0, distinct = 0;
-  for (int64_t i = begin; i < end; i += step * at_a_time) {
+  const int64_t all = filter.texts.size(0);
+  const int64_t step = std::max<int64_t>(1, (all + kMeasuredRows - 1) / kMeasuredRows);
+  SimilarPairs pairs;
+  for (int64_t i = (begin + step - 1) / step * step; i < end; i += step * at_a_time) {
     const auto every = [&](const torch::Tensor& t) {
       return t.slice(0, i, std::min(end, i + step * at_a_time), step);
     };
     const auto different = identical(every(filter.text_id), filter.text_id).logical_not_();
     const auto close = ops::product_nt(every(filter.texts), filter.texts) > filter.threshold;
-    similar += close.logical_and(different).sum().item<int64_t>();
-    distinct += different.sum().item<int64_t>();
+    pairs.similar += close.logical_and(different).sum().item<int64_t>();
+    pairs.distinct += different.sum().item<int64_t>();
   }
-  return distinct > 0 ? static_cast<double>(similar) / static_cast<double>(distinct) : 0;
+  return pairs;
 }
 
 }  // namespace opencloc

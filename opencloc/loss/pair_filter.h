@@ -30,10 +30,15 @@ DenseIds dense_ids(const torch::Tensor& text_id);
 // Pairs (i, j), i != j, i in [begin, end), of identical texts.
 int64_t identical_pairs(const torch::Tensor& text_id, int64_t begin, int64_t end);
 
-// The share of the pairs of distinct texts that have a cosine above the threshold, over rows
-// [begin, end), or over kMeasuredRows spread evenly among them where there are more; `filter.texts`
-// must be set. 0 where there are no distinct texts.
+// Pairs of distinct texts, and those of them with a cosine above the threshold, in rows
+// [begin, end); `filter.texts` must be set. Of n > kMeasuredRows texts so many are looked at,
+// spread evenly over all n: however the rows are shared among processes, they measure the same
+// ones.
 inline constexpr int64_t kMeasuredRows = 2048;
-double similar_share(const PairFilter& filter, int64_t begin, int64_t end);
+struct SimilarPairs {
+  int64_t similar = 0;
+  int64_t distinct = 0;
+};
+SimilarPairs similar_pairs(const PairFilter& filter, int64_t begin, int64_t end);
 
 }  // namespace opencloc

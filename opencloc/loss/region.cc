@@ -16,15 +16,20 @@ RegionLoss region_loss(const torch::Tensor& regions, const torch::Tensor& texts,
   const auto off_diagonal = static_cast<double>((end - begin) * (count - 1));
   const auto identical = static_cast<double>(identical_pairs(text_id, begin, end));
   const double distinct = off_diagonal - identical;
-  const double measured = filter.similarity_test ? 0 : similar_share(pairs, begin, end);
+  const auto measured = filter.similarity_test ? SimilarPairs{} : similar_pairs(pairs, begin, end);
   if (!filter.similarity_test) pairs.texts = torch::Tensor();
 
-  const auto [loss, similar_pairs] =
+  const auto [loss, removed_pairs] =
       symmetric_info_nce(regions, texts, logit_scale, pairs, options);
-  const auto similar = static_cast<double>(similar_pairs);  // 0 while the test is closed
+  const auto removed = static_cast<double>(removed_pairs);  // 0 while the test is closed
+  const auto share = [](double part, double whole) { return whole > 0 ? part / whole : 0; };
+  const auto similar = filter.similarity_test ? removed : static_cast<double>(measured.similar);
+  const auto among = filter.similarity_test ? distinct : static_cast<double>(measured.distinct);
   return {.loss = loss,
-          .removed_share = off_diagonal > 0 ? (identical + similar) / off_diagonal : 0,
-          .similar_share = filter.similarity_test && distinct > 0 ? similar / distinct : measured};
+          .removed_share = share(identical + removed, off_diagonal),
+          .similar_share = share(similar, among),
+          .pairs = off_diagonal,
+          .distinct_pairs = among};
 }
 
 double region_weight(int64_t images_with_regions, int64_t batch_size) {

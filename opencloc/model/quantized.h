@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "opencloc/model/cloc.h"
+#include "opencloc/model/cloc/cloc.h"
 
 namespace opencloc {
 

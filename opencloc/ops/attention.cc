@@ -1,4 +1,4 @@
-#include "opencloc/kernels/attention.h"
+#include "opencloc/kernels/attention/attention.h"
 
 #include <torch/autograd.h>
 

@@ -5,7 +5,7 @@
 #include <torch/autograd.h>
 #include <torch/types.h>
 
-#include "opencloc/kernels/attention.h"
+#include "opencloc/kernels/attention/attention.h"
 #include "opencloc/ops/precision.h"
 
 namespace opencloc::ops {

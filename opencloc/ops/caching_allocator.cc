@@ -1,6 +1,7 @@
 #include "opencloc/ops/caching_allocator.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
 #include <iterator>
 #include <map>
@@ -18,15 +19,18 @@ namespace {
 constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kSmallest = kHugePage / 4;  // smaller ones come from the C library
 
-// Few distinct sizes, so that freed blocks fit again: whole huge pages, and above 16 of them steps
-// of at most 1/8.
+// Few distinct sizes, so that freed blocks fit again: 8 for every power of two. (Whole huge pages
+// would double what the weights of a small model take.)
 size_t block_size(size_t bytes) {
-  size_t step = kHugePage;
-  while (bytes > 16 * step) step *= 2;
+  const size_t step = std::bit_floor(bytes) / 8;
   return (bytes + step - 1) / step * step;
 }
 
 void* map_block(size_t bytes) {
+  if (bytes < kHugePage) {
+    void* mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return mapped == MAP_FAILED ? nullptr : mapped;
+  }
   // Twice aligned: the system aligns to 4 KiB only, so map one huge page more and cut the ends off.
   void* mapped =
       mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

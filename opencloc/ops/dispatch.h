@@ -6,8 +6,8 @@
 #include <ATen/Parallel.h>
 #include <torch/types.h>
 
-#include "opencloc/kernels/gelu.h"
-#include "opencloc/kernels/packed_bf16.h"
+#include "opencloc/kernels/gemm/packed_bf16.h"
+#include "opencloc/kernels/pointwise/gelu.h"
 #include "opencloc/ops/ops.h"
 
 namespace opencloc::ops {

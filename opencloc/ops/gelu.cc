@@ -1,4 +1,4 @@
-#include "opencloc/kernels/gelu.h"
+#include "opencloc/kernels/pointwise/gelu.h"
 
 #include <torch/autograd.h>
 

@@ -5,7 +5,7 @@
 
 #include <torch/autograd.h>
 
-#include "opencloc/kernels/attention.h"
+#include "opencloc/kernels/attention/attention.h"
 #include "opencloc/ops/attention_products.h"
 #include "opencloc/ops/dispatch.h"
 

@@ -1,4 +1,4 @@
-#include "opencloc/kernels/layer_norm.h"
+#include "opencloc/kernels/pointwise/layer_norm.h"
 
 #include <torch/autograd.h>
 

@@ -4,7 +4,7 @@
 
 #include <torch/autograd.h>
 
-#include "opencloc/kernels/mean_hidden_bf16.h"
+#include "opencloc/kernels/gemm/mean_hidden_bf16.h"
 #include "opencloc/ops/dispatch.h"
 #include "opencloc/ops/packed_weights.h"
 #include "opencloc/ops/precision.h"

@@ -1,7 +1,7 @@
-#include "opencloc/kernels/gelu.h"
-
 #include <torch/autograd.h>
-#include "opencloc/kernels/mlp_bf16.h"
+
+#include "opencloc/kernels/gemm/mlp_bf16.h"
+#include "opencloc/kernels/pointwise/gelu.h"
 #include "opencloc/ops/dispatch.h"
 #include "opencloc/ops/ops.h"
 #include "opencloc/ops/packed_weights.h"

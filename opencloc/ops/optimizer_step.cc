@@ -5,8 +5,8 @@
 
 #include <torch/utils.h>
 
-#include "opencloc/kernels/optimizer.h"
 #include "opencloc/kernels/parallel.h"
+#include "opencloc/kernels/pointwise/optimizer.h"
 #include "opencloc/ops/dispatch.h"
 #include "opencloc/ops/packed_weights.h"
 

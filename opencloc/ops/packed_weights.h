@@ -12,8 +12,8 @@
 
 #include <torch/types.h>
 
-#include "opencloc/kernels/gemm_bf16.h"
-#include "opencloc/kernels/gemm_int8.h"
+#include "opencloc/kernels/gemm/gemm_bf16.h"
+#include "opencloc/kernels/gemm/gemm_int8.h"
 #include "opencloc/ops/products.h"
 
 namespace opencloc::ops {

@@ -2,7 +2,7 @@
 
 #include <torch/utils.h>
 
-#include "opencloc/kernels/gemm_fp32.h"
+#include "opencloc/kernels/gemm/gemm_fp32.h"
 #include "opencloc/ops/dispatch.h"
 
 namespace opencloc::ops {

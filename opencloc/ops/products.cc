@@ -1,8 +1,8 @@
 #include "opencloc/ops/products.h"
 
-#include "opencloc/kernels/gelu.h"
-#include "opencloc/kernels/gemm_bf16.h"
-#include "opencloc/kernels/gemm_fp32.h"
+#include "opencloc/kernels/gemm/gemm_bf16.h"
+#include "opencloc/kernels/gemm/gemm_fp32.h"
+#include "opencloc/kernels/pointwise/gelu.h"
 #include "opencloc/ops/dispatch.h"
 #include "opencloc/ops/packed_weights.h"
 #include "opencloc/ops/precision.h"

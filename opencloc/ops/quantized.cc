@@ -1,7 +1,7 @@
 #include "opencloc/ops/quantized.h"
 
 #include "opencloc/base/error.h"
-#include "opencloc/kernels/gemm_int8.h"
+#include "opencloc/kernels/gemm/gemm_int8.h"
 #include "opencloc/ops/dispatch.h"
 #include "opencloc/ops/packed_weights.h"
 

@@ -1,8 +1,8 @@
 // Weights of 8 bits, for inference: linear() and mlp() take them in place of F32 ones, on the CPU.
 // They are torch's own quantised tensors, a scale an output channel and no zero point, so a layer
 // holds one as it holds any weight. Inputs are quantised a row at a time as they are multiplied
-// (kernels/gemm_int8.h). No gradient passes: asking for one is an error. Such a weight cannot be
-// sliced.
+// (kernels/gemm/gemm_int8.h). No gradient passes: asking for one is an error. Such a weight cannot
+// be sliced.
 #pragma once
 
 #include <torch/types.h>

@@ -63,7 +63,7 @@ Json to_json(const TrainState& state) {
           {"seed", state.seed},
           {"position", sampler_position_to_json(state.position)},
           {"data_sizes", state.data_sizes},
-          {"filter", state.filter},
+          {"objective", state.objective},
           {"metrics_bytes", state.metrics_bytes},
           {"config", state.config}};
 }
@@ -76,7 +76,8 @@ TrainState state_from_json(const Json& json, const std::string& where) {
   state.seed = json_at(json, "seed", where).get<uint64_t>();
   state.position = sampler_position_from_json(json_at(json, "position", where), where);
   state.data_sizes = json_at(json, "data_sizes", where).get<std::vector<uint64_t>>();
-  state.filter = json_at(json, "filter", where);
+  // Runs of before there were other objectives call it by what it was.
+  state.objective = json_at(json, json.contains("objective") ? "objective" : "filter", where);
   state.metrics_bytes = json_at(json, "metrics_bytes", where).get<uint64_t>();
   state.config = json_string(json, "config", where, "");
   return state;

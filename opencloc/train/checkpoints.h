@@ -13,7 +13,7 @@
 
 #include "opencloc/base/json.h"
 #include "opencloc/checkpoint/model_directory.h"
-#include "opencloc/data/sampler.h"
+#include "opencloc/data/load/sampler.h"
 #include "opencloc/train/optimizer.h"
 
 namespace opencloc {
@@ -24,7 +24,7 @@ struct TrainState {
   uint64_t seed = 0;
   SamplerPosition position;          // of the loader
   std::vector<uint64_t> data_sizes;  // samples of each source
-  Json filter = Json::object();      // FilterSchedule::state()
+  Json objective = Json::object();   // Objective::state()
   uint64_t metrics_bytes = 0;        // length of metrics.jsonl
   std::string config;                // TrainConfig::effective
 };

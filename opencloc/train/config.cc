@@ -29,22 +29,26 @@ void TrainConfig::check() const {
   require(adamw.beta1 >= 0 && adamw.beta1 < 1, "not in [0, 1)", "--beta1", "0.9 is usual");
   require(adamw.beta2 >= 0 && adamw.beta2 < 1, "not in [0, 1)", "--beta2", "0.98 is usual");
   require(adamw.weight_decay >= 0, "negative", "--wd", "0.2 is usual");
-  require(filter.threshold > 0 && filter.threshold <= 1, "not in (0, 1]", "--text-filter",
-          "give a cosine such as 0.9, or off");
+  require(objective_options.filter.threshold > 0 && objective_options.filter.threshold <= 1,
+          "not in (0, 1]", "--text-filter", "give a cosine such as 0.9, or off");
   require((!lock.image && !lock.text) || !init.empty(), "freezes a tower that knows nothing",
           "--lock-image, --lock-text", "give --init a model directory");
   require(lock.image || lock.image_unlocked_groups == 0, "without --lock-image",
           "--lock-image-unlocked-groups", "add --lock-image");
   require(lock.text || lock.text_unlocked_groups == 0, "without --lock-text",
           "--lock-text-unlocked-layers", "add --lock-text");
-  require(!lock.both_whole() || forward.regions() || forward.captions(), "nothing is left to train",
-          "--lock-image --lock-text", "unlock a group, or use --objective cloc");
-  for (const double weight : {contrastive_weight, caption_weight}) {
+  require(!lock.both_whole() || objective->regions || objective->captions,
+          "nothing is left to train", "--lock-image --lock-text",
+          "unlock a group, or use --objective cloc");
+  for (const double weight :
+       {objective_options.contrastive_weight, objective_options.caption_weight}) {
     require(weight >= 0 && std::isfinite(weight), "negative",
             "--coca-contrastive-loss-weight, --coca-caption-loss-weight", "1 and 2 are usual");
   }
-  require(!forward.captions() || contrastive_weight + caption_weight > 0, "both are 0",
-          "--coca-contrastive-loss-weight, --coca-caption-loss-weight", "1 and 2 are usual");
+  require(!objective->captions ||
+              objective_options.contrastive_weight + objective_options.caption_weight > 0,
+          "both are 0", "--coca-contrastive-loss-weight, --coca-caption-loss-weight",
+          "1 and 2 are usual");
   require(keep_checkpoints >= 0, "negative", "--keep-checkpoints", "0 keeps all");
   require(log_every >= 1, "not at least 1", "--log-every", "give a number of steps");
   require(resume == "none" || !overwrite, "only with --resume none", "--overwrite",
@@ -59,8 +63,9 @@ void TrainConfig::complete(uint64_t data_samples) {
   if (warmup < 0) warmup = std::min<int64_t>(2000, steps / 10);
   if (save_every <= 0) save_every = std::max<int64_t>(1, steps / 10);
   if (workers <= 0) workers = std::min(16, available_cpus());
-  if (!forward.regions()) sample.regions_per_image = 0;
-  forward.clip = !lock.both_whole() && !(forward.captions() && contrastive_weight == 0);
+  if (!objective->regions) sample.regions_per_image = 0;
+  objective_options.clip =
+      !lock.both_whole() && !(objective->captions && objective_options.contrastive_weight == 0);
 }
 
 std::vector<double> parse_weights(std::string_view text, std::string_view flag) {

@@ -9,12 +9,10 @@
 #include <string_view>
 #include <vector>
 
-#include "opencloc/data/loader_sample.h"
+#include "opencloc/data/load/loader_sample.h"
 #include "opencloc/eval/evaluate.h"
-#include "opencloc/loss/loss.h"
-#include "opencloc/model/config.h"
-#include "opencloc/train/filter_schedule.h"
-#include "opencloc/train/forward.h"
+#include "opencloc/model/config/config.h"
+#include "opencloc/objective/objective.h"
 #include "opencloc/train/lock.h"
 #include "opencloc/train/optimizer.h"
 
@@ -45,12 +43,8 @@ struct TrainConfig {
   bool siglip = false;  // a new model gets a logit_bias, and with it the sigmoid loss
 
   // Objective.
-  ForwardOptions forward;
-  FilterOptions filter;
-  GroundingKind grounding_kind = GroundingKind::kL1Giou;
-  double grounding_weight = 0.1;
-  double contrastive_weight = 1.0;  // captioners, as caption_weight
-  double caption_weight = 2.0;
+  const ObjectiveRow* objective = find_objective("cloc");  // a line of the table, or one's own
+  ObjectiveOptions objective_options;
   SampleOptions sample;  // its canvas and context length come from the model
 
   // Optimisation.

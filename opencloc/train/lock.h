@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <string_view>
 
-#include "opencloc/checkpoint/safetensors.h"
-#include "opencloc/model/cloc.h"
+#include "opencloc/checkpoint/file/safetensors.h"
+#include "opencloc/model/cloc/cloc.h"
 
 namespace opencloc {
 

@@ -9,7 +9,7 @@
 
 #include <torch/types.h>
 
-#include "opencloc/checkpoint/safetensors.h"
+#include "opencloc/checkpoint/file/safetensors.h"
 #include "opencloc/ops/optimizer_step.h"
 
 namespace opencloc {

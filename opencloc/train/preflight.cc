@@ -10,14 +10,15 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/progress.h"
+#include "opencloc/base/random_streams.h"
 #include "opencloc/base/rng.h"
+#include "opencloc/train/memory_estimate.h"
 
 namespace opencloc {
 namespace {
 
 using Verdict = PreflightLine::Verdict;
 
-constexpr uint64_t kPreflightStream = 105;
 constexpr uint64_t kLooked = 256;  // samples read
 
 // What the samples that were looked at hold.
@@ -29,7 +30,7 @@ struct Findings {
   std::map<std::string, int64_t> reasons;   // of broken ones
   std::map<std::string, int64_t> captions;  // how often each
   int64_t without_text = 0;
-  TruncationCounter truncation;
+  TruncationCounter truncation, captions_read, regions_read;
 
   int64_t good() const { return looked - broken; }
 };
@@ -45,10 +46,14 @@ void look_at(const Record& record, const SampleOptions& options, const Tokenizer
     ++found.without_text;
   } else {
     ++found.captions[text];
-    found.truncation.add(tokenize(tokenizer, text, context));
+    const auto tokens = tokenize(tokenizer, text, context);
+    found.truncation.add(tokens);
+    found.captions_read.add(tokens);
   }
   for (const auto& region : record.regions) {
-    found.truncation.add(tokenize(tokenizer, region.text, context));
+    const auto tokens = tokenize(tokenizer, region.text, context);
+    found.truncation.add(tokens);
+    found.regions_read.add(tokens);
   }
   found.regions += static_cast<int64_t>(record.regions.size());
   found.with_regions += record.regions.empty() ? 0 : 1;
@@ -56,7 +61,7 @@ void look_at(const Record& record, const SampleOptions& options, const Tokenizer
 
 void look(const SampleStore& store, const TrainConfig& config, const Tokenizer& tokenizer,
           Findings& found) {
-  Rng rng(config.seed, {kPreflightStream});
+  Rng rng(config.seed, {random_stream::kPreflight});
   std::vector<std::pair<int, uint64_t>> places;
   if (store.total() <= kLooked) {
     for (int source = 0; source < store.sources(); ++source) {
@@ -144,7 +149,7 @@ void judge_data(const TrainConfig& config, const SampleStore& store, const Findi
                    fmt::format("{} of {} looked at{}", found.good(), found.looked,
                                found.broken > 0 ? " (" + reasons_text(found.reasons) + ")" : ""),
                    broken > 0.05 ? Verdict::kWarning : Verdict::kFine});
-  if (config.forward.clip) {
+  if (config.objective_options.clip) {
     lines.push_back(equal_captions(config, found));
     const bool none = found.without_text == found.good();
     lines.push_back(
@@ -158,7 +163,7 @@ void judge_data(const TrainConfig& config, const SampleStore& store, const Findi
   lines.push_back({"texts",
                    found.truncation.summary() + (cut > 0.1 ? "; --context-length keeps more" : ""),
                    cut > 0.1 ? Verdict::kWarning : Verdict::kFine});
-  if (config.forward.regions()) {
+  if (config.objective->regions) {
     const double per_image = ratio(found.regions, found.good());
     lines.push_back({"regions",
                      fmt::format("{:.1f} an image, {} of images have any", per_image,
@@ -188,39 +193,16 @@ void judge_recipe(const TrainConfig& config, std::vector<PreflightLine>& lines, 
        high || low || short_warmup ? Verdict::kWarning : Verdict::kFine});
 }
 
-}  // namespace
-
-double estimate_memory(const TrainConfig& config, const ModelConfig& model, int64_t parameters) {
-  // Floats a token and block keeps for backward: inputs of both norms, qkv, attention, its output,
-  // two MLP-wide tensors; and the attention weights of every head.
-  const auto tower = [](double width, double heads, double layers, double tokens) {
-    return 4.0 * layers * tokens * (16.0 * width + 2.0 * heads * tokens);
-  };
-  const auto part =
-      static_cast<double>((config.batch_size + config.accum_freq - 1) / config.accum_freq);
-  const auto vision_tokens = static_cast<double>(model.vision.patches() + 1);
-  const double vision =
-      tower(static_cast<double>(model.vision.width), static_cast<double>(model.vision.heads()),
-            static_cast<double>(model.vision.layers), vision_tokens);
-  const double text =
-      tower(static_cast<double>(model.text.width), static_cast<double>(model.text.heads),
-            static_cast<double>(model.text.layers), static_cast<double>(model.text.context_length));
-  const double decoder = model.multimodal
-                             ? tower(static_cast<double>(model.multimodal->width),
-                                     static_cast<double>(model.multimodal->heads),
-                                     2.0 * static_cast<double>(model.multimodal->layers),
-                                     static_cast<double>(model.text.context_length))
-                             : 0;
-  // A region runs the Prompter's layer twice (its box, its text); with pool all over every token.
-  const bool all = model.cloc.pool == Pool::kAll;
-  const double region = config.forward.regions()
-                            ? 2.0 *
-                                  tower(static_cast<double>(model.vision.width), 1, 1,
-                                        all ? vision_tokens : std::sqrt(vision_tokens)) *
-                                  static_cast<double>(config.sample.regions_per_image)
-                            : 0;
-  return 16.0 * static_cast<double>(parameters) + part * (vision + text + decoder + region);
+SampleShape shape_of(const TrainConfig& config, const Findings& found) {
+  SampleShape shape;
+  shape.caption_tokens = ratio(found.captions_read.tokens(), found.captions_read.texts());
+  shape.region_tokens = ratio(found.regions_read.tokens(), found.regions_read.texts());
+  shape.regions = std::min(ratio(found.regions, found.good()),
+                           static_cast<double>(config.sample.regions_per_image));
+  return shape;
 }
+
+}  // namespace
 
 std::string Preflight::table() const {
   std::string text;
@@ -231,8 +213,8 @@ std::string Preflight::table() const {
   return text;
 }
 
-Preflight preflight(const TrainConfig& config, const ModelConfig& model, int64_t parameters,
-                    const SampleStore& store, const Tokenizer& tokenizer) {
+Preflight preflight(const TrainConfig& config, const ModelConfig& model, int64_t weights,
+                    int64_t trained, const SampleStore& store, const Tokenizer& tokenizer) {
   Findings found;
   look(store, config, tokenizer, found);
   if (found.good() == 0) {
@@ -243,8 +225,9 @@ Preflight preflight(const TrainConfig& config, const ModelConfig& model, int64_t
   Preflight result;
   judge_data(config, store, found, result.lines);
   judge_recipe(config, result.lines, store.total());
-  result.lines.push_back({"model", format_count(static_cast<double>(parameters)) + " parameters"});
-  const double needed = estimate_memory(config, model, parameters), free = available_memory();
+  result.lines.push_back({"model", format_count(static_cast<double>(trained)) + " parameters"});
+  const double needed = estimate_memory(config, model, weights, trained, shape_of(config, found)),
+               free = available_memory();
   const bool tight = config.device == "cpu" && free > 0 && needed > 0.8 * free;
   result.lines.push_back({"memory",
                           fmt::format("about {} of {} free{}", bytes_text(needed), bytes_text(free),

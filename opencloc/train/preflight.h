@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "opencloc/data/loader_store.h"
-#include "opencloc/model/config.h"
+#include "opencloc/data/load/loader_store.h"
+#include "opencloc/model/config/config.h"
 #include "opencloc/text/tokenizer.h"
 #include "opencloc/train/config.h"
 
@@ -26,11 +26,8 @@ struct Preflight {
 };
 
 // Reads up to 256 random samples. Throws Error (input) when none of them can be used.
-Preflight preflight(const TrainConfig& config, const ModelConfig& model, int64_t parameters,
-                    const SampleStore& store, const Tokenizer& tokenizer);
-
-// Bytes that training takes at its peak, roughly: weights, gradients, moments, and the activations
-// of one part of the batch.
-double estimate_memory(const TrainConfig& config, const ModelConfig& model, int64_t parameters);
+// `weights`, `trained`: numbers of the model, and of those that learn.
+Preflight preflight(const TrainConfig& config, const ModelConfig& model, int64_t weights,
+                    int64_t trained, const SampleStore& store, const Tokenizer& tokenizer);
 
 }  // namespace opencloc

@@ -6,13 +6,13 @@
 #include <torch/utils.h>
 
 #include "opencloc/base/error.h"
+#include "opencloc/base/random_streams.h"
 #include "opencloc/base/rng.h"
-#include "opencloc/model/preprocess.h"
+#include "opencloc/model/clip/preprocess.h"
 
 namespace opencloc {
 namespace {
 
-constexpr uint64_t kStartStream = 106;
 constexpr int kStartPictures = 64;
 constexpr int kStartBatch = 16;
 constexpr double kLeastDeviation = 1e-6;  // of a channel that never changes
@@ -20,7 +20,7 @@ constexpr double kLeastDeviation = 1e-6;  // of a channel that never changes
 // Up to kStartPictures random pictures, [3, S, S] each. Broken ones are left to training to count.
 std::vector<torch::Tensor> random_pictures(const SampleStore& store, const ModelConfig& config,
                                            uint64_t seed) {
-  Rng rng(seed, {kStartStream});
+  Rng rng(seed, {random_stream::kPrompterStart});
   std::vector<torch::Tensor> pictures;
   for (int i = 0; i < kStartPictures; ++i) {
     const auto source = static_cast<int>(rng.below(static_cast<uint64_t>(store.sources())));

@@ -7,8 +7,8 @@
 
 #include <cstdint>
 
-#include "opencloc/data/loader_store.h"
-#include "opencloc/model/cloc.h"
+#include "opencloc/data/load/loader_store.h"
+#include "opencloc/model/cloc/cloc.h"
 
 namespace opencloc {
 

@@ -1,7 +1,7 @@
 #include <torch/utils.h>
 
-#include "opencloc/data/batch_builder.h"
-#include "opencloc/train/forward.h"
+#include "opencloc/data/load/batch_builder.h"
+#include "opencloc/objective/batch_parts.h"
 #include "opencloc/train/report.h"
 
 namespace opencloc {
@@ -50,7 +50,7 @@ std::vector<ReportPicture> report_pictures(const SampleStore& store, TrainedPart
       picture.boxes.push_back({region.box, {}, false, region.text});
       can_be_found.push_back(region.names_one_box);
     }
-    if (config.forward.regions() && config.forward.grounding) {
+    if (config.objective->regions && config.objective_options.grounding) {
       const auto boxes = found_boxes(parts, std::move(sample), options);
       const auto* at = boxes.data_ptr<float>();
       for (size_t box = 0; box < picture.boxes.size(); ++box, at += 4) {

@@ -9,6 +9,7 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/log.h"
+#include "opencloc/base/random_streams.h"
 #include "opencloc/base/rng.h"
 #include "opencloc/checkpoint/model_directory.h"
 #include "opencloc/model/quantized.h"
@@ -18,14 +19,13 @@
 namespace opencloc {
 namespace {
 
-constexpr uint64_t kTokenizerStream = 104;
 constexpr uint64_t kTokenizerSamples = 50'000;  // records read; more adds time, not better pieces
 
 // Captions and region texts of up to kTokenizerSamples random records, one a call.
 class TextsOfRecords {
  public:
   TextsOfRecords(const SampleStore& store, uint64_t seed)
-      : store_(store), rng_(seed, {kTokenizerStream}) {
+      : store_(store), rng_(seed, {random_stream::kTokenizer}) {
     for (int source = 0; source < store.sources(); ++source) {
       for (uint64_t i = 0; i < store.size(source); ++i) places_.emplace_back(source, i);
     }
@@ -64,16 +64,16 @@ class TextsOfRecords {
 // Captioners learn by captions, and by nothing else.
 void check_objective(const TrainConfig& config, const ModelConfig& model) {
   const bool writes = model.multimodal.has_value();
-  if (config.forward.captions() == writes) return;
+  if (config.objective->captions == writes) return;
   throw Error::input(writes ? "the model is a captioner, whose decoder would learn nothing"
                             : "the model has no text decoder",
-                     std::string("--objective ") + to_string(config.forward.objective),
+                     std::string("--objective ") + config.objective->name,
                      writes ? "use --objective coca" : "name a captioner: --model coca-XXS-16-96");
 }
 
 // A captioner begins its texts with a start token, and must know its padding from its end.
 void check_start_token(const TrainConfig& config, const Tokenizer& tokenizer) {
-  if (!config.forward.captions()) return;
+  if (!config.objective->captions) return;
   if (tokenizer.start_id() && tokenizer.pad_id() == kPadId && tokenizer.end_id() != kPadId) return;
   throw Error::input("the tokenizer has no start token, or another padding than id 0",
                      config.tokenizer.empty() ? "--init" : config.tokenizer,
@@ -86,7 +86,7 @@ std::shared_ptr<const Tokenizer> build_tokenizer(const TrainConfig& config,
   log::info("building a tokenizer from the texts of up to {} samples", kTokenizerSamples);
   TextsOfRecords texts(store, config.seed);
   SentencePieceTraining training;
-  training.start_token = config.forward.captions();
+  training.start_token = config.objective->captions;
   training.vocab_size = static_cast<int>(config.vocab_size);
   train_sentencepiece([&] { return texts.next(); }, training, path);
   auto tokenizer = load_tokenizer(path);
@@ -146,7 +146,7 @@ TrainedParts initial_model(const TrainConfig& config, const SampleStore& store) 
   }
   if (!loaded.has_region_heads) {
     loaded.model = with_new_region_part(config, loaded.model);
-    if (config.forward.regions()) start_from_tokens(loaded.model, store, config.seed);
+    if (config.objective->regions) start_from_tokens(loaded.model, store, config.seed);
   }
   TrainedParts parts{loaded.model, loaded.tokenizer};
   if (!config.tokenizer.empty()) {

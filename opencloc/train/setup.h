@@ -4,8 +4,8 @@
 #include <memory>
 #include <optional>
 
-#include "opencloc/data/loader_store.h"
-#include "opencloc/model/cloc.h"
+#include "opencloc/data/load/loader_store.h"
+#include "opencloc/model/cloc/cloc.h"
 #include "opencloc/text/tokenizer.h"
 #include "opencloc/train/checkpoints.h"
 #include "opencloc/train/config.h"

@@ -1,127 +1,150 @@
 #include "opencloc/train/step.h"
 
 #include <cmath>
+#include <vector>
 
 #include <torch/utils.h>
-
-#include "opencloc/train/accumulate.h"
-#include "opencloc/train/captioning.h"
 
 namespace opencloc {
 namespace {
 
-// Mean IoU of every given box [R, 4] with their mean box: what a head that ignores its input gets.
-double constant_box_iou(const torch::Tensor& boxes) {
+// What the pieces lose together, and the figures of it.
+void add(const Loss& part, Loss& total) {
+  total.figures.merge(part.figures);
+  if (!part.value.defined()) return;
+  total.value = total.value.defined() ? total.value + part.value : part.value;
+}
+
+// Over all processes, so that all of them go on or none does.
+double value_of(const torch::Tensor& loss, dist::Group& group) {
+  if (!loss.defined() && group.size() == 1) return 0;
+  auto value =
+      loss.defined() ? loss.detach().to(torch::kDouble).cpu() : torch::zeros({}, torch::kDouble);
+  group.sum(value);
+  return value.item<double>();
+}
+
+Loss whole(BatchWork& work, dist::Group& group, double& value) {
+  NamedRows rows;
+  Loss total;
+  std::vector<Loss> own;
+  for (int64_t piece = 0; piece < work.pieces(); ++piece) {
+    Encoded encoded = work.encode(piece, rows, /*own_loss=*/true);
+    for (const auto& name : encoded.rows.names()) rows.append(name, encoded.rows[name]);
+    add(encoded.own, total);
+  }
+  add(work.loss(rows), total);
+  value = value_of(total.value, group);
+  if (std::isfinite(value) && total.value.defined()) total.value.backward();
+  return total;
+}
+
+// The rows of every piece: where those of each name begin in those of the batch.
+struct Cached {
+  NamedRows rows;                                                            // leaves
+  std::vector<std::vector<std::pair<std::string, int64_t>>> first_of_piece;  // name, row
+};
+
+Cached cache_rows(BatchWork& work) {
   const torch::NoGradGuard no_grad;
-  const auto mean = boxes.mean(0, true).expand_as(boxes);
-  return grounding_loss(mean, boxes, GroundingKind::kL2).mean_iou;
+  Cached cached;
+  NamedRows plain;
+  std::vector<std::pair<std::string, int64_t>> next;  // by name
+  for (int64_t piece = 0; piece < work.pieces(); ++piece) {
+    const Encoded encoded = work.encode(piece, plain, /*own_loss=*/false);
+    auto& first = cached.first_of_piece.emplace_back();
+    for (const auto& name : encoded.rows.names()) {
+      const auto rows = encoded.rows[name].detach();
+      auto at = std::find_if(next.begin(), next.end(), [&](auto& n) { return n.first == name; });
+      if (at == next.end()) at = next.insert(next.end(), {name, 0});
+      first.push_back(*at);
+      at->second += rows.size(0);
+      plain.append(name, rows);
+    }
+  }
+  for (const auto& name : plain.names())
+    cached.rows.append(name, plain[name].detach().requires_grad_());
+  return cached;
 }
 
-// Rows of L_grounding. A text that names two boxes of its picture asks for both at once: the mean
-// of the two would be its best answer. Such regions are left out, as in evaluation.
-torch::Tensor grounded(const torch::Tensor& of_regions, const Batch& batch) {
-  if (!batch.names_one_box.defined()) return of_regions;
-  return of_regions.index_select(0, batch.names_one_box.nonzero().squeeze(1));
+// The sum of <rows, their gradient>: backward of it passes that gradient on. Undefined where
+// nothing that the piece made learns, or the loss did not look at it.
+torch::Tensor injected(const NamedRows& made, const Cached& cached, int64_t piece) {
+  torch::Tensor sum;
+  for (const auto& [name, first] : cached.first_of_piece[static_cast<size_t>(piece)]) {
+    const auto rows = made[name], gradient = cached.rows[name].grad();
+    if (!rows.requires_grad() || !gradient.defined()) continue;
+    const auto part = (rows * gradient.slice(0, first, first + rows.size(0))).sum();
+    sum = sum.defined() ? sum + part : part;
+  }
+  return sum;
 }
 
-void ground(const torch::Tensor& predicted, const Batch& batch, const StepOptions& options,
-            torch::Tensor& total, StepStats& stats) {
-  const auto boxes = grounded(batch.boxes, batch);  // [G, 4]
-  const auto grounding = grounding_loss(grounded(predicted, batch), boxes, options.grounding_kind);
-  total = total + options.grounding_weight * grounding.loss;
-  stats.grounded = boxes.size(0);
-  stats.grounding = grounding.loss.item<double>();
-  stats.grounding_iou = grounding.mean_iou;
-  stats.grounding_spread = grounding.predicted_spread;
-  stats.grounding_inverted = grounding.inverted_share;
-  stats.constant_box_iou = constant_box_iou(boxes);
+Loss in_pieces(BatchWork& work, dist::Group& group, double& value) {
+  const Cached cached = cache_rows(work);
+  Loss total = work.loss(cached.rows);
+  value = value_of(total.value, group);
+  if (!std::isfinite(value)) return total;
+  if (total.value.defined()) total.value.backward();
+  // The last pieces first: their gradients reach the rows of earlier ones that they read.
+  auto own = torch::zeros({}, torch::kDouble);
+  for (int64_t piece = work.pieces() - 1; piece >= 0; --piece) {
+    if (!work.learns(piece)) continue;
+    const Encoded encoded = work.encode(piece, cached.rows, /*own_loss=*/true);
+    auto sum = injected(encoded.rows, cached, piece);
+    if (encoded.own.value.defined()) {
+      own = own.to(encoded.own.value.device()) + encoded.own.value.detach();
+      sum = sum.defined() ? sum + encoded.own.value : encoded.own.value;
+    }
+    total.figures.merge(encoded.own.figures);
+    if (sum.defined() && sum.requires_grad()) sum.backward();
+  }
+  value += value_of(own, group);
+  return total;
+}
+
+// exp(logit_scale) is capped at 100 by the losses.
+const double kLogCap = std::log(100.0);
+
+// The scales that have a cap and learn.
+std::vector<torch::Tensor> capped_scales(const Cloc& model) {
+  std::vector<torch::Tensor> scales;
+  const bool sigmoid = model->logit_bias.defined();
+  for (const auto& scale :
+       {model->region_logit_scale, sigmoid ? torch::Tensor() : model->logit_scale})
+    if (scale.defined() && scale.requires_grad()) scales.push_back(scale);
+  return scales;
 }
 
 }  // namespace
 
-bool StepStats::finite() const { return std::isfinite(loss); }
+bool StepResult::finite() const { return std::isfinite(loss); }
 
-torch::Tensor contrastive_loss(Cloc& model, const torch::Tensor& images, const torch::Tensor& texts,
-                               const ContrastiveOptions& options) {
-  const auto image = normalized(images), text = normalized(texts);  // [B, E]
-  return model->logit_bias.defined()
-             ? sigmoid_loss(image, text, model->logit_scale, model->logit_bias, options)
-             : clip_loss(image, text, model->logit_scale, options);
-}
-
-torch::Tensor step_loss(Cloc& model, const StepOutputs& outputs, const TextBatch& texts,
-                        const Batch& batch, const StepOptions& options, StepStats& stats) {
-  stats.texts = texts.size();
-  auto clip = torch::zeros({}, outputs.images.image.options());
-  stats.captioned = texts.caption_row.size(0);
-  if (options.forward.clip && stats.captioned > 0) {
-    const auto captions = outputs.texts.index_select(0, texts.caption_row);  // [C, E]
-    const auto images = texts.captioned.defined()
-                            ? outputs.images.image.index_select(0, texts.captioned)
-                            : outputs.images.image;  // [C, E]
-    clip = contrastive_loss(model, images, captions, options.contrastive);
-    stats.clip = clip.item<double>();
-    stats.loss = stats.clip;
+StepResult forward_backward(Objective& objective, const Batch& batch, const StepOptions& options) {
+  const auto work = objective.work(batch, {options.accum_freq, options.group});
+  StepResult result;
+  if (work->pieces() > 0) {
+    Loss loss = options.accum_freq > 1 ? in_pieces(*work, *options.group, result.loss)
+                                       : whole(*work, *options.group, result.loss);
+    result.figures = std::move(loss.figures);
   }
-  if (!outputs.images.regions.defined()) return clip;
-
-  const auto region_texts = normalized(outputs.texts.index_select(0, texts.region_row));  // [R, E]
-  const auto region =
-      region_loss(normalized(outputs.images.regions), region_texts, batch.region_text_id,
-                  model->region_logit_scale, options.filter, options.contrastive);
-  auto localized = region.loss;
-  if (outputs.images.predicted.defined())
-    ground(outputs.images.predicted, batch, options, localized, stats);
-  if (outputs.images.recovered.defined()) {
-    const auto recovery =
-        grounding_loss(outputs.images.recovered, batch.boxes, options.grounding_kind);
-    localized = localized + options.grounding_weight * recovery.loss;
-    stats.recovery = recovery.loss.item<double>();
-    stats.recovered_iou = recovery.mean_iou;
-  }
-  const double lambda = region_weight(batch.images_with_regions, batch.images());
-  const auto total = clip + lambda * localized;
-
-  stats.region = region.loss.item<double>();
-  stats.removed_share = region.removed_share;
-  stats.similar_share = region.similar_share;
-  stats.lambda = lambda;
-  stats.regions = batch.regions();
-  stats.loss = total.item<double>();
-  return total;
+  result.figures.merge(work->counts());
+  result.figures.merge(*options.group);
+  return result;
 }
 
-StepStats forward_backward(Cloc& model, const Batch& host_batch, const StepOptions& options) {
-  const auto device = model->logit_scale.device();
-  const auto& forward = options.forward;
-  if (forward.captions()) return captioning_forward_backward(model, host_batch, options);
-  const bool texts_train =
-      forward.clip && (!host_batch.has_text.defined() || host_batch.has_text.any().item<bool>());
-  if (!texts_train && (!forward.regions() || host_batch.regions() == 0)) return {};
-  const Batch batch = to_device(host_batch, device);
-  const TextBatch texts =
-      distinct_texts(host_batch, {.with_captions = forward.clip,
-                                  .with_regions = forward.regions(),
-                                  .cut = model->config().text.padding_is_ignored()})
-          .to(device);
-  if (options.accum_freq > 1) return cached_forward_backward(model, batch, texts, options);
-
-  StepStats stats;
-  StepOutputs outputs;
-  outputs.texts = encode_texts(model, texts);  // [U, E]
-  outputs.images =
-      encode_images(model, batch, outputs.texts.index_select(0, texts.region_row), forward);
-  const auto loss = step_loss(model, outputs, texts, batch, options, stats);
-  if (stats.finite()) loss.backward();
-  return stats;
-}
-
-void clamp_logit_scales(Cloc& model) {
+void hold_capped_logit_scales(const Cloc& model) {
   const torch::NoGradGuard no_grad;
-  const double cap = std::log(100.0);
-  model->region_logit_scale.clamp_max_(cap);
-  const bool sigmoid = model->logit_bias.defined();
-  if (!sigmoid && model->logit_scale.requires_grad()) model->logit_scale.clamp_max_(cap);
+  for (auto& scale : capped_scales(model)) {
+    auto gradient = scale.grad();
+    if (gradient.defined())
+      gradient.copy_(torch::where(scale >= kLogCap, gradient.clamp_min(0), gradient));
+  }
+}
+
+void clamp_logit_scales(const Cloc& model) {
+  const torch::NoGradGuard no_grad;
+  for (auto& scale : capped_scales(model)) scale.clamp_max_(kLogCap);
 }
 
 }  // namespace opencloc

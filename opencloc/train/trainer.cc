@@ -9,8 +9,8 @@
 #include "opencloc/base/log.h"
 #include "opencloc/base/parallel_for.h"
 #include "opencloc/base/progress.h"
-#include "opencloc/data/loader.h"
-#include "opencloc/model/preprocess.h"
+#include "opencloc/data/load/loader.h"
+#include "opencloc/model/clip/preprocess.h"
 #include "opencloc/ops/precision.h"
 #include "opencloc/train/checkpoints.h"
 #include "opencloc/train/interrupt.h"
@@ -31,8 +31,13 @@ double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-constexpr double kRemovedShareWarning = 0.5;
 constexpr double kLogLineSeconds = 30;  // where there is no progress bar
+
+int64_t weight_count(const Cloc& model) {
+  int64_t count = 0;
+  for (const auto& weight : model->parameters()) count += weight.numel();
+  return count;
+}
 
 class Run {
  public:
@@ -43,9 +48,8 @@ class Run {
   void resume_or_start();
   void start_loader();
   double step(const LoadedBatch& loaded, double waited);
-  void stop_if_not_finite(const StepStats& stats, double norm, const Batch& batch);
-  void observe_filter(double similar_share);
-  void log_step(const StepStats& stats, double norm, double lr);
+  void stop_if_not_finite(const StepResult& result, double norm, const Batch& batch);
+  void log_step(const StepResult& result, double norm, double lr);
   void evaluate_model();
   void save();
   void write_report();
@@ -59,9 +63,8 @@ class Run {
   std::optional<Checkpoint> checkpoint_;  // resumed from
   TrainedParts parts_;
   std::unique_ptr<AdamW> optimizer_;
-  FilterSchedule filter_;
+  std::unique_ptr<Objective> objective_;
   Schedule schedule_;
-  StepOptions step_options_;
   TrainState state_;
   std::unique_ptr<MetricsLog> metrics_;
   std::unique_ptr<Loader> loader_;
@@ -71,11 +74,9 @@ class Run {
   double interval_waited_ = 0;
   int64_t interval_samples_ = 0;
   Clock::time_point line_shown_;
-  bool warned_of_filter_ = false;
 };
 
-Run::Run(TrainConfig config)
-    : config_(std::move(config)), folder_(config_), filter_(config_.filter) {
+Run::Run(TrainConfig config) : config_(std::move(config)), folder_(config_) {
   set_matmul_precision(config_.bf16 ? Precision::kBf16 : Precision::kFp32);
   checkpoint_ = find_checkpoint(folder_.path(), config_.resume);
   store_ = std::make_unique<SampleStore>(
@@ -88,12 +89,7 @@ Run::Run(TrainConfig config)
   parts_ = set_up(config_, *store_, checkpoint_);
   config_.sample.canvas = canvas_options(parts_.model->config());
   config_.sample.context_length = parts_.model->config().text.context_length;
-  step_options_.forward = config_.forward;
-  step_options_.grounding_kind = config_.grounding_kind;
-  step_options_.grounding_weight = config_.grounding_weight;
-  step_options_.contrastive_weight = config_.contrastive_weight;
-  step_options_.caption_weight = config_.caption_weight;
-  step_options_.accum_freq = config_.accum_freq;
+  objective_ = config_.objective->make(parts_.model, config_.objective_options);
   resume_or_start();
   start_loader();
 }
@@ -103,7 +99,7 @@ void Run::resume_or_start() {
   parts_.model->train();
   lock_towers(parts_.model, config_.lock);
   NamedTensors parameters = trainable(parts_.model->clip_weights());
-  if (config_.forward.regions()) {
+  if (config_.objective->regions) {
     for (auto& weight : parts_.model->region_weights()) parameters.push_back(weight);
   }
   int64_t count = 0;
@@ -113,13 +109,13 @@ void Run::resume_or_start() {
     state_ = checkpoint_->state;
     warn_of_changes(config_, state_, store_->sizes());
     load_moments(*checkpoint_, *optimizer_);
-    filter_.load(state_.filter, checkpoint_->path.string());
+    objective_->load_state(state_.objective, checkpoint_->path.string());
     log::info("resuming after step {} of {} from {}", state_.step, config_.steps,
               checkpoint_->path.string());
   } else {
     state_.seed = config_.seed;
-    const auto findings =
-        preflight(config_, parts_.model->config(), count, *store_, *parts_.tokenizer);
+    const auto findings = preflight(config_, parts_.model->config(), weight_count(parts_.model),
+                                    count, *store_, *parts_.tokenizer);
     log::info("before step 1:\n{}", findings.table());
   }
   state_.data_sizes = store_->sizes();
@@ -179,59 +175,29 @@ TrainResult Run::run() {
 // One update; returns the loss.
 double Run::step(const LoadedBatch& loaded, double waited) {
   const double lr = schedule_.at(state_.step);
-  step_options_.filter = filter_.filter();
   optimizer_->zero_grad();
-  const StepStats stats = forward_backward(parts_.model, loaded.batch, step_options_);
-  const double norm = stats.finite() ? optimizer_->grad_norm() : stats.loss;
-  stop_if_not_finite(stats, norm, loaded.batch);
+  const StepResult result =
+      forward_backward(*objective_, loaded.batch, {.accum_freq = config_.accum_freq});
+  hold_capped_logit_scales(parts_.model);
+  const double norm = result.finite() ? optimizer_->grad_norm() : result.loss;
+  stop_if_not_finite(result, norm, loaded.batch);
   optimizer_->step(lr, norm);
   clamp_logit_scales(parts_.model);
 
-  // Untrained texts may lie far apart before they fall together: what they do in warm-up says
-  // nothing.
-  const bool warm = state_.step >= config_.warmup;
-  if (warm && stats.regions > 1) observe_filter(stats.similar_share);
-  if (stats.removed_share > kRemovedShareWarning && !warned_of_filter_) {
-    warned_of_filter_ = true;
-    log::warn(
-        "step {}: {:.0f}% of the region pairs are no negatives (equal or similar texts); "
-        "L_CLOC learns little from such batches",
-        state_.step + 1, 100 * stats.removed_share);
-  }
-
   ++state_.step;
+  objective_->after_step(result.figures, state_.step, /*warm=*/state_.step > config_.warmup);
   state_.samples += loaded.batch.images();
   state_.position = loaded.after;
-  state_.filter = filter_.state();
+  state_.objective = objective_->state();
   interval_waited_ += waited;
   interval_samples_ += loaded.batch.images();
   if (state_.step % config_.log_every == 0 || state_.step == config_.steps) {
-    log_step(stats, norm, lr);
+    log_step(result, norm, lr);
   }
-  return stats.loss;
+  return result.loss;
 }
 
-void Run::observe_filter(double similar_share) {
-  const double threshold = config_.filter.threshold;
-  switch (filter_.observe(similar_share)) {
-    case FilterChange::kNone:
-      return;
-    case FilterChange::kOpens:
-      log::info(
-          "text filter: the {:g} test opens after step {} (it removes {:.1f}% of the pairs of "
-          "distinct texts)",
-          threshold, state_.step + 1, 100 * similar_share);
-      return;
-    case FilterChange::kCloses:
-      log::warn(
-          "text filter: the {:g} test closes after step {}: it removed {:.1f}% of the pairs of "
-          "distinct texts, whose embeddings have drifted together",
-          threshold, state_.step + 1, 100 * similar_share);
-      return;
-  }
-}
-
-void Run::stop_if_not_finite(const StepStats& stats, double norm, const Batch& batch) {
+void Run::stop_if_not_finite(const StepResult& result, double norm, const Batch& batch) {
   if (std::isfinite(norm)) return;
   std::string keys;
   for (const auto& key : batch.keys) keys += key + "\n";
@@ -240,42 +206,17 @@ void Run::stop_if_not_finite(const StepStats& stats, double norm, const Batch& b
   const auto kept = list_checkpoints(folder_.path());
   throw Error::failed(
       fmt::format("{} is {} at step {} (samples {} ... {}; all in {})",
-                  stats.finite() ? "the gradient" : "the loss", norm, state_.step + 1,
+                  result.finite() ? "the gradient" : "the loss", norm, state_.step + 1,
                   batch.keys.front(), batch.keys.back(), path.string()),
       kept.empty() ? "no checkpoint yet" : "last good checkpoint " + kept.front().string(),
       "lower --lr or lengthen --warmup, look at those samples, then run again");
 }
 
-void Run::log_step(const StepStats& stats, double norm, double lr) {
+void Run::log_step(const StepResult& result, double norm, double lr) {
   const double seconds = seconds_since(interval_began_);
-  Json line = {{"step", state_.step}, {"samples", state_.samples}, {"loss", stats.loss}};
-  if (config_.forward.clip && stats.captioned > 0) line["loss_clip"] = stats.clip;
-  if (config_.forward.clip) line["captioned"] = stats.captioned;
-  if (config_.forward.captions()) line["loss_caption"] = stats.caption;
-  if (config_.forward.regions()) {
-    line["loss_region"] = stats.region;
-    if (config_.forward.grounding) {
-      line["grounded_regions"] = stats.grounded;
-      if (stats.grounded > 0) {  // the figures of no region are no figures
-        line["loss_grounding"] = stats.grounding;
-        line["grounding_iou"] = stats.grounding_iou;
-        line["constant_box_iou"] = stats.constant_box_iou;
-        line["grounding_spread"] = stats.grounding_spread;
-        line["grounding_inverted"] = stats.grounding_inverted;
-      }
-      if (config_.forward.box_recovery) {
-        line["loss_recovery"] = stats.recovery;
-        line["recovered_iou"] = stats.recovered_iou;
-      }
-    }
-    line["lambda"] = stats.lambda;
-    line["regions"] = stats.regions;
-    line["removed_share"] = stats.removed_share;
-    line["similar_share"] = stats.similar_share;
-    line["text_filter_open"] = filter_.open();
-    line["region_logit_scale"] = parts_.model->region_logit_scale.exp().item<double>();
-  }
-  line["logit_scale"] = parts_.model->logit_scale.exp().item<double>();
+  Json line = {{"step", state_.step}, {"samples", state_.samples}, {"loss", result.loss}};
+  line.update(result.figures.values());
+  line.update(objective_->log());
   line["lr"] = lr;
   line["grad_norm"] = norm;
   line["skipped"] = skips_.total();
@@ -284,7 +225,7 @@ void Run::log_step(const StepStats& stats, double norm, double lr) {
   metrics_->write(line);
   if (seconds_since(line_shown_) > kLogLineSeconds) {
     line_shown_ = Clock::now();
-    log::info("step {}/{} loss {:.4f}, {} samples/s", state_.step, config_.steps, stats.loss,
+    log::info("step {}/{} loss {:.4f}, {} samples/s", state_.step, config_.steps, result.loss,
               format_count(line["samples_per_s"].get<double>()));
   }
   interval_began_ = Clock::now();
@@ -294,7 +235,7 @@ void Run::log_step(const StepStats& stats, double norm, double lr) {
 
 void Run::evaluate_model() {
   EvalOptions options = config_.eval;
-  options.region_heads = config_.forward.regions();
+  options.region_heads = config_.objective->regions;
   options.skip_bad_shards = config_.skip_bad_shards;
   options.progress = false;
   const Json results = evaluate(parts_.model, *parts_.tokenizer, config_.val, options);
@@ -306,7 +247,7 @@ void Run::evaluate_model() {
 
 Json Run::about() const {
   return {{"data", config_.data},
-          {"objective", to_string(config_.forward.objective)},
+          {"objective", config_.objective->name},
           {"steps", state_.step},
           {"samples", state_.samples},
           {"seed", config_.seed}};
@@ -316,7 +257,7 @@ SaveOptions Run::save_options() const {
   SaveOptions options;
   options.tokenizer = parts_.tokenizer.get();
   options.about = about();
-  options.region_heads = config_.forward.regions();
+  options.region_heads = config_.objective->regions;
   return options;
 }
 
@@ -331,12 +272,8 @@ void Run::save() {
 
 void Run::write_report() {
   ReportInput input;
-  const auto objective = config_.forward.objective;
   input.title = fmt::format("{} ({}), {}", folder_.path().filename().string(),
-                            objective == Objective::kCloc   ? "CLOC"
-                            : objective == Objective::kCoca ? "CoCa"
-                                                            : "CLIP",
-                            parts_.model->config().name);
+                            config_.objective->title, parts_.model->config().name);
   input.config = config_.effective;
   input.metrics = read_metrics(folder_.metrics());
   input.skipped = skips_.summary();

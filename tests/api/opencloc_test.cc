@@ -10,7 +10,7 @@
 
 #include "opencloc/api/impl.h"
 #include "opencloc/image/encode.h"
-#include "opencloc/model/preprocess.h"
+#include "opencloc/model/clip/preprocess.h"
 #include "tests/api/tiny_model_directory.h"
 #include "tests/error_of.h"
 

@@ -9,16 +9,16 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
+#include "opencloc/checkpoint/file/safetensors.h"
 #include "opencloc/checkpoint/model_directory.h"
-#include "opencloc/checkpoint/safetensors.h"
 #include "tests/model/small_coca.h"
 
 namespace opencloc {
 namespace {
 
 namespace fs = std::filesystem;
-using ::testing::HasSubstr;
 using fixtures::random_coca;
+using ::testing::HasSubstr;
 
 // open_clip's CoCa(embed_dim 16, vision width 24, 1 layer, 5 queries; text width 16, 8 places, 20
 // ids; one layer each), as its state_dict() lists it.

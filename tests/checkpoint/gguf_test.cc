@@ -1,5 +1,5 @@
 // GGUF files, read back by ourselves and by an independent reader in Python (read_gguf.py).
-#include "opencloc/checkpoint/gguf.h"
+#include "opencloc/checkpoint/file/gguf.h"
 
 #include <array>
 #include <cstdio>
@@ -11,7 +11,7 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/json.h"
-#include "opencloc/checkpoint/gguf_tokenizer.h"
+#include "opencloc/checkpoint/layout/gguf_tokenizer.h"
 #include "opencloc/checkpoint/model_directory.h"
 #include "opencloc/text/clip_bpe.h"
 #include "opencloc/text/sentence_piece.h"
@@ -22,8 +22,8 @@ namespace opencloc {
 namespace {
 
 namespace fs = std::filesystem;
-using ::testing::HasSubstr;
 using fixtures::TestFolder;
+using ::testing::HasSubstr;
 
 std::string output_of(const std::string& command) {
   FILE* pipe = ::popen(command.c_str(), "r");

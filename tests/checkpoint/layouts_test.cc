@@ -7,10 +7,10 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
+#include "opencloc/checkpoint/file/safetensors.h"
+#include "opencloc/checkpoint/layout/openai_layout.h"
 #include "opencloc/checkpoint/model_directory.h"
-#include "opencloc/checkpoint/openai_layout.h"
-#include "opencloc/checkpoint/safetensors.h"
-#include "opencloc/model/config.h"
+#include "opencloc/model/config/config.h"
 #include "tests/base/temp_folder.h"
 #include "tests/error_of.h"
 
@@ -18,9 +18,9 @@ namespace opencloc {
 namespace {
 
 namespace fs = std::filesystem;
-using ::testing::HasSubstr;
 using fixtures::error_of;
 using fixtures::TestFolder;
+using ::testing::HasSubstr;
 
 constexpr Layout kAll[] = {Layout::kOpenClip, Layout::kHuggingFace, Layout::kOpenAi, Layout::kGguf};
 

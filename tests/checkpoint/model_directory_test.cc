@@ -9,9 +9,9 @@
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
 #include "opencloc/base/json.h"
-#include "opencloc/checkpoint/hf_config.h"
-#include "opencloc/checkpoint/safetensors.h"
-#include "opencloc/model/resize.h"
+#include "opencloc/checkpoint/file/safetensors.h"
+#include "opencloc/checkpoint/layout/hf_config.h"
+#include "opencloc/model/clip/resize.h"
 #include "opencloc/text/sentence_piece.h"
 #include "tests/checkpoint/rewrite.h"
 

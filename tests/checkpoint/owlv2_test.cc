@@ -10,10 +10,10 @@
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
 #include "opencloc/base/json.h"
-#include "opencloc/checkpoint/owlv2_layout.h"
-#include "opencloc/checkpoint/safetensors.h"
+#include "opencloc/checkpoint/file/safetensors.h"
+#include "opencloc/checkpoint/layout/owlv2_layout.h"
 #include "opencloc/image/image.h"
-#include "opencloc/model/owlv2_input.h"
+#include "opencloc/model/owlv2/owlv2_input.h"
 #include "tests/base/temp_folder.h"
 
 namespace opencloc {

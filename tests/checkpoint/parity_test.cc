@@ -7,11 +7,11 @@
 #include <torch/utils.h>
 
 #include "opencloc/base/json.h"
+#include "opencloc/checkpoint/file/safetensors.h"
 #include "opencloc/checkpoint/model_directory.h"
-#include "opencloc/checkpoint/safetensors.h"
 #include "opencloc/image/image.h"
 #include "opencloc/loss/loss.h"
-#include "opencloc/model/preprocess.h"
+#include "opencloc/model/clip/preprocess.h"
 #include "tests/base/temp_folder.h"
 
 namespace opencloc {

@@ -7,7 +7,7 @@
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
 #include "opencloc/checkpoint/model_directory.h"
-#include "opencloc/model/resize.h"
+#include "opencloc/model/clip/resize.h"
 #include "tests/checkpoint/rewrite.h"
 
 namespace opencloc {

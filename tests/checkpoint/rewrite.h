@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <functional>
 
-#include "opencloc/checkpoint/safetensors.h"
+#include "opencloc/checkpoint/file/safetensors.h"
 
 namespace opencloc::fixtures {
 

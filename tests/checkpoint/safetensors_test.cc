@@ -1,4 +1,4 @@
-#include "opencloc/checkpoint/safetensors.h"
+#include "opencloc/checkpoint/file/safetensors.h"
 
 #include <cstring>
 #include <filesystem>

@@ -7,8 +7,8 @@
 #include <torch/utils.h>
 
 #include "opencloc/base/error.h"
+#include "opencloc/checkpoint/layout/siglip_layout.h"
 #include "opencloc/checkpoint/model_directory.h"
-#include "opencloc/checkpoint/siglip_layout.h"
 #include "opencloc/loss/loss.h"
 #include "tests/base/temp_folder.h"
 

@@ -1,5 +1,5 @@
 // PyTorch's files: made by libtorch itself, and by Python's own pickler.
-#include "opencloc/checkpoint/torch_checkpoint.h"
+#include "opencloc/checkpoint/file/torch_checkpoint.h"
 
 #include <cstdlib>
 #include <fstream>
@@ -10,9 +10,9 @@
 #include <torch/utils.h>
 
 #include "opencloc/base/error.h"
+#include "opencloc/checkpoint/file/safetensors.h"
+#include "opencloc/checkpoint/file/torch_pickle.h"
 #include "opencloc/checkpoint/model_directory.h"
-#include "opencloc/checkpoint/safetensors.h"
-#include "opencloc/checkpoint/torch_pickle.h"
 #include "tests/base/temp_folder.h"
 #include "tests/error_of.h"
 

@@ -4,8 +4,8 @@
 #include <sys/mount.h>
 
 #include "opencloc/base/json.h"
-#include "opencloc/data/shard_reader.h"
-#include "opencloc/data/shard_writer.h"
+#include "opencloc/data/shard/shard_reader.h"
+#include "opencloc/data/shard/shard_writer.h"
 #include "tests/cli/run_binary.h"
 
 namespace opencloc {

@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "opencloc/checkpoint/safetensors.h"
+#include "opencloc/checkpoint/file/safetensors.h"
 #include "tests/api/tiny_model_directory.h"
 #include "tests/cli/run_binary.h"
 
@@ -10,8 +10,8 @@ namespace opencloc {
 namespace {
 
 namespace fs = std::filesystem;
-using ::testing::HasSubstr;
 using fixtures::run_binary;
+using ::testing::HasSubstr;
 
 class Convert : public fixtures::BinaryTest {
  protected:

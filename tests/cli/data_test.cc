@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 
-#include "opencloc/data/shard_writer.h"
+#include "opencloc/data/shard/shard_writer.h"
 #include "tests/cli/run_binary.h"
 
 namespace opencloc {

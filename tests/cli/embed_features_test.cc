@@ -4,10 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "opencloc/checkpoint/safetensors.h"
-#include "opencloc/data/shard_reader.h"
-#include "opencloc/data/shard_writer.h"
-#include "opencloc/model/cloc.h"
+#include "opencloc/checkpoint/file/safetensors.h"
+#include "opencloc/data/shard/shard_reader.h"
+#include "opencloc/data/shard/shard_writer.h"
+#include "opencloc/model/cloc/cloc.h"
 #include "tests/api/tiny_model_directory.h"
 #include "tests/cli/run_binary.h"
 
@@ -15,11 +15,11 @@ namespace opencloc {
 namespace {
 
 namespace fs = std::filesystem;
-using ::testing::ElementsAre;
 using fixtures::error_line;
-using ::testing::HasSubstr;
 using fixtures::run_binary;
 using fixtures::tiny_ppm;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 class EmbedFeatures : public fixtures::BinaryTest {
  protected:

@@ -2,8 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "opencloc/checkpoint/safetensors.h"
-#include "opencloc/data/shard_writer.h"
+#include "opencloc/checkpoint/file/safetensors.h"
+#include "opencloc/data/shard/shard_writer.h"
 #include "opencloc/image/encode.h"
 #include "tests/api/tiny_model_directory.h"
 #include "tests/cli/run_binary.h"
@@ -12,11 +12,11 @@ namespace opencloc {
 namespace {
 
 namespace fs = std::filesystem;
-using ::testing::ElementsAre;
 using fixtures::error_line;
-using ::testing::HasSubstr;
 using fixtures::run_binary;
 using fixtures::tiny_ppm;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 std::vector<Json> json_lines(const fs::path& path) {
   std::vector<Json> lines;

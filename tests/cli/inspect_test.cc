@@ -2,8 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "opencloc/checkpoint/safetensors.h"
-#include "opencloc/data/shard_writer.h"
+#include "opencloc/checkpoint/file/safetensors.h"
+#include "opencloc/data/shard/shard_writer.h"
 #include "tests/api/tiny_model_directory.h"
 #include "tests/cli/run_binary.h"
 
@@ -12,9 +12,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using fixtures::error_line;
-using ::testing::HasSubstr;
 using fixtures::run_binary;
 using fixtures::tiny_ppm;
+using ::testing::HasSubstr;
 
 class Inspect : public fixtures::BinaryTest {
  protected:

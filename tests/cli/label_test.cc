@@ -6,9 +6,9 @@
 #include <gtest/gtest.h>
 
 #include "opencloc/base/json.h"
-#include "opencloc/checkpoint/safetensors.h"
-#include "opencloc/data/shard_reader.h"
-#include "opencloc/data/shard_writer.h"
+#include "opencloc/checkpoint/file/safetensors.h"
+#include "opencloc/data/shard/shard_reader.h"
+#include "opencloc/data/shard/shard_writer.h"
 #include "tests/api/tiny_model_directory.h"
 #include "tests/cli/run_binary.h"
 

@@ -2,18 +2,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "opencloc/data/shard_writer.h"
+#include "opencloc/data/shard/shard_writer.h"
 #include "tests/cli/run_binary.h"
 
 namespace opencloc {
 namespace {
 
 using fixtures::error_line;
+using fixtures::run_binary;
+using fixtures::TempFolder;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using fixtures::run_binary;
 using ::testing::StartsWith;
-using fixtures::TempFolder;
 
 // One line, "opencloc: error: ...", and nothing on stdout.
 void expect_error(const std::string& arguments, int exit_code, const std::string& part) {

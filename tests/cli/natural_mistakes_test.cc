@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "opencloc/base/json.h"
-#include "opencloc/checkpoint/safetensors.h"
+#include "opencloc/checkpoint/file/safetensors.h"
 #include "tests/api/tiny_model_directory.h"
 #include "tests/cli/run_binary.h"
 

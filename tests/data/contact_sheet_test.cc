@@ -1,22 +1,22 @@
-#include "opencloc/data/contact_sheet.h"
+#include "opencloc/data/look/contact_sheet.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "opencloc/base/files.h"
 #include "opencloc/base/html.h"
-#include "opencloc/data/contact_sheet_card.h"
-#include "opencloc/data/shard_writer.h"
+#include "opencloc/data/look/contact_sheet_card.h"
+#include "opencloc/data/shard/shard_writer.h"
 #include "tests/data/tar_maker.h"
 
 namespace opencloc {
 namespace {
 
+using fixtures::make_test_record;
+using fixtures::TempFolder;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using fixtures::make_test_record;
 using ::testing::Not;
-using fixtures::TempFolder;
 
 int count_of(const std::string& text, const std::string& part) {
   int count = 0;

@@ -6,9 +6,9 @@
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 
-#include "opencloc/data/contact_sheet.h"
-#include "opencloc/data/shard_reader.h"
-#include "opencloc/data/shard_writer.h"
+#include "opencloc/data/look/contact_sheet.h"
+#include "opencloc/data/shard/shard_reader.h"
+#include "opencloc/data/shard/shard_writer.h"
 #include "tests/data/tar_maker.h"
 
 namespace opencloc {

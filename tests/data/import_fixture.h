@@ -9,8 +9,8 @@
 #include <gtest/gtest.h>
 
 #include "opencloc/base/files.h"
-#include "opencloc/data/import.h"
-#include "opencloc/data/shard_reader.h"
+#include "opencloc/data/import/import.h"
+#include "opencloc/data/shard/shard_reader.h"
 #include "opencloc/image/encode.h"
 #include "tests/data/tar_maker.h"
 

@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "opencloc/data/picture_finder.h"
+#include "opencloc/data/import/picture_finder.h"
 #include "tests/data/import_fixture.h"
 
 namespace opencloc {

@@ -1,4 +1,4 @@
-#include "opencloc/data/import.h"
+#include "opencloc/data/import/import.h"
 
 #include <cstdlib>
 

@@ -1,4 +1,4 @@
-#include "opencloc/data/label_output.h"
+#include "opencloc/data/look/label_output.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,18 +1,18 @@
-#include "opencloc/data/label_reports.h"
+#include "opencloc/data/look/label_reports.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
-#include "opencloc/data/label_output.h"
+#include "opencloc/data/look/label_output.h"
 #include "tests/data/tar_maker.h"
 
 namespace opencloc {
 namespace {
 
-using ::testing::HasSubstr;
 using fixtures::TempFolder;
+using ::testing::HasSubstr;
 
 class LabelReportsTest : public ::testing::Test {
  protected:

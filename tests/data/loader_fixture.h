@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "opencloc/data/loader.h"
-#include "opencloc/data/shard_writer.h"
+#include "opencloc/data/load/loader.h"
+#include "opencloc/data/shard/shard_writer.h"
 #include "opencloc/image/encode.h"
 #include "tests/data/tar_maker.h"
 

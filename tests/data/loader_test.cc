@@ -1,4 +1,4 @@
-#include "opencloc/data/loader.h"
+#include "opencloc/data/load/loader.h"
 
 #include <map>
 #include <set>
@@ -191,6 +191,48 @@ TEST_F(LoaderTest, BrokenSamplesAreSkippedAndCounted) {
   EXPECT_FALSE(keys.contains("a.tar#sample2"));
   EXPECT_GE(skips.count(skip::kBadImage), 1);
   EXPECT_GE(skips.count(skip::kNoText), 1);
+}
+
+// What others' broken samples are replaced by is nobody's business: every slot of a batch but those
+// of broken samples holds what it holds where nothing is broken.
+TEST_F(LoaderTest, BrokenSamplesAreReplacedInTheirPlace) {
+  auto records = numbered_records(0, 9);
+  write_shard(folder_ / "whole.tar", records);
+  records[2].image = records[3].image = "not a picture";
+  write_shard(folder_ / "broken.tar", records);
+  LoaderOptions options = small_options();
+  options.batch_size = 18;
+  const auto keys_of = [&](const char* name) {
+    const SampleStore store((folder_ / name).string(), skips_);
+    auto keys = Loader(store, tokenizer_, skips_, options).next().batch.keys;
+    for (auto& key : keys) key = key.substr(key.find('#') + 1);
+    return keys;
+  };
+  const auto whole = keys_of("whole.tar"), broken = keys_of("broken.tar");
+  ASSERT_EQ(whole.size(), broken.size());
+  int replaced = 0;
+  for (size_t i = 0; i < whole.size(); ++i) {
+    const bool bad = whole[i] == "sample2" || whole[i] == "sample3";
+    replaced += bad ? 1 : 0;
+    EXPECT_EQ(whole[i] == broken[i], !bad) << i;
+    EXPECT_TRUE(broken[i] != "sample2" && broken[i] != "sample3") << i;
+  }
+  EXPECT_EQ(replaced, 4) << "two epochs";
+}
+
+TEST_F(LoaderTest, ASourceWithoutOneUsableSampleIsNamed) {
+  auto records = numbered_records(0, 3);
+  for (auto& record : records) record.image = "broken";
+  write_shard(folder_ / "b.tar", records);
+  const std::string both = shard("a.tar", 0, 3) + "::" + (folder_ / "b.tar").string();
+  const SampleStore store(both, skips_);
+  Loader loader(store, tokenizer_, skips_, small_options());
+  try {
+    for (int i = 0; i < 20; ++i) loader.next();
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("no sample of source 2 can be used"));
+  }
 }
 
 TEST_F(LoaderTest, PicturesWithoutATextTrainByTheirRegions) {

@@ -1,4 +1,4 @@
-#include "opencloc/data/mosaic.h"
+#include "opencloc/data/scenes/mosaic.h"
 
 #include <map>
 #include <set>

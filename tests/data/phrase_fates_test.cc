@@ -1,4 +1,4 @@
-#include "opencloc/data/phrase_fates.h"
+#include "opencloc/data/look/phrase_fates.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "opencloc/data/record.h"
+#include "opencloc/data/shard/record.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "opencloc/data/scenes.h"
+#include "opencloc/data/scenes/scenes.h"
 
 #include <algorithm>
 #include <set>
@@ -9,9 +9,9 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
-#include "opencloc/data/scenes_caption.h"
-#include "opencloc/data/scenes_names.h"
-#include "opencloc/data/scenes_picture.h"
+#include "opencloc/data/scenes/caption.h"
+#include "opencloc/data/scenes/names.h"
+#include "opencloc/data/scenes/picture.h"
 #include "opencloc/image/image.h"
 
 namespace opencloc {

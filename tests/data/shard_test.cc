@@ -7,8 +7,8 @@
 
 #include "opencloc/base/files.h"
 #include "opencloc/base/temporary.h"
-#include "opencloc/data/shard_reader.h"
-#include "opencloc/data/shard_writer.h"
+#include "opencloc/data/shard/shard_reader.h"
+#include "opencloc/data/shard/shard_writer.h"
 #include "tests/data/tar_maker.h"
 
 namespace opencloc {

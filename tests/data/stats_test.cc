@@ -1,17 +1,17 @@
-#include "opencloc/data/stats.h"
+#include "opencloc/data/look/stats.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "opencloc/data/shard_writer.h"
+#include "opencloc/data/shard/shard_writer.h"
 #include "tests/data/tar_maker.h"
 
 namespace opencloc {
 namespace {
 
-using ::testing::HasSubstr;
 using fixtures::make_test_record;
 using fixtures::TempFolder;
+using ::testing::HasSubstr;
 
 TEST(Stats, CountsWhatThereIs) {
   const TempFolder folder;

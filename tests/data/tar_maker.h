@@ -12,7 +12,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 
-#include "opencloc/data/record.h"
+#include "opencloc/data/shard/record.h"
 
 namespace opencloc::fixtures {
 

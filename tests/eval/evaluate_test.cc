@@ -10,7 +10,7 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/encode/regions.h"
-#include "opencloc/model/preprocess.h"
+#include "opencloc/model/clip/preprocess.h"
 #include "tests/eval/tiny_world.h"
 
 namespace opencloc {

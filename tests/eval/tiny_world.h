@@ -9,9 +9,9 @@
 
 #include "opencloc/base/files.h"
 #include "opencloc/base/rng.h"
-#include "opencloc/data/shard_writer.h"
+#include "opencloc/data/shard/shard_writer.h"
 #include "opencloc/image/encode.h"
-#include "opencloc/model/cloc.h"
+#include "opencloc/model/cloc/cloc.h"
 #include "opencloc/text/tokenizer.h"
 
 namespace opencloc::fixtures {

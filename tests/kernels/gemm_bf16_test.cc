@@ -1,9 +1,9 @@
-#include "opencloc/kernels/gemm_bf16.h"
+#include "opencloc/kernels/gemm/gemm_bf16.h"
 
 #include <limits>
 
 #include "numbers.h"
-#include "opencloc/kernels/kernel_table.h"
+#include "opencloc/kernels/isa/kernel_table.h"
 
 namespace opencloc::kernels {
 namespace {

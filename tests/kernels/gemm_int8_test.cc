@@ -1,10 +1,10 @@
-#include "opencloc/kernels/gemm_int8.h"
+#include "opencloc/kernels/gemm/gemm_int8.h"
 
 #include <algorithm>
 #include <limits>
 
 #include "numbers.h"
-#include "opencloc/kernels/kernel_table.h"
+#include "opencloc/kernels/isa/kernel_table.h"
 
 namespace opencloc::kernels {
 namespace {
@@ -12,8 +12,9 @@ namespace {
 struct Int8Shape {
   int64_t rows, in, out;
 };
-const Int8Shape kInt8Shapes[] = {{1, 1, 1},    {0, 5, 3},    {3, 0, 4},    {2, 5, 0},     {31, 65, 17},
-                         {32, 64, 32}, {65, 70, 40}, {70, 130, 9}, {300, 20, 96}, {40, 768, 70}};
+const Int8Shape kInt8Shapes[] = {{1, 1, 1},     {0, 5, 3},    {3, 0, 4},    {2, 5, 0},
+                                 {31, 65, 17},  {32, 64, 32}, {65, 70, 40}, {70, 130, 9},
+                                 {300, 20, 96}, {40, 768, 70}};
 
 struct Quantized {
   std::vector<int8_t> values;
@@ -212,7 +213,8 @@ double gelu_of(Gelu kind, double x) {
 }
 
 TEST(MlpInt8, IsTwoLinearsWithAGeluBetween) {
-  for (const Int8Shape& s : {Int8Shape{0, 8, 8}, Int8Shape{1, 5, 3}, Int8Shape{33, 70, 40}, Int8Shape{300, 33, 130}}) {
+  for (const Int8Shape& s :
+       {Int8Shape{0, 8, 8}, Int8Shape{1, 5, 3}, Int8Shape{33, 70, 40}, Int8Shape{300, 33, 130}}) {
     SCOPED_TRACE(testing::Message() << s.rows << " x " << s.in << " -> " << s.out);
     const auto x = numbers(s.rows * s.in, 9), b1 = numbers(s.out, 10), b2 = numbers(s.in, 11);
     const auto fc = quantized(numbers(s.out * s.in, 12), s.out, s.in);

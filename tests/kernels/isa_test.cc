@@ -1,4 +1,4 @@
-#include "opencloc/kernels/isa.h"
+#include "opencloc/kernels/isa/isa.h"
 
 #include <cstdlib>
 

@@ -10,9 +10,9 @@
 
 #include <gtest/gtest.h>
 
-#include "opencloc/kernels/isa.h"
+#include "opencloc/kernels/gemm/packed_bf16.h"
+#include "opencloc/kernels/isa/isa.h"
 #include "opencloc/kernels/parallel.h"
-#include "opencloc/kernels/packed_bf16.h"
 
 namespace opencloc::kernels {
 

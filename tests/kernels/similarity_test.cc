@@ -1,4 +1,4 @@
-#include "opencloc/kernels/similarity.h"
+#include "opencloc/kernels/loss/similarity.h"
 
 #include <cmath>
 #include <vector>

@@ -5,7 +5,7 @@
 
 #include "numbers.h"
 #include "opencloc/kernels/aligned_buffer.h"
-#include "opencloc/kernels/kernel_table.h"
+#include "opencloc/kernels/isa/kernel_table.h"
 
 namespace opencloc::kernels {
 namespace {

@@ -94,7 +94,7 @@ TEST(ClipLossEdge, OnePairHasNoNegatives) {
   EXPECT_EQ(got.a.abs().max().item<float>(), 0);
 }
 
-// Above the cap the loss is that of scale 100; the scale's gradient passes only downwards.
+// Above the cap the loss is that of scale 100, and so is the scale's gradient.
 TEST(ClipLossScale, IsCappedAtAHundred) {
   auto pairs = make_pairs(7);
   pairs.scale = torch::tensor(6.0f).requires_grad_();  // e^6 = 403
@@ -105,7 +105,8 @@ TEST(ClipLossScale, IsCappedAtAHundred) {
   EXPECT_GT(capped.scale.item<float>(), 0);
 }
 
-TEST(ClipLossScale, NeverGrowsBeyondTheCap) {
+// Whether it may grow is decided where the gradients of all processes are added (train/step.h).
+TEST(ClipLossScale, GradientPassesTheCap) {
   auto pairs = make_pairs(7);
   pairs.scale = torch::tensor(4.7f).requires_grad_();  // e^4.7 = 110
   // Orthonormal pairs that match: a higher scale would lower the loss.
@@ -115,7 +116,7 @@ TEST(ClipLossScale, NeverGrowsBeyondTheCap) {
   const auto below =
       evaluate(pairs, [&] { return plain::info_nce(pairs.a, pairs.b, pairs.scale - 1.0, {}); });
   ASSERT_LT(below.scale.item<float>(), 0);  // descent would raise it
-  EXPECT_EQ(got.scale.item<float>(), 0);
+  EXPECT_LT(got.scale.item<float>(), 0);
 }
 
 TEST(ClipLossScale, StaysFiniteAtTheCapWithOpposedPairs) {

@@ -36,11 +36,11 @@ TEST(GroundingFigures, AreExactOnAHandMadeCase) {
   const auto target =
       torch::tensor({{0.0, 0.0, 0.5, 0.5}, {0.0, 0.0, 1.0, 1.0}, {0.4, 0.0, 0.6, 1.0}});
   const auto got = grounding_loss(predicted, target, GroundingKind::kL2);
-  EXPECT_NEAR(got.mean_iou, 1.25 / 3, 1e-6);
-  EXPECT_NEAR(got.inverted_share, 1.0 / 3, 1e-6);
+  EXPECT_NEAR(got.mean_iou.item<double>(), 1.25 / 3, 1e-6);
+  EXPECT_NEAR(got.inverted_share.item<double>(), 1.0 / 3, 1e-6);
   // Population deviations of (0, 0, 0.6), (0, 0, 0), (0.5, 0.5, 0.4), (0.5, 0.5, 1).
   const double spread = (0.6 + 0 + 0.1 + 0.5) * std::sqrt(2.0) / 3 / 4;
-  EXPECT_NEAR(got.predicted_spread, spread, 1e-6);
+  EXPECT_NEAR(got.predicted_spread.item<double>(), spread, 1e-6);
 }
 
 TEST(GroundingGiou, IsDetrsOnOrderedBoxes) {
@@ -90,7 +90,8 @@ TEST(GroundingGiou, DescentTurnsInvertedBoxesRound) {
       ASSERT_TRUE(got.gradient.isfinite().all().item<bool>());
       predicted = predicted - kRate * (1 - step / 400.0) * got.gradient;
     }
-    EXPECT_GT(grounding_loss(predicted, target, GroundingKind::kL1Giou).mean_iou, 0.9)
+    EXPECT_GT(grounding_loss(predicted, target, GroundingKind::kL1Giou).mean_iou.item<double>(),
+              0.9)
         << "started from " << start;
   }
 }

@@ -1,4 +1,4 @@
-#include "opencloc/model/cloc.h"
+#include "opencloc/model/cloc/cloc.h"
 
 #include <set>
 

@@ -1,4 +1,4 @@
-#include "opencloc/model/config.h"
+#include "opencloc/model/config/config.h"
 
 #include <fstream>
 

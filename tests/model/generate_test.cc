@@ -1,4 +1,4 @@
-#include "opencloc/model/generate.h"
+#include "opencloc/model/coca/generate.h"
 
 #include <gmock/gmock.h>
 #include <torch/utils.h>
@@ -8,11 +8,11 @@
 namespace opencloc {
 namespace {
 
+using fixtures::random_coca;
+using fixtures::small_coca;
 using ::testing::Each;
 using ::testing::ElementsAreArray;
 using ::testing::Lt;
-using fixtures::random_coca;
-using fixtures::small_coca;
 
 GenerateOptions options_for(const ModelConfig& config) {
   GenerateOptions options;

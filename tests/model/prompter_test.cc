@@ -1,4 +1,4 @@
-#include "opencloc/model/prompter.h"
+#include "opencloc/model/cloc/prompter.h"
 
 #include <gtest/gtest.h>
 #include <torch/autograd.h>
@@ -6,7 +6,7 @@
 #include <torch/ordered_dict.h>
 #include <torch/utils.h>
 
-#include "opencloc/model/positional_encoding.h"
+#include "opencloc/model/layers/positional_encoding.h"
 #include "tests/model/small_model.h"
 
 namespace opencloc {

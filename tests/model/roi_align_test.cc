@@ -1,4 +1,4 @@
-#include "opencloc/model/roi_align.h"
+#include "opencloc/model/cloc/roi_align.h"
 
 #include <algorithm>
 #include <cmath>

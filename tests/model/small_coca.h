@@ -1,9 +1,9 @@
 // A captioner small enough for tests, in the form of open_clip's coca_ViT-B-32.json.
 #pragma once
 
-#include "opencloc/model/cloc.h"
-
 #include <torch/utils.h>
+
+#include "opencloc/model/cloc/cloc.h"
 
 namespace opencloc::fixtures {
 

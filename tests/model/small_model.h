@@ -1,7 +1,7 @@
 // A model small enough for tests.
 #pragma once
 
-#include "opencloc/model/cloc.h"
+#include "opencloc/model/cloc/cloc.h"
 
 namespace opencloc::fixtures {
 

@@ -3,8 +3,8 @@
 #include <torch/utils.h>
 
 #include "opencloc/base/error.h"
-#include "opencloc/model/positional_encoding.h"
-#include "opencloc/model/resize.h"
+#include "opencloc/model/clip/resize.h"
+#include "opencloc/model/layers/positional_encoding.h"
 #include "tests/model/small_model.h"
 
 namespace opencloc {

@@ -10,7 +10,7 @@
 #include <torch/types.h>
 #include <torch/utils.h>
 
-#include "opencloc/kernels/isa.h"
+#include "opencloc/kernels/isa/isa.h"
 #include "opencloc/kernels/parallel.h"
 #include "opencloc/ops/ops.h"
 

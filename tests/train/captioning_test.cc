@@ -1,6 +1,4 @@
 // Captioners: the step, the run, and what they write.
-#include "opencloc/train/captioning.h"
-
 #include <functional>
 
 #include <gmock/gmock.h>
@@ -9,12 +7,13 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/checkpoint/model_directory.h"
-#include "opencloc/data/scenes.h"
-#include "opencloc/model/generate.h"
-#include "opencloc/model/preprocess.h"
+#include "opencloc/data/scenes/scenes.h"
+#include "opencloc/model/clip/preprocess.h"
+#include "opencloc/model/coca/generate.h"
 #include "opencloc/train/checkpoints.h"
 #include "opencloc/train/lock.h"
 #include "opencloc/train/metrics_log.h"
+#include "opencloc/train/step.h"
 #include "tests/model/small_coca.h"
 #include "tests/train/tiny_run.h"
 
@@ -22,9 +21,9 @@ namespace opencloc {
 namespace {
 
 namespace fs = std::filesystem;
-using ::testing::HasSubstr;
 using fixtures::random_coca;
 using fixtures::TempFolder;
+using ::testing::HasSubstr;
 using torch::Tensor;
 
 Batch random_batch(int64_t images) {
@@ -37,14 +36,14 @@ Batch random_batch(int64_t images) {
   return batch;
 }
 
-StepOptions coca_options() {
-  StepOptions options;
-  options.forward.objective = Objective::kCoca;
-  return options;
+StepResult captioning_step(Cloc& model, const Batch& batch, const ObjectiveOptions& options = {},
+                           int64_t parts = 1) {
+  const auto objective = find_objective("coca")->make(model, options);
+  return forward_backward(*objective, batch, {.accum_freq = parts});
 }
 
 // Loss and gradients as one writes them down: logits whole, autograd for everything.
-StepStats plain(Cloc& model, const Batch& batch) {
+StepResult plain(Cloc& model, const Batch& batch) {
   const auto features = model->encode_image(batch.pixels);
   const auto text = model->text->encode(batch.text_ids);
   const auto logits = model->text_decoder->logits(
@@ -61,15 +60,15 @@ StepStats plain(Cloc& model, const Batch& batch) {
       (torch::nll_loss(s.log_softmax(1), pairs) + torch::nll_loss(s.t().log_softmax(1), pairs)) / 2;
   const auto loss = clip + 2 * caption;
   loss.backward();
-  StepStats stats;
+  StepResult stats;
   stats.loss = loss.item<double>();
-  stats.clip = clip.item<double>();
-  stats.caption = caption.item<double>();
+  stats.figures.sum("loss_clip", clip);
+  stats.figures.sum("loss_caption", caption);
   return stats;
 }
 
-void expect_same_step(Cloc& model, const std::function<StepStats()>& a,
-                      const std::function<StepStats()>& b) {
+void expect_same_step(Cloc& model, const std::function<StepResult()>& a,
+                      const std::function<StepResult()>& b) {
   model->zero_grad();
   const auto expected = a();
   std::vector<Tensor> gradients;
@@ -78,8 +77,8 @@ void expect_same_step(Cloc& model, const std::function<StepStats()>& a,
   model->zero_grad();
   const auto got = b();
   EXPECT_NEAR(expected.loss, got.loss, 1e-5);
-  EXPECT_NEAR(expected.clip, got.clip, 1e-5);
-  EXPECT_NEAR(expected.caption, got.caption, 1e-5);
+  EXPECT_NEAR(expected.figures.at("loss_clip"), got.figures.at("loss_clip"), 1e-5);
+  EXPECT_NEAR(expected.figures.at("loss_caption"), got.figures.at("loss_caption"), 1e-5);
   size_t i = 0;
   for (const auto& item : model->named_parameters()) {
     const auto& before = gradients[i++];
@@ -97,8 +96,7 @@ TEST(CaptioningStep, EqualsTheFormulas) {
   auto model = random_coca();
   const auto batch = random_batch(6);
   expect_same_step(
-      model, [&] { return plain(model, batch); },
-      [&] { return forward_backward(model, batch, coca_options()); });
+      model, [&] { return plain(model, batch); }, [&] { return captioning_step(model, batch); });
   EXPECT_TRUE(model->text_decoder->text_projection.grad().defined());
 }
 
@@ -106,25 +104,24 @@ TEST(CaptioningStep, PartsEqualTheWholeBatch) {
   auto model = random_coca();
   const auto batch = random_batch(7);
   for (const int64_t parts : {2, 3, 7}) {
-    auto options = coca_options();
+    ObjectiveOptions options;
     options.contrastive_weight = 0.5;
     expect_same_step(
-        model, [&] { return forward_backward(model, batch, options); },
-        [&] {
-          options.accum_freq = parts;
-          return forward_backward(model, batch, options);
-        });
+        model, [&] { return captioning_step(model, batch, options); },
+        [&] { return captioning_step(model, batch, options, parts); });
   }
 }
 
 TEST(CaptioningStep, WithFrozenTowersTheDecoderLearns) {
   auto model = random_coca();
   lock_towers(model, {.image = true, .text = true});
-  auto options = coca_options();
-  options.forward.clip = false;
-  const auto stats = forward_backward(model, random_batch(4), options);
-  EXPECT_EQ(stats.clip, 0);
-  EXPECT_NEAR(stats.loss, 2 * stats.caption, 1e-9);
+  ObjectiveOptions options;
+  options.clip = false;
+  for (const int64_t parts : {1, 3}) {
+    const auto stats = captioning_step(model, random_batch(4), options, parts);
+    EXPECT_FALSE(stats.figures.has("loss_clip"));
+    EXPECT_NEAR(stats.loss, 2 * stats.figures.at("loss_caption"), 1e-6);
+  }
   for (const auto& item : model->named_parameters()) {
     EXPECT_EQ(item.value().grad().defined(), item.key().starts_with("text_decoder.")) << item.key();
   }
@@ -145,7 +142,7 @@ class CaptioningRun : public ::testing::Test {
   TrainConfig config(const std::string& out) {
     TrainConfig config = fixtures::tiny_config(folder_ / "scenes", folder_ / out);
     config.model = "coca-XXS-16-96";
-    config.forward.objective = Objective::kCoca;
+    config.objective = find_objective("coca");
     config.sample.augment = false;
     config.batch_size = 8;
     return config;
@@ -222,10 +219,10 @@ TEST_F(CaptioningRun, WhatCannotWorkIsNamed) {
   options.model = "ViT-Test";
   EXPECT_THAT(error_of(options), HasSubstr("no text decoder"));
   options = config("run2");
-  options.forward.objective = Objective::kClip;
+  options.objective = find_objective("clip");
   EXPECT_THAT(error_of(options), HasSubstr("is a captioner"));
   options = config("run3");
-  options.caption_weight = -1;
+  options.objective_options.caption_weight = -1;
   EXPECT_THAT(error_of(options), HasSubstr("--coca-caption-loss-weight"));
   // A tokenizer without a start token.
   options = fixtures::tiny_config(folder_ / "scenes", folder_ / "clip");

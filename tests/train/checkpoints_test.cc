@@ -5,7 +5,7 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
-#include "opencloc/model/config.h"
+#include "opencloc/model/config/config.h"
 #include "opencloc/train/metrics_log.h"
 #include "tests/data/tar_maker.h"
 
@@ -20,7 +20,7 @@ class CheckpointsTest : public ::testing::Test {
   CheckpointsTest() : model_(load_model_config("ViT-Test")), optimizer_(parameters(), {}) {
     state_.position.sources = {{2, 7}};
     state_.data_sizes = {40};
-    state_.filter = {{"open", true}};
+    state_.objective = {{"open", true}};
     state_.metrics_bytes = 123;
     state_.seed = 0xffffffffffffffffULL;
   }
@@ -50,7 +50,7 @@ TEST_F(CheckpointsTest, GivesBackWhatWasSaved) {
   EXPECT_EQ(found->state.position, state_.position);
   EXPECT_EQ(found->state.data_sizes, state_.data_sizes);
   EXPECT_EQ(found->state.metrics_bytes, 123U);
-  EXPECT_TRUE(found->state.filter["open"].get<bool>());
+  EXPECT_TRUE(found->state.objective["open"].get<bool>());
   EXPECT_FALSE(find_checkpoint(run_.path(), "none"));
   EXPECT_EQ(find_checkpoint("/nowhere", path(5).string())->state.step, 5);
 }

@@ -16,13 +16,13 @@ namespace opencloc {
 namespace {
 
 namespace fs = std::filesystem;
+using fixtures::TempFolder;
+using fixtures::tiny_config;
+using fixtures::write_squares;
 using ::testing::AllOf;
 using ::testing::Each;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using fixtures::TempFolder;
-using fixtures::tiny_config;
-using fixtures::write_squares;
 
 Cloc locked(const LockOptions& options) {
   Cloc model(load_model_config("ViT-Test"));
@@ -73,7 +73,7 @@ class LockedRun : public ::testing::Test {
   LockedRun() {
     write_squares(folder_ / "a.tar", 20);
     auto clip = tiny_config(folder_ / "a.tar", folder_ / "clip");
-    clip.forward.objective = Objective::kClip;
+    clip.objective = find_objective("clip");
     train(clip);
   }
   fs::path clip() const { return folder_ / "clip" / "model"; }
@@ -192,7 +192,7 @@ TEST_F(LockedRun, SiglipsTowersAndLoss) {
   auto options = tiny_config(folder_ / "a.tar", folder_ / "siglip");
   options.model = (folder_ / "siglip.json").string();
   options.siglip = true;
-  options.forward.objective = Objective::kClip;
+  options.objective = find_objective("clip");
   train(options);
   const SafetensorsFile file(folder_ / "siglip" / "model" / "open_clip_model.safetensors");
   EXPECT_NEAR(file.tensor("logit_bias").item<double>(), -10, 0.1);
@@ -213,7 +213,7 @@ TEST_F(LockedRun, SiglipsTowersAndLoss) {
 
 TEST_F(LockedRun, RefusesWhatMakesNoSense) {
   auto options = config("refused", {.image = true, .text = true});
-  options.forward.objective = Objective::kClip;
+  options.objective = find_objective("clip");
   EXPECT_THROW(train(options), Error);
   options = config("refused", {.image = true});
   options.init.clear();

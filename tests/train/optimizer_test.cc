@@ -6,7 +6,7 @@
 #include <torch/utils.h>
 
 #include "opencloc/base/error.h"
-#include "opencloc/train/filter_schedule.h"
+#include "opencloc/objective/filter_schedule.h"
 #include "opencloc/train/schedule.h"
 
 namespace opencloc {

@@ -5,7 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "opencloc/model/config.h"
+#include "opencloc/model/config/config.h"
+#include "opencloc/train/memory_estimate.h"
 #include "tests/data/loader_fixture.h"
 
 namespace opencloc {
@@ -21,7 +22,8 @@ class PreflightTest : public ::testing::Test {
     fixtures::write_shard(path, records);
     SkipCounter skips(0);
     const SampleStore store(path.string(), skips);
-    const auto found = preflight(config, load_model_config("ViT-Test"), 1000, store, tokenizer_);
+    const auto found =
+        preflight(config, load_model_config("ViT-Test"), 1000, 1000, store, tokenizer_);
     const auto it = std::ranges::find(found.lines, subject, &PreflightLine::subject);
     return it == found.lines.end() ? PreflightLine{} : *it;
   }
@@ -58,6 +60,25 @@ TEST_F(PreflightTest, PicturesWithoutATextAreUsable) {
   EXPECT_EQ(texts.verdict, PreflightLine::Verdict::kWarning) << "L_CLIP has nothing to learn from";
   records[1].regions.clear();
   EXPECT_THAT(line(records, config, "readable").finding, HasSubstr("3 of 4"));
+}
+
+// In parts the largest of what is in memory at a time counts; the weights always do.
+TEST(MemoryEstimate, FallsWithThePartsAndNotBelowTheWeights) {
+  TrainConfig config;
+  config.batch_size = 256;
+  const auto model = load_model_config("ViT-B-16");
+  const SampleShape sample{.caption_tokens = 20, .regions = 4, .region_tokens = 5};
+  const auto bytes = [&](int64_t parts, int64_t trained) {
+    config.accum_freq = parts;
+    return estimate_memory(config, model, 150'000'000, trained, sample);
+  };
+  EXPECT_NEAR(bytes(1, 150'000'000) - bytes(1, 0), 12.0 * 150e6, 1);
+  const double whole = bytes(1, 0), four = bytes(4, 0), all = bytes(256, 0);
+  EXPECT_LT(four, 0.35 * whole);
+  EXPECT_LT(all, four);
+  EXPECT_GT(all, 4.0 * 150e6);
+  // 64 pictures through 12 blocks of 197 tokens, 16 rows of 768 floats each: 7.4 GB.
+  EXPECT_GT(four - all, 0.9 * 64 * 12 * 197 * 16 * 768 * 4.0);
 }
 
 }  // namespace

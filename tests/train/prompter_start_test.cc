@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <torch/utils.h>
 
-#include "opencloc/model/preprocess.h"
+#include "opencloc/model/clip/preprocess.h"
 #include "tests/train/tiny_run.h"
 
 namespace opencloc {

@@ -308,7 +308,7 @@ TEST_F(RunTest, DataWithoutCaptionsTrainsRegions) {
     EXPECT_GT(line["regions"].get<int>(), 12);
   }
   options.out = folder_ / "clip";
-  options.forward.objective = Objective::kClip;
+  options.objective = find_objective("clip");
   EXPECT_EQ(train(options).steps, 8);
   for (const auto& line : read_metrics(options.out / "metrics.jsonl"))
     EXPECT_GT(line["skipped"].get<int>(), 0) << "captions are all that objective clip learns from";
@@ -355,7 +355,7 @@ TEST_F(RunTest, ClipAndMixedSourcesAndAccumulationTrainToo) {
   auto options = config();
   options.data += "::" + (folder_ / "b.tar.gz").string();
   options.data_weights = "1::3";
-  options.forward.objective = Objective::kClip;
+  options.objective = find_objective("clip");
   options.accum_freq = 2;
   options.epochs = 1;
   options.steps = 0;

@@ -3,11 +3,11 @@
 #include <gtest/gtest.h>
 #include <torch/utils.h>
 
-#include "opencloc/model/config.h"
+#include "opencloc/model/config/config.h"
+#include "opencloc/objective/batch_texts.h"
 #include "opencloc/train/lock.h"
 #include "opencloc/train/optimizer.h"
 #include "opencloc/train/schedule.h"
-#include "opencloc/train/texts.h"
 
 namespace opencloc {
 namespace {
@@ -49,11 +49,24 @@ Batch random_batch(int64_t images, const std::vector<int64_t>& region_image) {
   return batch;
 }
 
+struct Setting {
+  const char* objective = "cloc";
+  ObjectiveOptions options;
+  bool filter_open = false;
+  int64_t accum_freq = 1;
+};
+
+StepResult run_step(Cloc& model, const Batch& batch, const Setting& setting = {}) {
+  const auto objective = find_objective(setting.objective)->make(model, setting.options);
+  if (setting.filter_open) objective->load_state({{"open", true}}, "test");
+  return forward_backward(*objective, batch, {.accum_freq = setting.accum_freq});
+}
+
 std::vector<std::pair<std::string, torch::Tensor>> gradients(Cloc& model, const Batch& batch,
-                                                             const StepOptions& options,
-                                                             StepStats* stats = nullptr) {
+                                                             const Setting& setting,
+                                                             StepResult* stats = nullptr) {
   model->zero_grad();
-  const auto got = forward_backward(model, batch, options);
+  const auto got = run_step(model, batch, setting);
   if (stats != nullptr) *stats = got;
   std::vector<std::pair<std::string, torch::Tensor>> all;
   for (const auto& item : model->named_parameters()) {
@@ -63,14 +76,14 @@ std::vector<std::pair<std::string, torch::Tensor>> gradients(Cloc& model, const 
   return all;
 }
 
-void expect_equal_gradients(Cloc model, const Batch& batch, StepOptions options, int64_t parts) {
-  StepStats whole, cached;
+void expect_equal_gradients(Cloc model, const Batch& batch, Setting options, int64_t parts) {
+  StepResult whole, cached;
   const auto expected = gradients(model, batch, options, &whole);
   options.accum_freq = parts;
   const auto got = gradients(model, batch, options, &cached);
   EXPECT_NEAR(whole.loss, cached.loss, 1e-5);
-  EXPECT_NEAR(whole.region, cached.region, 1e-5);
-  EXPECT_NEAR(whole.grounding, cached.grounding, 1e-6);
+  EXPECT_NEAR(whole.figures.at("loss_region"), cached.figures.at("loss_region"), 1e-5);
+  EXPECT_NEAR(whole.figures.at("loss_grounding"), cached.figures.at("loss_grounding"), 1e-5);
   for (size_t i = 0; i < expected.size(); ++i) {
     const auto& [name, grad] = expected[i];
     ASSERT_EQ(grad.defined(), got[i].second.defined()) << name;
@@ -94,22 +107,22 @@ TEST(Accumulation, EqualsTheWholeBatchWithPointsAndMasks) {
   auto batch = random_batch(5, {0, 1, 1, 2, 4, 4});
   batch.prompt_kind = torch::tensor({0, 1, 2, 0, 2, 1}, torch::kInt64);
   batch.points = batch.boxes.slice(1, 0, 2).unsqueeze(1) + 0.15 * torch::rand({6, 8, 2});
-  StepOptions options;
-  options.grounding_kind = GroundingKind::kL1Giou;
-  options.filter.similarity_test = true;
+  Setting options;
+  options.options.grounding_kind = GroundingKind::kL1Giou;
+  options.filter_open = true;
   expect_equal_gradients(small_model(), batch, options, 2);
 }
 
 TEST(Accumulation, EqualsTheWholeBatchForClipAndWithoutRegions) {
-  StepOptions options;
+  Setting options;
   expect_equal_gradients(small_model(), random_batch(6, {}), options, 3);
-  options.forward.objective = Objective::kClip;
+  options.objective = "clip";
   expect_equal_gradients(small_model(), random_batch(6, {0, 2}), options, 3);
 }
 
 TEST(Accumulation, EqualsTheWholeBatchWithFrozenTowers) {
   const auto batch = random_batch(5, {0, 0, 2, 4});
-  StepOptions options;
+  Setting options;
   for (const LockOptions lock :
        {LockOptions{.image = true}, LockOptions{.text = true},
         LockOptions{.image = true, .text = true, .text_unlocked_groups = 2}}) {
@@ -119,7 +132,7 @@ TEST(Accumulation, EqualsTheWholeBatchWithFrozenTowers) {
   }
   auto model = small_model();
   lock_towers(model, {.image = true, .text = true});
-  options.forward.clip = false;
+  options.options.clip = false;
   expect_equal_gradients(model, batch, options, 5);  // parts without a region, too
 }
 
@@ -133,11 +146,14 @@ TEST(Step, FrozenParametersHaveNoGradient) {
 
 TEST(Step, LambdaIsTheShareOfImagesWithRegions) {
   auto model = small_model();
-  const auto stats = forward_backward(model, random_batch(8, {0, 0, 5}), {});
-  EXPECT_DOUBLE_EQ(stats.lambda, 0.25);
-  const double boxes = StepOptions().grounding_weight * (stats.grounding + stats.recovery);
-  EXPECT_NEAR(stats.loss, stats.clip + 0.25 * (stats.region + boxes), 1e-5);
-  EXPECT_EQ(stats.regions, 3);
+  const auto stats = run_step(model, random_batch(8, {0, 0, 5}));
+  EXPECT_DOUBLE_EQ(stats.figures.at("lambda"), 0.25);
+  const double boxes = ObjectiveOptions().grounding_weight *
+                       (stats.figures.at("loss_grounding") + stats.figures.at("loss_recovery"));
+  EXPECT_NEAR(stats.loss,
+              stats.figures.at("loss_clip") + 0.25 * (stats.figures.at("loss_region") + boxes),
+              1e-5);
+  EXPECT_EQ(stats.figures.at("regions"), 3);
 }
 
 // Images `rows` of a batch, without regions.
@@ -158,21 +174,21 @@ TEST(Step, PicturesWithoutATextStayOutOfClip) {
     Cloc model(config);
     auto batch = random_batch(6, {0, 1, 1, 4});
     batch.has_text = torch::tensor({true, false, true, true, false, true});
-    StepOptions clip_alone;
-    clip_alone.forward.objective = Objective::kClip;
-    StepStats captioned, stats;
+    Setting clip_alone;
+    clip_alone.objective = "clip";
+    StepResult captioned, stats;
     gradients(model, images_of(batch, torch::tensor({0, 2, 3, 5})), clip_alone, &captioned);
     gradients(model, batch, {}, &stats);
-    EXPECT_EQ(stats.captioned, 4);
-    EXPECT_NEAR(stats.clip, captioned.clip, 1e-5);
-    EXPECT_EQ(stats.regions, 4);
+    EXPECT_EQ(stats.figures.at("captioned"), 4);
+    EXPECT_NEAR(stats.figures.at("loss_clip"), captioned.figures.at("loss_clip"), 1e-5);
+    EXPECT_EQ(stats.figures.at("regions"), 4);
     expect_equal_gradients(model, batch, {}, 3);
     expect_equal_gradients(model, batch, {}, 6);
 
     batch.has_text = torch::zeros({6}, torch::kBool);
     const auto all = gradients(model, batch, {}, &stats);
-    EXPECT_EQ(stats.clip, 0);
-    EXPECT_GT(stats.region, 0);
+    EXPECT_EQ(stats.figures.at("loss_clip"), 0);
+    EXPECT_GT(stats.figures.at("loss_region"), 0);
     for (const auto& [name, grad] : all) {
       if (name == "logit_scale" || name == "visual.conv1.weight") {
         EXPECT_EQ(grad.abs().sum().item<float>() > 0, name != "logit_scale") << name;
@@ -181,7 +197,7 @@ TEST(Step, PicturesWithoutATextStayOutOfClip) {
     expect_equal_gradients(model, batch, {}, 3);
     auto nothing = random_batch(2, {});
     nothing.has_text = torch::zeros({2}, torch::kBool);
-    const auto none = forward_backward(model, nothing, {});
+    const auto none = run_step(model, nothing);
     EXPECT_EQ(none.loss, 0);
     EXPECT_TRUE(none.finite());
   }
@@ -191,37 +207,39 @@ TEST(Step, PicturesWithoutATextStayOutOfClip) {
 TEST(Step, RepeatedTextsAreNotGrounded) {
   auto batch = random_batch(5, {0, 0, 1, 3, 4});
   batch.names_one_box = torch::tensor({false, false, true, true, false});
-  StepStats stats;
+  StepResult stats;
   auto model = small_model();
   gradients(model, batch, {}, &stats);
-  EXPECT_EQ(stats.grounded, 2);
-  EXPECT_EQ(stats.regions, 5) << "they stay in L_CLOC";
-  StepOptions options;
-  options.forward.box_recovery = false;  // that asks for the box of a box
+  EXPECT_EQ(stats.figures.at("grounded_regions"), 2);
+  EXPECT_EQ(stats.figures.at("regions"), 5) << "they stay in L_CLOC";
+  Setting options;
+  options.options.box_recovery = false;  // that asks for the box of a box
   auto moved = batch;
   moved.boxes = batch.boxes.clone();
   const auto target_of = [&](int64_t row) {
     moved.boxes.copy_(batch.boxes);
     moved.boxes[row] = torch::tensor({0.0f, 0.0f, 1.0f, 1.0f});
-    StepStats got;
+    StepResult got;
     gradients(model, moved, options, &got);
-    return got.grounding;
+    return got.figures.at("loss_grounding");
   };
-  for (const int64_t row : {0, 1, 4}) EXPECT_EQ(target_of(row), stats.grounding) << row;
-  for (const int64_t row : {2, 3}) EXPECT_NE(target_of(row), stats.grounding) << row;
+  for (const int64_t row : {0, 1, 4})
+    EXPECT_EQ(target_of(row), stats.figures.at("loss_grounding")) << row;
+  for (const int64_t row : {2, 3})
+    EXPECT_NE(target_of(row), stats.figures.at("loss_grounding")) << row;
   expect_equal_gradients(small_model(), batch, {}, 3);
 
   batch.names_one_box = torch::zeros({5}, torch::kBool);
   gradients(model, batch, {}, &stats);
-  EXPECT_EQ(stats.grounded, 0);
-  EXPECT_EQ(stats.grounding, 0);
+  EXPECT_EQ(stats.figures.at("grounded_regions"), 0);
+  EXPECT_EQ(stats.figures.at("loss_grounding"), 0);
   EXPECT_TRUE(stats.finite());
 }
 
 TEST(Step, ClipTrainsTheTowersAlone) {
   auto model = small_model();
-  StepOptions options;
-  options.forward.objective = Objective::kClip;
+  Setting options;
+  options.objective = "clip";
   for (const auto& [name, grad] : gradients(model, random_batch(4, {0, 1}), options)) {
     const bool region_part = name.starts_with("prompter") || name.starts_with("box_head") ||
                              name == "region_logit_scale";
@@ -233,7 +251,7 @@ TEST(Step, ALossThatIsNotFiniteHasNoBackwardPass) {
   auto model = small_model();
   auto batch = random_batch(4, {0});
   batch.pixels[2][0][0][0] = std::numeric_limits<float>::quiet_NaN();
-  const auto stats = forward_backward(model, batch, {});
+  const auto stats = run_step(model, batch);
   EXPECT_FALSE(stats.finite());
   EXPECT_FALSE(model->logit_scale.grad().defined());
 }
@@ -254,6 +272,25 @@ TEST(Step, LogitScalesStayBelowTheirCap) {
   EXPECT_NEAR(model->region_logit_scale.item<double>(), -1, 1e-6);
 }
 
+// At the cap a scale may only come down, whatever the losses of single processes wish.
+TEST(Step, CappedLogitScalesAreHeld) {
+  auto model = small_model();
+  const auto held = [&](torch::Tensor& scale, double value, float gradient) {
+    {
+      const torch::NoGradGuard no_grad;
+      scale.fill_(value);
+    }
+    scale.mutable_grad() = torch::full_like(scale, gradient);
+    hold_capped_logit_scales(model);
+    return scale.grad().item<float>();
+  };
+  for (auto* scale : {&model->logit_scale, &model->region_logit_scale}) {
+    EXPECT_EQ(held(*scale, std::log(100.0), -1), 0) << "a step would raise it";
+    EXPECT_EQ(held(*scale, std::log(100.0), 1), 1);
+    EXPECT_EQ(held(*scale, 2.0, -1), -1);
+  }
+}
+
 // The losses and their gradients are right when one batch can be learned by heart.
 TEST(Step, OverfitsOneBatch) {
   auto model = small_model();
@@ -262,20 +299,21 @@ TEST(Step, OverfitsOneBatch) {
   for (auto& weight : model->region_weights()) parameters.push_back(weight);
   AdamW optimizer(parameters, {.weight_decay = 0});
   const Schedule schedule{3e-3, 20, 300};
-  StepStats first, last;
+  StepResult first, last;
   for (int64_t step = 0; step < 300; ++step) {
     optimizer.zero_grad();
-    last = forward_backward(model, batch, {});
+    last = run_step(model, batch);
     if (step == 0) first = last;
     ASSERT_TRUE(last.finite());
     optimizer.step(schedule.at(step), optimizer.grad_norm());
     clamp_logit_scales(model);
   }
-  EXPECT_LT(last.clip, 0.05 * first.clip);
-  EXPECT_LT(last.region, 0.05 * first.region);
-  EXPECT_GT(last.grounding_iou, 0.9);
-  EXPECT_LT(last.constant_box_iou, 0.7) << "the boxes differ: the mean box is no answer";
-  EXPECT_EQ(last.grounding_inverted, 0);
+  EXPECT_LT(last.figures.at("loss_clip"), 0.05 * first.figures.at("loss_clip"));
+  EXPECT_LT(last.figures.at("loss_region"), 0.05 * first.figures.at("loss_region"));
+  EXPECT_GT(last.figures.at("grounding_iou"), 0.9);
+  EXPECT_LT(last.figures.at("constant_box_iou"), 0.7)
+      << "the boxes differ: the mean box is no answer";
+  EXPECT_EQ(last.figures.at("grounding_inverted"), 0);
 }
 
 TEST(Texts, DistinctTextsAreEncodedOnceAndCut) {
@@ -291,7 +329,9 @@ TEST(Texts, DistinctTextsAreEncodedOnceAndCut) {
   for (const auto& group : texts.groups) EXPECT_LE(group.size(0), 2);
 
   auto model = small_model();
-  const auto once = encode_texts(model, texts);
+  std::vector<torch::Tensor> embeddings;
+  for (const auto& group : texts.groups) embeddings.push_back(model->encode_text(group));
+  const auto once = torch::cat(embeddings);
   EXPECT_TRUE(torch::allclose(once.index_select(0, texts.caption_row),
                               model->encode_text(batch.text_ids), 1e-4, 1e-5));
   EXPECT_TRUE(torch::allclose(once.index_select(0, texts.region_row),

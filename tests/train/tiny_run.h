@@ -8,7 +8,7 @@
 
 #include "opencloc/base/files.h"
 #include "opencloc/base/rng.h"
-#include "opencloc/data/shard_writer.h"
+#include "opencloc/data/shard/shard_writer.h"
 #include "opencloc/image/encode.h"
 #include "opencloc/train/trainer.h"
 #include "tests/data/tar_maker.h"

@@ -5,7 +5,7 @@
 
 #define OPENCLOC_TILE_REGISTERS  // block.inl and block_int8.inl leave their functions to this
 
-#include "opencloc/kernels/kernel_table.h"
+#include "opencloc/kernels/isa/kernel_table.h"
 
 namespace opencloc::kernels {
 namespace {

@@ -2,8 +2,8 @@
 // scratch first, so that the products below need no edge cases.
 #pragma once
 
-#include "opencloc/kernels/kernel_table.h"
-#include "opencloc/kernels/vec.h"
+#include "opencloc/kernels/isa/kernel_table.h"
+#include "opencloc/kernels/isa/vec.h"
 
 namespace opencloc::kernels {
 namespace {

@@ -5,8 +5,8 @@
 #include <immintrin.h>
 #endif
 
-#include "opencloc/kernels/kernel_table.h"
-#include "opencloc/kernels/vec.h"
+#include "opencloc/kernels/isa/kernel_table.h"
+#include "opencloc/kernels/isa/vec.h"
 
 namespace opencloc::kernels {
 namespace {

@@ -6,8 +6,8 @@
 #endif
 
 #include "opencloc/kernels/impl/finish.inl"
-#include "opencloc/kernels/kernel_table.h"
-#include "opencloc/kernels/vec.h"
+#include "opencloc/kernels/isa/kernel_table.h"
+#include "opencloc/kernels/isa/vec.h"
 
 namespace opencloc::kernels {
 namespace {

@@ -1,8 +1,8 @@
 // AdamW and sums of squares over a range of elements.
 #pragma once
 
-#include "opencloc/kernels/kernel_table.h"
-#include "opencloc/kernels/vec.h"
+#include "opencloc/kernels/isa/kernel_table.h"
+#include "opencloc/kernels/isa/vec.h"
 
 namespace opencloc::kernels {
 namespace {

@@ -1,8 +1,8 @@
 // Tiles of a similarity matrix: sums of exponentials along rows and columns, and their gradient.
 #pragma once
 
-#include "opencloc/kernels/kernel_table.h"
-#include "opencloc/kernels/vec.h"
+#include "opencloc/kernels/isa/kernel_table.h"
+#include "opencloc/kernels/isa/vec.h"
 
 namespace opencloc::kernels {
 namespace {

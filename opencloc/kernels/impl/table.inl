@@ -1,7 +1,7 @@
 // Included last: the table of everything above.
 #pragma once
 
-#include "opencloc/kernels/kernel_table.h"
+#include "opencloc/kernels/isa/kernel_table.h"
 
 namespace opencloc::kernels {
 namespace {

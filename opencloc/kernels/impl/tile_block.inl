@@ -3,8 +3,8 @@
 // or, to test this file without such a processor, plain loops (tests/kernels/tile_block_test.cc).
 #pragma once
 
-#include "opencloc/kernels/packed_bf16.h"
-#include "opencloc/kernels/packed_int8.h"
+#include "opencloc/kernels/gemm/packed_bf16.h"
+#include "opencloc/kernels/gemm/packed_int8.h"
 
 namespace opencloc::kernels {
 namespace {

@@ -1,0 +1,41 @@
+// What the loader hands to a training step.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <torch/types.h>
+
+namespace opencloc {
+
+// B images, R regions over all of them (R may be 0).
+struct Batch {
+  torch::Tensor pixels;       // [B, 3, H, W] float, normalised
+  torch::Tensor text_ids;     // [B, T] int64
+  torch::Tensor text_length;  // [B] int64: ids before the padding
+  // [B] bool: has a text. Pictures of region data without one stay out of L_CLIP; their rows of
+  // text_ids hold the empty text. Undefined = all.
+  torch::Tensor has_text;
+  torch::Tensor boxes;          // [R, 4] float, of the canvas
+  torch::Tensor region_image;   // [R] int64: row of the image, ascending
+  torch::Tensor region_ids;     // [R, T] int64
+  torch::Tensor region_length;  // [R] int64: ids before the padding
+  // [R] int64: a hash of the text's ids, the same in every batch and process: equal numbers = equal
+  // texts (for the identical-text mask)
+  torch::Tensor region_text_id;
+  // [R] bool: the text names one box of its picture, so that it can be grounded. Undefined = all.
+  torch::Tensor names_one_box;
+  // [R] int64: the PromptKind a region is prompted with (0 box, 1 point, 2 mask), and [R, K, 2]
+  // x, y inside its box (a point prompt takes the first). Undefined = all boxes.
+  torch::Tensor prompt_kind;
+  torch::Tensor points;
+  std::vector<std::string> keys;          // B, "shard#key": names a batch in logs
+  std::vector<std::string> texts;         // B
+  std::vector<std::string> region_texts;  // R
+  int64_t images_with_regions = 0;
+
+  int64_t images() const { return pixels.size(0); }
+  int64_t regions() const { return boxes.size(0); }
+};
+
+}  // namespace opencloc

@@ -1,0 +1,118 @@
+#include "opencloc/data/load/batch_builder.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "opencloc/image/normalize.h"
+
+namespace opencloc {
+namespace {
+
+struct TextTensors {
+  torch::Tensor ids;     // [n, T]
+  torch::Tensor length;  // [n]
+};
+
+template <typename Items, typename TokensOf>
+TextTensors stack_texts(const Items& items, int64_t context, TokensOf tokens_of) {
+  const auto count = static_cast<int64_t>(items.size());
+  TextTensors out{torch::zeros({count, context}, torch::kInt64),
+                  torch::zeros({count}, torch::kInt64)};
+  auto* ids = out.ids.template data_ptr<int64_t>();
+  auto* length = out.length.template data_ptr<int64_t>();
+  for (const auto& item : items) {
+    const TokenizedText& text = tokens_of(item);
+    std::copy(text.ids.begin(), text.ids.end(), ids);
+    ids += context;
+    *length++ = text.length;
+  }
+  return out;
+}
+
+// FNV-1a of the ids, stirred (SplitMix64's last step). Two texts of a batch of 131,072 regions get
+// one number with a probability of 5e-10; they would then not be negatives of each other.
+int64_t text_hash(const std::vector<int32_t>& ids) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (const int32_t id : ids) hash = (hash ^ static_cast<uint32_t>(id)) * 0x100000001b3;
+  hash = (hash ^ (hash >> 30)) * 0xbf58476d1ce4e5b9;
+  hash = (hash ^ (hash >> 27)) * 0x94d049bb133111eb;
+  return static_cast<int64_t>(hash ^ (hash >> 31));
+}
+
+torch::Tensor int64s(const std::vector<int64_t>& values) {
+  return torch::tensor(values, torch::kInt64);
+}
+
+}  // namespace
+
+BatchBuilder::BatchBuilder(int64_t batch_size, const SampleOptions& options,
+                           const std::array<float, 3>& mean, const std::array<float, 3>& std)
+    : batch_size_(batch_size), options_(options), mean_(mean), std_(std) {
+  batch_.pixels = torch::empty({batch_size, 3, options.canvas.height, options.canvas.width});
+}
+
+void BatchBuilder::add(PreparedSample sample) {
+  const auto row = static_cast<int64_t>(batch_.keys.size());
+  normalize_chw(sample.canvas, mean_, std_, batch_.pixels[row].data_ptr<float>());
+  batch_.keys.push_back(std::move(sample.name));
+  batch_.texts.push_back(std::move(sample.text));
+  captions_.push_back(std::move(sample.tokens));
+  batch_.images_with_regions += sample.regions.empty() ? 0 : 1;
+  for (auto& region : sample.regions) {
+    region_image_.push_back(row);
+    regions_.push_back(std::move(region));
+  }
+}
+
+Batch BatchBuilder::finish() {
+  const auto count = static_cast<int64_t>(regions_.size());
+  const auto captions = stack_texts(
+      captions_, options_.context_length, [](const auto& text) -> const auto& { return text; });
+  batch_.text_ids = captions.ids;
+  batch_.text_length = captions.length;
+  const auto texts = stack_texts(
+      regions_, options_.context_length,
+      [](const auto& region) -> const auto& { return region.tokens; });
+  batch_.region_ids = texts.ids;
+  batch_.region_length = texts.length;
+
+  batch_.boxes = torch::empty({count, 4});
+  batch_.points = torch::empty({count, kMaskPoints, 2});
+  std::vector<int64_t> kinds, text_ids;
+  batch_.names_one_box = torch::ones({count}, torch::kBool);
+  for (int64_t i = 0; i < count; ++i) {
+    auto& region = regions_[static_cast<size_t>(i)];
+    const Box& box = region.box;
+    auto* corners = batch_.boxes.data_ptr<float>() + 4 * i;
+    for (const float value : {box.x0, box.y0, box.x1, box.y1}) *corners++ = value;
+    auto* points = batch_.points.data_ptr<float>() + 2 * kMaskPoints * i;
+    for (const auto& point : region.points) points = std::copy(point.begin(), point.end(), points);
+    kinds.push_back(region.prompt_kind);
+    batch_.names_one_box.data_ptr<bool>()[i] = region.names_one_box;
+    text_ids.push_back(text_hash(region.tokens.ids));
+    batch_.region_texts.push_back(std::move(region.text));
+  }
+  batch_.region_image = int64s(region_image_);
+  batch_.region_text_id = int64s(text_ids);
+  if (std::all_of(kinds.begin(), kinds.end(), [](int64_t kind) { return kind == 0; })) {
+    batch_.points.reset();  // boxes alone
+  } else {
+    batch_.prompt_kind = int64s(kinds);
+  }
+  batch_.has_text = torch::ones({static_cast<int64_t>(batch_.texts.size())}, torch::kBool);
+  bool all_have_text = true;
+  for (size_t i = 0; i < batch_.texts.size(); ++i) {
+    const bool has = !batch_.texts[i].empty();
+    batch_.has_text.data_ptr<bool>()[i] = has;
+    all_have_text = all_have_text && has;
+  }
+  if (all_have_text) batch_.has_text.reset();
+  const bool all_named_once =
+      std::all_of(regions_.begin(), regions_.end(),
+                  [](const PreparedRegion& region) { return region.names_one_box; });
+  if (all_named_once) batch_.names_one_box.reset();
+  batch_.pixels = batch_.pixels.slice(0, 0, static_cast<int64_t>(batch_.keys.size()));
+  return std::move(batch_);
+}
+
+}  // namespace opencloc

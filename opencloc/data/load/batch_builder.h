@@ -1,0 +1,33 @@
+// Prepared samples, in order, into the tensors of a Batch.
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "opencloc/data/load/batch.h"
+#include "opencloc/data/load/loader_sample.h"
+
+namespace opencloc {
+
+class BatchBuilder {
+ public:
+  BatchBuilder(int64_t batch_size, const SampleOptions& options, const std::array<float, 3>& mean,
+               const std::array<float, 3>& std);
+
+  bool full() const { return static_cast<int64_t>(batch_.keys.size()) == batch_size_; }
+  // Not when full.
+  void add(PreparedSample sample);
+  // The batch of all added samples; once.
+  Batch finish();
+
+ private:
+  const int64_t batch_size_;
+  const SampleOptions options_;
+  const std::array<float, 3> mean_, std_;
+  Batch batch_;
+  std::vector<TokenizedText> captions_;
+  std::vector<PreparedRegion> regions_;
+  std::vector<int64_t> region_image_;
+};
+
+}  // namespace opencloc

@@ -1,0 +1,266 @@
+#include "opencloc/data/load/loader_sample.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <utility>
+
+#include "opencloc/base/error.h"
+#include "opencloc/base/random_streams.h"
+
+namespace opencloc {
+namespace {
+
+constexpr int kSubstitutes = 16;  // at finding another sample that serves
+
+Image decode(const Record& record, const std::string& name, const DecodeOptions& options) {
+  try {
+    return Image::decode(record.image, name, options);
+  } catch (const Error& error) {
+    throw BadSample(skip::kBadImage, error.what(), name);
+  }
+}
+
+// The text of the picture: one of its captions at random, or its alt-text.
+std::string choose_text(const Record& record, double alt_text, Rng& rng) {
+  const double pick_alt = rng.uniform();
+  const uint64_t pick = rng.next();
+  std::vector<std::string_view> captions;
+  if (!record.caption.empty()) captions.push_back(record.caption);
+  for (const auto& caption : record.captions) {
+    if (!caption.empty() && caption != record.caption) captions.push_back(caption);
+  }
+  if (captions.empty() || (!record.alt_text.empty() && pick_alt < alt_text)) {
+    return record.alt_text;
+  }
+  return std::string(captions[pick % captions.size()]);
+}
+
+// With probability `share`, the "phrase" (a string, or one of a list) kept beside the text.
+void choose_phrase(Region& region, double share, Rng& rng) {
+  const bool wanted = rng.chance(share);
+  const uint64_t pick = rng.next();
+  const auto it = region.extra.find("phrase");
+  if (!wanted || it == region.extra.end()) return;
+  const Json& value = it->is_array() && !it->empty() ? (*it)[pick % it->size()] : *it;
+  if (value.is_string() && !value.get_ref<const std::string&>().empty()) region.text = value;
+}
+
+std::vector<Box> boxes_of(const std::vector<Region>& regions) {
+  std::vector<Box> boxes;
+  for (const auto& region : regions) boxes.push_back(region.box);
+  return boxes;
+}
+
+bool any_direction(const std::string& text, const std::vector<Region>& regions) {
+  return mentions_direction(text) ||
+         std::any_of(regions.begin(), regions.end(),
+                     [](const Region& region) { return mentions_direction(region.text); });
+}
+
+// Every side moves by a normal share of the box's extent; corners stay in order and in the picture.
+Box jittered(const Box& box, double sigma, Rng& rng) {
+  const auto moved = [&](float at, float extent) {
+    return at + static_cast<float>(sigma * rng.normal()) * extent;
+  };
+  Box result{moved(box.x0, box.width()), moved(box.y0, box.height()), moved(box.x1, box.width()),
+             moved(box.y1, box.height())};
+  if (result.x0 > result.x1) std::swap(result.x0, result.x1);
+  if (result.y0 > result.y1) std::swap(result.y0, result.y1);
+  result = clip_to_unit(result);
+  return result.width() > 0 && result.height() > 0 ? result : box;
+}
+
+// Points of an ellipse inside the box stand for a mask; a point prompt takes the first.
+void fill_points(PreparedRegion& region, Rng& rng) {
+  const Box& box = region.box;
+  for (auto& point : region.points) {
+    const double angle = 6.283185307179586 * rng.uniform();
+    const double radius = 0.5 * std::sqrt(rng.uniform());
+    point = {box.x0 + box.width() * static_cast<float>(0.5 + radius * std::cos(angle)),
+             box.y0 + box.height() * static_cast<float>(0.5 + radius * std::sin(angle))};
+  }
+}
+
+void check_share(double value, const char* flag) {
+  if (!(value >= 0 && value <= 1)) {
+    throw Error::input("not a share: " + std::to_string(value), flag, "give 0 to 1");
+  }
+}
+
+}  // namespace
+
+bool trains_by_regions_alone(const Record& record, const SampleOptions& options) {
+  return options.regions_per_image > 0 &&
+         std::any_of(record.regions.begin(), record.regions.end(),
+                     [](const Region& region) { return !region.text.empty(); });
+}
+
+void SampleOptions::validate() const {
+  check_share(mosaic, "--mosaic");
+  check_share(alt_text, "--alt-text");
+  check_share(phrase, "--phrase");
+  check_share(point_prompts, "--point-prompts");
+  check_share(mask_prompts, "--mask-prompts");
+  check_share(point_prompts + mask_prompts, "--point-prompts plus --mask-prompts");
+  check_share(label_noise, "--label-noise");
+  check_share(box_jitter, "--box-jitter");
+  if (mosaic_grid < 2 || mosaic_grid > 8) {
+    throw Error::input("not a mosaic: " + std::to_string(mosaic_grid), "--mosaic-grid",
+                       "give 2 to 8");
+  }
+  if (regions_per_image < 0) {
+    throw Error::input("negative", "--regions-per-image", "give 0 or more");
+  }
+}
+
+SampleMaker::SampleMaker(const SampleStore& store, const Tokenizer& tokenizer,
+                         SampleOptions options, uint64_t seed)
+    : store_(store), tokenizer_(tokenizer), options_(std::move(options)), seed_(seed) {
+  options_.validate();
+}
+
+PreparedSample SampleMaker::make(const Draw& draw) const {
+  Rng rng(seed_, {static_cast<uint64_t>(draw.source), draw.epoch, draw.index});
+  const bool mosaic = rng.chance(options_.mosaic);
+  Picture picture = load(draw.source, draw.index, rng);
+  auto sample =
+      mosaic ? from_mosaic(draw, std::move(picture), rng) : from_picture(std::move(picture), rng);
+  tokenize_texts(sample);
+  choose(sample, rng);
+  return sample;
+}
+
+// Also what a crop keeps of a smaller picture fills the canvas.
+DecodeOptions SampleMaker::decoding() const {
+  if (!options_.jpeg_draft) return {};
+  const double kept = options_.augment ? std::sqrt(options_.crop.scale_min) : 1;
+  const int side = std::max(options_.canvas.width, options_.canvas.height);
+  return {.shrink_to = static_cast<int>(std::ceil(side / kept))};
+}
+
+SampleMaker::Picture SampleMaker::load(int source, uint64_t index, Rng& rng) const {
+  Record record = store_.read(source, index);
+  Picture picture;
+  picture.name = store_.name(source, index, record.key);
+  picture.problems = std::move(record.problems);
+  picture.text = choose_text(record, options_.alt_text, rng);
+  if (picture.text.empty() && !trains_by_regions_alone(record, options_)) {
+    throw BadSample(skip::kNoText, kNothingToLearn, picture.name);
+  }
+  picture.image = decode(record, picture.name, decoding());
+  if (options_.regions_per_image > 0) {
+    picture.regions = std::move(record.regions);
+    std::erase_if(picture.regions, [](const Region& region) { return region.text.empty(); });
+    for (auto& region : picture.regions) choose_phrase(region, options_.phrase, rng);
+    add_noise(source, index, picture.regions);
+  }
+  return picture;
+}
+
+void SampleMaker::add_noise(int source, uint64_t index, std::vector<Region>& regions) const {
+  if (options_.box_jitter == 0 && options_.label_noise == 0) return;
+  Rng rng(seed_, {random_stream::kNoise, static_cast<uint64_t>(source), index});
+  for (auto& region : regions) {
+    region.box = jittered(region.box, options_.box_jitter, rng);
+    if (rng.chance(options_.label_noise)) {
+      region.text = text_from_elsewhere(source, region.text, rng);
+    }
+  }
+}
+
+std::string SampleMaker::text_from_elsewhere(int source, const std::string& own, Rng& rng) const {
+  for (int i = 0; i < kSubstitutes; ++i) {
+    try {
+      const Record other = store_.read(source, rng.below(store_.size(source)));
+      if (other.regions.empty()) continue;
+      const auto& text = other.regions[rng.below(other.regions.size())].text;
+      if (!text.empty() && text != own) return text;
+    } catch (const BadSample&) {
+      continue;  // counted where the sample itself is drawn
+    }
+  }
+  return own;  // the data has no other text
+}
+
+PreparedSample SampleMaker::from_picture(Picture picture, Rng& rng) const {
+  PreparedSample sample{std::move(picture.name), {}, std::move(picture.text), {}, {}, {}};
+  sample.problems = std::move(picture.problems);
+  AugmentOptions crop = options_.crop;
+  if (any_direction(sample.text, picture.regions)) crop.flip_probability = 0;
+  auto placed = options_.augment ? augment(picture.image, options_.canvas, crop, rng)
+                                 : to_canvas(picture.image, options_.canvas);
+  const auto mapped = map_boxes(boxes_of(picture.regions), placed.map, options_.canvas.width,
+                                options_.canvas.height, options_.box_filter);
+  sample.canvas = std::move(placed.image);
+  add_regions(picture.regions, mapped, sample);
+  return sample;
+}
+
+PreparedSample SampleMaker::from_mosaic(const Draw& draw, Picture first, Rng& rng) const {
+  const int grid = options_.mosaic_grid;
+  std::vector<Picture> tiles;
+  tiles.push_back(std::move(first));
+  while (static_cast<int>(tiles.size()) < grid * grid) {
+    for (int i = 0;; ++i) {
+      try {
+        tiles.push_back(load(draw.source, rng.below(store_.size(draw.source)), rng));
+        break;
+      } catch (const BadSample&) {
+        if (i == kSubstitutes) throw;  // counted where the sample itself is drawn, and here at last
+      }
+    }
+  }
+  rng.shuffle(tiles);
+
+  PreparedSample sample;
+  std::vector<const Image*> images;
+  for (const auto& tile : tiles) {
+    images.push_back(&tile.image);
+    if (!tile.text.empty()) sample.text += (sample.text.empty() ? "" : ", ") + tile.text;
+    sample.name += (sample.name.empty() ? "" : "+") + tile.name;
+  }
+  Mosaic mosaic = make_mosaic(images, grid, options_.canvas);
+  for (size_t i = 0; i < tiles.size(); ++i) {
+    const auto mapped = map_tile_boxes(boxes_of(tiles[i].regions), mosaic, i, options_.box_filter);
+    add_regions(tiles[i].regions, mapped, sample);
+  }
+  sample.canvas = std::move(mosaic.image);
+  return sample;
+}
+
+void SampleMaker::add_regions(const std::vector<Region>& regions, const MappedBoxes& mapped,
+                              PreparedSample& sample) const {
+  for (size_t i = 0; i < mapped.boxes.size(); ++i) {
+    PreparedRegion region;
+    region.box = mapped.boxes[i];
+    region.text = regions[static_cast<size_t>(mapped.source[i])].text;
+    sample.regions.push_back(std::move(region));
+  }
+}
+
+// Before the choice of regions: whether a text names another box too is a question to all of them.
+void SampleMaker::tokenize_texts(PreparedSample& sample) const {
+  sample.tokens = tokenize(tokenizer_, sample.text, options_.context_length);
+  std::map<std::vector<int32_t>, int> boxes_named;  // texts are equal when their tokens are
+  for (auto& region : sample.regions) {
+    region.tokens = tokenize(tokenizer_, region.text, options_.context_length);
+    ++boxes_named[region.tokens.ids];
+  }
+  for (auto& region : sample.regions) region.names_one_box = boxes_named[region.tokens.ids] == 1;
+}
+
+// At most M regions, uniformly, and how each is prompted.
+void SampleMaker::choose(PreparedSample& sample, Rng& rng) const {
+  rng.shuffle(sample.regions);
+  const auto most = static_cast<size_t>(options_.regions_per_image);
+  if (sample.regions.size() > most) sample.regions.resize(most);
+  for (auto& region : sample.regions) {
+    const double kind = rng.uniform();
+    const double points = options_.point_prompts, masks = options_.mask_prompts;
+    region.prompt_kind = kind < points ? 1 : kind < points + masks ? 2 : 0;
+    fill_points(region, rng);
+  }
+}
+
+}  // namespace opencloc

@@ -1,0 +1,104 @@
+// From a drawn sample to what a batch holds of it: picture on the canvas, one image text, at most M
+// regions. Every random choice comes from the sample's own stream, Rng(seed, {source, epoch,
+// index}), so that it depends on the draw alone.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "opencloc/base/rng.h"
+#include "opencloc/data/load/loader_store.h"
+#include "opencloc/data/load/sampler.h"
+#include "opencloc/image/augment.h"
+#include "opencloc/image/canvas.h"
+#include "opencloc/text/tokenizer.h"
+
+namespace opencloc {
+
+inline constexpr int kMaskPoints = 8;  // K: points sampled inside a mask prompt
+
+struct SampleOptions {
+  CanvasOptions canvas;
+  AugmentOptions crop;      // random resized crop and flip ...
+  bool augment = true;      // ... unless off
+  bool jpeg_draft = false;  // decode JPEGs smaller where the canvas does not need all of them
+  BoxFilter box_filter;     // regions of which the canvas keeps too little are dropped
+  int64_t context_length = 77;
+  int64_t regions_per_image = 4;  // M; 0 = none
+
+  double mosaic = 0;  // share of samples made of mosaic_grid^2 samples of the same source
+  int mosaic_grid = 2;
+
+  double alt_text = 0;  // share of samples that take the alt-text where there is a caption too
+  double phrase = 0;    // share of regions that take their extra "phrase" where there is one
+
+  double point_prompts = 0;  // share of regions prompted by a point inside the box
+  double mask_prompts = 0;   // share of regions prompted by a (synthetic) mask inside the box
+
+  // For experiments: noise as in pseudo-labels, the same in every epoch.
+  double box_jitter = 0;   // standard deviation of every side's place, as a share of that side
+  double label_noise = 0;  // share of regions that carry the text of a region from elsewhere
+
+  // Throws Error (input) naming the flag that makes no sense.
+  void validate() const;
+};
+
+// Does a picture without a caption and alt-text serve? It leaves L_CLIP, and its regions train.
+bool trains_by_regions_alone(const Record& record, const SampleOptions& options);
+// What is wrong with one that does not.
+inline constexpr const char* kNothingToLearn = "neither caption nor alt-text (nor region to train)";
+
+struct PreparedRegion {
+  Box box;  // of the canvas
+  std::string text;
+  TokenizedText tokens;
+  bool names_one_box = true;  // no other box of the canvas has this text
+  int64_t prompt_kind = 0;    // PromptKind: 0 box, 1 point, 2 mask
+  std::array<std::array<float, 2>, kMaskPoints> points{};  // x, y inside the box
+};
+
+struct PreparedSample {
+  std::string name;  // "shard.tar#key"
+  Image canvas;
+  std::string text;  // may be empty where there are regions
+  TokenizedText tokens;
+  std::vector<PreparedRegion> regions;
+  std::vector<RecordProblem> problems;  // what of it could not be used
+};
+
+// Thread-safe. `store` and `tokenizer` outlive it.
+class SampleMaker {
+ public:
+  SampleMaker(const SampleStore& store, const Tokenizer& tokenizer, SampleOptions options,
+              uint64_t seed);
+  // Throws BadSample: a picture that does not decode, no text, ...
+  PreparedSample make(const Draw& draw) const;
+
+ private:
+  struct Picture {  // a record, decoded
+    std::string name;
+    Image image;
+    std::string text;
+    std::vector<Region> regions;
+    std::vector<RecordProblem> problems;
+  };
+  DecodeOptions decoding() const;
+  Picture load(int source, uint64_t index, Rng& rng) const;
+  void add_noise(int source, uint64_t index, std::vector<Region>& regions) const;
+  std::string text_from_elsewhere(int source, const std::string& own, Rng& rng) const;
+  PreparedSample from_picture(Picture picture, Rng& rng) const;
+  PreparedSample from_mosaic(const Draw& draw, Picture first, Rng& rng) const;
+  void add_regions(const std::vector<Region>& regions, const MappedBoxes& mapped,
+                   PreparedSample& sample) const;
+  void tokenize_texts(PreparedSample& sample) const;
+  void choose(PreparedSample& sample, Rng& rng) const;
+
+  const SampleStore& store_;
+  const Tokenizer& tokenizer_;
+  const SampleOptions options_;
+  const uint64_t seed_;
+};
+
+}  // namespace opencloc

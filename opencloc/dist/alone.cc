@@ -1,0 +1,21 @@
+#include "opencloc/dist/group.h"
+
+namespace opencloc::dist {
+namespace {
+
+class Alone : public Group {
+ public:
+  int rank() const override { return 0; }
+  int size() const override { return 1; }
+  void sum(torch::Tensor& /*values*/) override {}
+  void max(torch::Tensor& /*values*/) override {}
+};
+
+}  // namespace
+
+Group& alone() {
+  static Alone group;
+  return group;
+}
+
+}  // namespace opencloc::dist

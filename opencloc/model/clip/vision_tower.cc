@@ -1,0 +1,101 @@
+#include "opencloc/model/clip/vision_tower.h"
+
+#include <cmath>
+
+#include "opencloc/model/layers/initial.h"
+#include "opencloc/ops/ops.h"
+
+namespace opencloc {
+
+VisionTowerImpl::VisionTowerImpl(const ModelConfig& config) : config_(config.vision) {
+  const int64_t width = config_.width;
+  const double scale = std::pow(static_cast<double>(width), -0.5);
+  const int64_t patch = config_.patch_size;
+
+  auto conv1 = register_module("conv1", std::make_shared<torch::nn::Module>("conv1"));
+  conv1_weight_ = conv1->register_parameter(
+      "weight", initial::normal({width, 3, patch, patch}, std::pow(3.0 * patch * patch, -0.5)));
+  if (config_.patch_bias) conv1_bias_ = conv1->register_parameter("bias", torch::zeros({width}));
+  if (config_.class_token)
+    class_embedding_ = register_parameter("class_embedding", initial::normal({width}, scale));
+  positional_embedding_ =
+      register_parameter("positional_embedding", initial::normal({config_.tokens(), width}, scale));
+  if (config_.ln_pre) ln_pre_ = register_module("ln_pre", LayerNorm(width, config_.layer_norm_eps));
+  const BlockConfig block = block_config(config, config_, config_.heads());
+  transformer_ = register_module("transformer", Transformer(block, config_.layers));
+  if (config_.attentional_pool) pooler_ = register_module("attn_pool", AttentionalPooler(config));
+  const int64_t pooled_width = pooler_ ? config.embed_dim : width;
+  ln_post_ = register_module("ln_post", LayerNorm(pooled_width, config_.layer_norm_eps));
+  if (config_.pool == ImagePool::kAttention)
+    attn_pool_ = register_module("attn_pool", AttentionPool(block));
+  if (config_.projection)
+    proj_ = register_parameter("proj", initial::normal({pooled_width, config.embed_dim}, scale));
+}
+
+torch::Tensor VisionTowerImpl::patch_embed(const torch::Tensor& pixels) const {
+  const int64_t batch = pixels.size(0), grid = config_.grid(), patch = config_.patch_size;
+  TORCH_CHECK(pixels.dim() == 4 && pixels.size(2) == config_.image_size &&
+                  pixels.size(3) == config_.image_size,
+              "pixels must be [B, 3, ", config_.image_size, ", ", config_.image_size, "], got ",
+              pixels.sizes());
+  const auto patches = pixels.reshape({batch, 3, grid, patch, grid, patch})
+                           .permute({0, 2, 4, 1, 3, 5})
+                           .reshape({batch, grid * grid, 3 * patch * patch});  // [B, N, 3 P P]
+  return ops::linear(patches, conv1_weight_.reshape({config_.width, 3 * patch * patch}),
+                     conv1_bias_);  // [B, N, D]
+}
+
+ImageFeatures VisionTowerImpl::forward(const torch::Tensor& pixels, const EncodeOptions& options) {
+  auto x = patch_embed(pixels);  // [B, N, D]
+  if (config_.class_token) {
+    const auto cls = class_embedding_.expand({x.size(0), 1, config_.width});  // [B, 1, D]
+    x = torch::cat({cls, x}, 1);                                              // [B, T, D]
+  }
+  x = x + positional_embedding_;
+  if (ln_pre_) x = ln_pre_(x);
+  TransformerImpl::Hidden hidden;
+  if (options.hidden_layer) {
+    const int64_t layer = *options.hidden_layer;
+    hidden.after = layer < 0 ? config_.layers + 1 + layer : layer;
+    TORCH_CHECK(hidden.after >= 0 && hidden.after <= config_.layers, "no hidden layer ", layer);
+  }
+  x = transformer_(x, ops::Mask::kNone, options.hidden_layer ? &hidden : nullptr);
+  ImageFeatures features;
+  features.tokens = x;              // [B, T, D]
+  features.hidden = hidden.tokens;  // [B, T, D]
+  if (pooler_) {
+    const auto pooled = ln_post_(pooler_(x));                // [B, n, E]
+    features.embedding = to_embedding(pooled.select(1, 0));  // [B, E]
+    features.captioning = pooled.slice(1, 1);                // [B, n - 1, E]
+  } else {
+    features.embedding = pool(x);  // [B, E]
+  }
+  return features;
+}
+
+torch::Tensor VisionTowerImpl::pool(const torch::Tensor& tokens) {
+  switch (config_.pool) {
+    case ImagePool::kClassToken:
+      return project(tokens.select(1, 0));
+    case ImagePool::kAverage: {
+      const auto patches = patch_tokens(tokens);  // [B, N, D]
+      return to_embedding(config_.ln_post_after_pool ? ln_post_(patches.mean(1))
+                                                     : ln_post_(patches).mean(1));
+    }
+    case ImagePool::kAttention:
+      break;
+  }
+  return to_embedding(attn_pool_(ln_post_(tokens)));
+}
+
+torch::Tensor VisionTowerImpl::project(const torch::Tensor& tokens) {
+  if (pooler_) return to_embedding(ln_post_(pooler_(tokens.unsqueeze(1))).select(1, 0));
+  const auto normed = ln_post_(tokens);  // [R, D]
+  return to_embedding(attn_pool_ ? attn_pool_(normed.unsqueeze(1)) : normed);
+}
+
+torch::Tensor VisionTowerImpl::to_embedding(const torch::Tensor& pooled) const {
+  return proj_.defined() ? ops::linear(pooled, proj_.t()) : pooled;
+}
+
+}  // namespace opencloc

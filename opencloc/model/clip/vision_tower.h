@@ -1,0 +1,56 @@
+// The Vision Transformer of CLIP and of its relatives: pre-norm blocks over the patches, with or
+// without a class token, pooled by it, by the mean or by an attention head (VisionConfig).
+#pragma once
+
+#include <optional>
+
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+#include <torch/types.h>
+
+#include "opencloc/model/clip/features.h"
+#include "opencloc/model/config/config.h"
+#include "opencloc/model/layers/attention_pool.h"
+#include "opencloc/model/layers/attentional_pooler.h"
+#include "opencloc/model/layers/transformer.h"
+
+namespace opencloc {
+
+struct EncodeOptions {
+  // Also return the tokens after that many blocks, as transformers counts hidden_states: 0 what
+  // enters the first block, -1 the last block's output, -2 the second-to-last's (LLaVA's choice).
+  std::optional<int64_t> hidden_layer = std::nullopt;
+};
+
+// Parameters: conv1.weight, conv1.bias, class_embedding, positional_embedding, ln_pre, transformer,
+// ln_post, attn_pool (SigLIP's head or CoCa's pooler), proj: those the configuration has.
+class VisionTowerImpl : public torch::nn::Module {
+ public:
+  explicit VisionTowerImpl(const ModelConfig& config);
+  // pixels [B, 3, H, W], normalised, H = W = image_size. T = config.vision.tokens().
+  ImageFeatures forward(const torch::Tensor& pixels, const EncodeOptions& options = {});
+  // tokens [R, D] -> [R, E]: what the tower would make of an image of that one token. For CLIP:
+  // ln_post and the projection.
+  torch::Tensor project(const torch::Tensor& tokens);
+  // The same without the projection: ln_post alone. -> [..., D]. Not with an attentional pooler,
+  // whose norm is that of its answers.
+  torch::Tensor post_norm(const torch::Tensor& tokens) { return ln_post_(tokens); }
+
+ private:
+  torch::Tensor patch_embed(const torch::Tensor& pixels) const;  // [B, N, D]
+  torch::Tensor pool(const torch::Tensor& tokens);               // [B, T, D] -> [B, E]
+  torch::Tensor to_embedding(const torch::Tensor& pooled) const;
+
+  VisionConfig config_;
+  torch::Tensor conv1_weight_, conv1_bias_;  // [D, 3, P, P], [D]
+  torch::Tensor class_embedding_;            // [D]
+  torch::Tensor positional_embedding_;       // [T, D]
+  torch::Tensor proj_;                       // [D, E]; with a pooler [E, E]
+  LayerNorm ln_pre_{nullptr}, ln_post_{nullptr};
+  Transformer transformer_{nullptr};
+  AttentionPool attn_pool_{nullptr};
+  AttentionalPooler pooler_{nullptr};
+};
+TORCH_MODULE(VisionTower);
+
+}  // namespace opencloc

@@ -1,0 +1,89 @@
+#include "opencloc/model/cloc/cloc.h"
+
+#include <cmath>
+
+namespace opencloc {
+
+ClocImpl::ClocImpl(const ModelConfig& config) : config_(config) {
+  config_.cloc.encoding_grid = config.encoding_grid();
+  visual = register_module("visual", VisionTower(config));
+  text = register_module("text", TextTower(config));
+  if (config.multimodal) text_decoder = register_module("text_decoder", TextDecoder(config));
+  logit_scale = register_parameter("logit_scale", torch::full({}, config.init_logit_scale));
+  if (config.init_logit_bias)
+    logit_bias = register_parameter("logit_bias", torch::full({}, *config.init_logit_bias));
+  prompter = register_module("prompter", Prompter(config));
+  box_head = register_module("box_head", BoxHead(config.embed_dim));
+  if (config.cloc.region_extractor == RegionExtractor::kRoiAlign) {
+    roi_extractor = register_module("roi_extractor", RoiExtractor(config));
+  }
+  region_logit_scale =
+      register_parameter("region_logit_scale", torch::full({}, std::log(1.0 / 0.07)));
+}
+
+ImageFeatures ClocImpl::encode_image(const torch::Tensor& pixels, const EncodeOptions& options) {
+  return visual->forward(pixels, options);
+}
+
+void ClocImpl::prepare_prompts(ImageFeatures& features) {
+  features.context = prompter->prepare(features.tokens);
+}
+
+PromptContext ClocImpl::context_of(const ImageFeatures& features) {
+  return features.context.defined() ? features.context : prompter->prepare(features.tokens);
+}
+
+torch::Tensor ClocImpl::encode_text(const torch::Tensor& ids) { return text->forward(ids); }
+
+torch::Tensor ClocImpl::encode_regions(const ImageFeatures& features, const PromptBatch& prompts) {
+  if (roi_extractor && prompts.kind == PromptKind::kBox) {
+    return roi_extractor->forward(features.tokens, prompts.boxes, prompts.image_index);
+  }
+  return prompter->forward(context_of(features), prompts);
+}
+
+torch::Tensor ClocImpl::roi_align_regions(const torch::Tensor& layer_tokens,
+                                          const torch::Tensor& boxes,
+                                          const torch::Tensor& image_index) {
+  return visual->project(roi_align(layer_tokens, boxes, image_index));
+}
+
+torch::Tensor ClocImpl::ground(const ImageFeatures& features, const torch::Tensor& text_embeddings,
+                               const torch::Tensor& image_index) {
+  const auto z =
+      prompter->forward(context_of(features), text_prompts(text_embeddings, image_index));
+  return box_head->forward(z);
+}
+
+namespace {
+
+bool of_clip(const std::string& key) {
+  return key.starts_with("visual.") || key.starts_with("text.") ||
+         key.starts_with("text_decoder.") || key == "logit_scale" || key == "logit_bias";
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, torch::Tensor>> ClocImpl::clip_weights() const {
+  std::vector<std::pair<std::string, torch::Tensor>> weights;
+  for (const auto& item : named_parameters()) {
+    const auto& key = item.key();
+    if (of_clip(key))
+      weights.emplace_back(key.starts_with("text.") ? key.substr(5) : key, item.value());
+  }
+  return weights;
+}
+
+std::vector<std::pair<std::string, torch::Tensor>> ClocImpl::region_weights() const {
+  std::vector<std::pair<std::string, torch::Tensor>> weights;
+  for (const auto& item : named_parameters()) {
+    if (!of_clip(item.key())) weights.emplace_back(item.key(), item.value());
+  }
+  return weights;
+}
+
+torch::Tensor normalized(const torch::Tensor& embeddings) {
+  return embeddings / embeddings.norm(2, -1, true).clamp_min(1e-12);
+}
+
+}  // namespace opencloc

@@ -1,0 +1,75 @@
+// CLOC: two CLIP towers, the Prompter and the BoxHead (arXiv 2410.02746). Read top to bottom this
+// is the model; every shape is in symbols of spec/cloc.md section 1.
+#pragma once
+
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+#include <torch/types.h>
+
+#include "opencloc/model/clip/text_tower.h"
+#include "opencloc/model/clip/vision_tower.h"
+#include "opencloc/model/cloc/box_head.h"
+#include "opencloc/model/cloc/prompt.h"
+#include "opencloc/model/cloc/prompter.h"
+#include "opencloc/model/cloc/roi_align.h"
+#include "opencloc/model/coca/text_decoder.h"
+#include "opencloc/model/config/config.h"
+
+namespace opencloc {
+
+// Parameters carry open_clip's names for the towers (visual.*, transformer.*,
+// token_embedding.weight, positional_embedding, ln_final.*, text_projection, logit_scale; SigLIP's
+// logit_bias), CoCa's for captioners (text_decoder.*) and
+// prompter.*, box_head.*, roi_extractor.*, region_logit_scale for what CLOC adds. F32 master
+// weights.
+class ClocImpl : public torch::nn::Module {
+ public:
+  explicit ClocImpl(const ModelConfig& config);
+
+  const ModelConfig& config() const { return config_; }
+
+  // pixels [B, 3, H, W], normalised. H = W = config().vision.image_size.
+  ImageFeatures encode_image(const torch::Tensor& pixels, const EncodeOptions& options = {});
+  // ids [B, T] int64 -> [B, E], not normalised. Pools at the end-of-text token.
+  torch::Tensor encode_text(const torch::Tensor& ids);
+
+  // Computes features.context, so that several calls below share it (they work without, too).
+  void prepare_prompts(ImageFeatures& features);
+  // Region embeddings of box, point, mask or text prompts -> [R, E], not normalised, by the
+  // configured extractor (Prompter or RoIAlign). features.tokens [B, T, D].
+  torch::Tensor encode_regions(const ImageFeatures& features, const PromptBatch& prompts);
+  // RoIAlign of `layer_tokens` [B, T, D] (of any layer) projected as the *image* tower projects its
+  // class token: needs no trained region part. boxes [R, 4], image_index [R] -> [R, E].
+  torch::Tensor roi_align_regions(const torch::Tensor& layer_tokens, const torch::Tensor& boxes,
+                                  const torch::Tensor& image_index);
+  // Grounding: text embeddings [R, E] (not normalised) on images image_index [R] -> boxes [R, 4].
+  torch::Tensor ground(const ImageFeatures& features, const torch::Tensor& text_embeddings,
+                       const torch::Tensor& image_index);
+
+  // Parameters under their names on disk. Sharing storage with the model (write through copy_).
+  std::vector<std::pair<std::string, torch::Tensor>> clip_weights()
+      const;  // open_clip's CLIP names
+  std::vector<std::pair<std::string, torch::Tensor>> region_weights()
+      const;  // prompter.*, box_head.*, ...
+
+  torch::Tensor logit_scale;         // scalar, log of the inverse temperature
+  torch::Tensor logit_bias;          // scalar; undefined but for models of the sigmoid loss
+  torch::Tensor region_logit_scale;  // scalar, L_CLOC's own
+  VisionTower visual{nullptr};
+  TextTower text{nullptr};
+  TextDecoder text_decoder{nullptr};  // of a captioner (config().multimodal); else null
+  Prompter prompter{nullptr};         // with kRoiAlign it serves text prompts (grounding) alone
+  BoxHead box_head{nullptr};
+  RoiExtractor roi_extractor{nullptr};  // kRoiAlign only
+
+ private:
+  PromptContext context_of(const ImageFeatures& features);
+
+  ModelConfig config_;
+};
+TORCH_MODULE(Cloc);
+
+// Symmetric L2 normalisation along the last axis.
+torch::Tensor normalized(const torch::Tensor& embeddings);
+
+}  // namespace opencloc

@@ -1,0 +1,229 @@
+#include "opencloc/model/cloc/prompter.h"
+
+#include <cmath>
+
+#include <torch/nn/functional/normalization.h>
+#include <torch/nn/init.h>
+#include <torch/utils.h>
+
+#include "opencloc/model/layers/initial.h"
+#include "opencloc/model/layers/positional_encoding.h"
+
+namespace opencloc {
+namespace {
+
+// Rows of the type embedding.
+enum TokenType : int64_t {
+  kTopLeft,
+  kBottomRight,
+  kJoint,
+  kPointType,
+  kMaskPoint,
+  kMaskTopLeft,
+  kMaskBottomRight,
+  kMaskJoint,
+  kTextType,
+  kTokenTypes,
+};
+
+// With pool `prompt` the layer starts as a soft average of the image around the prompt's own place
+// (docs/decisions/prompter_start.md). Keys and queries begin as the same map; values and output
+// undo one another; the MLP adds a small part. A token's attention logit on its own likeness at the
+// start (the usual maps give D^1/2 / 2, so wide layers would look at one patch alone).
+constexpr double kStartLogit = 12.728;
+constexpr double kStartMlpShare = 0.1;
+constexpr double kStartJointShare = 0.4;  // of the corners beside the centre in the joint token
+// The encoding of the place, which says nothing about what is there, stays a small part of what is
+// read from the image. (The attention sees normalised tokens: it is as before.)
+constexpr double kPromptShare = 0.1;
+// Keys are half content: places find one another sooner. Values are the tokens as the tower leaves
+// them, as RoIAlign reads them, with this part of their place for the BoxHead.
+constexpr double kKeyContent = 0.5;
+constexpr double kValuePlace = 0.3;
+
+// Every row of x [N, ...] with itself.
+torch::Tensor each(const torch::Tensor& x) {
+  return torch::arange(x.size(0), x.options().dtype(torch::kInt64));  // [N]
+}
+
+// With pool all the image's tokens share keys and the mean with the prompt's few, in a proportion
+// that was learned: at another image size each of them counts for so many of the grid of training.
+double token_weight(const ModelConfig& config) {
+  const auto patches = static_cast<double>(config.vision.patches());
+  const auto grid = static_cast<double>(config.encoding_grid());
+  return grid * grid / patches;
+}
+
+}  // namespace
+
+PrompterImpl::PrompterImpl(const ModelConfig& config)
+    : config_(config.cloc),
+      width_(config.vision.width),
+      encoding_grid_(config.encoding_grid()),
+      image_token_weight_(token_weight(config)) {
+  type_embedding_ =
+      register_parameter("type_embedding", initial::normal({kTokenTypes, width_}, 0.02));
+  patch_encoding_ = patch_centre_encoding(config.vision.grid(), width_, encoding_grid_);  // [N, D]
+  text_in_ = register_module("text_in", Linear(config.embed_dim, width_));
+  if (config_.joint_box_token) joint_in_ = register_module("joint_in", Linear(2 * width_, width_));
+  ln_image_ = register_module("ln_image", LayerNorm(width_));
+  const auto mlp_width =
+      static_cast<int64_t>(std::lround(static_cast<double>(width_) * config_.mlp_ratio));
+  block_ = register_module("block", Block(BlockConfig{width_, 1, mlp_width}));
+  if (config_.pool == Pool::kPrompt && initial::drawn()) start_as_average_around_own_place();
+  ln_post_ = register_module("ln_post", LayerNorm(width_));
+  proj_ = register_parameter("proj", initial::normal({width_, config.embed_dim},
+                                                     std::pow(static_cast<double>(width_), -0.5)));
+}
+
+void PrompterImpl::start_as_average_around_own_place() {
+  const torch::NoGradGuard no_grad;
+  auto& weight = block_->attn->in_proj_weight;  // [3 D, D]: queries, keys, values
+  const int64_t width = weight.size(1);
+  auto queries = weight.slice(0, 0, width);
+  queries.mul_(std::sqrt(kStartLogit / (0.5 * std::sqrt(static_cast<double>(width)))));
+  weight.slice(0, width, 2 * width).copy_(queries);
+  auto values = weight.slice(0, 2 * width);
+  torch::nn::init::orthogonal_(values);
+  block_->attn->out_proj->weight.copy_(values.t());
+  block_->attn->out_proj->bias.zero_();
+  block_->mlp->c_proj->weight.mul_(kStartMlpShare);
+  block_->mlp->c_proj->bias.zero_();
+  if (config_.joint_box_token) joint_in_->weight.mul_(kStartJointShare);
+}
+
+PromptContext PrompterImpl::prepare(const torch::Tensor& image_tokens) {
+  const auto content = ln_image_(image_tokens);  // [B, T, D]
+  torch::Tensor places;                          // [T, D]
+  if (config_.position_image_tokens) {
+    const auto patches = patch_encoding_.to(content.device());       // [N, D]
+    const int64_t placeless = content.size(1) - patches.size(0);     // the class token
+    places = torch::constant_pad_nd(patches, {0, 0, placeless, 0});  // [T, D]
+  }
+  const auto placed = [&](const torch::Tensor& tokens, double share) {
+    return places.defined() ? tokens + share * places : tokens;  // [B, T, D]
+  };
+  PromptContext context;
+  if (config_.pool == Pool::kPrompt) {
+    const auto keys = places.defined() ? kKeyContent * content + places : content;
+    context.keys_values = keys_values(block_->ln_1(keys), placed(image_tokens, kValuePlace));
+    return context;
+  }
+  context.tokens = placed(content, 1);
+  const auto normed = block_->ln_1(context.tokens);  // [B, T, D]
+  context.queries = block_->attn->queries(normed);   // [B, T, D]
+  context.keys_values = keys_and_outputs(normed);    // [B, T, 2 D]
+  context.own = ops::indexed_attention(context.queries, context.keys_values, each(normed));
+  return context;
+}
+
+torch::Tensor PrompterImpl::keys_values(const torch::Tensor& keys, const torch::Tensor& values) {
+  const auto& attn = *block_->attn;
+  const auto project = [&](const torch::Tensor& tokens, int64_t first_row) {
+    return ops::linear(tokens, attn.in_proj_weight.slice(0, first_row, first_row + width_),
+                       attn.in_proj_bias.slice(0, first_row, first_row + width_));
+  };
+  return torch::cat({project(keys, width_), project(values, 2 * width_)}, 2);
+}
+
+torch::Tensor PrompterImpl::forward(const PromptContext& context, const PromptBatch& prompts) {
+  const auto tokens = prompt_tokens(prompts);  // [R, P, D]
+  const auto pooled = config_.pool == Pool::kAll
+                          ? pool_all(context, tokens, prompts.image_index)
+                          : pool_prompt(context, tokens, prompts.image_index);  // [R, D]
+  return ops::linear(ln_post_(pooled), proj_.t());                              // [R, E]
+}
+
+torch::Tensor PrompterImpl::box_tokens(const torch::Tensor& boxes, PromptKind kind) {
+  const int64_t first = kind == PromptKind::kBox ? kTopLeft : kMaskTopLeft;
+  const auto corners = boxes.view({-1, 2, 2});                                // [R, 2, x y]
+  const auto encoded = sinusoidal_encoding(corners, width_, encoding_grid_);  // [R, 2, D]
+  auto tokens = encoded;
+  if (config_.joint_box_token) {
+    // The corners of a box lie beside the object: half-way to the centre a token looks at it.
+    const auto centre = corners.mean(1, /*keepdim=*/true);                // [R, 1, 2]
+    const auto places = torch::cat({(corners + centre) / 2, centre}, 1);  // [R, 3, 2]
+    const auto joint = joint_in_(encoded.flatten(1)).unsqueeze(1);        // [R, 1, D]
+    tokens = sinusoidal_encoding(places, width_, encoding_grid_) +
+             torch::constant_pad_nd(joint, {0, 0, 2, 0});  // [R, 3, D]
+  }
+  return tokens + type_embedding_.slice(0, first, first + tokens.size(1));
+}
+
+torch::Tensor PrompterImpl::prompt_tokens(const PromptBatch& prompts) {
+  switch (prompts.kind) {
+    case PromptKind::kBox:
+      return box_tokens(prompts.boxes, prompts.kind);
+    case PromptKind::kPoint:
+      return sinusoidal_encoding(prompts.points, width_, encoding_grid_) +
+             type_embedding_[kPointType];  // [R, K, D]
+    case PromptKind::kMask:
+      return torch::cat({box_tokens(prompts.boxes, prompts.kind),
+                         sinusoidal_encoding(prompts.points, width_, encoding_grid_) +
+                             type_embedding_[kMaskPoint]},
+                        1);
+    case PromptKind::kText: {
+      // Unit length times sqrt(E): entries of order one, whatever the text tower's scale.
+      const auto unit = torch::nn::functional::normalize(
+          prompts.text, torch::nn::functional::NormalizeFuncOptions().dim(-1));
+      const double scale = std::sqrt(static_cast<double>(unit.size(-1)));
+      return (text_in_(unit * scale) + type_embedding_[kTextType]).unsqueeze(1);  // [R, 1, D]
+    }
+  }
+  TORCH_CHECK(false, "unknown prompt kind");
+}
+
+// Values that have been through the output projection, which thus is made once an image and not
+// once a prompt: shares of values sum to one, so the bias stays whole.
+torch::Tensor PrompterImpl::keys_and_outputs(const torch::Tensor& normed) {
+  auto& attn = *block_->attn;
+  const auto parts = attn.keys_values(normed).chunk(2, -1);
+  return torch::cat({parts[0], attn.out_proj(parts[1])}, -1);  // [B, T, 2 D]
+}
+
+// The paper's reading: the layer runs over the prompt's tokens and the image's, P + T, and the mean
+// of all its outputs is taken. What the image's tokens read from one another is in the context;
+// here the prompt's few keys are added to it.
+torch::Tensor PrompterImpl::pool_all(const PromptContext& context, const torch::Tensor& prompts,
+                                     const torch::Tensor& index) {
+  const auto of_image = [&](const torch::Tensor& t) { return t.index_select(0, index); };
+  const auto normed = block_->ln_1(prompts);               // [R, P, D]
+  const auto queries = block_->attn->queries(normed);      // [R, P, D]
+  const auto keys_values = keys_and_outputs(normed);       // [R, P, 2 D]
+  const auto weighted = [&](ops::PartialAttention read) {  // of image tokens
+    if (image_token_weight_ != 1)
+      read.log_sum_exp = read.log_sum_exp + std::log(image_token_weight_);
+    return read;
+  };
+  const auto prompt_reads =
+      ops::merge(weighted(ops::indexed_attention(queries, context.keys_values, index)),
+                 ops::indexed_attention(queries, keys_values, each(normed)));
+  const auto own = weighted({of_image(context.own.out), of_image(context.own.log_sum_exp)});
+  const auto image_reads =
+      ops::merge(own, ops::indexed_attention(of_image(context.queries), keys_values, each(normed)));
+  const auto of_prompt = prompts + prompt_reads.out;                  // [R, P, D]
+  const auto of_tokens = of_image(context.tokens) + image_reads.out;  // [R, T, D]
+  if (image_token_weight_ == 1) return mean_of_layer(torch::cat({of_prompt, of_tokens}, 1));
+  const auto weight = image_token_weight_ * static_cast<double>(of_tokens.size(1));
+  const auto whole = weight + static_cast<double>(of_prompt.size(1));
+  return mean_of_layer(of_prompt) * (1 - weight / whole) +
+         mean_of_layer(of_tokens) * (weight / whole);  // [R, D]
+}
+
+// x [R, T, D] behind the attention -> the mean over tokens behind the whole layer, [R, D].
+torch::Tensor PrompterImpl::mean_of_layer(const torch::Tensor& x) {
+  return x.mean(1) + block_->mlp->mean_over_tokens(block_->ln_2(x));
+}
+
+// Only the prompt tokens are carried through the layer; the image's keys and values are shared.
+// They read the image and not one another: with keys like queries each would see most of all
+// itself.
+torch::Tensor PrompterImpl::pool_prompt(const PromptContext& context, const torch::Tensor& prompts,
+                                        const torch::Tensor& index) {
+  auto& attn = *block_->attn;
+  const auto queries = attn.queries(block_->ln_1(prompts));                           // [R, P, D]
+  const auto read = ops::indexed_attention(queries, context.keys_values, index).out;  // [R, P, D]
+  return mean_of_layer(kPromptShare * prompts + attn.out_proj(read));                 // [R, D]
+}
+
+}  // namespace opencloc

@@ -1,0 +1,47 @@
+#include "opencloc/objective/batch_parts.h"
+
+#include <algorithm>
+
+namespace opencloc {
+namespace {
+
+torch::Tensor slice_if(const torch::Tensor& tensor, int64_t begin, int64_t end) {
+  return tensor.defined() ? tensor.slice(0, begin, end) : tensor;
+}
+
+BatchPart part_of(const Batch& batch, int64_t begin, int64_t end) {
+  BatchPart part;
+  part.batch.pixels = batch.pixels.slice(0, begin, end);
+  // region_image is ascending: the part's regions are a range.
+  const auto* image = batch.region_image.data_ptr<int64_t>();
+  const auto* last = image + batch.regions();
+  part.first_region = std::lower_bound(image, last, begin) - image;
+  part.end_region = std::lower_bound(image, last, end) - image;
+  part.batch.boxes = batch.boxes.slice(0, part.first_region, part.end_region);
+  part.batch.region_image = batch.region_image.slice(0, part.first_region, part.end_region) - begin;
+  part.batch.prompt_kind = slice_if(batch.prompt_kind, part.first_region, part.end_region);
+  part.batch.points = slice_if(batch.points, part.first_region, part.end_region);
+  return part;
+}
+
+}  // namespace
+
+std::vector<BatchPart> cut_batch(const Batch& batch, int64_t parts) {
+  const int64_t size = std::max<int64_t>(1, (batch.images() + parts - 1) / parts);
+  std::vector<BatchPart> cut;
+  for (int64_t begin = 0; begin < batch.images(); begin += size)
+    cut.push_back(part_of(batch, begin, std::min(batch.images(), begin + size)));
+  return cut;
+}
+
+Batch to_device(const Batch& batch, torch::Device device) {
+  Batch moved = batch;
+  for (torch::Tensor* tensor :
+       {&moved.pixels, &moved.boxes, &moved.region_image, &moved.region_text_id,
+        &moved.names_one_box, &moved.prompt_kind, &moved.points}) {
+    if (tensor->defined()) *tensor = tensor->to(device);
+  }
+  return moved;
+}
+
+}  // namespace opencloc

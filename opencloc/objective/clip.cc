@@ -1,0 +1,117 @@
+#include "opencloc/objective/clip.h"
+
+#include <algorithm>
+
+#include <torch/utils.h>
+
+#include "opencloc/objective/contrastive.h"
+
+namespace opencloc {
+namespace {
+
+// Texts of a group where the whole batch goes through in one graph: groups are there for their
+// lengths alone.
+constexpr int64_t kTextsAtOnce = 4096;
+
+bool any_learns(const torch::nn::Module& module) {
+  const auto parameters = module.parameters();
+  return std::any_of(parameters.begin(), parameters.end(),
+                     [](const torch::Tensor& parameter) { return parameter.requires_grad(); });
+}
+
+int64_t count(const torch::Tensor& flags, int64_t without_flags) {
+  return flags.defined() ? flags.sum().item<int64_t>() : without_flags;
+}
+
+class Clip : public Objective {
+ public:
+  Clip(const Cloc& model, const ObjectiveOptions& options) : model_(model), options_(options) {}
+  std::unique_ptr<BatchWork> work(const Batch& batch, const WorkOptions& options) override {
+    return std::make_unique<ClipWork>(model_, batch, options_, options, /*with_regions=*/false);
+  }
+  Json log() const override { return temperatures(model_); }
+
+ private:
+  const Cloc model_;
+  const ObjectiveOptions options_;
+};
+
+}  // namespace
+
+ClipWork::ClipWork(const Cloc& model, const Batch& batch, const ObjectiveOptions& objective,
+                   const WorkOptions& options, bool with_regions)
+    : model_(model), objective_(objective), texts_learn_(any_learns(*model->text)) {
+  local_.images = batch.images();
+  local_.captioned = objective.clip ? count(batch.has_text, batch.images()) : 0;
+  if (with_regions) {
+    local_.with_regions = batch.images_with_regions;
+    local_.regions = batch.regions();
+    local_.grounded = count(batch.names_one_box, batch.regions());
+  }
+  auto counts = torch::tensor(
+      {local_.images, local_.captioned, local_.with_regions, local_.regions, local_.grounded},
+      torch::kInt64);
+  options.group->sum(counts);
+  const auto* sums = counts.data_ptr<int64_t>();
+  all_ = {sums[0], sums[1], sums[2], sums[3], sums[4]};
+  if (all_.captioned == 0 && all_.regions == 0) return;  // nothing to learn from: no piece
+
+  const auto device = model->logit_scale.device();
+  const int64_t texts_at_once =
+      options.parts == 1 ? kTextsAtOnce : (batch.images() + options.parts - 1) / options.parts;
+  texts_ = distinct_texts(batch, {.max_rows = std::max<int64_t>(1, texts_at_once),
+                                  .with_captions = objective.clip,
+                                  .with_regions = with_regions,
+                                  .cut = model->config().text.padding_is_ignored()})
+               .to(device);
+  parts_ = cut_batch(batch, options.parts);
+  for (auto& part : parts_) part.batch = to_device(part.batch, device);
+  Batch regions = batch;
+  regions.pixels = torch::Tensor();  // the parts have them
+  batch_ = to_device(regions, device);
+}
+
+int64_t ClipWork::pieces() const {
+  return static_cast<int64_t>(texts_.groups.size() + parts_.size());
+}
+
+bool ClipWork::learns(int64_t piece) const {
+  return texts_learn_ || piece >= static_cast<int64_t>(texts_.groups.size());
+}
+
+Encoded ClipWork::encode(int64_t piece, const NamedRows& before, bool /*own_loss*/) {
+  Encoded encoded;
+  const auto groups = static_cast<int64_t>(texts_.groups.size());
+  if (piece < groups) {
+    encoded.rows.append("text", model_->encode_text(texts_.groups[static_cast<size_t>(piece)]));
+    return encoded;  // [u, E]
+  }
+  const auto& part = parts_[static_cast<size_t>(piece - groups)];
+  auto features = model_->encode_image(part.batch.pixels);  // tokens [b, T, D]
+  encoded.rows.append("image", features.embedding);         // [b, E]
+  encode_regions(features, part, before, encoded.rows);
+  return encoded;
+}
+
+Figures ClipWork::counts() const {
+  Figures figures;
+  if (objective_.clip) figures.count("captioned", local_.captioned);
+  return figures;
+}
+
+Loss ClipWork::loss(const NamedRows& rows) {
+  Loss loss;
+  if (!objective_.clip || all_.captioned == 0) return loss;
+  const auto captions = rows["text"].index_select(0, texts_.caption_row);  // [C, E]
+  const auto images = texts_.captioned.defined() ? rows["image"].index_select(0, texts_.captioned)
+                                                 : rows["image"];  // [C, E]
+  loss.value = contrastive_loss(model_, images, captions, objective_.contrastive);
+  loss.figures.sum("loss_clip", loss.value);
+  return loss;
+}
+
+std::unique_ptr<Objective> make_clip(const Cloc& model, const ObjectiveOptions& options) {
+  return std::make_unique<Clip>(model, options);
+}
+
+}  // namespace opencloc

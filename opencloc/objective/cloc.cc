@@ -1,0 +1,214 @@
+// CLOC: L = L_CLIP + lambda (L_CLOC + L_grounding) (arXiv 2410.02746, section 3; spec/cloc.md
+// section 3), with the text filter of L_CLOC's negatives and the recovery of a region's own box.
+#include <cmath>
+
+#include <torch/utils.h>
+
+#include "opencloc/base/log.h"
+#include "opencloc/objective/clip.h"
+#include "opencloc/objective/contrastive.h"
+
+namespace opencloc {
+namespace {
+
+constexpr double kRemovedShareWarning = 0.5;
+
+// The regions `rows` [r] of the batch as prompts of one kind.
+PromptBatch prompts_of_kind(const Batch& batch, PromptKind kind, const torch::Tensor& rows) {
+  const auto image = batch.region_image.index_select(0, rows);
+  if (kind == PromptKind::kPoint) {
+    return point_prompts(batch.points.index_select(0, rows).slice(1, 0, 1), image);
+  }
+  const auto boxes = batch.boxes.index_select(0, rows);
+  if (kind == PromptKind::kMask) {
+    return mask_prompts(boxes, batch.points.index_select(0, rows), image);
+  }
+  return box_prompts(boxes, image);
+}
+
+// -> [R, E]
+torch::Tensor region_embeddings(Cloc& model, const ImageFeatures& features, const Batch& batch) {
+  if (!batch.prompt_kind.defined()) {
+    return model->encode_regions(features, box_prompts(batch.boxes, batch.region_image));
+  }
+  std::vector<torch::Tensor> rows, embeddings;
+  for (const auto kind : {PromptKind::kBox, PromptKind::kPoint, PromptKind::kMask}) {
+    const auto of_kind = batch.prompt_kind.eq(static_cast<int64_t>(kind)).nonzero().squeeze(1);
+    if (of_kind.size(0) == 0) continue;
+    rows.push_back(of_kind);
+    embeddings.push_back(model->encode_regions(features, prompts_of_kind(batch, kind, of_kind)));
+  }
+  // Back from the order by kind to the order of the batch.
+  return torch::cat(embeddings).index_select(0, torch::cat(rows).argsort());
+}
+
+// Mean IoU of every given box [R, 4] with their mean box: what a head that ignores its input gets.
+torch::Tensor constant_box_iou(const torch::Tensor& boxes) {
+  const torch::NoGradGuard no_grad;
+  const auto mean = boxes.mean(0, true).expand_as(boxes);
+  return grounding_loss(mean, boxes, GroundingKind::kL2).mean_iou;
+}
+
+// Rows of L_grounding. A text that names two boxes of its picture asks for both at once: the mean
+// of the two would be its best answer. Such regions are left out, as in evaluation.
+torch::Tensor grounded(const torch::Tensor& of_regions, const Batch& batch) {
+  if (!batch.names_one_box.defined()) return of_regions;
+  return of_regions.index_select(0, batch.names_one_box.nonzero().squeeze(1));
+}
+
+double ratio(int64_t part, int64_t whole) {
+  return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : 0;
+}
+
+// Beside ClipWork's: "region" [R, E], "predicted" [R, 4] (boxes found from the region texts) and
+// "recovered" [R, 4] (read back from the region embeddings).
+class ClocWork : public ClipWork {
+ public:
+  ClocWork(const Cloc& model, const Batch& batch, const ObjectiveOptions& objective,
+           const WorkOptions& options, const TextFilter& filter)
+      : ClipWork(model, batch, objective, options, /*with_regions=*/true), filter_(filter) {}
+
+  Loss loss(const NamedRows& rows) override {
+    Loss clip = ClipWork::loss(rows);
+    if (all().regions == 0) return clip;
+    Loss localized = localized_loss(rows);
+    const double lambda = region_weight(all().with_regions, all().images);
+    const auto zero = torch::zeros({}, localized.value.options());
+    clip.value = (clip.value.defined() ? clip.value : zero) + lambda * localized.value;
+    clip.figures.merge(localized.figures);
+    return clip;
+  }
+
+  Figures counts() const override {
+    Figures figures = ClipWork::counts();
+    const auto share = ratio(local().with_regions, local().images);
+    figures.mean("lambda", share, static_cast<double>(local().images));
+    figures.count("regions", local().regions);
+    if (objective().grounding) figures.count("grounded_regions", local().grounded);
+    return figures;
+  }
+
+ protected:
+  void encode_regions(ImageFeatures& features, const BatchPart& part, const NamedRows& before,
+                      NamedRows& rows) override {
+    if (part.batch.regions() == 0) return;
+    model()->prepare_prompts(features);
+    const auto regions = region_embeddings(model(), features, part.batch);
+    rows.append("region", regions);
+    if (!objective().grounding) return;
+    const auto texts = before["text"].index_select(
+        0, this->texts().region_row.slice(0, part.first_region, part.end_region));
+    rows.append("predicted", model()->ground(features, texts, part.batch.region_image));
+    if (objective().box_recovery) rows.append("recovered", model()->box_head->forward(regions));
+  }
+
+ private:
+  // L_CLOC + weight (L_grounding + recovery).
+  Loss localized_loss(const NamedRows& rows) {
+    const auto region_texts = normalized(rows["text"].index_select(0, texts().region_row));
+    const auto region =
+        region_loss(normalized(rows["region"]), region_texts, batch().region_text_id,
+                    model()->region_logit_scale, filter_, objective().contrastive);
+    Loss loss{region.loss, {}};
+    loss.figures.sum("loss_region", region.loss);
+    loss.figures.mean("removed_share", region.removed_share, region.pairs);
+    loss.figures.mean("similar_share", region.similar_share, region.distinct_pairs);
+    if (rows["predicted"].defined()) add_grounding(rows["predicted"], loss);
+    if (rows["recovered"].defined()) add_recovery(rows["recovered"], loss);
+    return loss;
+  }
+
+  void add_grounding(const torch::Tensor& predicted, Loss& total) {
+    const auto boxes = grounded(batch().boxes, batch());  // [G, 4]
+    const auto grounding =
+        grounding_loss(grounded(predicted, batch()), boxes, objective().grounding_kind);
+    const double share = ratio(local().grounded, all().grounded);
+    total.value = total.value + (objective().grounding_weight * share) * grounding.loss;
+    const auto count = static_cast<double>(local().grounded);
+    total.figures.mean("loss_grounding", grounding.loss, count);
+    total.figures.mean("grounding_iou", grounding.mean_iou, count);
+    total.figures.mean("constant_box_iou", constant_box_iou(boxes), count);
+    total.figures.mean("grounding_spread", grounding.predicted_spread, count);
+    total.figures.mean("grounding_inverted", grounding.inverted_share, count);
+  }
+
+  void add_recovery(const torch::Tensor& recovered, Loss& total) {
+    const auto recovery = grounding_loss(recovered, batch().boxes, objective().grounding_kind);
+    const double share = ratio(local().regions, all().regions);
+    total.value = total.value + (objective().grounding_weight * share) * recovery.loss;
+    const auto count = static_cast<double>(local().regions);
+    total.figures.mean("loss_recovery", recovery.loss, count);
+    total.figures.mean("recovered_iou", recovery.mean_iou, count);
+  }
+
+  const TextFilter filter_;
+};
+
+class ClocObjective : public Objective {
+ public:
+  ClocObjective(const Cloc& model, const ObjectiveOptions& options)
+      : model_(model), options_(options), filter_(options.filter) {}
+
+  std::unique_ptr<BatchWork> work(const Batch& batch, const WorkOptions& options) override {
+    return std::make_unique<ClocWork>(model_, batch, options_, options, filter_.filter());
+  }
+
+  void after_step(const Figures& figures, int64_t step, bool warm) override {
+    // Before training, texts may lie far apart and then fall together: what the filter would do
+    // during warm-up says nothing.
+    if (warm && figures.at("regions") > 1) observe_filter(figures.at("similar_share"), step);
+    const double removed = figures.at("removed_share");
+    if (removed <= kRemovedShareWarning || warned_) return;
+    warned_ = true;
+    log::warn(
+        "step {}: {:.0f}% of the region pairs are no negatives (equal or similar texts); "
+        "L_CLOC learns little from such batches",
+        step, 100 * removed);
+  }
+
+  Json state() const override { return filter_.state(); }
+  void load_state(const Json& state, std::string_view where) override {
+    filter_.load(state, where);
+  }
+
+  Json log() const override {
+    Json line = {{"text_filter_open", filter_.open()},
+                 {"region_logit_scale", model_->region_logit_scale.exp().item<double>()}};
+    line.update(temperatures(model_));
+    return line;
+  }
+
+ private:
+  void observe_filter(double similar_share, int64_t step) {
+    const double threshold = options_.filter.threshold;
+    switch (filter_.observe(similar_share)) {
+      case FilterChange::kNone:
+        return;
+      case FilterChange::kOpens:
+        log::info(
+            "text filter: the {:g} test opens after step {} (it removes {:.1f}% of the pairs of "
+            "distinct texts)",
+            threshold, step, 100 * similar_share);
+        return;
+      case FilterChange::kCloses:
+        log::warn(
+            "text filter: the {:g} test closes after step {}: it removed {:.1f}% of the pairs of "
+            "distinct texts, whose embeddings have drifted together",
+            threshold, step, 100 * similar_share);
+        return;
+    }
+  }
+
+  const Cloc model_;
+  const ObjectiveOptions options_;
+  FilterSchedule filter_;
+  bool warned_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Objective> make_cloc(const Cloc& model, const ObjectiveOptions& options) {
+  return std::make_unique<ClocObjective>(model, options);
+}
+
+}  // namespace opencloc

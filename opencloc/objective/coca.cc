@@ -1,0 +1,122 @@
+// A captioner, CoCa (Yu et al., 2022, section 3.1):
+//   L = contrastive_weight L_CLIP + caption_weight L_caption,
+// L_caption the cross-entropy of each next word of a caption given its picture. A caption's words
+// need no other picture, so a piece loses them by itself.
+#include <algorithm>
+#include <vector>
+
+#include <torch/utils.h>
+
+#include "opencloc/objective/contrastive.h"
+#include "opencloc/objective/objective.h"
+
+namespace opencloc {
+namespace {
+
+struct Pairs {
+  torch::Tensor pixels;  // [b, 3, H, W]
+  torch::Tensor ids;     // [b, T]
+
+  // What follows each place but the last, padding included.
+  torch::Tensor next_ids() const { return ids.slice(1, 1); }  // [b, T - 1]
+};
+
+// Pictures with their own texts: "image", "text" [B, E].
+class CocaWork : public BatchWork {
+ public:
+  CocaWork(const Cloc& model, const Batch& batch, const ObjectiveOptions& objective,
+           const WorkOptions& options)
+      : model_(model), objective_(objective), images_(batch.images()) {
+    TORCH_CHECK(model->text_decoder, "a captioning step of a model without a text decoder");
+    TORCH_CHECK(!batch.has_text.defined(), "a captioning step of pictures without a text");
+    const auto device = model->logit_scale.device();
+    // After the longest text there is only padding.
+    const auto longest = batch.text_length.max().item<int64_t>();
+    const auto ids = batch.text_ids.slice(1, 0, longest);  // [B, T]
+    auto words = ids.slice(1, 1).ne(kPadId).sum();
+    options.group->sum(words);
+    all_words_ = std::max<int64_t>(1, words.item<int64_t>());
+    const int64_t size = std::max<int64_t>(1, (images_ + options.parts - 1) / options.parts);
+    for (int64_t begin = 0; begin < images_; begin += size) {
+      const int64_t end = std::min(images_, begin + size);
+      parts_.push_back(
+          {batch.pixels.slice(0, begin, end).to(device), ids.slice(0, begin, end).to(device)});
+    }
+  }
+
+  int64_t pieces() const override { return static_cast<int64_t>(parts_.size()); }
+
+  Encoded encode(int64_t piece, const NamedRows& /*before*/, bool own_loss) override {
+    Encoded encoded;
+    if (!objective_.clip && !own_loss) return encoded;  // no other piece wants to know
+    const auto& pairs = parts_[static_cast<size_t>(piece)];
+    const ImageFeatures image = model_->encode_image(pairs.pixels);
+    const TextFeatures text = model_->text->encode(pairs.ids);
+    if (objective_.clip) {
+      encoded.rows.append("image", image.embedding);
+      encoded.rows.append("text", text.embedding);
+    }
+    if (own_loss) encoded.own = loss_of_words(pairs, image, text);
+    return encoded;
+  }
+
+  Loss loss(const NamedRows& rows) override {
+    Loss loss;
+    if (!objective_.clip) return loss;
+    const auto clip = contrastive_loss(model_, rows["image"], rows["text"], objective_.contrastive);
+    loss.value = objective_.contrastive_weight * clip;
+    loss.figures.sum("loss_clip", clip);
+    return loss;
+  }
+
+  Figures counts() const override {
+    Figures figures;
+    if (objective_.clip) figures.count("captioned", images_);
+    return figures;
+  }
+
+ private:
+  Loss loss_of_words(const Pairs& pairs, const ImageFeatures& image, const TextFeatures& text) {
+    const auto& decoder = model_->text_decoder;
+    const auto labels = pairs.next_ids().reshape(-1);
+    const auto rows = labels.ne(kPadId).nonzero().squeeze(1);  // [n]
+    const auto normed =
+        model_->text_decoder->forward(text.tokens.slice(1, 0, -1), image.captioning);
+    const auto mean =  // [b, T - 1, D] -> scalar
+        caption_loss(normed.flatten(0, 1).index_select(0, rows), decoder->text_projection,
+                     labels.index_select(0, rows));
+    const auto words = static_cast<double>(rows.size(0));
+    const double share = words / static_cast<double>(all_words_);
+    Loss loss{(objective_.caption_weight * share) * mean, {}};
+    loss.figures.mean("loss_caption", mean, words);
+    return loss;
+  }
+
+  Cloc model_;
+  const ObjectiveOptions objective_;
+  const int64_t images_;
+  int64_t all_words_ = 1;
+  std::vector<Pairs> parts_;
+};
+
+class CocaObjective : public Objective {
+ public:
+  CocaObjective(const Cloc& model, const ObjectiveOptions& options)
+      : model_(model), options_(options) {}
+  std::unique_ptr<BatchWork> work(const Batch& batch, const WorkOptions& options) override {
+    return std::make_unique<CocaWork>(model_, batch, options_, options);
+  }
+  Json log() const override { return temperatures(model_); }
+
+ private:
+  const Cloc model_;
+  const ObjectiveOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<Objective> make_coca(const Cloc& model, const ObjectiveOptions& options) {
+  return std::make_unique<CocaObjective>(model, options);
+}
+
+}  // namespace opencloc

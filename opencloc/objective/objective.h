@@ -1,0 +1,128 @@
+// An objective: what a training step encodes, and what it loses. Each is one file (clip.cc,
+// cloc.cc, coca.cc) and one line of the table (table.cc); train/step.h runs it:
+//
+//   work = objective.work(batch)          the pieces that the batch is encoded in
+//   rows += work.encode(piece, rows)      named embeddings: "text" [U, E], "image" [B, E], ...
+//   loss = work.loss(rows)                of all of them together
+//
+// with the whole batch in one graph, or piece by piece with all negatives (cached embeddings).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <torch/types.h>
+
+#include "opencloc/base/json.h"
+#include "opencloc/data/load/batch.h"
+#include "opencloc/dist/group.h"
+#include "opencloc/loss/loss.h"
+#include "opencloc/model/cloc/cloc.h"
+#include "opencloc/objective/figures.h"
+#include "opencloc/objective/filter_schedule.h"
+
+namespace opencloc {
+
+// Rows of a batch by name, none of them L2-normalised, all of one name in order of the pieces.
+class NamedRows {
+ public:
+  // Undefined where there are none.
+  torch::Tensor operator[](std::string_view name) const;
+  // Behind the rows of that name that are there.
+  void append(const std::string& name, const torch::Tensor& rows);
+  std::vector<std::string> names() const;
+
+ private:
+  struct Rows {
+    std::string name;
+    std::vector<torch::Tensor> parts;
+  };
+  mutable std::vector<Rows> rows_;  // reading joins the parts
+};
+
+// A loss, weighted, with its graph, and what is told of it.
+struct Loss {
+  torch::Tensor value;  // scalar; undefined: nothing is lost
+  Figures figures;
+};
+
+// What one piece of a batch becomes.
+struct Encoded {
+  NamedRows rows;
+  // What the piece loses whatever the others are (a caption's words): its share of the batch's.
+  Loss own;
+};
+
+// One batch on its way through one step. Pieces are encoded in order; a piece may read the rows of
+// earlier ones, through which its gradients pass.
+class BatchWork {
+ public:
+  virtual ~BatchWork() = default;
+  // 0: there is nothing to learn from.
+  virtual int64_t pieces() const = 0;
+  // With `own_loss` false, only the rows are wanted.
+  virtual Encoded encode(int64_t piece, const NamedRows& before, bool own_loss) = 0;
+  // False: no gradient goes into the piece (all of its weights are frozen).
+  virtual bool learns(int64_t /*piece*/) const { return true; }
+  // Of the rows of all pieces.
+  virtual Loss loss(const NamedRows& rows) = 0;
+  // Told of batches with nothing to learn from, too.
+  virtual Figures counts() const { return {}; }
+};
+
+struct WorkOptions {
+  // A piece is at most ceil(B / parts) images, or as many texts.
+  int64_t parts = 1;
+  dist::Group* group = &dist::alone();
+};
+
+class Objective {
+ public:
+  virtual ~Objective() = default;
+  // `batch` may lie on the CPU and outlives the work. Calls of all processes of the group.
+  virtual std::unique_ptr<BatchWork> work(const Batch& batch, const WorkOptions& options) = 0;
+  // After each step; `warm`: warm-up is over. `step` from 1.
+  virtual void after_step(const Figures& /*figures*/, int64_t /*step*/, bool /*warm*/) {}
+  // What an exact resume needs beside weights and moments.
+  virtual Json state() const { return Json::object(); }
+  // Throws Error (input) naming `where`.
+  virtual void load_state(const Json& /*state*/, std::string_view /*where*/) {}
+  // More for a line of metrics.jsonl, e.g. temperatures.
+  virtual Json log() const { return Json::object(); }
+};
+
+struct ObjectiveOptions {
+  // L_CLIP. Without it captions are not encoded: both towers are frozen, and it has nothing to
+  // train.
+  bool clip = true;
+  bool grounding = true;
+  // The BoxHead must also read a region's own box back from its embedding. Without it nothing in
+  // the embedding speaks of places at first, and text prompts have nothing to learn to point at
+  // (docs/decisions/box_recovery.md).
+  bool box_recovery = true;
+  GroundingKind grounding_kind = GroundingKind::kL1Giou;
+  double grounding_weight = 0.1;  // of L_grounding (and of box recovery) beside L_CLOC
+  FilterOptions filter;           // of L_CLOC's negatives
+  // Captioners: L = contrastive_weight L_CLIP + caption_weight L_caption.
+  double contrastive_weight = 1.0;
+  double caption_weight = 2.0;
+  ContrastiveOptions contrastive;
+};
+
+// One line of the table.
+struct ObjectiveRow {
+  const char* name;   // what users type
+  const char* title;  // what reports say
+  bool regions;       // trains the region part, from the regions of the data
+  bool captions;      // needs a captioner's text decoder, and a text for every picture
+  std::unique_ptr<Objective> (*make)(const Cloc& model, const ObjectiveOptions& options);
+};
+const std::vector<ObjectiveRow>& objectives();
+// Null where there is none of that name.
+const ObjectiveRow* find_objective(std::string_view name);
+
+}  // namespace opencloc
