@@ -137,8 +137,10 @@ PYBIND11_MODULE(_core, m) {
   py::class_<Model>(m, "Model")
       .def_static(
           "load",
-          [](const std::string& directory, const std::string& device, int threads) {
-            return Model::load(directory, {.device = device, .threads = threads});
+          [](const std::string& directory, const std::string& device, int threads,
+             const std::string& precision) {
+            return Model::load(directory,
+                               {.device = device, .threads = threads, .precision = precision});
           },
           NoLock())
       .def_property_readonly("embedding_width", &Model::embedding_width)

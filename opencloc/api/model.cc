@@ -61,6 +61,7 @@ Model Model::load(const std::filesystem::path& directory, const LoadOptions& opt
                        "put its tokenizer files into the folder");
   }
   loaded.model->to(parse_device(options.device));
+  loaded.model->set_precision(parse_precision(options.precision));
   loaded.model->eval();
   auto impl = std::make_shared<Impl>();
   impl->model = loaded.model;

@@ -1,6 +1,6 @@
-#include "opencloc/bench/operations.h"
-
 #include <torch/utils.h>
+
+#include "opencloc/bench/operations.h"
 #include "opencloc/bench/precision.h"
 #include "opencloc/bench/subjects.h"
 
@@ -17,11 +17,10 @@ void encode(const BenchOptions& options) {
     const int64_t side = config.vision.image_size;
     const double operations = image_operations(config);
     for (const BenchPrecision& precision : precisions_of(options)) {
-      const PrecisionScope scope(precision.products);
       torch::manual_seed(1);
       Cloc model(config);
       model->eval();
-      if (precision.prepare != nullptr) precision.prepare(model);
+      apply(precision, model);
       for (const int64_t batch : batches) {
         const auto pixels = torch::randn({batch, 3, side, side});
         const Spent spent = time_of(options.seconds, [&] { model->encode_image(pixels); });

@@ -1,6 +1,6 @@
-#include "opencloc/bench/precision.h"
-
 #include <torch/utils.h>
+
+#include "opencloc/bench/precision.h"
 #include "opencloc/bench/subjects.h"
 #include "opencloc/ops/ops.h"
 #include "opencloc/ops/products.h"
@@ -96,16 +96,15 @@ void gemm(const BenchOptions& options) {
     const std::string shape =
         std::to_string(s.rows) + "x" + std::to_string(s.out) + "x" + std::to_string(s.in);
     for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
-      const PrecisionScope scope(precision);
       const auto tell = [&](const std::string& product, const std::function<void()>& work) {
         const Spent spent = time_of(options.seconds * kShareOfSeconds, work);
         auto figure = figure_of(
             std::string("gemm/") + name_of(precision) + "/" + product + "/" + shape, 1, spent);
         report_rate(options, precision, operations, figure);
       };
-      tell("forward", [&] { ops::product_forward(x, weight, bias, y); });
-      tell("dx", [&] { ops::product_dx(y, weight, x); });
-      tell("dw", [&] { ops::product_dw(y, x); });
+      tell("forward", [&] { ops::product_forward(precision, x, weight, bias, y); });
+      tell("dx", [&] { ops::product_dx(precision, y, weight, x); });
+      tell("dw", [&] { ops::product_dw(precision, y, x); });
     }
   }
 }

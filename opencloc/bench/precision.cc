@@ -40,4 +40,9 @@ double measured_peak_fp32() {
   return peak;
 }
 
+void apply(const BenchPrecision& precision, Cloc& model) {
+  model->set_precision(precision.products);
+  if (precision.prepare != nullptr) precision.prepare(model);
+}
+
 }  // namespace opencloc::bench

@@ -18,20 +18,11 @@ struct BenchPrecision {
 // Of options.precisions; all of them where it is empty.
 std::vector<BenchPrecision> precisions_of(const BenchOptions& options);
 
+// Makes a new model one of that precision.
+void apply(const BenchPrecision& precision, Cloc& model);
+
 double measured_peak_bf16();
 double measured_peak_int8();
 double measured_peak_fp32();
-
-// Sets the precision of products and puts it back.
-class PrecisionScope {
- public:
-  explicit PrecisionScope(Precision precision) { set_matmul_precision(precision); }
-  ~PrecisionScope() { set_matmul_precision(before_); }
-  PrecisionScope(const PrecisionScope&) = delete;
-  PrecisionScope& operator=(const PrecisionScope&) = delete;
-
- private:
-  Precision before_ = matmul_precision();
-};
 
 }  // namespace opencloc::bench

@@ -100,14 +100,13 @@ void prompt(const BenchOptions& options) {
   const torch::NoGradGuard no_grad;
   const std::string name = options.model.empty() ? "ViT-B-16" : options.model;
   for (const BenchPrecision& precision : precisions_of(options)) {
-    const PrecisionScope scope(precision.products);
     for (const Method& method : kMethods) {
       ModelConfig config = load_model_config(name);
       config.cloc.pool = method.pool;
       torch::manual_seed(1);
       Cloc model(config);
       model->eval();
-      if (precision.prepare != nullptr) precision.prepare(model);
+      apply(precision, model);
       const auto pixels = picture_with_boxes(config, 0, options.seed).pixels;  // [1, 3, S, S]
       const Spent encode = time_of(options.seconds, [&] { model->encode_image(pixels); });
       bench_method(options, precision, method, model, encode);

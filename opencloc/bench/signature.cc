@@ -163,11 +163,8 @@ Signature sign(const BenchPrecision& precision) {
     const Batch batch = made_up_batch(config, shape, kSeed);
     Cloc model(config);
     set_weights(model);
-    if (precision.prepare == nullptr) {
-      sign_training(model, batch, signature);
-    } else {
-      precision.prepare(model);
-    }
+    apply(precision, model);
+    if (precision.prepare == nullptr) sign_training(model, batch, signature);
     sign_inference(model, batch, signature);
   }
   return signature;
@@ -184,7 +181,6 @@ void signature(const BenchOptions& options) {
   for (const kernels::Isa isa : isas) {
     kernels::set_active_isa(isa);
     for (const BenchPrecision& precision : precisions_of(options)) {
-      const PrecisionScope scope(precision.products);
       const Signature signature = sign(precision);
       Figure figure;
       figure.name = std::string("signature/") + precision.name + "/" + kernels::to_string(isa);

@@ -42,9 +42,9 @@ void train(const BenchOptions& options) {
       if (!options.precisions.empty()) log::warn("train: nothing trains in {}", precision.name);
       continue;
     }
-    const PrecisionScope scope(precision.products);
     torch::manual_seed(1);
     Cloc model(config);
+    model->set_precision(precision.products);
     auto weights = model->clip_weights();
     for (auto& weight : model->region_weights()) weights.push_back(weight);
     AdamW optimizer(weights, {});

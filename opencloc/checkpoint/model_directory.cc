@@ -236,12 +236,14 @@ LoadedModel load_model(const fs::path& given, const ModelHints& hints) {
   loaded.layout = layout.layout;
   const Sources files = model_sources(path, hints);
   loaded.vision_only = files.vision_only;
+  const RegionPart part = region_part_of(path);
+  ModelConfig config = read_model_config(path, hints);
+  config.region_part = part.has_heads;
   {
     const initial::FromFiles no_draws;
-    loaded.model = Cloc(read_model_config(path, hints));
+    loaded.model = Cloc(config);
   }
   for (const auto& text : files.assumed) log::warn("{}: {}", path.string(), text);
-  const RegionPart part = region_part_of(path);
   if (part.quantized) {
     if (layout.layout != Layout::kOpenClip) refuse_quantized(path);
     make_quantized(loaded.model);

@@ -30,7 +30,7 @@ struct LoadedModel {
   Cloc model{nullptr};                         // F32, on the CPU
   std::shared_ptr<const Tokenizer> tokenizer;  // null when there is none
   Json about = Json::object();                 // what it was trained on, as save_model() was told
-  bool has_region_heads = false;               // false: a plain CLIP, region parts are untrained
+  bool has_region_heads = false;               // false: a plain CLIP, without a region part
   bool vision_only = false;                    // the text tower is a placeholder: vision_only.h
   Layout layout = Layout::kOpenClip;
 };
@@ -49,7 +49,7 @@ struct SaveOptions {
   const Tokenizer* tokenizer = nullptr;  // its files are written beside the weights
   Json about = Json::object();
   // False for a plain CLIP, whose region heads are untrained: they are left out.
-  bool region_heads = true;
+  bool region_heads = true;  // where the model has any
   // cloc_config.json, without which a directory is a CLIP as its other readers write it. Heads are
   // never written without.
   bool region_config = true;

@@ -64,16 +64,17 @@ void load_region_heads(const fs::path& directory, Cloc& model) {
 }
 
 void write_region_part(const fs::path& directory, const Cloc& model, const SaveOptions& options) {
+  const bool heads = options.region_heads && model->config().region_part;
   Json json;
   json["format_version"] = is_quantized(model) ? kFormatVersion : kPlainVersion;
   json["opencloc_version"] = OPENCLOC_VERSION;
   json["name"] = model->config().name;
-  json["region_heads"] = options.region_heads;
+  json["region_heads"] = heads;
   if (is_quantized(model)) json["quantization"] = kInt8;
   json["cloc"] = cloc_config_json(model->config().cloc);
   json["about"] = options.about;
   write_file(directory / kConfigFile, dump_json(json, 2) + '\n');
-  if (options.region_heads) {
+  if (heads) {
     write_safetensors(directory / kRegionHeadsFile,
                       stored_weights(model->region_weights(), stored_plainly), {{"format", "pt"}});
   }

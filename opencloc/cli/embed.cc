@@ -13,7 +13,6 @@
 #include "opencloc/encode/embedder.h"
 #include "opencloc/model/clip/resize.h"
 #include "opencloc/model/device.h"
-#include "opencloc/ops/precision.h"
 
 namespace opencloc::cli {
 namespace {
@@ -210,7 +209,7 @@ void run_embed(const EmbedFlags& flags) {
   options.device = parse_device(flags.common.device);
   options.tokens = token_choice(flags);
   options.penultimate |= !flags.tensors.empty() && options.tokens == Tokens::kNone;
-  set_matmul_precision(flags.precision == "bf16" ? Precision::kBf16 : Precision::kFp32);
+  options.precision = parse_precision(flags.precision);
   Embedder embedder(loaded, options);
   SkipCounter skips;
   if (!flags.tensors.empty()) embed_tensors(flags.tensors, embedder);

@@ -11,7 +11,6 @@
 #include "opencloc/eval/templates.h"
 #include "opencloc/model/clip/resize.h"
 #include "opencloc/model/device.h"
-#include "opencloc/ops/precision.h"
 
 namespace opencloc::cli {
 namespace {
@@ -62,7 +61,7 @@ void run_eval(const EvalFlags& flags) {
   if (flags.image_size > 0) loaded.model = with_image_size(loaded.model, flags.image_size);
   const EvalOptions options = options_of(flags, loaded);
   loaded.model->to(parse_device(flags.common.device));
-  set_matmul_precision(flags.precision == "bf16" ? Precision::kBf16 : Precision::kFp32);
+  loaded.model->set_precision(parse_precision(flags.precision));
 
   Json results = evaluate(loaded.model, *loaded.tokenizer, flags.data, options);
   results["model"] = flags.model;

@@ -15,7 +15,6 @@
 #include "opencloc/data/load/ordered.h"
 #include "opencloc/data/shard/find_shards.h"
 #include "opencloc/model/device.h"
-#include "opencloc/ops/precision.h"
 
 namespace opencloc::cli {
 namespace {
@@ -86,6 +85,7 @@ void label_tensors(const LabelFlags& flags) {
   const torch::NoGradGuard no_grad;
   const auto device = parse_device(flags.common.device);
   loaded.model->to(device);
+  loaded.model->set_precision(parse_precision(flags.precision));
   const auto features = loaded.model->encode_image(pixels.to(device));
   const auto rows = ids.reshape({-1, ids.size(-1)}).to(device);  // [Q or B Q, T]
   auto queries = loaded.model->encode_queries(rows);             // [Q or B Q, E]
@@ -134,7 +134,6 @@ void run_label(const LabelFlags& flags) {
   const int modes = !flags.data.empty() + !flags.texts.empty() + !flags.tensors.empty();
   if (modes != 1)
     throw Error::input("one of --data, --texts and --tensors is needed", "label", "see --help");
-  set_matmul_precision(flags.precision == "bf16" ? Precision::kBf16 : Precision::kFp32);
   if (!flags.texts.empty()) return label_texts(flags);
   if (flags.out.empty()) throw Error::input("--out is missing", "label", "name where to write");
   if (!flags.tensors.empty()) {

@@ -117,6 +117,7 @@ std::shared_ptr<EmbeddedCaptioner> make_embedded_captioner(const LabelFlags& fla
   }
   return embedded_captioner(flags.captioner_place,
                             {.device = parse_device(flags.common.device).str(),
+                             .precision = parse_precision(flags.precision),
                              .max_tokens = flags.captioner_max_tokens,
                              .beams = flags.captioner_beams});
 }
@@ -156,8 +157,8 @@ std::unique_ptr<Stage> make_detect_stage(const LabelFlags& flags, double thresho
     throw Error::input("no detector is named", "label",
                        "pass --detector DIR, or --detector-kind none for records with boxes");
   }
-  const DetectorOptions options{parse_device(flags.common.device), flags.tokenizer,
-                                flags.resolution};
+  const DetectorOptions options{parse_device(flags.common.device), parse_precision(flags.precision),
+                                flags.tokenizer, flags.resolution};
   return detect_stage(flags.detector_kind == "cloc" ? cloc_detector(flags.detector, options)
                                                     : owlv2_detector(flags.detector, options),
                       static_cast<float>(threshold));

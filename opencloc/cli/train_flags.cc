@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "opencloc/base/error.h"
+#include "opencloc/base/log.h"
 #include "opencloc/model/device.h"
 
 namespace opencloc::cli {
@@ -253,7 +254,7 @@ void add_run_flags(CLI::App& app, TrainFlags& flags) {
       ->capture_default_str()
       ->group(group);
   app.add_option("--eval-tasks", flags.eval_tasks, "comma-separated; without it all")->group(group);
-  app.add_option("--eval-samples", config.eval.max_samples, "at most; 0 = all")
+  app.add_option("--eval-samples", flags.eval.max_samples, "at most; 0 = all")
       ->check(not_negative())
       ->capture_default_str()
       ->group(group);
@@ -296,6 +297,23 @@ void apply_model_words(const TrainFlags& flags, TrainConfig& config) {
   if (flags.context_length > 0) config.context_length = flags.context_length;
 }
 
+// What --val asks for, as a run calls it.
+auto evaluation(const TrainFlags& flags, const TrainConfig& config) {
+  EvalOptions options = flags.eval;
+  options.workers = thread_count(flags.common);
+  options.region_heads = config.objective->regions;
+  options.skip_bad_shards = config.skip_bad_shards;
+  options.progress = false;
+  if (!flags.eval_tasks.empty()) options.tasks.clear();
+  std::istringstream names(flags.eval_tasks);
+  for (std::string name; std::getline(names, name, ',');) options.tasks.push_back(parse_task(name));
+  return [options, data = config.val](Cloc& model, const Tokenizer& tokenizer, int64_t step) {
+    Json results = evaluate(model, tokenizer, data, options);
+    log::info("after step {}:\n{}", step, results_table(results));
+    return results;
+  };
+}
+
 }  // namespace
 
 void add_train_flags(CLI::App& app, TrainFlags& flags) {
@@ -311,7 +329,7 @@ TrainConfig train_config(const TrainFlags& flags) {
   config.out = flags.out;
   config.seed = flags.common.seed;
   config.device = parse_device(flags.common.device).str();
-  config.bf16 = flags.precision == "bf16";
+  config.precision = parse_precision(flags.precision);
   config.objective = find_objective(flags.objective);
   auto& objective = config.objective_options;
   objective.grounding = flags.grounding == "on";
@@ -323,14 +341,7 @@ TrainConfig train_config(const TrainFlags& flags) {
   config.sample.augment = flags.augment == "on";
   config.sample.crop.flip_probability = flags.flip;
   apply_model_words(flags, config);
-  config.eval.workers = thread_count(flags.common);
-  if (!flags.eval_tasks.empty()) {
-    config.eval.tasks.clear();
-    std::istringstream names(flags.eval_tasks);
-    for (std::string name; std::getline(names, name, ',');) {
-      config.eval.tasks.push_back(parse_task(name));
-    }
-  }
+  if (!config.val.empty()) config.evaluate = evaluation(flags, config);
   return config;
 }
 

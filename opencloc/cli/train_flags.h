@@ -4,6 +4,7 @@
 #include <string>
 
 #include "opencloc/cli/verb.h"
+#include "opencloc/eval/evaluate.h"
 #include "opencloc/train/config.h"
 
 namespace opencloc::cli {
@@ -11,6 +12,7 @@ namespace opencloc::cli {
 struct TrainFlags {
   CommonFlags common;
   TrainConfig config;  // what maps one to one
+  EvalOptions eval;    // of --val
   // Words that stand for values.
   std::string out, objective = "cloc", region_extractor, pool, joint_box_token,
                    position_image_tokens, resize_mode, text_filter = "0.9", grounding = "on",

@@ -31,6 +31,7 @@ void require_shape(bool holds, const char* name, const torch::Tensor& tensor,
 Embedder::Embedder(LoadedModel& loaded, const EmbedderOptions& options)
     : loaded_(loaded), options_(options) {
   loaded_.model->to(options_.device);
+  loaded_.model->set_precision(options_.precision);
   loaded_.model->eval();
   const int64_t layers = loaded_.model->config().vision.layers;
   if (options_.layer < -layers - 1 || options_.layer > layers) {

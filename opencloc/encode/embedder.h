@@ -20,9 +20,10 @@ enum class Tokens { kNone, kPatch, kClassAndPatch, kRegions };
 
 struct EmbedderOptions {
   torch::Device device = torch::kCPU;
-  int64_t batch_size = 32;   // pictures or texts at a time
-  int64_t region_batch = 0;  // region prompts at a time; 0: regions_at_a_time()
-  bool penultimate = false;  // also vision_penultimate_hidden; layer is -2 then
+  Precision precision = Precision::kFp32;  // of matrix products
+  int64_t batch_size = 32;                 // pictures or texts at a time
+  int64_t region_batch = 0;                // region prompts at a time; 0: regions_at_a_time()
+  bool penultimate = false;                // also vision_penultimate_hidden; layer is -2 then
   Tokens tokens = Tokens::kNone;
   int64_t layer = -2;        // as transformers counts hidden_states
   bool save_inputs = false;  // also pixel_values and input_ids

@@ -20,9 +20,7 @@ class ClocDetector : public Detector {
         name_(std::move(name)),
         device_(device),
         encoder_(loaded_.model, *loaded_.tokenizer, kTextsAtATime),
-        texts_(encoder_) {
-    loaded_.model->to(device);
-  }
+        texts_(encoder_) {}
 
   std::string kind() const override { return "cloc"; }
   Json config() const override {
@@ -84,6 +82,8 @@ class ClocDetector : public Detector {
 std::unique_ptr<Detector> cloc_detector(const std::filesystem::path& directory,
                                         const DetectorOptions& options) {
   LoadedModel loaded = load_model(directory);
+  loaded.model->to(options.device);
+  loaded.model->set_precision(options.precision);
   if (!loaded.has_region_heads) {
     throw Error::input("the model has no trained region heads (a plain CLIP)", directory.string(),
                        "name a model trained with --objective cloc");

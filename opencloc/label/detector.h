@@ -11,6 +11,7 @@
 #include <torch/types.h>
 
 #include "opencloc/label/stage.h"
+#include "opencloc/ops/precision.h"
 
 namespace opencloc {
 
@@ -36,8 +37,9 @@ class Detector {
 
 struct DetectorOptions {
   torch::Device device = torch::kCPU;
-  std::filesystem::path tokenizer;  // empty: the model directory's own
-  int64_t resolution = 0;           // OWLv2: pixels a side of the canvas; 0 = as trained
+  Precision precision = Precision::kFp32;  // of matrix products
+  std::filesystem::path tokenizer;         // empty: the model directory's own
+  int64_t resolution = 0;                  // OWLv2: pixels a side of the canvas; 0 = as trained
 };
 
 // `directory`: transformers' OWLv2. Query embeddings are kept over pictures and shards.

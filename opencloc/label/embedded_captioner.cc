@@ -17,9 +17,7 @@ class CocaCaptioner : public EmbeddedCaptioner {
  public:
   CocaCaptioner(LoadedModel loaded, std::string name, torch::Device device,
                 const GenerateOptions& generate)
-      : loaded_(std::move(loaded)), name_(std::move(name)), device_(device), generate_(generate) {
-    loaded_.model->to(device);
-  }
+      : loaded_(std::move(loaded)), name_(std::move(name)), device_(device), generate_(generate) {}
 
   std::string model() const override { return name_; }
   int64_t cut() const override { return cut_; }
@@ -60,6 +58,8 @@ class CocaCaptioner : public EmbeddedCaptioner {
 std::unique_ptr<EmbeddedCaptioner> embedded_captioner(const std::filesystem::path& directory,
                                                       const EmbeddedCaptionerOptions& options) {
   LoadedModel loaded = load_model(directory);
+  loaded.model->to(torch::Device(options.device));
+  loaded.model->set_precision(options.precision);
   const auto& config = loaded.model->config();
   const std::string where = directory.string();
   if (!config.multimodal) {

@@ -12,13 +12,15 @@
 #include "opencloc/base/json.h"
 #include "opencloc/image/image.h"
 #include "opencloc/label/captioner.h"
+#include "opencloc/ops/precision.h"
 
 namespace opencloc {
 
 struct EmbeddedCaptionerOptions {
   std::string device = "cpu";
-  int64_t max_tokens = 0;  // 0: as many as the model has places for
-  int64_t beams = 1;       // 1 = greedy
+  Precision precision = Precision::kFp32;  // of matrix products
+  int64_t max_tokens = 0;                  // 0: as many as the model has places for
+  int64_t beams = 1;                       // 1 = greedy
 };
 
 // Not thread-safe.

@@ -29,9 +29,7 @@ class Owlv2Detector : public Detector {
         device_(device),
         tokenizer_(loaded.tokenizer),
         encoder_(query_tower_of(model_, device), *tokenizer_, kQueriesAtATime),
-        queries_(encoder_) {
-    model_->to(device);
-  }
+        queries_(encoder_) {}
 
   std::string kind() const override { return "owlv2"; }
   Json config() const override {
@@ -104,6 +102,8 @@ class Owlv2Detector : public Detector {
 std::unique_ptr<Detector> owlv2_detector(const std::filesystem::path& directory,
                                          const DetectorOptions& options) {
   LoadedOwlv2 loaded = load_owlv2(directory, options.resolution);
+  loaded.model->to(options.device);
+  loaded.model->set_precision(options.precision);
   if (!options.tokenizer.empty()) {
     loaded.tokenizer = load_tokenizer(options.tokenizer);
   } else if (!loaded.tokenizer) {

@@ -22,4 +22,11 @@ torch::Device parse_device(std::string_view name) {
   return torch::kCUDA;
 }
 
+Precision parse_precision(std::string_view name) {
+  if (name == "fp32") return Precision::kFp32;
+  if (name == "bf16") return Precision::kBf16;
+  throw Error::input("unknown precision \"" + std::string(name) + "\"", "--precision",
+                     "use fp32 or bf16");
+}
+
 }  // namespace opencloc

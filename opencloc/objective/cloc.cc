@@ -99,7 +99,7 @@ class ClocWork : public ClipWork {
     const auto texts = before["text"].index_select(
         0, this->texts().region_row.slice(0, part.first_region, part.end_region));
     rows.append("predicted", model()->ground(features, texts, part.batch.region_image));
-    if (objective().box_recovery) rows.append("recovered", model()->box_head->forward(regions));
+    if (objective().box_recovery) rows.append("recovered", model()->recover_boxes(regions));
   }
 
  private:

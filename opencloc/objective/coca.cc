@@ -51,7 +51,7 @@ class CocaWork : public BatchWork {
     if (!objective_.clip && !own_loss) return encoded;  // no other piece wants to know
     const auto& pairs = parts_[static_cast<size_t>(piece)];
     const ImageFeatures image = model_->encode_image(pairs.pixels);
-    const TextFeatures text = model_->text->encode(pairs.ids);
+    const TextFeatures text = model_->encode_text_tokens(pairs.ids);
     if (objective_.clip) {
       encoded.rows.append("image", image.embedding);
       encoded.rows.append("text", text.embedding);
@@ -80,8 +80,7 @@ class CocaWork : public BatchWork {
     const auto& decoder = model_->text_decoder;
     const auto labels = pairs.next_ids().reshape(-1);
     const auto rows = labels.ne(kPadId).nonzero().squeeze(1);  // [n]
-    const auto normed =
-        model_->text_decoder->forward(text.tokens.slice(1, 0, -1), image.captioning);
+    const auto normed = model_->decode_text(text.tokens.slice(1, 0, -1), image.captioning);
     const auto mean =  // [b, T - 1, D] -> scalar
         caption_loss(normed.flatten(0, 1).index_select(0, rows), decoder->text_projection,
                      labels.index_select(0, rows));

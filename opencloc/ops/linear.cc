@@ -1,6 +1,6 @@
-#include "opencloc/ops/dispatch.h"
-
 #include <torch/autograd.h>
+
+#include "opencloc/ops/dispatch.h"
 #include "opencloc/ops/ops.h"
 #include "opencloc/ops/products.h"
 #include "opencloc/ops/quantized.h"
@@ -22,9 +22,11 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     const auto weight = kept ? weight_input : weight_input.contiguous();
     const auto bias = bias_input ? bias_input->contiguous() : torch::Tensor();
     auto y = torch::empty(with_last(x, weight.size(0)), x.options());
-    product_forward(x, weight, bias, y, kept ? WeightUse::kAgain : WeightUse::kOnce);
+    const Precision precision = matmul_precision();
+    product_forward(precision, x, weight, bias, y, kept ? WeightUse::kAgain : WeightUse::kOnce);
     ctx->save_for_backward({x, weight});
     ctx->saved_data["has_bias"] = bias.defined();
+    ctx->saved_data["precision"] = static_cast<int64_t>(precision);
     return y;
   }
 
@@ -32,14 +34,15 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     const auto saved = ctx->get_saved_variables();
     const auto x = saved[0], weight = saved[1].contiguous();
     const auto dy = grads[0].contiguous();
+    const auto precision = static_cast<Precision>(ctx->saved_data["precision"].toInt());
     torch::Tensor dx;
     if (ctx->needs_input_grad(0)) {
       dx = torch::empty_like(x);
-      product_dx(dy, weight, dx);
+      product_dx(precision, dy, weight, dx);
     }
     const bool bias_wanted = ctx->saved_data["has_bias"].toBool() && ctx->needs_input_grad(2);
     WeightGradient gradient;
-    if (ctx->needs_input_grad(1) || bias_wanted) gradient = product_dw(dy, x);
+    if (ctx->needs_input_grad(1) || bias_wanted) gradient = product_dw(precision, dy, x);
     return {dx, gradient.weight, bias_wanted ? gradient.bias : torch::Tensor(), torch::Tensor()};
   }
 };

@@ -56,7 +56,7 @@ struct MeanHiddenBf16Function : torch::autograd::Function<MeanHiddenBf16Function
       kernels::linear_bf16(kernels::view(bf16_data(dz), row_count(dz), weight.size(0)), packed,
                            nullptr, dx.data_ptr<float>());
     }
-    const auto gradient = product_dw(dz, x);
+    const auto gradient = product_dw(Precision::kBf16, dz, x);
     return {dx, gradient.weight, gradient.bias, torch::Tensor(), torch::Tensor()};
   }
 };

@@ -30,12 +30,12 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
     const int64_t rows = row_count(x), hidden = fc_weight.size(0);
     auto z = torch::empty(with_last(x, hidden), x.options());  // [..., F]
     auto h = torch::empty_like(z);                             // [..., F]
-    product_forward(x, fc_weight, {}, z);
+    product_forward(Precision::kFp32, x, fc_weight, {}, z);
     kernels::bias_gelu_forward(static_cast<kernels::Gelu>(kind), rows, hidden,
                                fc_bias.contiguous().data_ptr<float>(), z.data_ptr<float>(),
                                h.data_ptr<float>());
     auto y = torch::empty(with_last(x, proj_weight.size(0)), x.options());
-    product_forward(h, proj_weight, proj_bias.contiguous(), y);
+    product_forward(Precision::kFp32, h, proj_weight, proj_bias.contiguous(), y);
     ctx->save_for_backward({x, fc_weight, proj_weight, z});
     ctx->saved_data["kind"] = kind;
     return y;
@@ -48,16 +48,16 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
     const auto dy = grads[0].contiguous();
     auto h = torch::empty_like(z);
     kernels::gelu_forward(kind, z.numel(), z.data_ptr<float>(), h.data_ptr<float>());
-    const auto proj = product_dw(dy, h);
+    const auto proj = product_dw(Precision::kFp32, dy, h);
     auto& dz = h;  // h is not needed any more
-    product_dx(dy, proj_weight, dz);
+    product_dx(Precision::kFp32, dy, proj_weight, dz);
     kernels::gelu_backward(kind, z.numel(), z.data_ptr<float>(), dz.data_ptr<float>(),
                            dz.data_ptr<float>());
-    const auto fc = product_dw(dz, x);
+    const auto fc = product_dw(Precision::kFp32, dz, x);
     torch::Tensor dx;
     if (ctx->needs_input_grad(0)) {
       dx = torch::empty_like(x);
-      product_dx(dz, fc_weight, dx);
+      product_dx(Precision::kFp32, dz, fc_weight, dx);
     }
     return {dx, fc.weight, fc.bias, proj.weight, proj.bias, torch::Tensor()};
   }
@@ -105,7 +105,8 @@ struct MlpBf16Function : torch::autograd::Function<MlpBf16Function> {
                                 .proj = &proj},
                                row_count(x), dy.data_ptr<float>(), bf16_data(z), bf16_data(dz),
                                bf16_data(h), dx.defined() ? dx.data_ptr<float>() : nullptr);
-    const auto fc_gradient = product_dw(dz, x), proj_gradient = product_dw(dy, h);
+    const auto fc_gradient = product_dw(Precision::kBf16, dz, x),
+               proj_gradient = product_dw(Precision::kBf16, dy, h);
     return {dx,
             fc_gradient.weight,
             fc_gradient.bias,

@@ -1,13 +1,13 @@
 #include "opencloc/ops/precision.h"
 
-#include <atomic>
-
 namespace opencloc {
 namespace {
-std::atomic<Precision> current{Precision::kFp32};
+thread_local Precision current = Precision::kFp32;
 }
 
 Precision matmul_precision() { return current; }
-void set_matmul_precision(Precision precision) { current = precision; }
+
+PrecisionScope::PrecisionScope(Precision precision) : before_(current) { current = precision; }
+PrecisionScope::~PrecisionScope() { current = before_; }
 
 }  // namespace opencloc

@@ -13,8 +13,6 @@ namespace {
 using kernels::PackedWeight;
 using kernels::Transpose;
 
-bool in_bf16() { return matmul_precision() == Precision::kBf16; }
-
 kernels::MatrixView matrix_view(const torch::Tensor& t) {
   return {.data = t.data_ptr(),
           .is_bf16 = t.scalar_type() == torch::kBFloat16,
@@ -30,11 +28,11 @@ WeightUse use_of(const torch::Tensor& weight) {
                                                                  : WeightUse::kAgain;
 }
 
-void product_forward(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias,
-                     torch::Tensor& y, WeightUse use) {
+void product_forward(Precision precision, const torch::Tensor& x, const torch::Tensor& weight,
+                     const torch::Tensor& bias, torch::Tensor& y, WeightUse use) {
   const int64_t rows = row_count(x), out = weight.size(0), in = weight.size(1);
   const float* bias_data = bias.defined() ? bias.data_ptr<float>() : nullptr;
-  if (in_bf16()) {
+  if (precision == Precision::kBf16) {
     // A kept form belongs to the weight's own place: a dense copy would be another one each time.
     const auto packed =
         use == WeightUse::kAgain ? packed_bf16(weight) : packed_bf16(weight.contiguous(), use);
@@ -52,9 +50,10 @@ void product_forward(const torch::Tensor& x, const torch::Tensor& weight, const 
   if (bias_data != nullptr) kernels::add_bias(rows, out, bias_data, y.data_ptr<float>());
 }
 
-void product_dx(const torch::Tensor& dy, const torch::Tensor& weight, torch::Tensor& dx) {
+void product_dx(Precision precision, const torch::Tensor& dy, const torch::Tensor& weight,
+                torch::Tensor& dx) {
   const int64_t out = weight.size(0), in = weight.size(1);
-  if (in_bf16()) {
+  if (precision == Precision::kBf16) {
     const auto packed = PackedWeight::for_backward(weight.data_ptr<float>(), out, in);
     return kernels::linear_bf16(matrix_view(dy), packed, nullptr, dx.data_ptr<float>());
   }
@@ -62,12 +61,12 @@ void product_dx(const torch::Tensor& dy, const torch::Tensor& weight, torch::Ten
                      dy.data_ptr<float>(), weight.data_ptr<float>(), dx.data_ptr<float>());
 }
 
-WeightGradient product_dw(const torch::Tensor& dy, const torch::Tensor& x) {
+WeightGradient product_dw(Precision precision, const torch::Tensor& dy, const torch::Tensor& x) {
   const int64_t rows = row_count(x), out = dy.size(-1), in = x.size(-1);
   const auto options = x.options().dtype(torch::kFloat);
   WeightGradient gradient{torch::empty({out, in}, options), torch::empty({out}, options)};
   float *dw = gradient.weight.data_ptr<float>(), *dbias = gradient.bias.data_ptr<float>();
-  if (in_bf16() || matrix_view(dy).is_bf16 || matrix_view(x).is_bf16) {
+  if (precision == Precision::kBf16 || matrix_view(dy).is_bf16 || matrix_view(x).is_bf16) {
     kernels::weight_gradient_bf16(matrix_view(dy), matrix_view(x), dw, dbias);
     return gradient;
   }

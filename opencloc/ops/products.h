@@ -1,8 +1,10 @@
-// The matrix products of a linear layer on dense F32 tensors in main memory, outside autograd, in
-// matmul_precision(). Private to opencloc/ops.
+// The matrix products of a linear layer on dense F32 tensors in main memory, outside autograd.
+// Private to opencloc/ops.
 #pragma once
 
 #include <torch/types.h>
+
+#include "opencloc/ops/precision.h"
 
 namespace opencloc::ops {
 
@@ -12,16 +14,17 @@ enum class WeightUse { kOnce, kAgain };
 WeightUse use_of(const torch::Tensor& weight);
 
 // y [..., O] = x [..., I] W [O, I]^T + bias [O] (may be undefined). `weight` has any strides.
-void product_forward(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias,
-                     torch::Tensor& y, WeightUse use = WeightUse::kOnce);
+void product_forward(Precision precision, const torch::Tensor& x, const torch::Tensor& weight,
+                     const torch::Tensor& bias, torch::Tensor& y, WeightUse use = WeightUse::kOnce);
 // dx [..., I] = dy [..., O] W [O, I].
-void product_dx(const torch::Tensor& dy, const torch::Tensor& weight, torch::Tensor& dx);
+void product_dx(Precision precision, const torch::Tensor& dy, const torch::Tensor& weight,
+                torch::Tensor& dx);
 
 struct WeightGradient {
   torch::Tensor weight;  // [O, I] = dy^T x
   torch::Tensor bias;    // [O] = column sums of dy
 };
 // Both from dy [..., O] and x [..., I]; with bf16 products dy and x may themselves be bf16.
-WeightGradient product_dw(const torch::Tensor& dy, const torch::Tensor& x);
+WeightGradient product_dw(Precision precision, const torch::Tensor& dy, const torch::Tensor& x);
 
 }  // namespace opencloc::ops

@@ -4,15 +4,17 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "opencloc/data/load/loader_sample.h"
-#include "opencloc/eval/evaluate.h"
 #include "opencloc/model/config/config.h"
 #include "opencloc/objective/objective.h"
+#include "opencloc/ops/precision.h"
+#include "opencloc/text/tokenizer.h"
 #include "opencloc/train/lock.h"
 #include "opencloc/train/optimizer.h"
 
@@ -23,7 +25,7 @@ struct TrainConfig {
   std::string data;
   std::string data_weights;     // "1::2": shares of the samples drawn; empty: by size
   std::string data_upsampling;  // "1::2": open_clip's factors on the sizes
-  std::string val;              // for evaluation; empty: none
+  std::string val;              // for evaluation and the report's pictures; empty: none
   bool skip_bad_shards = false;
   int workers = 0;  // decoding threads; 0: one a processor, at most 16
 
@@ -56,7 +58,7 @@ struct TrainConfig {
   double lr = 5e-4;
   int64_t warmup = -1;  // steps; -1: 2000, but at most a tenth of the run
   AdamWOptions adamw;
-  bool bf16 = false;
+  Precision precision = Precision::kFp32;  // of matrix products
   std::string device = "cpu";
   uint64_t seed = 0;
 
@@ -65,10 +67,12 @@ struct TrainConfig {
   std::string resume = "auto";  // auto | none | latest | a checkpoint's path
   bool overwrite = false;       // with resume none: an earlier run in `out` is removed
   int64_t save_every = 0;       // steps; 0: a tenth of the run
-  int64_t eval_every = 0;       // steps; 0: at the end alone
+  int64_t eval_every = 0;       // steps; 0: only at the end
+  // Called with `val` on the model as it is then; its figures by task go into metrics.jsonl and the
+  // report ({"retrieval": {"image R@1": 0.5}}). Empty: nothing is evaluated.
+  std::function<Json(Cloc& model, const Tokenizer& tokenizer, int64_t step)> evaluate;
   int64_t log_every = 10;
   int64_t keep_checkpoints = 2;  // 0: all
-  EvalOptions eval;
   int report_pictures = 8;
   bool progress = true;
   std::string effective;  // "flag = value" lines of the whole configuration, for config.toml

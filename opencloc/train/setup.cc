@@ -108,6 +108,7 @@ void apply_flags(const TrainConfig& flags, ModelConfig& config) {
 Cloc with_new_region_part(const TrainConfig& flags, const Cloc& clip) {
   ModelConfig config = clip->config();
   apply_flags(flags, config);
+  config.region_part = flags.objective->regions;
   config.validate(flags.init);
   torch::manual_seed(flags.seed);
   Cloc model(config);
@@ -166,6 +167,7 @@ TrainedParts new_model(const TrainConfig& config, const SampleStore& store) {
   parts.tokenizer =
       config.tokenizer.empty() ? build_tokenizer(config, store) : load_tokenizer(config.tokenizer);
   apply_flags(config, model);
+  model.region_part = config.objective->regions;
   model.text.vocab_size = parts.tokenizer->vocab_size();
   // The highest id needs no eos_id: the file stays as OpenAI's models are.
   const int64_t end = parts.tokenizer->end_id();

@@ -11,7 +11,6 @@
 #include "opencloc/base/progress.h"
 #include "opencloc/data/load/loader.h"
 #include "opencloc/model/clip/preprocess.h"
-#include "opencloc/ops/precision.h"
 #include "opencloc/train/checkpoints.h"
 #include "opencloc/train/interrupt.h"
 #include "opencloc/train/lock.h"
@@ -77,7 +76,6 @@ class Run {
 };
 
 Run::Run(TrainConfig config) : config_(std::move(config)), folder_(config_) {
-  set_matmul_precision(config_.bf16 ? Precision::kBf16 : Precision::kFp32);
   checkpoint_ = find_checkpoint(folder_.path(), config_.resume);
   store_ = std::make_unique<SampleStore>(
       config_.data, skips_,
@@ -96,6 +94,7 @@ Run::Run(TrainConfig config) : config_(std::move(config)), folder_(config_) {
 
 void Run::resume_or_start() {
   parts_.model->to(torch::Device(config_.device));
+  parts_.model->set_precision(config_.precision);
   parts_.model->train();
   lock_towers(parts_.model, config_.lock);
   NamedTensors parameters = trainable(parts_.model->clip_weights());
@@ -156,7 +155,7 @@ TrainResult Run::run() {
     const bool last = state_.step == config_.steps, stop = InterruptGuard::requested();
     // Evaluate before saving: the checkpoint's length of metrics.jsonl then includes the result.
     const bool evaluate_now = config_.eval_every > 0 && state_.step % config_.eval_every == 0;
-    if ((evaluate_now || last) && !config_.val.empty()) evaluate_model();
+    if ((evaluate_now || last) && config_.evaluate) evaluate_model();
     if (state_.step % config_.save_every == 0 || last || stop) save();
     if (stop && !last) {
       throw Error::failed("stopped by a signal after step " + std::to_string(state_.step),
@@ -234,13 +233,8 @@ void Run::log_step(const StepResult& result, double norm, double lr) {
 }
 
 void Run::evaluate_model() {
-  EvalOptions options = config_.eval;
-  options.region_heads = config_.objective->regions;
-  options.skip_bad_shards = config_.skip_bad_shards;
-  options.progress = false;
-  const Json results = evaluate(parts_.model, *parts_.tokenizer, config_.val, options);
+  const Json results = config_.evaluate(parts_.model, *parts_.tokenizer, state_.step);
   metrics_->write({{"step", state_.step}, {"eval", results}});
-  log::info("after step {}:\n{}", state_.step, results_table(results));
   parts_.model->train();
   interval_began_ = Clock::now();  // evaluation is not training time
 }

@@ -202,5 +202,51 @@ TEST(ClocTest, WeightNamesAreOpenClipsAndNoneIsLost) {
   EXPECT_TRUE(names.count("region_logit_scale"));
 }
 
+// Precision is a model's own: two of them in one program, their calls and backward passes in turn.
+TEST(Precisions, TwoModelsOfOneProgramDiffer) {
+  const auto make = [](Precision precision) {
+    torch::manual_seed(1);
+    Cloc model(load_model_config("ViT-Test"));
+    model->set_precision(precision);
+    return model;
+  };
+  const auto pixels = torch::randn({2, 3, 32, 32});
+  const auto run = [&](Cloc& model) {
+    const auto features = model->encode_image(pixels);
+    const auto boxes = torch::tensor({{0.1f, 0.1f, 0.6f, 0.7f}});
+    return model->encode_regions(features, box_prompts(boxes, torch::tensor({0}))).sum() +
+           features.embedding.sum();
+  };
+  const auto gradient = [](Cloc& model) { return model->visual->parameters()[0].grad(); };
+  std::vector<torch::Tensor> values, gradients;
+  for (const auto precision : {Precision::kFp32, Precision::kBf16}) {
+    auto model = make(precision);
+    const auto value = run(model);
+    value.backward();
+    values.push_back(value.detach());
+    gradients.push_back(gradient(model).clone());
+  }
+  EXPECT_FALSE(torch::equal(values[0], values[1]));
+
+  auto fp32 = make(Precision::kFp32), bf16 = make(Precision::kBf16);
+  const auto of_fp32 = run(fp32), of_bf16 = run(bf16);
+  of_fp32.backward();
+  of_bf16.backward();
+  EXPECT_TRUE(torch::equal(of_fp32.detach(), values[0]));
+  EXPECT_TRUE(torch::equal(of_bf16.detach(), values[1]));
+  EXPECT_TRUE(torch::equal(gradient(fp32), gradients[0]));
+  EXPECT_TRUE(torch::equal(gradient(bf16), gradients[1]));
+}
+
+TEST(RegionPart, APlainClipHasNone) {
+  ModelConfig config = load_model_config("ViT-Test");
+  config.region_part = false;
+  Cloc model(config);
+  EXPECT_TRUE(model->region_weights().empty());
+  EXPECT_FALSE(model->prompter);
+  ImageFeatures features = model->encode_image(torch::zeros({1, 3, 32, 32}));
+  EXPECT_THROW(model->prepare_prompts(features), c10::Error);
+}
+
 }  // namespace
 }  // namespace opencloc

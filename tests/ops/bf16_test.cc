@@ -1,8 +1,9 @@
 // The ops with bf16 products: against the same maths on rounded operands in double, and close to
 // what they give in F32.
-#include "compare.h"
-
+#include <torch/autograd.h>
 #include <torch/utils.h>
+
+#include "compare.h"
 #include "opencloc/ops/ops.h"
 #include "opencloc/ops/precision.h"
 #include "opencloc/ops/reference.h"
@@ -12,8 +13,7 @@ namespace {
 
 class Bf16 : public testing::Test {
  protected:
-  void SetUp() override { set_matmul_precision(Precision::kBf16); }
-  void TearDown() override { set_matmul_precision(Precision::kFp32); }
+  const PrecisionScope scope_{Precision::kBf16};
 };
 
 // Output and gradients stay within `share` of each one's largest element of the F32 reference, or
@@ -131,15 +131,38 @@ TEST_F(Bf16, MlpWithoutGradientsIsTheSame) {
   EXPECT_TRUE(torch::equal(mlp(x, w), with));
 }
 
+// The products of a backward pass are those of the forward pass, whatever scope is open then.
 TEST_F(Bf16, BackwardOutlivesAChangeOfPrecision) {
   torch::manual_seed(5);
   const auto x = random({9, 32}).requires_grad_(true);
   const auto weight = [](torch::IntArrayRef sizes) { return random(sizes).requires_grad_(true); };
   const MlpWeights w{weight({64, 32}), weight({64}), weight({32, 64}), weight({32}), Gelu::kErf};
-  const auto y = mlp(x, w).sum();
-  set_matmul_precision(Precision::kFp32);
-  y.backward();
-  EXPECT_TRUE(w.fc_weight.grad().isfinite().all().item<bool>());
+  const auto next = weight({24, 32});
+  const auto gradients = [&](Precision forward, Precision backward) {
+    const PrecisionScope outer(forward);
+    const auto y = self_attention(ops::linear(mlp(x, w), next).view({1, 9, 24}), 2).square().sum();
+    const PrecisionScope inner(backward);
+    return torch::autograd::grad({y}, {x, w.fc_weight, next});
+  };
+  const auto wanted = gradients(Precision::kBf16, Precision::kBf16);
+  const auto got = gradients(Precision::kBf16, Precision::kFp32);
+  const auto plain = gradients(Precision::kFp32, Precision::kBf16);
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    EXPECT_TRUE(torch::equal(got[i], wanted[i])) << i;
+    EXPECT_FALSE(torch::equal(plain[i], wanted[i])) << i;
+  }
+}
+
+TEST(PrecisionScopeTest, IsOfOneThreadAndEnds) {
+  const PrecisionScope outer(Precision::kBf16);
+  {
+    const PrecisionScope inner(Precision::kFp32);
+    EXPECT_EQ(matmul_precision(), Precision::kFp32);
+  }
+  EXPECT_EQ(matmul_precision(), Precision::kBf16);
+  Precision elsewhere = Precision::kBf16;
+  std::thread([&] { elsewhere = matmul_precision(); }).join();
+  EXPECT_EQ(elsewhere, Precision::kFp32);
 }
 
 }  // namespace

@@ -29,11 +29,6 @@ Op softmax_written_down(const torch::Tensor& index) {
   };
 }
 
-struct Bf16Products {
-  Bf16Products() { set_matmul_precision(Precision::kBf16); }
-  ~Bf16Products() { set_matmul_precision(Precision::kFp32); }
-};
-
 struct Case {
   int64_t group, images, tokens, width;
   std::vector<int64_t> index;
@@ -62,7 +57,7 @@ TEST(IndexedAttention, AgreesWithTheSoftmaxWrittenDown) {
 
 TEST(IndexedAttention, AgreesInBf16) {
   torch::manual_seed(2);
-  const Bf16Products bf16;
+  const PrecisionScope bf16(Precision::kBf16);
   for (const Case& c : cases()) {
     SCOPED_TRACE(testing::Message() << c.index.size() << " groups of " << c.group);
     const auto groups = static_cast<int64_t>(c.index.size());

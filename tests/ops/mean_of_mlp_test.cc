@@ -23,8 +23,7 @@ Tensors mean_inputs(int64_t groups, int64_t tokens, int64_t width, int64_t hidde
 
 class MeanOfMlp : public testing::TestWithParam<std::tuple<Precision, Gelu>> {
  protected:
-  void SetUp() override { set_matmul_precision(std::get<0>(GetParam())); }
-  void TearDown() override { set_matmul_precision(Precision::kFp32); }
+  const PrecisionScope scope_{std::get<0>(GetParam())};
   static Gelu kind() { return std::get<1>(GetParam()); }
   static double tolerance() { return std::get<0>(GetParam()) == Precision::kFp32 ? 5e-5 : 3e-2; }
 };
@@ -59,13 +58,13 @@ TEST(MeanOfMlp, BackwardOutlivesAChangeOfPrecision) {
   auto t = mean_inputs(2, 9, 16, 24);
   t[0].requires_grad_(true);
   const auto gradient = [&](Precision at_backward) {
-    set_matmul_precision(Precision::kBf16);
+    const PrecisionScope forward(Precision::kBf16);
     const auto y = mean_of(Gelu::kErf)(t);
-    set_matmul_precision(at_backward);
+    const PrecisionScope backward(at_backward);
     return torch::autograd::grad({y.sum()}, {t[0]})[0];
   };
   const auto wanted = gradient(Precision::kBf16), got = gradient(Precision::kFp32);
-  EXPECT_LE(largest_difference(got, wanted), 2e-2 * wanted.abs().max().item<double>());
+  EXPECT_TRUE(torch::equal(got, wanted));
 }
 
 TEST(MeanOfMlp, WhatDoesNotFitIsRefused) {

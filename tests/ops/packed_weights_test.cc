@@ -16,11 +16,11 @@ class PackedWeights : public testing::Test {
  protected:
   void SetUp() override {
     torch::manual_seed(1);
-    set_matmul_precision(Precision::kBf16);
     drop_stale_packed_weights();
     before_ = packed_weights_held();
   }
-  void TearDown() override { set_matmul_precision(Precision::kFp32); }
+
+  const PrecisionScope bf16_{Precision::kBf16};
   int64_t held() const { return packed_weights_held() - before_; }
 
   // What a weight of the same values gives that nobody has seen before.
@@ -146,6 +146,7 @@ TEST_F(PackedWeights, ServeManyThreads) {
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&] {
       const torch::NoGradGuard no_grad;
+      const PrecisionScope bf16(Precision::kBf16);
       for (int round = 0; round < 5; ++round) {
         for (size_t i = 0; i < weights.size(); ++i) {
           if (!torch::equal(ops::linear(x, weights[i]), wanted[i])) ++wrong;

@@ -12,6 +12,7 @@
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
 #include "opencloc/checkpoint/model_directory.h"
+#include "opencloc/eval/evaluate.h"
 #include "opencloc/train/checkpoints.h"
 #include "opencloc/train/metrics_log.h"
 #include "opencloc/train/run_folder.h"
@@ -62,6 +63,10 @@ TEST_F(RunTest, GoesFromShardsToAModelDirectory) {
   auto options = config();
   write_squares(folder_ / "val.tar", 10, 1000);
   options.val = (folder_ / "val.tar").string();
+  options.evaluate = [&](Cloc& model, const Tokenizer& tokenizer, int64_t step) {
+    EXPECT_EQ(step, 8);
+    return evaluate(model, tokenizer, options.val);
+  };
   options.report_pictures = 2;
   options.keep_checkpoints = 2;
   options.effective = "lr = 0.001\n";

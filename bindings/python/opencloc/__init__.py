@@ -166,10 +166,13 @@ class Model:
         return self._core.encode_texts(list(texts))
 
 
-def load(directory: str | os.PathLike[str], device: str = "auto", threads: int = 0) -> Model:
+def load(
+    directory: str | os.PathLike[str], device: str = "auto", threads: int = 0, precision: str = "fp32"
+) -> Model:
     """Loads a model directory: OpenCLOC's, open_clip's or Hugging Face's.
 
-    device: "auto" (CUDA where there is one), "cpu" or "cuda". threads: torch's CPU threads, for the
-    whole process; 0 leaves them as they are. Raises Error when it is no model directory.
+    device: "auto" (CUDA where there is one), "cpu" or "cuda". threads: CPU threads of this model's
+    calls, at most; 0 = all this process may use. precision: of its matrix products, "fp32" or (on the
+    CPU only) "bf16". Raises Error when it is no model directory.
     """
-    return Model(_core.Model.load(os.fspath(directory), device, threads))
+    return Model(_core.Model.load(os.fspath(directory), device, threads, precision))

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "opencloc/model/coca/class_token.h"
 #include "opencloc/model/layers/initial.h"
 #include "opencloc/ops/ops.h"
 
@@ -51,7 +52,7 @@ TextFeatures TextTowerImpl::encode_with_cls(const torch::Tensor& ids) {
   const auto words = read.ne(kPadId), always = torch::ones({batch, 1}, words.options());
   const auto seen = config_.correct_cls_mask ? torch::cat({words, always}, 1)
                                              : torch::cat({always, words}, 1);  // [B, T' + 1]
-  const auto x = transformer_(torch::cat({text, cls}, 1), ops::Mask::kCausal, nullptr, seen);
+  const auto x = blocks_with_class_token(transformer_, torch::cat({text, cls}, 1), seen);
   return {embed(x.select(1, -1)), x.slice(1, 0, length)};
 }
 

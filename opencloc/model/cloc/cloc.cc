@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "opencloc/base/error.h"
+
 namespace opencloc {
 
 ClocImpl::ClocImpl(const ModelConfig& config) : config_(config) {
@@ -12,6 +14,7 @@ ClocImpl::ClocImpl(const ModelConfig& config) : config_(config) {
   logit_scale = register_parameter("logit_scale", torch::full({}, config.init_logit_scale));
   if (config.init_logit_bias)
     logit_bias = register_parameter("logit_bias", torch::full({}, *config.init_logit_bias));
+  if (!config.region_part) return;
   prompter = register_module("prompter", Prompter(config));
   box_head = register_module("box_head", BoxHead(config.embed_dim));
   if (config.cloc.region_extractor == RegionExtractor::kRoiAlign) {
@@ -21,11 +24,40 @@ ClocImpl::ClocImpl(const ModelConfig& config) : config_(config) {
       register_parameter("region_logit_scale", torch::full({}, std::log(1.0 / 0.07)));
 }
 
+void ClocImpl::set_precision(Precision precision) {
+  if (precision == Precision::kBf16 && !logit_scale.device().is_cpu()) {
+    throw Error::input("products in bf16 run on the CPU only", "--precision bf16",
+                       "use fp32 on " + logit_scale.device().str());
+  }
+  precision_ = precision;
+}
+
 ImageFeatures ClocImpl::encode_image(const torch::Tensor& pixels, const EncodeOptions& options) {
+  const PrecisionScope scope(precision_);
   return visual->forward(pixels, options);
 }
 
+torch::Tensor ClocImpl::encode_text(const torch::Tensor& ids) {
+  const PrecisionScope scope(precision_);
+  return text->forward(ids);
+}
+
+TextFeatures ClocImpl::encode_text_tokens(const torch::Tensor& ids) {
+  const PrecisionScope scope(precision_);
+  return text->encode(ids);
+}
+
+torch::Tensor ClocImpl::decode_text(const torch::Tensor& tokens, const torch::Tensor& captioning) {
+  TORCH_CHECK(text_decoder, "this model has no text decoder");
+  const PrecisionScope scope(precision_);
+  return text_decoder->forward(tokens, captioning);
+}
+
+void ClocImpl::need_region_part() const { TORCH_CHECK(prompter, "this model has no region part"); }
+
 void ClocImpl::prepare_prompts(ImageFeatures& features) {
+  need_region_part();
+  const PrecisionScope scope(precision_);
   features.context = prompter->prepare(features.tokens);
 }
 
@@ -33,9 +65,9 @@ PromptContext ClocImpl::context_of(const ImageFeatures& features) {
   return features.context.defined() ? features.context : prompter->prepare(features.tokens);
 }
 
-torch::Tensor ClocImpl::encode_text(const torch::Tensor& ids) { return text->forward(ids); }
-
 torch::Tensor ClocImpl::encode_regions(const ImageFeatures& features, const PromptBatch& prompts) {
+  need_region_part();
+  const PrecisionScope scope(precision_);
   if (roi_extractor && prompts.kind == PromptKind::kBox) {
     return roi_extractor->forward(features.tokens, prompts.boxes, prompts.image_index);
   }
@@ -45,14 +77,23 @@ torch::Tensor ClocImpl::encode_regions(const ImageFeatures& features, const Prom
 torch::Tensor ClocImpl::roi_align_regions(const torch::Tensor& layer_tokens,
                                           const torch::Tensor& boxes,
                                           const torch::Tensor& image_index) {
+  const PrecisionScope scope(precision_);
   return visual->project(roi_align(layer_tokens, boxes, image_index));
 }
 
 torch::Tensor ClocImpl::ground(const ImageFeatures& features, const torch::Tensor& text_embeddings,
                                const torch::Tensor& image_index) {
+  need_region_part();
+  const PrecisionScope scope(precision_);
   const auto z =
       prompter->forward(context_of(features), text_prompts(text_embeddings, image_index));
   return box_head->forward(z);
+}
+
+torch::Tensor ClocImpl::recover_boxes(const torch::Tensor& regions) {
+  need_region_part();
+  const PrecisionScope scope(precision_);
+  return box_head->forward(regions);
 }
 
 namespace {

@@ -14,6 +14,7 @@
 #include "opencloc/model/cloc/roi_align.h"
 #include "opencloc/model/coca/text_decoder.h"
 #include "opencloc/model/config/config.h"
+#include "opencloc/ops/precision.h"
 
 namespace opencloc {
 
@@ -28,10 +29,20 @@ class ClocImpl : public torch::nn::Module {
 
   const ModelConfig& config() const { return config_; }
 
+  // What its products run in, from now on; call it when the weights are where they stay. Throws
+  // Error (input) for bf16 off the CPU, whose operations would be F32 all the same.
+  void set_precision(Precision precision);
+  Precision precision() const { return precision_; }
+
   // pixels [B, 3, H, W], normalised. H = W = config().vision.image_size.
   ImageFeatures encode_image(const torch::Tensor& pixels, const EncodeOptions& options = {});
   // ids [B, T] int64 -> [B, E], not normalised. Pools at the end-of-text token.
   torch::Tensor encode_text(const torch::Tensor& ids);
+  // The same with the tokens that a captioner's decoder reads.
+  TextFeatures encode_text_tokens(const torch::Tensor& ids);
+  // A captioner's decoder: what it says after each of the words. tokens [B, T, D] of
+  // encode_text_tokens(), captioning of encode_image() -> [B, T, D], layer-normed.
+  torch::Tensor decode_text(const torch::Tensor& tokens, const torch::Tensor& captioning);
 
   // Computes features.context, so that several calls below share it (they work without, too).
   void prepare_prompts(ImageFeatures& features);
@@ -46,26 +57,32 @@ class ClocImpl : public torch::nn::Module {
   torch::Tensor ground(const ImageFeatures& features, const torch::Tensor& text_embeddings,
                        const torch::Tensor& image_index);
 
+  // The boxes [R, 4] read back from region embeddings [R, E].
+  torch::Tensor recover_boxes(const torch::Tensor& regions);
+
   // Parameters under their names on disk. Sharing storage with the model (write through copy_).
   std::vector<std::pair<std::string, torch::Tensor>> clip_weights()
       const;  // open_clip's CLIP names
   std::vector<std::pair<std::string, torch::Tensor>> region_weights()
       const;  // prompter.*, box_head.*, ...
 
-  torch::Tensor logit_scale;         // scalar, log of the inverse temperature
-  torch::Tensor logit_bias;          // scalar; undefined but for models of the sigmoid loss
-  torch::Tensor region_logit_scale;  // scalar, L_CLOC's own
+  torch::Tensor logit_scale;  // scalar, log of the inverse temperature
+  torch::Tensor logit_bias;   // scalar; undefined but for models of the sigmoid loss
   VisionTower visual{nullptr};
   TextTower text{nullptr};
   TextDecoder text_decoder{nullptr};  // of a captioner (config().multimodal); else null
-  Prompter prompter{nullptr};         // with kRoiAlign it serves text prompts (grounding) alone
+  // The region part; nothing of it with config().region_part false.
+  torch::Tensor region_logit_scale;  // scalar, L_CLOC's own
+  Prompter prompter{nullptr};        // with kRoiAlign only for text prompts (grounding)
   BoxHead box_head{nullptr};
   RoiExtractor roi_extractor{nullptr};  // kRoiAlign only
 
  private:
   PromptContext context_of(const ImageFeatures& features);
+  void need_region_part() const;
 
   ModelConfig config_;
+  Precision precision_ = Precision::kFp32;
 };
 TORCH_MODULE(Cloc);
 

@@ -122,6 +122,7 @@ std::vector<GeneratedText> generate(Cloc& model, const torch::Tensor& captioning
                   options.max_tokens <= longest_caption(model->config()),
               "generate: beams or max_tokens out of range");
   const torch::NoGradGuard no_grad;
+  const PrecisionScope scope(model->precision());
   const int64_t batch = captioning.size(0), beams = options.beams;
   std::vector<Search> searches(static_cast<size_t>(batch));
   for (auto& search : searches) {

@@ -123,6 +123,7 @@ struct ModelConfig {
   TextConfig text;
   std::optional<MultimodalConfig> multimodal;  // a captioner (CoCa)
   ClocConfig cloc;
+  bool region_part = true;  // false: a plain CLIP, which builds no Prompter
   PreprocessConfig preprocess;
 
   int64_t encoding_grid() const {

@@ -1,7 +1,6 @@
 #include "opencloc/model/layers/transformer.h"
 
 #include <cmath>
-#include <limits>
 #include <string>
 
 #include <torch/nn/modules/container/modulelist.h>
@@ -29,35 +28,9 @@ AttentionImpl::AttentionImpl(const BlockConfig& config) : heads(config.heads) {
   out_proj = register_module("out_proj", Linear(width, width));
 }
 
-namespace {
-
-// Attention of the last place to those it sees, in plain operations: it is one row.
-// qkv [B, T, 3 D], seen [B, T] -> [B, 1, D]
-torch::Tensor attend_from_last(const torch::Tensor& qkv, const torch::Tensor& seen, int64_t heads) {
-  const int64_t batch = qkv.size(0), places = qkv.size(1), width = qkv.size(2) / 3;
-  const auto split = qkv.view({batch, places, 3, heads, width / heads})
-                         .permute({2, 0, 3, 1, 4});  // [3, B, H, T, d]
-  const double scale = std::pow(static_cast<double>(width / heads), -0.5);
-  const auto query = split[0].slice(2, places - 1) * scale;  // [B, H, 1, d]
-  const auto scores = query
-                          .matmul(split[1].transpose(2, 3))  // [B, H, 1, T]
-                          .masked_fill(seen.logical_not().view({batch, 1, 1, places}),
-                                       -std::numeric_limits<float>::infinity());
-  const auto attended = scores.softmax(-1).matmul(split[2]);  // [B, H, 1, d]
-  return attended.transpose(1, 2).reshape({batch, 1, width});
-}
-
-}  // namespace
-
-torch::Tensor AttentionImpl::forward(const torch::Tensor& x, ops::Mask mask,
-                                     const torch::Tensor& seen_by_last) {
+torch::Tensor AttentionImpl::forward(const torch::Tensor& x, ops::Mask mask) {
   const auto qkv = ops::linear(x, in_proj_weight, in_proj_bias);  // [B, T, 3 D]
-  auto attended = ops::self_attention(qkv, heads, mask);          // [B, T, D]
-  if (seen_by_last.defined()) {
-    const auto last = attend_from_last(qkv, seen_by_last, heads);
-    attended = torch::cat({attended.slice(1, 0, -1), last}, 1);
-  }
-  return out_proj(attended);
+  return out_proj(ops::self_attention(qkv, heads, mask));
 }
 
 torch::Tensor AttentionImpl::step(const torch::Tensor& x, torch::Tensor& cache) {
@@ -104,9 +77,8 @@ BlockImpl::BlockImpl(const BlockConfig& config) {
   mlp = register_module("mlp", Mlp(config));
 }
 
-torch::Tensor BlockImpl::forward(torch::Tensor x, ops::Mask mask,
-                                 const torch::Tensor& seen_by_last) {
-  x = x + attn(ln_1(x), mask, seen_by_last);
+torch::Tensor BlockImpl::forward(torch::Tensor x, ops::Mask mask) {
+  x = x + attn(ln_1(x), mask);
   return x + mlp(ln_2(x));
 }
 
@@ -140,15 +112,14 @@ torch::Tensor TransformerImpl::step(torch::Tensor x, std::vector<torch::Tensor>&
   return x;
 }
 
-torch::Tensor TransformerImpl::forward(torch::Tensor x, ops::Mask mask, Hidden* hidden,
-                                       const torch::Tensor& seen_by_last) {
+torch::Tensor TransformerImpl::forward(torch::Tensor x, ops::Mask mask, Hidden* hidden) {
   int64_t done = 0;
   const auto keep = [&] {
     if (hidden != nullptr && hidden->after == done) hidden->tokens = x;
   };
   keep();
   for (auto& block : blocks_) {
-    x = block(x, mask, seen_by_last);
+    x = block(x, mask);
     ++done;
     keep();
   }

@@ -37,10 +37,8 @@ BlockConfig block_config(const ModelConfig& model, const TowerConfig& tower, int
 class AttentionImpl : public torch::nn::Module {
  public:
   explicit AttentionImpl(const BlockConfig& config);
-  // x [B, T, D] -> [B, T, D]. `seen_by_last` [B, T] bool, where given: the places the last one
-  // looks at, whatever the mask says.
-  torch::Tensor forward(const torch::Tensor& x, ops::Mask mask,
-                        const torch::Tensor& seen_by_last = {});
+  // x [B, T, D] -> [B, T, D]
+  torch::Tensor forward(const torch::Tensor& x, ops::Mask mask);
   // Causal attention one place at a time: x [B, 1, D] looks at itself and at the places before,
   // whose `cache` [B, t, 2 D] (undefined: none) grows by one. -> [B, 1, D]
   torch::Tensor step(const torch::Tensor& x, torch::Tensor& cache);
@@ -73,7 +71,7 @@ class BlockImpl : public torch::nn::Module {
  public:
   explicit BlockImpl(const BlockConfig& config);
   // Arguments as Attention's. x [B, T, D] -> [B, T, D]
-  torch::Tensor forward(torch::Tensor x, ops::Mask mask, const torch::Tensor& seen_by_last = {});
+  torch::Tensor forward(torch::Tensor x, ops::Mask mask);
   torch::Tensor step(torch::Tensor x, torch::Tensor& cache);
   LayerNorm ln_1{nullptr}, ln_2{nullptr};
   Attention attn{nullptr};
@@ -94,11 +92,12 @@ class TransformerImpl : public torch::nn::Module {
     int64_t after = 0;
     torch::Tensor tokens;  // [B, T, D]
   };
-  torch::Tensor forward(torch::Tensor x, ops::Mask mask, Hidden* hidden = nullptr,
-                        const torch::Tensor& seen_by_last = {});
+  torch::Tensor forward(torch::Tensor x, ops::Mask mask, Hidden* hidden = nullptr);
   // One place at a time, for writing text: `caches` has one a block (empty at the first place).
   // The same numbers as forward()'s with Mask::kCausal. x [B, 1, D] -> [B, 1, D]
   torch::Tensor step(torch::Tensor x, std::vector<torch::Tensor>& caches);
+  // For towers that put an attention of their own between the parts of a block.
+  std::vector<Block>& blocks() { return blocks_; }
 
  private:
   std::vector<Block> blocks_;

@@ -58,6 +58,7 @@ Owlv2Impl::Owlv2Impl(const ModelConfig& config) : config_(config) {
 }
 
 Owlv2Features Owlv2Impl::encode_image(const torch::Tensor& pixels) {
+  const PrecisionScope scope(precision_);
   const auto tokens = visual->post_norm(visual(pixels).tokens);  // [B, 1+N, D]
   Owlv2Features features;
   features.patches = layer_norm_(tokens.slice(1, 1) * tokens.slice(1, 0, 1));   // [B, N, D]
@@ -68,11 +69,13 @@ Owlv2Features Owlv2Impl::encode_image(const torch::Tensor& pixels) {
 }
 
 torch::Tensor Owlv2Impl::encode_queries(const torch::Tensor& ids) {
+  const PrecisionScope scope(precision_);
   const auto embeddings = text(ids);  // [Q, E]
   return embeddings / embeddings.norm(2, -1, true);
 }
 
 torch::Tensor Owlv2Impl::class_logits(const Owlv2Features& features, const torch::Tensor& queries) {
+  const PrecisionScope scope(precision_);
   const auto& patches = features.class_embeds;
   const auto similarity =  // [B, N, Q]
       queries.dim() == 2 ? ops::product_nt(patches.flatten(0, 1), unit(queries))
@@ -94,6 +97,7 @@ Owlv2 at_resolution(const Owlv2& model, int64_t image_size) {
   ModelConfig config = old_config;
   config.vision.image_size = image_size;
   Owlv2 resized(config);
+  resized->set_precision(model->precision());
   const torch::NoGradGuard no_grad;
   const auto weights = model->named_parameters();
   for (auto& item : resized->named_parameters()) {

@@ -10,6 +10,7 @@
 #include "opencloc/model/clip/text_tower.h"
 #include "opencloc/model/clip/vision_tower.h"
 #include "opencloc/model/config/config.h"
+#include "opencloc/ops/precision.h"
 
 namespace opencloc {
 
@@ -40,6 +41,9 @@ class Owlv2Impl : public torch::nn::Module {
   explicit Owlv2Impl(const ModelConfig& config);
 
   const ModelConfig& config() const { return config_; }
+  // As Cloc's.
+  void set_precision(Precision precision) { precision_ = precision; }
+  Precision precision() const { return precision_; }
 
   // pixels [B, 3, S, S], normalised; S = config().vision.image_size.
   Owlv2Features encode_image(const torch::Tensor& pixels);
@@ -54,6 +58,7 @@ class Owlv2Impl : public torch::nn::Module {
 
  private:
   ModelConfig config_;
+  Precision precision_ = Precision::kFp32;
   LayerNorm layer_norm_{nullptr};
   Linear class_dense_{nullptr}, class_shift_{nullptr}, class_scale_{nullptr};
   Owlv2Mlp box_head_{nullptr}, objectness_head_{nullptr};
