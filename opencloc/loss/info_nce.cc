@@ -26,15 +26,26 @@ void add_gradient(const PairBlock& block, const BlockSums& sums, double weight,
   (tiles ? add_gradient_in_tiles : add_gradient_in_strips)(block, sums, weight, gradient);
 }
 
-// With every row local both directions read the same block; else each has its own.
+// The rows of the group, and this process's among them.
+struct Sides {
+  Tensor a, b;  // [N, E]
+  LocalRows local;
+};
+Sides gather(const Tensor& a, const Tensor& b, dist::Group& group) {
+  const auto all_a = group.gather(a), all_b = group.gather(b);
+  return {all_a.rows, all_b.rows, {all_a.first, all_a.first + a.size(0)}};
+}
+
+// Alone, both directions read the same block; else each has its own (in a process that happens to
+// hold every row, too: all of them must make the same exchanges).
 struct Blocks {
   PairBlock forth, back;
 
-  Blocks(const Tensor& a, const Tensor& b, const PairBlock& like) : forth(like), back(like) {
-    forth.rows = back.columns = a;
-    forth.columns = back.rows = b;
-    forth.directions = back.directions =
-        like.local.all(a.size(0)) ? Directions::kRowsAndColumns : Directions::kRows;
+  Blocks(const Sides& sides, const PairBlock& like, bool alone) : forth(like), back(like) {
+    forth.rows = back.columns = sides.a;
+    forth.columns = back.rows = sides.b;
+    forth.local = back.local = sides.local;
+    forth.directions = back.directions = alone ? Directions::kRowsAndColumns : Directions::kRows;
   }
   bool one_is_enough() const { return forth.directions == Directions::kRowsAndColumns; }
 };
@@ -50,82 +61,87 @@ struct InfoNce : torch::autograd::Function<InfoNce> {
   static Tensor forward(AutogradContext* context, const Tensor& a, const Tensor& b,
                         const Tensor& logit_scale, const PairFilter& filter,
                         const ContrastiveOptions& options, int64_t* similar_pairs) {
-    const int64_t n = a.size(0);
-    const Blocks blocks(a, b,
-                        {.rows = {},
-                         .columns = {},
-                         .local = local_rows(options, n),
-                         .filter = filter,
-                         .scale = capped_scale(logit_scale),
-                         .chunk = options.chunk});
+    const Sides sides = gather(a, b, *options.group);
+    const int64_t n = sides.a.size(0);
+    const Blocks blocks(sides, block_like(filter, capped_scale(logit_scale), options.chunk),
+                        options.group->size() == 1);
     const auto sums = sums_of(blocks.forth);
-    auto column_lse = sums.column_lse;
+    auto row_lse = sums.row_lse, column_lse = sums.column_lse;  // of all rows
     auto total = (sums.row_lse - sums.own).sum();
     if (blocks.one_is_enough()) {
       total += (column_lse - sums.own).sum();
     } else {
       const auto back = sums_of(blocks.back);
-      column_lse = back.row_lse;
       total += (back.row_lse - back.own).sum();
+      row_lse = options.group->gather(sums.row_lse).rows;
+      column_lse = options.group->gather(back.row_lse).rows;
     }
     *similar_pairs = sums.similar_pairs;
     context->save_for_backward(
-        {a, b, logit_scale, sums.row_lse, column_lse, filter.text_id, filter.texts});
+        {sides.a, sides.b, logit_scale, row_lse, column_lse, filter.text_id, filter.texts});
     context->saved_data["threshold"] = filter.threshold;
     context->saved_data["chunk"] = options.chunk;
-    context->saved_data["begin"] = blocks.forth.local.begin;
-    context->saved_data["end"] = blocks.forth.local.end;
+    context->saved_data["alone"] = options.group->size() == 1;
+    context->saved_data["begin"] = sides.local.begin;
+    context->saved_data["end"] = sides.local.end;
     return total * mean_of_pairs(n);
   }
 
   static tensor_list backward(AutogradContext* context, const tensor_list& upstream) {
     const auto saved = context->get_saved_variables();
-    const Tensor &a = saved[0], &b = saved[1], &row_lse = saved[3], &column_lse = saved[4];
-    const Blocks blocks(a, b,
-                        {.rows = {},
-                         .columns = {},
-                         .local = {.begin = context->saved_data["begin"].toInt(),
-                                   .end = context->saved_data["end"].toInt()},
-                         .filter = {.text_id = saved[5],
+    const Sides sides{
+        saved[0],
+        saved[1],
+        {.begin = context->saved_data["begin"].toInt(), .end = context->saved_data["end"].toInt()}};
+    const Tensor &row_lse = saved[3], &column_lse = saved[4];
+    const Blocks blocks(sides,
+                        block_like({.text_id = saved[5],
                                     .texts = saved[6],
                                     .threshold = context->saved_data["threshold"].toDouble()},
-                         .scale = capped_scale(saved[2]),
-                         .chunk = context->saved_data["chunk"].toInt()});
-    const double weight = upstream[0].item<double>() * mean_of_pairs(a.size(0));
-    const auto zeros = [](const Tensor& like) {
-      return torch::zeros(like.sizes(), like.options());
+                                   capped_scale(saved[2]), context->saved_data["chunk"].toInt()),
+                        context->saved_data["alone"].toBool());
+    const double weight = upstream[0].item<double>() * mean_of_pairs(sides.a.size(0));
+    const auto own = [&](const Tensor& of_all) {
+      return of_all.slice(0, sides.local.begin, sides.local.end);
     };
-    BlockGradient gradient{.rows = zeros(a), .columns = zeros(b)};
-    const auto sums_with = [](const Tensor& rows, const Tensor& columns) {
-      return BlockSums{.row_lse = rows, .own = {}, .column_lse = columns};
+    const auto zeros = [&](const Tensor& of_all) {
+      return torch::zeros(own(of_all).sizes(), of_all.options());
     };
+    BlockGradient forth{.rows = zeros(sides.a), .columns = {}};
+    Tensor of_b;
     if (blocks.one_is_enough()) {
-      add_gradient(blocks.forth, sums_with(row_lse, column_lse), weight, gradient);
+      forth.columns = of_b = zeros(sides.b);
+      add_gradient(blocks.forth, {.row_lse = row_lse, .own = {}, .column_lse = column_lse}, weight,
+                   forth);
     } else {
-      add_gradient(blocks.forth, sums_with(row_lse, {}), weight, gradient);
-      std::swap(gradient.rows, gradient.columns);
-      add_gradient(blocks.back, sums_with(column_lse, {}), weight, gradient);
-      std::swap(gradient.rows, gradient.columns);
+      // Own rows of a against all of b: their part of every sum, others' columns included. The
+      // scale's gradient is the rows' of a; those of b would count each pair again.
+      add_gradient(blocks.forth,
+                   {.row_lse = own(row_lse).contiguous(), .own = {}, .column_lse = column_lse},
+                   weight, forth);
+      BlockGradient back{.rows = zeros(sides.b), .columns = {}};
+      add_gradient(blocks.back,
+                   {.row_lse = own(column_lse).contiguous(), .own = {}, .column_lse = row_lse},
+                   weight, back);
+      of_b = back.rows;
     }
-    const auto of_scale = torch::full_like(saved[2], gradient.log_scale);
-    return {gradient.rows, gradient.columns, of_scale, {}, {}, {}};
+    return {forth.rows, of_b, torch::full_like(saved[2], forth.log_scale), {}, {}, {}};
+  }
+
+ private:
+  static PairBlock block_like(const PairFilter& filter, double scale, int64_t chunk) {
+    return {
+        .rows = {}, .columns = {}, .local = {}, .filter = filter, .scale = scale, .chunk = chunk};
   }
 };
 
 }  // namespace
 
-LocalRows local_rows(const ContrastiveOptions& options, int64_t n) {
-  const int64_t count = options.local_count < 0 ? n - options.local_offset : options.local_count;
-  TORCH_CHECK(options.chunk >= 1, "contrastive loss: chunk must be at least 1");
-  TORCH_CHECK(options.local_offset >= 0 && count >= 0 && options.local_offset + count <= n,
-              "contrastive loss: local rows outside the batch");
-  return {.begin = options.local_offset, .end = options.local_offset + count};
-}
-
 InfoNceLoss symmetric_info_nce(const Tensor& a, const Tensor& b, const Tensor& logit_scale,
                                const PairFilter& filter, const ContrastiveOptions& options) {
   TORCH_CHECK(a.dim() == 2 && a.sizes() == b.sizes(), "contrastive loss: [n, E] pairs expected");
   TORCH_CHECK(logit_scale.numel() == 1, "contrastive loss: logit_scale must be a scalar");
+  TORCH_CHECK(options.chunk >= 1, "contrastive loss: chunk must be at least 1");
   InfoNceLoss result;
   result.loss = InfoNce::apply(a, b, logit_scale, filter, options, &result.similar_pairs);
   return result;

@@ -14,24 +14,22 @@ inline constexpr double kMaxLogitScale = 100.0;
 
 struct InfoNceLoss {
   torch::Tensor loss;         // scalar
-  int64_t similar_pairs = 0;  // among the local rows, where filter.texts is set
+  int64_t similar_pairs = 0;  // among the own rows, where filter.texts is set
 };
 
-// a, b [n, E] L2-normalised, pair i = row i; logit_scale scalar. With s_ij = scale a_i . b_j
-//   loss = 1/(2n) sum over local i of (log sum_j exp s_ij - s_ii) + (log sum_j exp s_ji - s_ii),
-// the sums over j without the pairs `filter` excludes. n = 0 gives 0. F32 or F64; differentiable
+// a, b [n, E] L2-normalised, pair i = row i, of this process; logit_scale scalar. `filter` is of
+// the rows of the group. With s_ij = scale a_i . b_j over the N rows of the group
+//   loss = 1/(2N) sum over own i of (log sum_j exp s_ij - s_ii) + (log sum_j exp s_ji - s_ii),
+// the sums over j without the pairs `filter` excludes. N = 0 gives 0. F32 or F64; differentiable
 // once, in a, b and logit_scale (whose gradient passes the cap).
 InfoNceLoss symmetric_info_nce(const torch::Tensor& a, const torch::Tensor& b,
                                const torch::Tensor& logit_scale, const PairFilter& filter,
                                const ContrastiveOptions& options);
 
-// The rows of `options` over n pairs: [begin, end). Throws Error for rows outside [0, n) or a chunk
-// below 1.
+// This process's rows [begin, end) among those of the group.
 struct LocalRows {
   int64_t begin = 0;
   int64_t end = 0;
-  bool all(int64_t n) const { return begin == 0 && end == n; }
 };
-LocalRows local_rows(const ContrastiveOptions& options, int64_t n);
 
 }  // namespace opencloc

@@ -1,5 +1,7 @@
-// The contrastive and grounding losses of spec/cloc.md section 3. Embeddings may be gathered over
-// ranks: `local` rows are the ones this process owns. The similarity matrix is never held whole,
+// The contrastive and grounding losses of spec/cloc.md section 3. A contrastive loss takes the rows
+// of this process and finds its negatives among those of the whole group: embeddings and
+// log-sum-exps are exchanged, and each process makes the complete gradient of its own rows
+// (docs/decisions/contrastive_loss.md). The similarity matrix is never held whole,
 // forward or backward: F32 in main memory goes by tiles of a few MiB (kernels/loss/similarity.h),
 // the rest by strips of `chunk` rows. All arithmetic is F32 (F64 inputs stay F64), whatever the
 // precision of the model's products.
@@ -7,16 +9,17 @@
 
 #include <torch/types.h>
 
+#include "opencloc/dist/group.h"
+
 namespace opencloc {
 
 struct ContrastiveOptions {
   int64_t chunk = 1024;  // rows of a strip
-  // The rows of the gathered embeddings this process answers for; local_count -1 = to the end.
-  // The loss is the local rows' share of the global one: over the ranks the losses, and the
-  // gradients of the gathered embeddings (others' rows included), add up to those of one process
-  // that holds the whole batch, also when ranks hold different numbers of rows.
-  int64_t local_offset = 0;
-  int64_t local_count = -1;
+  // The loss is this process's share: over the group the losses, and the gradients of the
+  // temperatures, add up to those of one process that holds the whole batch; the gradients of the
+  // rows are those of that process, also when processes hold different numbers of rows. Backward
+  // passes get the same upstream gradient everywhere.
+  dist::Group* group = &dist::alone();
 };
 
 // L_CLIP: symmetric InfoNCE. image, text [B, E], L2-normalised, pair i = row i;

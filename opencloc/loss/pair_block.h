@@ -32,10 +32,12 @@ BlockSums sums_in_strips(const PairBlock& block);
 BlockSums sums_in_tiles(const PairBlock& block);
 
 struct BlockGradient {
-  torch::Tensor rows, columns;  // [n, E] of the block's two sides; added to
-  double log_scale = 0;         // added to
+  torch::Tensor rows;     // [local, E]; added to
+  torch::Tensor columns;  // [n, E]; added to; undefined: not wanted
+  double log_scale = 0;   // added to
 };
-// Adds the gradient of weight * (sum (row_lse - own) + sum (column_lse - own)).
+// Adds the gradient of weight * (sum (row_lse - own) + sum (column_lse - own)), what a row has to
+// do with: with both sums, all of the loss of the whole matrix that its rows change.
 void add_gradient_in_strips(const PairBlock& block, const BlockSums& sums, double weight,
                             BlockGradient& gradient);
 void add_gradient_in_tiles(const PairBlock& block, const BlockSums& sums, double weight,

@@ -10,7 +10,8 @@ struct ExcludedPairs {
   int64_t similar = 0;  // pairs of distinct texts with a cosine above the threshold
 };
 
-// Plain data, so that a backward pass can rebuild exactly the pairs its forward pass saw.
+// Of the rows of the group. Plain data, so that a backward pass can rebuild exactly the pairs its
+// forward pass saw.
 struct PairFilter {
   torch::Tensor text_id;  // [n] int64, equal = identical texts; undefined = nothing is filtered
   torch::Tensor texts;    // [n, E] L2-normalised, no gradient; undefined = no similarity test

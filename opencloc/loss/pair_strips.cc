@@ -67,8 +67,8 @@ void add_gradient_in_strips(const PairBlock& block, const BlockSums& sums, doubl
     g *= weight * block.scale;  // of the cosine of each pair
     const auto rows = block.rows.slice(0, strip.begin, strip.end);
     const auto row_gradient = ops::product(g, block.columns);  // [chunk, E]
-    gradient.rows.slice(0, strip.begin, strip.end) += row_gradient;
-    gradient.columns += ops::product_tn(g, rows);  // [n, E]
+    gradient.rows.slice(0, from, to) += row_gradient;
+    if (gradient.columns.defined()) gradient.columns += ops::product_tn(g, rows);  // [n, E]
     // sum_ij g_ij a_i . b_j, without touching the excluded pairs' infinities.
     gradient.log_scale += (row_gradient * rows).sum().item<double>();
   });

@@ -62,12 +62,12 @@ BlockSums sums_in_tiles(const PairBlock& block) {
 void add_gradient_in_tiles(const PairBlock& block, const BlockSums& sums, double weight,
                            BlockGradient& gradient) {
   const KernelMatrix matrix(block);
-  const int64_t begin = block.local.begin, width = block.rows.size(1);
-  kernels::PairGradient into{.row_sums = sums.row_lse.data_ptr<float>(),
-                             .column_sums = data_or_null(sums.column_lse),
-                             .weight = static_cast<float>(weight),
-                             .rows = gradient.rows.data_ptr<float>() + begin * width,
-                             .columns = gradient.columns.data_ptr<float>()};
+  kernels::PairGradient into{
+      .row_sums = sums.row_lse.data_ptr<float>(),
+      .column_sums = data_or_null(sums.column_lse),
+      .weight = static_cast<float>(weight),
+      .rows = gradient.rows.data_ptr<float>(),
+      .columns = gradient.columns.defined() ? gradient.columns.data_ptr<float>() : nullptr};
   kernels::pair_gradient(*matrix, into);
   gradient.log_scale += into.log_scale;
 }

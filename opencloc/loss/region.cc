@@ -9,12 +9,14 @@ RegionLoss region_loss(const torch::Tensor& regions, const torch::Tensor& texts,
                        const TextFilter& filter, const ContrastiveOptions& options) {
   TORCH_CHECK(text_id.dim() == 1 && text_id.size(0) == regions.size(0),
               "region loss: one text_id a region expected");
-  PairFilter pairs{
-      .text_id = text_id, .texts = texts.detach(), .threshold = filter.threshold};  // [R], [R, E]
-  const int64_t count = regions.size(0);
-  const auto [begin, end] = local_rows(options, count);
+  const auto all_ids = options.group->gather(text_id);
+  PairFilter pairs{.text_id = all_ids.rows,
+                   .texts = options.group->gather(texts).rows,
+                   .threshold = filter.threshold};  // of the group's regions
+  const int64_t count = pairs.text_id.size(0);
+  const int64_t begin = all_ids.first, end = begin + regions.size(0);
   const auto off_diagonal = static_cast<double>((end - begin) * (count - 1));
-  const auto identical = static_cast<double>(identical_pairs(text_id, begin, end));
+  const auto identical = static_cast<double>(identical_pairs(pairs.text_id, begin, end));
   const double distinct = off_diagonal - identical;
   const auto measured = filter.similarity_test ? SimilarPairs{} : similar_pairs(pairs, begin, end);
   if (!filter.similarity_test) pairs.texts = torch::Tensor();

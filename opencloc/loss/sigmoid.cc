@@ -3,7 +3,6 @@
 
 #include <torch/autograd.h>
 
-#include "opencloc/loss/info_nce.h"
 #include "opencloc/loss/loss.h"
 #include "opencloc/ops/product.h"
 
@@ -20,25 +19,27 @@ Tensor logits(const Tensor& image, const Tensor& text, double scale, double bias
   return ops::product_nt(image.slice(0, begin, end), text).mul_(scale).add_(bias);
 }
 
-// Memory O(chunk x n), as InfoNCE: the backward pass makes the logits again.
+// Memory O(chunk x n), as InfoNCE: the backward pass makes the logits again. No pair's gradient
+// needs a sum over others, so that processes exchange their rows and nothing else.
 struct SigmoidLoss : torch::autograd::Function<SigmoidLoss> {
-  static Tensor forward(AutogradContext* context, const Tensor& image, const Tensor& text,
+  static Tensor forward(AutogradContext* context, const Tensor& own_image, const Tensor& own_text,
                         const Tensor& logit_scale, const Tensor& logit_bias,
                         const ContrastiveOptions& options) {
-    const int64_t n = image.size(0);
-    const auto rows = local_rows(options, n);
+    const auto gathered = options.group->gather(own_image);
+    const Tensor &image = gathered.rows, text = options.group->gather(own_text).rows;  // [n, E]
+    const int64_t n = image.size(0), first = gathered.first, last = first + own_image.size(0);
     const double scale = std::exp(logit_scale.item<double>()), bias = logit_bias.item<double>();
     auto total = torch::zeros({}, image.options());
-    for (int64_t begin = rows.begin; begin < rows.end; begin += options.chunk) {
-      const int64_t end = std::min(begin + options.chunk, rows.end);
+    for (int64_t begin = first; begin < last; begin += options.chunk) {
+      const int64_t end = std::min(begin + options.chunk, last);
       const auto s = logits(image, text, scale, bias, begin, end);  // [chunk, n]
       // -log sigmoid(-s) = softplus(s), and -log sigmoid(s) = softplus(s) - s.
       total += torch::softplus(s).sum() - s.diagonal(begin).sum();
     }
     context->save_for_backward({image, text, logit_scale, logit_bias});
     context->saved_data["chunk"] = options.chunk;
-    context->saved_data["begin"] = rows.begin;
-    context->saved_data["end"] = rows.end;
+    context->saved_data["begin"] = first;
+    context->saved_data["end"] = last;
     return total / static_cast<double>(std::max<int64_t>(n, 1));
   }
 
@@ -47,23 +48,36 @@ struct SigmoidLoss : torch::autograd::Function<SigmoidLoss> {
     const Tensor &image = saved[0], &text = saved[1];
     const double scale = std::exp(saved[2].item<double>()), bias = saved[3].item<double>();
     const int64_t n = image.size(0), chunk = context->saved_data["chunk"].toInt();
+    const int64_t first = context->saved_data["begin"].toInt();
     const int64_t last = context->saved_data["end"].toInt();
+    const bool all = first == 0 && last == n;
     const auto weight = upstream[0] / static_cast<double>(std::max<int64_t>(n, 1));
-    auto image_gradient = torch::zeros_like(image), text_gradient = torch::zeros_like(text);
-    auto scale_gradient = torch::zeros_like(saved[2]), bias_gradient = torch::zeros_like(saved[3]);
-    for (int64_t begin = context->saved_data["begin"].toInt(); begin < last; begin += chunk) {
-      const int64_t end = std::min(begin + chunk, last);
-      auto g = logits(image, text, scale, bias, begin, end).sigmoid_();  // [chunk, n]
+    // The gradient of the logits of rows [begin, end) of one side with all of the other.
+    const auto of_logits = [&](const Tensor& rows, const Tensor& columns, int64_t begin,
+                               int64_t end) {
+      auto g = logits(rows, columns, scale, bias, begin, end).sigmoid_();  // [chunk, n]
       g.diagonal(begin) -= 1;
-      g *= weight;  // of the logits
+      return g.mul_(weight);
+    };
+    auto of_image = torch::zeros_like(image.slice(0, first, last));
+    auto of_text = torch::zeros_like(text.slice(0, first, last));
+    auto of_scale = torch::zeros_like(saved[2]), of_bias = torch::zeros_like(saved[3]);
+    for (int64_t begin = first; begin < last; begin += chunk) {
+      const int64_t end = std::min(begin + chunk, last);
+      const auto g = of_logits(image, text, begin, end);
       const auto rows = image.slice(0, begin, end);
       const auto row_gradient = ops::product(g, text) * scale;  // [chunk, E]
-      image_gradient.slice(0, begin, end) += row_gradient;
-      text_gradient += ops::product_tn(g, rows) * scale;  // [n, E]
-      scale_gradient += (row_gradient * rows).sum();
-      bias_gradient += g.sum();
+      of_image.slice(0, begin - first, end - first) += row_gradient;
+      of_scale += (row_gradient * rows).sum();
+      of_bias += g.sum();
+      if (all) {
+        of_text += ops::product_tn(g, rows) * scale;  // [n, E]
+      } else {
+        const auto back = of_logits(text, image, begin, end);
+        of_text.slice(0, begin - first, end - first) += ops::product(back, image) * scale;
+      }
     }
-    return {image_gradient, text_gradient, scale_gradient, bias_gradient, Tensor()};
+    return {of_image, of_text, of_scale, of_bias, Tensor()};
   }
 };
 
@@ -75,6 +89,7 @@ Tensor sigmoid_loss(const Tensor& image, const Tensor& text, const Tensor& logit
               "sigmoid loss: [n, E] pairs expected");
   TORCH_CHECK(logit_scale.numel() == 1 && logit_bias.numel() == 1,
               "sigmoid loss: logit_scale and logit_bias must be scalars");
+  TORCH_CHECK(options.chunk >= 1, "sigmoid loss: chunk must be at least 1");
   return SigmoidLoss::apply(image, text, logit_scale, logit_bias, options);
 }
 

@@ -40,7 +40,9 @@ class Clip : public Objective {
 
 ClipWork::ClipWork(const Cloc& model, const Batch& batch, const ObjectiveOptions& objective,
                    const WorkOptions& options, bool with_regions)
-    : model_(model), objective_(objective), texts_learn_(any_learns(*model->text)) {
+    : model_(model),
+      objective_(objective.over(*options.group)),
+      texts_learn_(any_learns(*model->text)) {
   local_.images = batch.images();
   local_.captioned = objective.clip ? count(batch.has_text, batch.images()) : 0;
   if (with_regions) {
@@ -54,7 +56,7 @@ ClipWork::ClipWork(const Cloc& model, const Batch& batch, const ObjectiveOptions
   options.group->sum(counts);
   const auto* sums = counts.data_ptr<int64_t>();
   all_ = {sums[0], sums[1], sums[2], sums[3], sums[4]};
-  if (all_.captioned == 0 && all_.regions == 0) return;  // nothing to learn from: no piece
+  if (empty()) return;
 
   const auto device = model->logit_scale.device();
   const int64_t texts_at_once =
@@ -99,12 +101,20 @@ Figures ClipWork::counts() const {
   return figures;
 }
 
+torch::Tensor ClipWork::rows_or_none(const NamedRows& rows, std::string_view name,
+                                     int64_t width) const {
+  const auto found = rows[name];
+  return found.defined() ? found : torch::zeros({0, width}, model_->logit_scale.options());
+}
+
 Loss ClipWork::loss(const NamedRows& rows) {
   Loss loss;
   if (!objective_.clip || all_.captioned == 0) return loss;
-  const auto captions = rows["text"].index_select(0, texts_.caption_row);  // [C, E]
-  const auto images = texts_.captioned.defined() ? rows["image"].index_select(0, texts_.captioned)
-                                                 : rows["image"];  // [C, E]
+  const int64_t width = model_->config().embed_dim;
+  const auto captions =
+      rows_or_none(rows, "text", width).index_select(0, texts_.caption_row);  // [C, E]
+  auto images = rows_or_none(rows, "image", width);                           // [C, E]
+  if (texts_.captioned.defined()) images = images.index_select(0, texts_.captioned);
   loss.value = contrastive_loss(model_, images, captions, objective_.contrastive);
   loss.figures.sum("loss_clip", loss.value);
   return loss;

@@ -19,6 +19,7 @@ class ClipWork : public BatchWork {
            const WorkOptions& options, bool with_regions);
 
   int64_t pieces() const override;
+  bool empty() const override { return all_.captioned == 0 && all_.regions == 0; }
   Encoded encode(int64_t piece, const NamedRows& before, bool own_loss) override;
   bool learns(int64_t piece) const override;
   Loss loss(const NamedRows& rows) override;
@@ -36,6 +37,8 @@ class ClipWork : public BatchWork {
   const TextBatch& texts() const { return texts_; }
   const ObjectiveOptions& objective() const { return objective_; }
   Cloc& model() { return model_; }
+  // Rows of that name; none [0, width] where this process has no such thing.
+  torch::Tensor rows_or_none(const NamedRows& rows, std::string_view name, int64_t width) const;
 
   // What the regions of a part become, with the features of its images.
   virtual void encode_regions(ImageFeatures& /*features*/, const BatchPart& /*part*/,

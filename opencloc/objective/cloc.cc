@@ -105,16 +105,20 @@ class ClocWork : public ClipWork {
  private:
   // L_CLOC + weight (L_grounding + recovery).
   Loss localized_loss(const NamedRows& rows) {
-    const auto region_texts = normalized(rows["text"].index_select(0, texts().region_row));
-    const auto region =
-        region_loss(normalized(rows["region"]), region_texts, batch().region_text_id,
-                    model()->region_logit_scale, filter_, objective().contrastive);
+    const int64_t width = model()->config().embed_dim;
+    const auto region_texts =
+        normalized(rows_or_none(rows, "text", width).index_select(0, texts().region_row));
+    const auto region = region_loss(normalized(rows_or_none(rows, "region", width)), region_texts,
+                                    batch().region_text_id, model()->region_logit_scale, filter_,
+                                    objective().contrastive);
     Loss loss{region.loss, {}};
     loss.figures.sum("loss_region", region.loss);
     loss.figures.mean("removed_share", region.removed_share, region.pairs);
     loss.figures.mean("similar_share", region.similar_share, region.distinct_pairs);
-    if (rows["predicted"].defined()) add_grounding(rows["predicted"], loss);
-    if (rows["recovered"].defined()) add_recovery(rows["recovered"], loss);
+    if (objective().grounding) {
+      add_grounding(rows_or_none(rows, "predicted", 4), loss);
+      if (objective().box_recovery) add_recovery(rows_or_none(rows, "recovered", 4), loss);
+    }
     return loss;
   }
 

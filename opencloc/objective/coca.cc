@@ -26,16 +26,18 @@ class CocaWork : public BatchWork {
  public:
   CocaWork(const Cloc& model, const Batch& batch, const ObjectiveOptions& objective,
            const WorkOptions& options)
-      : model_(model), objective_(objective), images_(batch.images()) {
+      : model_(model), objective_(objective.over(*options.group)), images_(batch.images()) {
     TORCH_CHECK(model->text_decoder, "a captioning step of a model without a text decoder");
     TORCH_CHECK(!batch.has_text.defined(), "a captioning step of pictures without a text");
     const auto device = model->logit_scale.device();
     // After the longest text there is only padding.
-    const auto longest = batch.text_length.max().item<int64_t>();
+    const int64_t longest = images_ > 0 ? batch.text_length.max().item<int64_t>() : 0;
     const auto ids = batch.text_ids.slice(1, 0, longest);  // [B, T]
-    auto words = ids.slice(1, 1).ne(kPadId).sum();
-    options.group->sum(words);
-    all_words_ = std::max<int64_t>(1, words.item<int64_t>());
+    auto counts = torch::stack({torch::scalar_tensor(images_, torch::kInt64),
+                                ids.slice(1, 1).ne(kPadId).sum()});  // of all processes
+    options.group->sum(counts);
+    all_images_ = counts[0].item<int64_t>();
+    all_words_ = std::max<int64_t>(1, counts[1].item<int64_t>());
     const int64_t size = std::max<int64_t>(1, (images_ + options.parts - 1) / options.parts);
     for (int64_t begin = 0; begin < images_; begin += size) {
       const int64_t end = std::min(images_, begin + size);
@@ -45,6 +47,7 @@ class CocaWork : public BatchWork {
   }
 
   int64_t pieces() const override { return static_cast<int64_t>(parts_.size()); }
+  bool empty() const override { return all_images_ == 0; }
 
   Encoded encode(int64_t piece, const NamedRows& /*before*/, bool own_loss) override {
     Encoded encoded;
@@ -63,7 +66,9 @@ class CocaWork : public BatchWork {
   Loss loss(const NamedRows& rows) override {
     Loss loss;
     if (!objective_.clip) return loss;
-    const auto clip = contrastive_loss(model_, rows["image"], rows["text"], objective_.contrastive);
+    const auto none = torch::zeros({0, model_->config().embed_dim}, model_->logit_scale.options());
+    const auto clip = contrastive_loss(model_, images_ > 0 ? rows["image"] : none,
+                                       images_ > 0 ? rows["text"] : none, objective_.contrastive);
     loss.value = objective_.contrastive_weight * clip;
     loss.figures.sum("loss_clip", clip);
     return loss;
@@ -72,6 +77,7 @@ class CocaWork : public BatchWork {
   Figures counts() const override {
     Figures figures;
     if (objective_.clip) figures.count("captioned", images_);
+    if (images_ == 0) figures.mean("loss_caption", 0, 0);  // the same names in all processes
     return figures;
   }
 
@@ -94,7 +100,7 @@ class CocaWork : public BatchWork {
   Cloc model_;
   const ObjectiveOptions objective_;
   const int64_t images_;
-  int64_t all_words_ = 1;
+  int64_t all_images_ = 0, all_words_ = 1;
   std::vector<Pairs> parts_;
 };
 

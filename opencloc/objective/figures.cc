@@ -1,5 +1,6 @@
 #include "opencloc/objective/figures.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <torch/utils.h>
@@ -51,16 +52,21 @@ void Figures::merge(const Figures& other) {
 
 void Figures::merge(dist::Group& group) {
   if (group.size() == 1 || figures_.empty()) return;
+  // By name: a process without a piece came to its figures in another order.
+  std::vector<Figure*> sorted;
+  for (auto& figure : figures_) sorted.push_back(&figure);
+  std::ranges::sort(sorted, {}, [](const Figure* figure) { return figure->name; });
   std::vector<torch::Tensor> values, weights;
-  for (const auto& figure : figures_) {
+  for (const auto* at : sorted) {
+    const auto& figure = *at;
     const double weight = figure.kind == Kind::kMean ? figure.weight : 1;
     values.push_back((weight == 0 ? torch::zeros_like(figure.value) : figure.value * weight).cpu());
     weights.push_back(scalar(weight));
   }
   auto all = torch::stack({torch::stack(values), torch::stack(weights)});  // [2, n]
   group.sum(all);
-  for (size_t i = 0; i < figures_.size(); ++i) {
-    auto& figure = figures_[i];
+  for (size_t i = 0; i < sorted.size(); ++i) {
+    auto& figure = *sorted[i];
     const auto at = static_cast<int64_t>(i);
     figure.value = all[0][at];
     if (figure.kind != Kind::kMean) continue;

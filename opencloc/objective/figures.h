@@ -27,7 +27,7 @@ class Figures {
 
   // Those of another piece of the batch: sums and counts add, means are weighted.
   void merge(const Figures& other);
-  // The same over all processes, which have the same names in the same order.
+  // The same over all processes, which have the same names.
   void merge(dist::Group& group);
 
   bool has(std::string_view name) const;

@@ -62,8 +62,9 @@ struct Encoded {
 class BatchWork {
  public:
   virtual ~BatchWork() = default;
-  // 0: there is nothing to learn from.
   virtual int64_t pieces() const = 0;
+  // There is nothing to learn from, in no process of the group.
+  virtual bool empty() const { return pieces() == 0; }
   // With `own_loss` false, only the rows are wanted.
   virtual Encoded encode(int64_t piece, const NamedRows& before, bool own_loss) = 0;
   // False: no gradient goes into the piece (all of its weights are frozen).
@@ -111,6 +112,13 @@ struct ObjectiveOptions {
   double contrastive_weight = 1.0;
   double caption_weight = 2.0;
   ContrastiveOptions contrastive;
+
+  // The same with the negatives of a group.
+  ObjectiveOptions over(dist::Group& group) const {
+    ObjectiveOptions options = *this;
+    options.contrastive.group = &group;
+    return options;
+  }
 };
 
 // One line of the table.

@@ -35,7 +35,8 @@ Loss whole(BatchWork& work, dist::Group& group, double& value) {
   }
   add(work.loss(rows), total);
   value = value_of(total.value, group);
-  if (std::isfinite(value) && total.value.defined()) total.value.backward();
+  if (std::isfinite(value) && total.value.defined() && total.value.requires_grad())
+    total.value.backward();
   return total;
 }
 
@@ -85,7 +86,7 @@ Loss in_pieces(BatchWork& work, dist::Group& group, double& value) {
   Loss total = work.loss(cached.rows);
   value = value_of(total.value, group);
   if (!std::isfinite(value)) return total;
-  if (total.value.defined()) total.value.backward();
+  if (total.value.defined() && total.value.requires_grad()) total.value.backward();
   // The last pieces first: their gradients reach the rows of earlier ones that they read.
   auto own = torch::zeros({}, torch::kDouble);
   for (int64_t piece = work.pieces() - 1; piece >= 0; --piece) {
@@ -123,7 +124,7 @@ bool StepResult::finite() const { return std::isfinite(loss); }
 StepResult forward_backward(Objective& objective, const Batch& batch, const StepOptions& options) {
   const auto work = objective.work(batch, {options.accum_freq, options.group});
   StepResult result;
-  if (work->pieces() > 0) {
+  if (!work->empty()) {
     Loss loss = options.accum_freq > 1 ? in_pieces(*work, *options.group, result.loss)
                                        : whole(*work, *options.group, result.loss);
     result.figures = std::move(loss.figures);

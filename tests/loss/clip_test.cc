@@ -23,24 +23,17 @@ TEST_P(ClipLoss, EqualsTheWholeMatrix) {
   expect_close(got, want, 2e-6);
 }
 
-TEST_P(ClipLoss, LocalSharesAddUpToTheWhole) {
+TEST_P(ClipLoss, ProcessesTogetherLoseWhatOneDoes) {
   const auto [n, chunk] = GetParam();
   const auto pairs = make_pairs(n, torch::kDouble);
-  const auto share = [&, chunk = chunk](int64_t offset, int64_t count) {
-    return evaluate(pairs, [&] {
-      return clip_loss(pairs.a, pairs.b, pairs.scale,
-                       {.chunk = chunk, .local_offset = offset, .local_count = count});
-    });
+  const auto loss = [&, chunk = chunk](const Pairs& share, dist::Group& group) {
+    return clip_loss(share.a, share.b, share.scale, {.chunk = chunk, .group = &group});
   };
-  const int64_t first = n / 3;  // ranks of different size, one of them perhaps empty
-  const auto one = share(0, first), two = share(first, -1);
-  const Evaluated sum{.loss = one.loss + two.loss,
-                      .a = one.a + two.a,
-                      .b = one.b + two.b,
-                      .scale = one.scale + two.scale};
-  const auto want =
-      evaluate(pairs, [&] { return plain::info_nce(pairs.a, pairs.b, pairs.scale, {}); });
-  expect_close(sum, want, 1e-12);
+  const auto whole = evaluate(pairs, [&] { return loss(pairs, dist::alone()); });
+  for (const auto& sizes : shares_of(n)) {
+    SCOPED_TRACE(testing::PrintToString(sizes));
+    expect_close(evaluate_shared(pairs, sizes, loss), whole, 1e-12);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, ClipLoss,
@@ -128,10 +121,8 @@ TEST(ClipLossScale, StaysFiniteAtTheCapWithOpposedPairs) {
   EXPECT_TRUE(got.a.isfinite().all().item<bool>());
 }
 
-TEST(ClipLossChecks, RefusesRowsOutsideTheBatch) {
+TEST(ClipLossChecks, RefusesWhatAreNoPairs) {
   const auto pairs = make_pairs(4);
-  EXPECT_THROW(clip_loss(pairs.a, pairs.b, pairs.scale, {.local_offset = 3, .local_count = 2}),
-               c10::Error);
   EXPECT_THROW(clip_loss(pairs.a, pairs.b, pairs.scale, {.chunk = 0}), c10::Error);
   EXPECT_THROW(clip_loss(pairs.a, pairs.b.slice(0, 0, 3), pairs.scale), c10::Error);
 }

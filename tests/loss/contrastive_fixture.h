@@ -9,6 +9,8 @@
 #include <torch/types.h>
 #include <torch/utils.h>
 
+#include "tests/dist/thread_group.h"
+
 namespace opencloc {
 
 struct Pairs {
@@ -46,6 +48,43 @@ inline Evaluated evaluate(const Pairs& pairs, const std::function<torch::Tensor(
           .a = pairs.a.grad().clone(),
           .b = pairs.b.grad().clone(),
           .scale = pairs.scale.grad().clone()};
+}
+
+// A loss over processes that hold so many pairs each: what they lose together, the gradients of
+// their rows in order, and the sum of those of the scale.
+using SharedLoss = std::function<torch::Tensor(const Pairs&, dist::Group&)>;
+inline Evaluated evaluate_shared(const Pairs& pairs, const std::vector<int64_t>& sizes,
+                                 const SharedLoss& loss) {
+  std::vector<Evaluated> of_ranks(sizes.size());
+  fixtures::run_ranks(static_cast<int>(sizes.size()), [&](dist::Group& group) {
+    int64_t begin = 0;
+    for (int rank = 0; rank < group.rank(); ++rank) begin += sizes[static_cast<size_t>(rank)];
+    const int64_t end = begin + sizes[static_cast<size_t>(group.rank())];
+    const auto own = [&](const torch::Tensor& t) {
+      return t.detach().slice(0, begin, end).clone();
+    };
+    const Pairs share{own(pairs.a).requires_grad_(), own(pairs.b).requires_grad_(),
+                      pairs.scale.detach().clone().requires_grad_(), own(pairs.text_id)};
+    of_ranks[static_cast<size_t>(group.rank())] =
+        evaluate(share, [&] { return loss(share, group); });
+  });
+  Evaluated all;
+  std::vector<torch::Tensor> a, b;
+  for (const auto& rank : of_ranks) {
+    all.loss = all.loss.defined() ? all.loss + rank.loss : rank.loss;
+    all.scale = all.scale.defined() ? all.scale + rank.scale : rank.scale;
+    a.push_back(rank.a);
+    b.push_back(rank.b);
+  }
+  all.a = torch::cat(a);
+  all.b = torch::cat(b);
+  return all;
+}
+
+// Ways to share n pairs: two, three and four processes, of different sizes, some with none.
+inline std::vector<std::vector<int64_t>> shares_of(int64_t n) {
+  return {
+      {n / 3, n - n / 3}, {n, 0}, {0, n / 2, n - n / 2}, {1, 0, (n - 1) / 3, n - 1 - (n - 1) / 3}};
 }
 
 inline void expect_close(const Evaluated& got, const Evaluated& want, double tolerance) {

@@ -29,23 +29,47 @@ TEST_P(RegionLossTest, EqualsTheWholeMatrix) {
   expect_close(got, want, 1e-11);
 }
 
-TEST_P(RegionLossTest, LocalSharesAddUpToTheWhole) {
+TEST_P(RegionLossTest, ProcessesTogetherLoseWhatOneDoes) {
   const auto [n, chunk, test] = GetParam();
   const auto pairs = make_pairs(n, torch::kDouble);
   const TextFilter filter{.similarity_test = test, .threshold = 0.9};
-  const auto share = [&, chunk = chunk](int64_t offset, int64_t count) {
-    return evaluate(pairs, [&] {
-      return region_loss(pairs.a, pairs.b, pairs.text_id, pairs.scale, filter,
-                         {.chunk = chunk, .local_offset = offset, .local_count = count})
-          .loss;
-    });
+  const auto loss = [&, chunk = chunk](const Pairs& share, dist::Group& group) {
+    return region_loss(share.a, share.b, share.text_id, share.scale, filter,
+                       {.chunk = chunk, .group = &group})
+        .loss;
   };
-  const auto whole = share(0, -1), one = share(0, n / 3), two = share(n / 3, -1);
-  const Evaluated sum{.loss = one.loss + two.loss,
-                      .a = one.a + two.a,
-                      .b = one.b + two.b,
-                      .scale = one.scale + two.scale};
-  expect_close(sum, whole, 1e-12);
+  const auto whole = evaluate(pairs, [&] { return loss(pairs, dist::alone()); });
+  for (const auto& sizes : shares_of(n)) {
+    SCOPED_TRACE(testing::PrintToString(sizes));
+    expect_close(evaluate_shared(pairs, sizes, loss), whole, 1e-12);
+  }
+}
+
+// What the filter's schedule looks at is the same number, however the regions are shared.
+TEST_P(RegionLossTest, ProcessesTogetherCountWhatOneDoes) {
+  const auto [n, chunk, test] = GetParam();
+  const auto pairs = make_pairs(n, torch::kDouble);
+  const TextFilter filter{.similarity_test = test, .threshold = 0.9};
+  const auto whole = region_loss(pairs.a, pairs.b, pairs.text_id, pairs.scale, filter);
+  for (const auto& sizes : shares_of(n)) {
+    std::vector<RegionLoss> of_ranks(sizes.size());
+    evaluate_shared(pairs, sizes, [&](const Pairs& share, dist::Group& group) {
+      auto& loss = of_ranks[static_cast<size_t>(group.rank())];
+      loss = region_loss(share.a, share.b, share.text_id, share.scale, filter, {.group = &group});
+      return loss.loss;
+    });
+    double removed = 0, similar = 0, pairs_of_all = 0, distinct = 0;
+    for (const auto& rank : of_ranks) {
+      removed += rank.removed_share * rank.pairs;
+      similar += rank.similar_share * rank.distinct_pairs;
+      pairs_of_all += rank.pairs;
+      distinct += rank.distinct_pairs;
+    }
+    EXPECT_EQ(pairs_of_all, whole.pairs);
+    EXPECT_EQ(distinct, whole.distinct_pairs);
+    EXPECT_NEAR(removed, whole.removed_share * whole.pairs, 1e-9);
+    EXPECT_NEAR(similar, whole.similar_share * whole.distinct_pairs, 1e-9);
+  }
 }
 
 // The cases must tell the filters apart: with the test open, pairs of distinct texts leave too.
@@ -84,20 +108,15 @@ TEST_P(RegionLossTiles, EqualTheWholeMatrix) {
       plain::excluded_pairs(pairs.b, pairs.text_id, test ? filter.threshold : kOnlyIdentical);
   const auto want =
       evaluate(pairs, [&] { return plain::info_nce(pairs.a, pairs.b, pairs.scale, excluded); });
-  const auto share = [&](int64_t offset, int64_t count) {
-    return evaluate(pairs, [&] {
-      return region_loss(pairs.a, pairs.b, pairs.text_id, pairs.scale, filter,
-                         {.local_offset = offset, .local_count = count})
-          .loss;
-    });
+  const auto loss = [&](const Pairs& share, dist::Group& group) {
+    return region_loss(share.a, share.b, share.text_id, share.scale, filter, {.group = &group})
+        .loss;
   };
-  expect_close(share(0, -1), want, 2e-6);
-  const auto one = share(0, n / 3), two = share(n / 3, -1);
-  expect_close({.loss = one.loss + two.loss,
-                .a = one.a + two.a,
-                .b = one.b + two.b,
-                .scale = one.scale + two.scale},
-               want, 2e-6);
+  expect_close(evaluate(pairs, [&] { return loss(pairs, dist::alone()); }), want, 2e-6);
+  for (const auto& sizes : shares_of(n)) {
+    SCOPED_TRACE(testing::PrintToString(sizes));
+    expect_close(evaluate_shared(pairs, sizes, loss), want, 2e-6);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, RegionLossTiles,

@@ -3,6 +3,7 @@
 #include <torch/utils.h>
 
 #include "opencloc/loss/loss.h"
+#include "tests/loss/contrastive_fixture.h"
 
 namespace opencloc {
 namespace {
@@ -46,17 +47,19 @@ TEST(SigmoidLoss, EqualsTheFormulaWhateverTheChunk) {
   }
 }
 
-TEST(SigmoidLoss, LocalRowsAddUp) {
-  const auto in = random_inputs(7, torch::kDouble);
-  const auto whole = sigmoid_loss(in.image, in.text, in.scale, in.bias);
-  auto sum = torch::zeros({}, torch::kDouble);
-  for (const auto& [offset, count] : {std::pair<int64_t, int64_t>{0, 3}, {3, 4}}) {
-    sum = sum + sigmoid_loss(in.image, in.text, in.scale, in.bias,
-                             {.chunk = 2, .local_offset = offset, .local_count = count});
+TEST(SigmoidLoss, ProcessesTogetherLoseWhatOneDoes) {
+  for (const int64_t n : {2, 7, 20}) {
+    const auto pairs = make_pairs(n, torch::kDouble);
+    const auto bias = torch::tensor(-3.0, torch::kDouble);
+    const auto loss = [&](const Pairs& share, dist::Group& group) {
+      return sigmoid_loss(share.a, share.b, share.scale, bias, {.chunk = 2, .group = &group});
+    };
+    const auto whole = evaluate(pairs, [&] { return loss(pairs, dist::alone()); });
+    for (const auto& sizes : shares_of(n)) {
+      SCOPED_TRACE(testing::PrintToString(sizes));
+      expect_close(evaluate_shared(pairs, sizes, loss), whole, 1e-12);
+    }
   }
-  EXPECT_NEAR(sum.item<double>(), whole.item<double>(), 1e-12);
-  const auto a = gradients(sum, in), b = gradients(whole, in);
-  for (size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(torch::allclose(a[i], b[i]));
 }
 
 TEST(SigmoidLoss, NoPairsNoLoss) {

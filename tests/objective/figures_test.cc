@@ -41,6 +41,7 @@ class WithAnother : public dist::Group {
   int size() const override { return 2; }
   void sum(torch::Tensor& values) override { values += others_; }
   void max(torch::Tensor& values) override { values.copy_(torch::maximum(values, others_)); }
+  dist::Gathered gather(const torch::Tensor& rows) override { return {rows, 0}; }
 
  private:
   torch::Tensor others_;
@@ -51,8 +52,8 @@ TEST(Figures, OfTwoProcesses) {
   figures.sum("loss_clip", number(1));
   figures.mean("iou", torch::Tensor(), 0);
   figures.count("regions", 2);
-  // [values times weights; weights]
-  WithAnother group(torch::tensor({{2.0, 1.5, 3.0}, {1.0, 3.0, 1.0}}, torch::kDouble));
+  // [values times weights; weights], by name
+  WithAnother group(torch::tensor({{1.5, 2.0, 3.0}, {3.0, 1.0, 1.0}}, torch::kDouble));
   figures.merge(group);
   EXPECT_EQ(dump_json(figures.values()), R"({"loss_clip":3.0,"iou":0.5,"regions":5})");
 }

@@ -8,45 +8,18 @@
 #include "opencloc/train/lock.h"
 #include "opencloc/train/optimizer.h"
 #include "opencloc/train/schedule.h"
+#include "tests/train/random_batch.h"
 
 namespace opencloc {
 namespace {
 
-constexpr int64_t kContext = 16, kVocabulary = 512, kEnd = kVocabulary - 1;
+using fixtures::random_batch;
 
 Cloc small_model(const ClocConfig& cloc = {}) {
   ModelConfig config = load_model_config("ViT-Test");
   config.cloc = cloc;
   torch::manual_seed(5);
   return Cloc(config);
-}
-
-// ids [n, T] with lengths between 3 and T.
-void random_texts(int64_t count, torch::Tensor& ids, torch::Tensor& length) {
-  ids = torch::zeros({count, kContext}, torch::kInt64);
-  length = torch::randint(3, kContext + 1, {count}, torch::kInt64);
-  for (int64_t i = 0; i < count; ++i) {
-    const auto words = length[i].item<int64_t>() - 1;
-    ids[i].slice(0, 0, words) = torch::randint(1, kEnd, {words}, torch::kInt64);
-    ids[i][words] = kEnd;
-  }
-}
-
-Batch random_batch(int64_t images, const std::vector<int64_t>& region_image) {
-  torch::manual_seed(9);
-  const auto regions = static_cast<int64_t>(region_image.size());
-  Batch batch;
-  batch.pixels = torch::randn({images, 3, 32, 32});
-  random_texts(images, batch.text_ids, batch.text_length);
-  random_texts(regions, batch.region_ids, batch.region_length);
-  const auto corner = torch::rand({regions, 2}) * 0.5;
-  batch.boxes = torch::cat({corner, corner + 0.2 + 0.3 * torch::rand({regions, 2})}, 1);
-  batch.region_image = torch::tensor(region_image, torch::kInt64);
-  batch.region_text_id = torch::arange(regions);
-  batch.keys.resize(static_cast<size_t>(images), "key");
-  batch.images_with_regions =
-      regions == 0 ? 0 : std::get<0>(torch::_unique(batch.region_image)).size(0);
-  return batch;
 }
 
 struct Setting {
@@ -118,6 +91,31 @@ TEST(Accumulation, EqualsTheWholeBatchForClipAndWithoutRegions) {
   expect_equal_gradients(small_model(), random_batch(6, {}), options, 3);
   options.objective = "clip";
   expect_equal_gradients(small_model(), random_batch(6, {0, 2}), options, 3);
+}
+
+// What a part bounds: images, and texts as many, though a batch has more texts than images.
+TEST(Accumulation, APieceIsAPartOfTheImagesOrAsManyTexts) {
+  auto model = small_model();
+  const auto batch = random_batch(6, {0, 0, 0, 0, 1, 2, 2, 3, 4, 4, 5, 5});
+  const auto objective = find_objective("cloc")->make(model, {});
+  for (const int64_t parts : {1, 2, 3, 6}) {
+    const auto work = objective->work(batch, {.parts = parts});
+    NamedRows rows;
+    int64_t texts = 0, images = 0;
+    for (int64_t piece = 0; piece < work->pieces(); ++piece) {
+      const Encoded encoded = work->encode(piece, rows, true);
+      for (const auto& name : encoded.rows.names()) {
+        rows.append(name, encoded.rows[name]);
+        const int64_t count = encoded.rows[name].size(0);
+        if (name == "text") texts = std::max(texts, count);
+        if (name == "image") images = std::max(images, count);
+      }
+    }
+    EXPECT_EQ(rows["text"].size(0), 18);
+    EXPECT_EQ(rows["image"].size(0), 6);
+    EXPECT_EQ(images, 6 / parts);
+    EXPECT_LE(texts, parts > 1 ? 6 / parts : 18);
+  }
 }
 
 TEST(Accumulation, EqualsTheWholeBatchWithFrozenTowers) {

@@ -89,6 +89,7 @@ class Tiles {
                   .ldc = width,
                   .beta = 1};
     gemm_fp32(gemm, cosines_.data(), columns, row_gradient + rows_.begin * width);
+    if (column_gradient == nullptr) return;
     gemm.transpose_a = Transpose::kYes;
     gemm.m = columns_.count;
     gemm.k = rows_.count;

@@ -39,7 +39,7 @@ struct PairGradient {
   const float* column_sums = nullptr;  // [columns] or null
   float weight = 1;
   float* rows = nullptr;     // [rows, width], added to
-  float* columns = nullptr;  // [columns, width], added to
+  float* columns = nullptr;  // [columns, width], added to; null: not wanted
   double log_scale = 0;      // of log(scale); added to
 };
 void pair_gradient(const PairMatrix& matrix, PairGradient& gradient);
