@@ -43,7 +43,7 @@ def check(files, *arguments, binary=False):
 def guide(text, **more):
     """The tree of every test, with `text` as its guide."""
     return {
-        'README.md': '# Tree\nSee [the guide](docs/guide/a.md#a-part) and `train/step.h`, `step.h`, `opencloc/train/*.h`.\n',
+        'README.md': '# Tree\nSee [it](docs/guide/a.md#a-part), `train/step.h`, `step.h`, `opencloc/train/*.h`.\n',
         'docs/guide/a.md': '# Guide\n## A part\n' + text,
         'opencloc/train/step.h': '',
         'tests/train/step_test.cc': '',
@@ -57,8 +57,9 @@ class Paths(unittest.TestCase):
         self.assertEqual((code, said), (1, fault + '\n'))
 
     def test_a_tree_in_order_passes_and_says_what_was_left_out(self):
-        code, said, faults = check(guide('`train/step.{h}` `train --init DIR` `a/b.txt` [up](../../README.md) [web](https://x.org/y)\n'
-                                         '`train_test --gtest_filter=A`, `opencloc/train/NAME.h`, tests/train/step_test.cc\n'))
+        text = ('`train/step.{h}` `train --init DIR` `a/b.txt` [up](../../README.md) [web](https://x.org/y)\n'
+                '`train_test --gtest_filter=A`, `opencloc/train/NAME.h`, tests/train/step_test.cc\n')
+        code, said, faults = check(guide(text))
         self.assertEqual((code, faults), (0, ''))
         self.assertIn('verbs and flags are not checked', said)
 
@@ -85,7 +86,8 @@ class Paths(unittest.TestCase):
         self.assertEqual((code, faults), (0, ''))
 
     def test_a_block_without_a_language(self):
-        self.found('```\nx\n```\n', 'docs/guide/a.md:3: a block without a language: sh for commands, console, text, ...')
+        self.found('```\nx\n```\n',
+                   'docs/guide/a.md:3: a block without a language: sh for commands, console, text, ...')
 
 
 class Commands(unittest.TestCase):
@@ -102,7 +104,8 @@ class Commands(unittest.TestCase):
     def test_an_unknown_flag(self):
         self.found('```sh\nopencloc data scenes \\\n  --cuont 3\n```\n',
                    'docs/guide/a.md:4: `opencloc data scenes` has no flag --cuont')
-        self.found('```console\n$ opencloc eval --a-flag\n```\n', 'docs/guide/a.md:4: `opencloc eval` has no flag --a-flag')
+        self.found('```console\n$ opencloc eval --a-flag\n```\n',
+                   'docs/guide/a.md:4: `opencloc eval` has no flag --a-flag')
         self.found('`eval --out x`\n', 'docs/guide/a.md:3: `opencloc eval` has no flag --out')
 
     def test_an_unknown_verb(self):
@@ -112,9 +115,10 @@ class Commands(unittest.TestCase):
 
 class Run(unittest.TestCase):
     def test_blocks_share_a_folder_and_marked_ones_do_not_run(self):
-        code, said, faults = check(guide('<!-- run before: opencloc data scenes --count 3 -->\n```sh\ntest -d scenes\n```\n'
-                                         '<!-- not run: needs the\nmoon -->\n```sh\nfalse\n```\n'
-                                         '```sh\nopencloc eval --data scenes\n```\n```text\nfalse\n```\n'), '--run', binary=True)
+        text = ('<!-- run before: opencloc data scenes --count 3 -->\n```sh\ntest -d scenes\n```\n'
+                '<!-- not run: needs the\nmoon -->\n```sh\nfalse\n```\n'
+                '```sh\nopencloc eval --data scenes\n```\n```text\nfalse\n```\n')
+        code, said, faults = check(guide(text), '--run', binary=True)
         self.assertEqual((code, faults), (0, ''))
         self.assertIn('docs/guide/a.md:9: not run: needs the moon', said)
         self.assertIn('docs/guide/a.md:12: ran in', said)
