@@ -143,6 +143,9 @@ TEST_F(Parallel, OpenMpGetsItsNumberBack) {
 
 // A child after fork() has the caller's memory and none of the team's threads.
 TEST_F(Parallel, AChildProcessHasATeamOfItsOwn) {
+#if defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "ThreadSanitizer knows no threads after a fork of several threads";
+#endif
   set_thread_count(3);
   parallel_items(10, [](int64_t) {});
   const pid_t child = fork();
