@@ -18,7 +18,7 @@ constexpr size_t kPromptsAtATime = 256;
 void need_region_heads(const Model::Impl& model) {
   if (model.region_heads) return;
   throw Error::input("the model has no trained region heads (a plain CLIP)", {},
-                     "train with --objective cloc, or encode a crop of the picture");
+                     "train with the setting 'objective=cloc', or encode a crop of the picture");
 }
 
 // Points and masks: a model with the RoIAlign extractor learned boxes alone.

@@ -1,4 +1,6 @@
 // The one exception for anything a user can cause. Goals: what, where, how to mend, in one line.
+// A message names a setting as a program sees it, setting 'accum_freq' or setting 'device=cpu'; the
+// command line shows the flag in its place (cli/flag_names.h).
 // Non-goals: programmer errors; those are assertions.
 #pragma once
 
@@ -13,8 +15,8 @@ enum class ErrorKind { kFailed = 1, kInput = 2 };
 
 class Error : public std::runtime_error {
  public:
-  // `what` went wrong, `where` (path, member, line, flag), `mend`: what the user can do about it.
-  // Empty `where` or `mend` are left out of the message: "what, where: how to mend it".
+  // `what` went wrong, `where` (path, member, line, setting), `mend`: what the user can do about
+  // it. Empty `where` or `mend` are left out of the message: "what, where: how to mend it".
   Error(ErrorKind kind, std::string_view what, std::string_view where = {},
         std::string_view mend = {});
 

@@ -356,7 +356,7 @@ std::vector<std::string> expand_glob(std::string_view patterns, std::vector<std:
         absent.size() > 1 ? ", and " + std::to_string(absent.size() - 1) + " more of the pattern"
                           : "";
     throw Error::input(absent.front() + " is missing" + others, patterns,
-                       "correct the pattern, or pass --skip-bad-shards");
+                       "correct the pattern, or pass the setting 'skip_bad_shards'");
   }
   return result;
 }

@@ -49,7 +49,7 @@ bool has_no_locks(int error) {
 [[noreturn]] void in_use(const fs::path& folder, const Holder& holder) {
   throw Error::input(
       "another process is training here" + (holder.name.empty() ? "" : " (" + holder.name + ")"),
-      folder.string(), "wait for it, or give another --out");
+      folder.string(), "wait for it, or name another folder for the setting 'out'");
 }
 
 }  // namespace

@@ -267,12 +267,12 @@ class Elements {
   void finish_element() { visit_(wanted_, builder_.take()); }
   [[noreturn]] void not_an_object() const {
     throw Error::input("not a " + std::string(lists_.what) + " (its root is no object)", where_,
-                       "check --annotations, or which file is meant");
+                       "check the setting 'annotations', or which file is meant");
   }
   [[noreturn]] void not_a_list() const {
     throw Error::input("not a " + std::string(lists_.what) + " ('" +
                            std::string(lists_.names[wanted_]) + "' is not a list)",
-                       where_, "check --annotations, or which file is meant");
+                       where_, "check the setting 'annotations', or which file is meant");
   }
 
   const JsonLists& lists_;

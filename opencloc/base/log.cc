@@ -1,5 +1,6 @@
 #include "opencloc/base/log.h"
 
+#include <atomic>
 #include <cstdio>
 #include <memory>
 
@@ -37,14 +38,20 @@ spdlog::level::level_enum to_spdlog(Level level) {
   return spdlog::level::info;
 }
 
+std::atomic<std::string (*)(std::string_view)> rewrite_line = nullptr;
+
 }  // namespace
 
 void write(Level level, std::string_view line) {
+  const auto rewrite = rewrite_line.load();
+  const std::string shown = rewrite == nullptr ? std::string(line) : rewrite(line);
   ProgressBar::clear_live();
-  logger().log(to_spdlog(level), "{}", line);
+  logger().log(to_spdlog(level), "{}", shown);
   ProgressBar::redraw_live();
 }
 
 void set_level(Level lowest_shown) { logger().set_level(to_spdlog(lowest_shown)); }
+
+void set_rewrite(std::string (*rewrite)(std::string_view line)) { rewrite_line = rewrite; }
 
 }  // namespace opencloc::log

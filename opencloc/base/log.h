@@ -1,6 +1,7 @@
 // Log lines on stderr; results never go through here (they go to stdout).
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -13,6 +14,9 @@ enum class Level { kDebug, kInfo, kWarn, kError };
 // Thread-safe. Clears a live progress bar first and redraws it after the line.
 void write(Level level, std::string_view line);
 void set_level(Level lowest_shown);
+// What every line becomes before it is shown; null: the line itself. Thread-safe, as `rewrite` must
+// be.
+void set_rewrite(std::string (*rewrite)(std::string_view line));
 
 template <typename... Args>
 void debug(fmt::format_string<Args...> format, Args&&... args) {

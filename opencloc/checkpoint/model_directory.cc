@@ -69,7 +69,7 @@ void check_hints(const LayoutEntry& entry, const fs::path& path, const ModelHint
                     !files.note.starts_with("configuration");
   if (bare) return;
   throw Error::input("the model has a configuration, which says its architecture", path.string(),
-                     "leave --architecture " + hints.architecture + " out");
+                     "leave the setting 'architecture=" + hints.architecture + "' out");
 }
 
 bool has_tokenizer_files(const fs::path& directory) {
@@ -157,7 +157,7 @@ void require_some_weight(const LoadedModel& loaded, const fs::path& path) {
 
 [[noreturn]] void refuse_quantized(const fs::path& path) {
   throw Error::input("8-bit weights lie in OpenCLOC's own layout alone", path.string(),
-                     "use --to opencloc, or convert the model it was quantised from");
+                     "use the setting 'to=opencloc', or convert the model it was quantised from");
 }
 
 }  // namespace
@@ -285,13 +285,13 @@ void save_model(const fs::path& path, const Cloc& model, const SaveOptions& opti
   if (vision_only && options.layout != Layout::kHuggingFace && options.layout != Layout::kGguf) {
     throw Error::input(
         std::string("the ") + to_string(options.layout) + " layout has no image tower alone",
-        path.string(), "use --to hf or gguf");
+        path.string(), "use the settings 'to=hf' or 'to=gguf'");
   }
   if (is_quantized(model)) {
     if (options.layout != Layout::kOpenClip || !options.region_config) refuse_quantized(path);
     if (options.dtype != Dtype::kF32) {
       throw Error::input("what is not quantised of an 8-bit model is F32", path.string(),
-                         "leave --dtype out");
+                         "leave the setting 'dtype' out");
     }
   }
   const Tokenizer* tokenizer = vision_only ? nullptr : options.tokenizer;

@@ -87,7 +87,8 @@ void check_flags(const ConvertFlags& flags, Layout layout) {
                        "leave it out beside --quantize");
   }
   if (flags.quantize.empty() && !flags.data.empty()) {
-    throw Error::input("measures what quantisation loses", "--data", "add --quantize int8");
+    throw Error::input("there is no quantisation whose loss could be measured", "--data",
+                       "add --quantize int8");
   }
   if (flags.dtype == "q8_0" && layout != Layout::kGguf) {
     throw Error::input("only GGUF files hold q8_0", "--dtype q8_0",

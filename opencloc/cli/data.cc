@@ -8,6 +8,7 @@
 #include "opencloc/base/json.h"
 #include "opencloc/base/progress.h"
 #include "opencloc/cli/data_flags.h"
+#include "opencloc/cli/flag_names.h"
 #include "opencloc/data/import/import.h"
 #include "opencloc/data/load/ordered.h"
 #include "opencloc/data/scenes/mosaic.h"
@@ -80,7 +81,7 @@ void run_import_verb(const ImportFlags& flags) {
   Json details = report.json();
   details["warnings"] = counts_json(skips.notes());
   details["missing"] = skips.first_names(skip::kMissingImage);
-  if (!flags.json) std::fprintf(stderr, "%s", import_table(report, skips).c_str());
+  if (!flags.json) std::fprintf(stderr, "%s", in_flags(import_table(report, skips)).c_str());
   if (out && !refused) {
     print_written(flags, *out, skips, details);
   } else {

@@ -4,6 +4,7 @@
 #include "opencloc/base/log.h"
 #include "opencloc/base/progress.h"
 #include "opencloc/cli/data_flags.h"
+#include "opencloc/cli/flag_names.h"
 #include "opencloc/cli/outputs.h"
 #include "opencloc/data/look/contact_sheet.h"
 #include "opencloc/data/look/label_reports.h"
@@ -36,7 +37,7 @@ void print_stats(const DataFlags& flags, const Counted& counted, const std::stri
   }
   std::printf("%s%-28s%s\n%s", stats.table().c_str(), "skipped",
               skips.total() == 0 ? "0" : skips.summary().c_str(),
-              reports.shards > 0 ? reports.table().c_str() : "");
+              reports.shards > 0 ? in_flags(reports.table()).c_str() : "");
 }
 
 }  // namespace

@@ -52,12 +52,15 @@ void check_flags(const EmbedFlags& flags) {
                        "run the other inputs by themselves");
   }
   if (flags.append_to.empty() == flags.out.empty()) {
-    throw Error::input("where the result goes", "--out, --append-to", "give one of the two");
+    throw Error::input(
+        flags.out.empty() ? "the result goes nowhere" : "the result goes to two places",
+        "--out, --append-to", "give one of the two");
   }
   const bool data_alone =
       flags.images.empty() && flags.boxes.empty() && flags.texts.empty() && flags.tensors.empty();
   if (!flags.append_to.empty() && !data_alone) {
-    throw Error::input("goes with --data alone", "--append-to", "give the other inputs an --out");
+    throw Error::input("features are appended to the shards of --data only", "--append-to",
+                       "give the other inputs an --out");
   }
   std::vector<std::string> inputs = flags.images;
   inputs.insert(inputs.end(), {flags.model, flags.texts, flags.boxes, flags.tensors, flags.data});

@@ -2,6 +2,7 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "opencloc/base/progress.h"
+#include "opencloc/cli/flag_names.h"
 #include "opencloc/cli/inspect_paths.h"
 
 namespace opencloc::cli {
@@ -10,7 +11,7 @@ namespace {
 std::string text_of(const Json& found, const char* key) { return found.at(key).get<std::string>(); }
 
 std::string picture(const Json& found) {
-  if (!found.at("ok").get<bool>()) return "broken picture: " + text_of(found, "error");
+  if (!found.at("ok").get<bool>()) return in_flags("broken picture: " + text_of(found, "error"));
   return fmt::format("{} {}x{} {}", text_of(found, "format"), found.at("width").get<int>(),
                      found.at("height").get<int>(), text_of(found, "mode"));
 }

@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "opencloc/base/error.h"
+#include "opencloc/base/log.h"
 #include "opencloc/base/progress.h"
+#include "opencloc/cli/flag_names.h"
 #include "opencloc/cli/verb.h"
 #include "opencloc/kernels/gemm/gemm_fp32.h"
 #include "opencloc/ops/caching_allocator.h"
@@ -63,6 +65,7 @@ int finish() {
 }
 
 int run(int argc, char** argv) {
+  log::set_rewrite(in_flags);
   CLI::App app{"OpenCLOC: images and texts with promptable regions, in C++", "opencloc"};
   app.set_version_flag("--version", "opencloc " OPENCLOC_VERSION, "Print the version and exit");
   app.require_subcommand(1);
@@ -78,7 +81,7 @@ int run(int argc, char** argv) {
     const std::string verb = verb_path(app);
     return report(std::string(wrong.what()) + ", " + verb + ": see '" + verb + " --help'", 2);
   } catch (const Error& error) {
-    return report(error.what(), error.exit_code());
+    return report(in_flags(error.what()), error.exit_code());
   } catch (const std::bad_alloc&) {
     return report("out of memory: use smaller batches, pictures or fewer threads", 1);
   } catch (const std::system_error& error) {

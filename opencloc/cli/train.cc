@@ -29,7 +29,8 @@ void check_train_flags(const CLI::App& app, const TrainFlags& flags) {
                        "leave one of the two out");
   }
   if (!init && !flags.config.init_architecture.empty())
-    throw Error::input("goes with --init", "--architecture", "name a new model with --model");
+    throw Error::input("an architecture goes with --init", "--architecture",
+                       "name a new model with --model");
   check_output_folder("--out", flags.out, {flags.config.data, flags.config.init});
 }
 

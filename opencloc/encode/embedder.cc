@@ -36,7 +36,7 @@ Embedder::Embedder(LoadedModel& loaded, const EmbedderOptions& options)
   const int64_t layers = loaded_.model->config().vision.layers;
   if (options_.layer < -layers - 1 || options_.layer > layers) {
     throw Error::input(
-        "the image tower has no layer " + std::to_string(options_.layer), "--layer",
+        "the image tower has no layer " + std::to_string(options_.layer), "setting 'layer'",
         "give one of " + std::to_string(-layers - 1) + " to " + std::to_string(layers));
   }
 }
@@ -133,8 +133,9 @@ void Embedder::encode_regions(ImageFeatures& features,
 void Embedder::add_texts(const std::vector<std::string>& texts) {
   if (texts.empty()) return;
   if (!loaded_.tokenizer) {
-    throw Error::input("the model has no tokenizer", "texts",
-                       "name one with --tokenizer, or put its files into the model directory");
+    throw Error::input(
+        "the model has no tokenizer", "texts",
+        "name one with the setting 'tokenizer', or put its files into the model directory");
   }
   if (!texts_) texts_.emplace(loaded_.model, *loaded_.tokenizer, options_.batch_size);
   const TextEncoder::Tokens tokens = texts_->tokenize(texts);

@@ -43,7 +43,7 @@ std::vector<RegionMethod> chosen_methods(const ModelConfig& config, const EvalOp
     if (std::find(available.begin(), available.end(), method) != available.end()) continue;
     throw Error::input(
         "the model was not trained with the region method " + std::string(to_string(method)),
-        "--region-method", std::string("use ") + to_string(available.front()) + " or all");
+        "setting 'region_method'", std::string("use ") + to_string(available.front()) + " or all");
   }
   return options.region_methods;
 }

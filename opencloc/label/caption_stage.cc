@@ -228,7 +228,8 @@ TextShares parse_text_shares(std::string_view text) {
   TextShares shares{0, 0, 0};
   const std::string whole(text);
   const auto wrong = [&](const std::string& part) {
-    return Error::input("'" + part + "' is not a share of texts", "--text-from " + whole,
+    return Error::input("'" + part + "' is not a share of texts",
+                        "setting 'text_from=" + whole + "'",
                         "write caption:0.8,captions:0.1,alt_text:0.1");
   };
   while (!text.empty()) {

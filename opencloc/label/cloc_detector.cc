@@ -86,14 +86,14 @@ std::unique_ptr<Detector> cloc_detector(const std::filesystem::path& directory,
   loaded.model->set_precision(options.precision);
   if (!loaded.has_region_heads) {
     throw Error::input("the model has no trained region heads (a plain CLIP)", directory.string(),
-                       "name a model trained with --objective cloc");
+                       "name a model trained with the setting 'objective=cloc'");
   }
   if (!options.tokenizer.empty()) {
     loaded.tokenizer = load_tokenizer(options.tokenizer);
     check_tokenizer(loaded.model->config().text, *loaded.tokenizer, options.tokenizer.string());
   } else if (!loaded.tokenizer) {
     throw Error::input("the model has no tokenizer", directory.string(),
-                       "put its tokenizer files into the folder, or pass --tokenizer");
+                       "put its tokenizer files into the folder, or pass the setting 'tokenizer'");
   }
   return std::make_unique<ClocDetector>(std::move(loaded), directory.string(), options.device);
 }

@@ -64,7 +64,7 @@ std::unique_ptr<EmbeddedCaptioner> embedded_captioner(const std::filesystem::pat
   const std::string where = directory.string();
   if (!config.multimodal) {
     throw Error::input("the model has no text decoder", where,
-                       "name a model trained with --objective coca");
+                       "name a model trained with the setting 'objective=coca'");
   }
   if (!loaded.tokenizer || !loaded.tokenizer->start_id()) {
     throw Error::input("the captioner has no tokenizer with a start token", where,
@@ -73,7 +73,7 @@ std::unique_ptr<EmbeddedCaptioner> embedded_captioner(const std::filesystem::pat
   const int64_t longest = longest_caption(config);
   if (options.max_tokens > longest) {
     throw Error::input("the captioner's texts have at most " + std::to_string(longest) + " tokens",
-                       "--captioner-max-tokens " + std::to_string(options.max_tokens),
+                       "setting 'captioner_max_tokens=" + std::to_string(options.max_tokens) + "'",
                        "give at most that, or leave it out");
   }
   GenerateOptions generate;

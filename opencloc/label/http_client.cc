@@ -56,7 +56,8 @@ HttpClient::HttpClient(std::string_view url, HttpOptions options) : options_(std
   const size_t scheme = url.find("://");
   const bool known = url.starts_with("http://") || url.starts_with("https://");
   if (!known || url.size() <= scheme + 3) {
-    throw Error::input("'" + std::string(url) + "' is not the address of a server", "--captioner",
+    throw Error::input("'" + std::string(url) + "' is not the address of a server",
+                       "setting 'captioner'",
                        "write http://HOST:PORT/v1, or name a model directory that is there");
   }
   const size_t slash = url.find('/', scheme + 3);

@@ -94,7 +94,7 @@ LinkGrammar::LinkGrammar() : impl_(std::make_unique<Impl>()) {
   impl_->dictionary = dictionary_create_lang("en");
   if (impl_->dictionary == nullptr) {
     throw Error::input("the English dictionary of Link Grammar is missing", "label",
-                       "install link-grammar-dictionaries-en, or use --phrases ngrams");
+                       "install link-grammar-dictionaries-en, or use the setting 'phrases=ngrams'");
   }
 }
 

@@ -107,8 +107,9 @@ std::unique_ptr<Detector> owlv2_detector(const std::filesystem::path& directory,
   if (!options.tokenizer.empty()) {
     loaded.tokenizer = load_tokenizer(options.tokenizer);
   } else if (!loaded.tokenizer) {
-    throw Error::input("the detector has no tokenizer", directory.string(),
-                       "put CLIP's vocab.json and merges.txt there, or pass --tokenizer");
+    throw Error::input(
+        "the detector has no tokenizer", directory.string(),
+        "put CLIP's vocab.json and merges.txt there, or pass the setting 'tokenizer'");
   }
   return std::make_unique<Owlv2Detector>(std::move(loaded), directory.filename().string(),
                                          options.device);

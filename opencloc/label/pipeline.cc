@@ -66,8 +66,9 @@ class Worker {
     const Json report = read_json(label_report_path(out));
     const auto found = report.find("settings");
     if (found != report.end() && *found == settings_) return true;
-    throw Error::input("the shard was made with other settings", out.string(),
-                       "name another --out, or pass --overwrite");
+    throw Error::input(
+        "the shard was made with other settings", out.string(),
+        "name another folder for the setting 'out', or pass the setting 'overwrite'");
   }
 
   void make(const std::string& in, const fs::path& out, ProgressBar& bar) {
@@ -219,7 +220,7 @@ std::vector<std::pair<std::string, fs::path>> plan(const LabelOptions& options) 
     std::error_code ignored;  // a folder that is not there yet is another one
     if (fs::equivalent(folder.empty() ? "." : folder, options.out, ignored))
       throw Error::input("the shards would be replaced", options.out.string(),
-                         "name another --out");
+                         "name another folder for the setting 'out'");
     all.emplace_back(in, options.out / name);
   }
   std::vector<std::pair<std::string, fs::path>> mine;
@@ -249,9 +250,9 @@ Json LabelSummary::json() const {
 LabelSummary label_shards(const LabelOptions& options, Stages& stages) {
   if (options.share.count < 1 || options.share.index < 0 ||
       options.share.index >= options.share.count) {
-    throw Error::input("process " + std::to_string(options.share.index) + " of " +
+    throw Error::input("there is no process " + std::to_string(options.share.index) + " of " +
                            std::to_string(options.share.count),
-                       "--shard-index", "use 0 <= index < count");
+                       "setting 'shard_index'", "use 0 <= index < count");
   }
   const auto began = Clock::now();
   Worker worker(options, stages);

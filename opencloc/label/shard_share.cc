@@ -20,7 +20,7 @@ std::optional<int64_t> number(const Variables& variable, const char* name) {
   if (const auto read = std::from_chars(text, end, value);
       read.ec != std::errc() || read.ptr != end) {
     throw Error::input(std::string("$") + name + " is '" + text + "', not a number", "label",
-                       "pass --shard-index and --shard-count");
+                       "pass the settings 'shard_index' and 'shard_count'");
   }
   return value;
 }
@@ -58,7 +58,7 @@ ShardShare share_from_environment(const Variables& variable) {
   if (array.index < 0 || rank.index < 0 || array.index >= array.count || rank.index >= rank.count) {
     throw Error::input("the launcher's variables make process " + std::to_string(share.index) +
                            " of " + std::to_string(share.count),
-                       "label", "pass --shard-index and --shard-count");
+                       "label", "pass the settings 'shard_index' and 'shard_count'");
   }
   return share;
 }

@@ -10,8 +10,8 @@ namespace {
 
 void require_inference(std::initializer_list<torch::Tensor> tensors) {
   if (!runs_on_kernels(tensors)) {
-    throw Error::input("8-bit weights are multiplied on the CPU alone", "--device",
-                       "use --device cpu");
+    throw Error::input("8-bit weights are multiplied on the CPU alone", "setting 'device'",
+                       "use the setting 'device=cpu'");
   }
   for (const torch::Tensor& t : tensors) {
     TORCH_CHECK(!(torch::GradMode::is_enabled() && t.defined() && t.requires_grad()),

@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int64_t kFormat = 1;  // of state.json
-constexpr const char* kMend = "resume from another checkpoint, or --resume auto";
+constexpr const char* kMend = "resume from another checkpoint, or use the setting 'resume=auto'";
 
 uint64_t crc32_of(const fs::path& path) {
   const MappedFile file(path);
@@ -144,7 +144,7 @@ std::optional<Checkpoint> find_checkpoint(const fs::path& run, const std::string
   }
   if (resume == "latest") {
     throw Error::input("no whole checkpoint", (run / "checkpoints").string(),
-                       "train first, or --resume auto");
+                       "train first, or use the setting 'resume=auto'");
   }
   return std::nullopt;
 }

@@ -10,49 +10,77 @@
 namespace opencloc {
 namespace {
 
-void require(bool holds, const char* what, const char* flag, const char* mend) {
-  if (!holds) throw Error::input(what, flag, mend);
+void require(bool holds, const char* what, const char* setting, const char* mend) {
+  if (!holds) throw Error::input(what, setting, mend);
+}
+
+void check_length(const TrainConfig& config) {
+  constexpr const char* kSettings = "settings 'steps', 'samples' and 'epochs'";
+  const int given = (config.steps != 0) + (config.samples != 0) + (config.epochs != 0);
+  const bool negative = config.steps < 0 || config.samples < 0 || !(config.epochs >= 0);
+  require(given > 0, "the run has no length", kSettings, "give one of them, above 0");
+  require(given == 1, "the run has more than one length", kSettings, "give one of them, above 0");
+  require(!negative, "the run has a negative length", kSettings, "give one of them, above 0");
+}
+
+void check_locks(const TrainConfig& config) {
+  const LockOptions& lock = config.lock;
+  require((!lock.image && !lock.text) || !config.init.empty(),
+          "a tower that has learned nothing is frozen", "settings 'lock_image' and 'lock_text'",
+          "give the setting 'init' a model directory");
+  require(lock.image || lock.image_unlocked_groups == 0,
+          "groups are unlocked in an image tower that is not frozen",
+          "setting 'lock_image_unlocked_groups'", "add the setting 'lock_image'");
+  require(lock.text || lock.text_unlocked_groups == 0,
+          "layers are unlocked in a text tower that is not frozen",
+          "setting 'lock_text_unlocked_layers'", "add the setting 'lock_text'");
+  require(!lock.both_whole() || config.objective->regions || config.objective->captions,
+          "nothing is left to train", "settings 'lock_image' and 'lock_text'",
+          "unlock a group, or use the setting 'objective=cloc'");
+}
+
+void check_objective_options(const TrainConfig& config) {
+  const ObjectiveOptions& options = config.objective_options;
+  const auto is_weight = [](double value) { return value >= 0 && std::isfinite(value); };
+  require(options.filter.threshold > 0 && options.filter.threshold <= 1,
+          "the cosine of the text filter is not in (0, 1]", "setting 'text_filter'",
+          "give a cosine such as 0.9, or off");
+  require(is_weight(options.contrastive_weight),
+          "the weight of a loss is not a number of at least 0",
+          "setting 'coca_contrastive_loss_weight'", "1 is usual");
+  require(is_weight(options.caption_weight), "the weight of a loss is not a number of at least 0",
+          "setting 'coca_caption_loss_weight'", "2 is usual");
+  require(!config.objective->captions || options.contrastive_weight + options.caption_weight > 0,
+          "both losses of the captioner have the weight 0",
+          "settings 'coca_contrastive_loss_weight' and 'coca_caption_loss_weight'",
+          "1 and 2 are usual");
 }
 
 }  // namespace
 
 void TrainConfig::check() const {
-  require(!data.empty(), "no data", "--data", "name shards: --data 'shards/*.tar'");
-  require(!out.empty(), "no run directory", "--out", "name a folder");
-  require(batch_size >= 1, "batch of no sample", "--batch-size", "give 1 or more");
-  require(accum_freq >= 1 && accum_freq <= batch_size, "not between 1 and the batch size",
-          "--accum-freq", "the batch is passed through the model in that many parts");
-  const int lengths = (steps != 0) + (samples != 0) + (epochs != 0);
-  require(lengths == 1 && steps >= 0 && samples >= 0 && epochs >= 0, "the length of the run",
-          "--steps, --samples, --epochs", "give one of them, above 0");
-  require(lr > 0 && std::isfinite(lr), "not a learning rate", "--lr", "give a number above 0");
-  require(adamw.beta1 >= 0 && adamw.beta1 < 1, "not in [0, 1)", "--beta1", "0.9 is usual");
-  require(adamw.beta2 >= 0 && adamw.beta2 < 1, "not in [0, 1)", "--beta2", "0.98 is usual");
-  require(adamw.weight_decay >= 0, "negative", "--wd", "0.2 is usual");
-  require(objective_options.filter.threshold > 0 && objective_options.filter.threshold <= 1,
-          "not in (0, 1]", "--text-filter", "give a cosine such as 0.9, or off");
-  require((!lock.image && !lock.text) || !init.empty(), "freezes a tower that knows nothing",
-          "--lock-image, --lock-text", "give --init a model directory");
-  require(lock.image || lock.image_unlocked_groups == 0, "without --lock-image",
-          "--lock-image-unlocked-groups", "add --lock-image");
-  require(lock.text || lock.text_unlocked_groups == 0, "without --lock-text",
-          "--lock-text-unlocked-layers", "add --lock-text");
-  require(!lock.both_whole() || objective->regions || objective->captions,
-          "nothing is left to train", "--lock-image --lock-text",
-          "unlock a group, or use --objective cloc");
-  for (const double weight :
-       {objective_options.contrastive_weight, objective_options.caption_weight}) {
-    require(weight >= 0 && std::isfinite(weight), "negative",
-            "--coca-contrastive-loss-weight, --coca-caption-loss-weight", "1 and 2 are usual");
-  }
-  require(!objective->captions ||
-              objective_options.contrastive_weight + objective_options.caption_weight > 0,
-          "both are 0", "--coca-contrastive-loss-weight, --coca-caption-loss-weight",
-          "1 and 2 are usual");
-  require(keep_checkpoints >= 0, "negative", "--keep-checkpoints", "0 keeps all");
-  require(log_every >= 1, "not at least 1", "--log-every", "give a number of steps");
-  require(resume == "none" || !overwrite, "only with --resume none", "--overwrite",
-          "a run is either continued or replaced");
+  require(!data.empty(), "no data is named", "setting 'data'", "name shards, e.g. 'shards/*.tar'");
+  require(!out.empty(), "no run directory is named", "setting 'out'", "name a folder");
+  require(batch_size >= 1, "a batch holds no sample", "setting 'batch_size'", "give 1 or more");
+  require(accum_freq >= 1 && accum_freq <= batch_size,
+          "the number of parts is not between 1 and the batch size", "setting 'accum_freq'",
+          "the batch is passed through the model in that many parts");
+  check_length(*this);
+  require(lr > 0 && std::isfinite(lr), "the learning rate is not a number above 0", "setting 'lr'",
+          "give a number such as 5e-4");
+  require(adamw.beta1 >= 0 && adamw.beta1 < 1, "AdamW's beta1 is not in [0, 1)", "setting 'beta1'",
+          "0.9 is usual");
+  require(adamw.beta2 >= 0 && adamw.beta2 < 1, "AdamW's beta2 is not in [0, 1)", "setting 'beta2'",
+          "0.98 is usual");
+  require(adamw.weight_decay >= 0, "the weight decay is negative", "setting 'wd'", "0.2 is usual");
+  check_locks(*this);
+  check_objective_options(*this);
+  require(keep_checkpoints >= 0, "a negative number of checkpoints", "setting 'keep_checkpoints'",
+          "0 keeps all");
+  require(log_every >= 1, "less than one step between lines of the log", "setting 'log_every'",
+          "give 1 or more");
+  require(resume == "none" || !overwrite, "a run cannot be both continued and replaced",
+          "setting 'overwrite'", "add the setting 'resume=none', or leave it out");
   sample.validate();
 }
 
@@ -68,7 +96,7 @@ void TrainConfig::complete(uint64_t data_samples) {
       !lock.both_whole() && !(objective->captions && objective_options.contrastive_weight == 0);
 }
 
-std::vector<double> parse_weights(std::string_view text, std::string_view flag) {
+std::vector<double> parse_weights(std::string_view text, std::string_view setting) {
   std::vector<double> weights;
   while (true) {
     const size_t at = text.find("::");
@@ -76,7 +104,7 @@ std::vector<double> parse_weights(std::string_view text, std::string_view flag) 
     double value = 0;
     const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
     if (error != std::errc() || end != part.data() + part.size() || !(value > 0)) {
-      throw Error::input("not a weight: '" + std::string(part) + "'", flag,
+      throw Error::input("'" + std::string(part) + "' is not a weight", setting,
                          "give one number above 0 a source, e.g. 1::2");
     }
     weights.push_back(value);
@@ -86,9 +114,10 @@ std::vector<double> parse_weights(std::string_view text, std::string_view flag) 
 }
 
 std::vector<double> source_weights(const TrainConfig& config, const std::vector<uint64_t>& sizes) {
-  if (!config.data_weights.empty()) return parse_weights(config.data_weights, "--data-weights");
+  if (!config.data_weights.empty())
+    return parse_weights(config.data_weights, "setting 'data_weights'");
   if (config.data_upsampling.empty()) return {};
-  auto weights = parse_weights(config.data_upsampling, "--train-data-upsampling-factors");
+  auto weights = parse_weights(config.data_upsampling, "setting 'train_data_upsampling_factors'");
   for (size_t i = 0; i < weights.size() && i < sizes.size(); ++i) {
     weights[i] *= static_cast<double>(sizes[i]);
   }

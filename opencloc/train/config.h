@@ -77,14 +77,14 @@ struct TrainConfig {
   bool progress = true;
   std::string effective;  // "flag = value" lines of the whole configuration, for config.toml
 
-  // Throws Error (input) naming the flag that makes no sense.
+  // Throws Error (input) naming the setting that makes no sense.
   void check() const;
   // Fills what follows from the rest: steps, warmup, save_every. `data_samples`: in all sources.
   void complete(uint64_t data_samples);
 };
 
-// "1::2" -> {1, 2}. Throws Error (input) naming `flag`.
-std::vector<double> parse_weights(std::string_view text, std::string_view flag);
+// "1::2" -> {1, 2}. Throws Error (input) naming `setting`.
+std::vector<double> parse_weights(std::string_view text, std::string_view setting);
 // The sampler's weights for sources of these sizes; empty = by size.
 std::vector<double> source_weights(const TrainConfig& config, const std::vector<uint64_t>& sizes);
 

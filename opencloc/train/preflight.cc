@@ -161,7 +161,8 @@ void judge_data(const TrainConfig& config, const SampleStore& store, const Findi
   }
   const double cut = ratio(found.truncation.texts_cut(), found.truncation.texts());
   lines.push_back({"texts",
-                   found.truncation.summary() + (cut > 0.1 ? "; --context-length keeps more" : ""),
+                   found.truncation.summary() +
+                       (cut > 0.1 ? "; a larger setting 'context_length' keeps more" : ""),
                    cut > 0.1 ? Verdict::kWarning : Verdict::kFine});
   if (config.objective->regions) {
     const double per_image = ratio(found.regions, found.good());
@@ -231,7 +232,7 @@ Preflight preflight(const TrainConfig& config, const ModelConfig& model, int64_t
   const bool tight = config.device == "cpu" && free > 0 && needed > 0.8 * free;
   result.lines.push_back({"memory",
                           fmt::format("about {} of {} free{}", bytes_text(needed), bytes_text(free),
-                                      tight ? ": give a larger --accum-freq" : ""),
+                                      tight ? ": give a larger setting 'accum_freq'" : ""),
                           tight ? Verdict::kWarning : Verdict::kFine});
   return result;
 }

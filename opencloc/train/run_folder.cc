@@ -1,5 +1,6 @@
 #include "opencloc/train/run_folder.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <string_view>
@@ -77,8 +78,8 @@ RunFolder::RunFolder(const TrainConfig& config) : path_(config.out) {
   if (config.resume != "none" || !holds_run) return;
   if (!config.overwrite) {
     throw Error::input("the folder holds a run already", path_.string(),
-                       "continue it with --resume auto, give another --out, or replace it with "
-                       "--overwrite");
+                       "continue it with the setting 'resume=auto', name another folder for the "
+                       "setting 'out', or replace it with the setting 'overwrite'");
   }
   remove_run(path_);
 }
@@ -104,7 +105,10 @@ void warn_of_changes(const TrainConfig& config, const TrainState& saved,
   for (const auto& [flag, value] : now) {
     const auto it = before.find(flag);
     if (it == before.end() || it->second == value || kHarmless.contains(flag)) continue;
-    log::warn("--{} was {} and is {} now: not the same run any more", flag, it->second, value);
+    std::string setting = flag;
+    std::ranges::replace(setting, '-', '_');
+    log::warn("setting '{}' was {} and is {} now: not the same run any more", setting, it->second,
+              value);
   }
 }
 

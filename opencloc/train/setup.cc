@@ -67,8 +67,9 @@ void check_objective(const TrainConfig& config, const ModelConfig& model) {
   if (config.objective->captions == writes) return;
   throw Error::input(writes ? "the model is a captioner, whose decoder would learn nothing"
                             : "the model has no text decoder",
-                     std::string("--objective ") + config.objective->name,
-                     writes ? "use --objective coca" : "name a captioner: --model coca-XXS-16-96");
+                     std::string("setting 'objective=") + config.objective->name + "'",
+                     writes ? "use the setting 'objective=coca'"
+                            : "name a captioner: setting 'model=coca-XXS-16-96'");
 }
 
 // A captioner begins its texts with a start token, and must know its padding from its end.
@@ -76,8 +77,8 @@ void check_start_token(const TrainConfig& config, const Tokenizer& tokenizer) {
   if (!config.objective->captions) return;
   if (tokenizer.start_id() && tokenizer.pad_id() == kPadId && tokenizer.end_id() != kPadId) return;
   throw Error::input("the tokenizer has no start token, or another padding than id 0",
-                     config.tokenizer.empty() ? "--init" : config.tokenizer,
-                     "use CLIP's, or leave --tokenizer out to have one built");
+                     config.tokenizer.empty() ? "setting 'init'" : config.tokenizer,
+                     "use CLIP's, or leave the setting 'tokenizer' out to have one built");
 }
 
 std::shared_ptr<const Tokenizer> build_tokenizer(const TrainConfig& config,
@@ -136,13 +137,13 @@ TrainedParts initial_model(const TrainConfig& config, const SampleStore& store) 
   const bool region_flags = config.region_extractor || config.pool || config.joint_box_token ||
                             config.position_image_tokens || config.resize_mode;
   if (config.context_length || (region_flags && loaded.has_region_heads)) {
-    throw Error::input("the model's shape is fixed by the model directory", "--init",
-                       "leave --context-length out, and, where it has a Prompter, also "
-                       "--region-extractor, --pool, --joint-box-token, "
-                       "--position-image-tokens and --image-resize-mode");
+    throw Error::input("the model's shape is fixed by the model directory", "setting 'init'",
+                       "leave the setting 'context_length' out, and, where it has a Prompter, also "
+                       "the settings 'region_extractor', 'pool', 'joint_box_token', "
+                       "'position_image_tokens' and 'image_resize_mode'");
   }
   if (config.siglip && !loaded.model->logit_bias.defined()) {
-    throw Error::input("the model has no logit_bias", "--siglip",
+    throw Error::input("the model has no logit_bias", "setting 'siglip'",
                        "leave it out: the model directory says which loss trains it");
   }
   if (!loaded.has_region_heads) {
@@ -155,7 +156,8 @@ TrainedParts initial_model(const TrainConfig& config, const SampleStore& store) 
     check_tokenizer(parts.model->config().text, *parts.tokenizer, config.tokenizer);
   }
   if (!parts.tokenizer) {
-    throw Error::input("the model directory has no tokenizer", config.init, "give --tokenizer");
+    throw Error::input("the model directory has no tokenizer", config.init,
+                       "give the setting 'tokenizer'");
   }
   return parts;
 }

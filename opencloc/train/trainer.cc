@@ -208,7 +208,8 @@ void Run::stop_if_not_finite(const StepResult& result, double norm, const Batch&
                   result.finite() ? "the gradient" : "the loss", norm, state_.step + 1,
                   batch.keys.front(), batch.keys.back(), path.string()),
       kept.empty() ? "no checkpoint yet" : "last good checkpoint " + kept.front().string(),
-      "lower --lr or lengthen --warmup, look at those samples, then run again");
+      "lower the setting 'lr' or lengthen the setting 'warmup', look at those samples, then run "
+      "again");
 }
 
 void Run::log_step(const StepResult& result, double norm, double lr) {

@@ -117,7 +117,7 @@ TEST(BareWeights, UnknownWidthsAreRefusedUnlessTheArchitectureIsNamed) {
   const auto model = model_of(320, 80);
   const fs::path bare = folder / "bare.safetensors";
   write_safetensors(bare, weights_of(model));
-  EXPECT_THAT(error_of([&] { load_model(bare); }), HasSubstr("--architecture"));
+  EXPECT_THAT(error_of([&] { load_model(bare); }), HasSubstr("setting 'architecture=NAME'"));
   write_file(folder / "own.json", dump_json(open_clip_config_json(model->config())["model_cfg"]));
   const ModelHints hints{(folder / "own.json").string()};
   EXPECT_EQ(load_model(bare, hints).model->config().vision.heads(), 4);

@@ -132,7 +132,7 @@ TEST_F(QuantizedModel, OtherLayoutsAndTypesRefuseIt) {
   EXPECT_THAT(refused(options), HasSubstr("own layout"));
   options = {};
   options.dtype = Dtype::kF16;
-  EXPECT_THAT(refused(options), HasSubstr("--dtype"));
+  EXPECT_THAT(refused(options), HasSubstr("setting 'dtype'"));
   EXPECT_FALSE(fs::exists(folder_));
 }
 

@@ -90,7 +90,8 @@ TEST_F(ForeignTable, OtherEncodings) {
 TEST_F(ForeignTable, ColumnsThatAreNotThere) {
   EXPECT_THAT(error_of([&] { csv("image,text\na.ppm,x\n", {.csv_caption_key = "title"}); }),
               HasSubstr("no column 'title' among: image, text"));
-  EXPECT_THAT(error_of([&] { csv("a.ppm,1,2,3,4,cat\n"); }), HasSubstr("--columns"));
+  EXPECT_THAT(error_of([&] { csv("a.ppm,1,2,3,4,cat\n"); }),
+              HasSubstr("setting 'columns=image,caption,...'"));
   csv("image,words\na.ppm,x\n");
   EXPECT_EQ(skips_.notes().count("row without text, label or region"), 1u);
   EXPECT_EQ(skips_.notes().count("not one picture has a region, a text or a label"), 1u);
@@ -102,7 +103,7 @@ TEST_F(ForeignTable, ATableThatNamesNoPicture) {
   const auto table = file("t.csv", "URL,TEXT,similarity\nhttp://h/a.jpg,a dog,0.3\n");
   const std::string error = error_of([&] { run("csv", {.annotations = table}); });
   EXPECT_NE(error.find("URL"), std::string::npos) << error;
-  EXPECT_NE(error.find("--csv-img-key"), std::string::npos) << error;
+  EXPECT_NE(error.find("'csv_img_key'"), std::string::npos) << error;
 }
 
 TEST_F(ForeignTable, BoxesInColumns) {

@@ -345,7 +345,7 @@ TEST_F(Import, BrokenPicturesAreCountedAndNeverStopTheRest) {
 TEST_F(Import, WhatCannotBeUsedIsAnError) {
   EXPECT_THAT(error_of([&] { run("coco", {}); }), HasSubstr("no such folder"));
   picture("a.ppm");
-  EXPECT_THAT(error_of([&] { run("coco", {}); }), HasSubstr("--annotations"));
+  EXPECT_THAT(error_of([&] { run("coco", {}); }), HasSubstr("setting 'annotations'"));
   EXPECT_THAT(error_of([&] { run("coco", {.annotations = folder_ / "missing.json"}); }),
               HasSubstr("missing.json"));
   EXPECT_THAT(error_of([&] { run("coco", {.annotations = file("a.json", "{")}); }),

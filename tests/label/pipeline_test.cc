@@ -207,7 +207,7 @@ TEST_F(Pipeline, ProcessesShareTheShards) {
   }
   auto wrong = options();
   wrong.share = {3, 3};
-  EXPECT_THAT(error_of(wrong), HasSubstr("--shard-index"));
+  EXPECT_THAT(error_of(wrong), HasSubstr("setting 'shard_index'"));
 }
 
 TEST_F(Pipeline, BrokenSamplesAreCounted) {

@@ -223,7 +223,7 @@ TEST_F(CaptioningRun, WhatCannotWorkIsNamed) {
   EXPECT_THAT(error_of(options), HasSubstr("is a captioner"));
   options = config("run3");
   options.objective_options.caption_weight = -1;
-  EXPECT_THAT(error_of(options), HasSubstr("--coca-caption-loss-weight"));
+  EXPECT_THAT(error_of(options), HasSubstr("setting 'coca_caption_loss_weight'"));
   // A tokenizer without a start token.
   options = fixtures::tiny_config(folder_ / "scenes", folder_ / "clip");
   options.batch_size = 2;

@@ -319,18 +319,20 @@ TEST_F(RunTest, DataWithoutCaptionsTrainsRegions) {
     EXPECT_GT(line["skipped"].get<int>(), 0) << "captions are all that objective clip learns from";
 }
 
-TEST_F(RunTest, FlagsThatMakeNoSenseAreErrors) {
+TEST_F(RunTest, SettingsThatMakeNoSenseAreErrors) {
   const auto refused = [&](auto change) {
     auto options = config();
     change(options);
     return error_of([&] { train(options); }, 2);
   };
-  EXPECT_THAT(refused([](auto& c) { c.steps = 0; }), HasSubstr("--steps"));
-  EXPECT_THAT(refused([](auto& c) { c.samples = 10; }), HasSubstr("give one of them"));
-  EXPECT_THAT(refused([](auto& c) { c.accum_freq = 5; }), HasSubstr("--accum-freq"));
-  EXPECT_THAT(refused([](auto& c) { c.lr = -1; }), HasSubstr("--lr"));
-  EXPECT_THAT(refused([](auto& c) { c.data_weights = "1::2"; }), HasSubstr("--data-weights"));
-  EXPECT_THAT(refused([](auto& c) { c.data_weights = "x"; }), HasSubstr("--data-weights"));
+  EXPECT_THAT(refused([](auto& c) { c.steps = 0; }),
+              HasSubstr("the run has no length, settings 'steps', 'samples'"));
+  EXPECT_THAT(refused([](auto& c) { c.samples = 10; }), HasSubstr("more than one length"));
+  EXPECT_THAT(refused([](auto& c) { c.accum_freq = 5; }), HasSubstr("setting 'accum_freq'"));
+  EXPECT_THAT(refused([](auto& c) { c.lr = -1; }), HasSubstr("setting 'lr'"));
+  EXPECT_THAT(refused([](auto& c) { c.data_weights = "1::2"; }),
+              HasSubstr("setting 'data_weights'"));
+  EXPECT_THAT(refused([](auto& c) { c.data_weights = "x"; }), HasSubstr("setting 'data_weights'"));
   EXPECT_THAT(refused([](auto& c) { c.model = "ViT-Nowhere"; }), HasSubstr("ViT-Nowhere"));
   EXPECT_THAT(refused([](auto& c) { c.resume = "/nowhere/step-3"; }), HasSubstr("/nowhere"));
 }
@@ -348,11 +350,11 @@ TEST_F(RunTest, StartsFromAModelDirectory) {
                               second.model->clip_weights()[0].second, 1e-4, 1e-6));
   options.out = folder_ / "third";
   options.pool = Pool::kAll;
-  EXPECT_THAT(error_of([&] { train(options); }, 2), HasSubstr("--init"));
+  EXPECT_THAT(error_of([&] { train(options); }, 2), HasSubstr("setting 'init'"));
   EXPECT_FALSE(std::filesystem::exists(options.out));  // it never began
   options.pool.reset();
   options.resize_mode = CanvasRule::kSquash;
-  EXPECT_THAT(error_of([&] { train(options); }, 2), HasSubstr("--image-resize-mode"));
+  EXPECT_THAT(error_of([&] { train(options); }, 2), HasSubstr("'image_resize_mode'"));
 }
 
 TEST_F(RunTest, ClipAndMixedSourcesAndAccumulationTrainToo) {

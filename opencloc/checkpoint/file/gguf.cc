@@ -111,7 +111,8 @@ void write_gguf(const std::filesystem::path& path,
     if (info.type == GgufType::kQ8_0) {
       if (!values.isfinite().all().item<bool>()) {
         throw Error::input("tensor '" + info.name + "' holds values that are not finite",
-                           path.string(), "use --dtype f32, and look at how it was trained");
+                           path.string(),
+                           "use the setting 'dtype=f32', and look at how it was trained");
       }
       file.write(to_q8(values.to(torch::kFloat32).contiguous()));
     } else {

@@ -51,7 +51,7 @@ void apply_architecture(const std::string& architecture, std::string_view where,
     if (file == name) return;
     throw Error::input("its " + std::string(what) + " is " + std::to_string(file) + ", " +
                            architecture + "'s is " + std::to_string(name),
-                       where, "give --architecture the one these weights have");
+                       where, "give the setting 'architecture' the one these weights have");
   };
   const auto &v = config.vision, &nv = named.vision;
   const auto &t = config.text, &nt = named.text;

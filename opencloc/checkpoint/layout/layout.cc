@@ -34,8 +34,9 @@ void require_openai_clip(const ModelConfig& config, std::string_view layout) {
 
 NamedTensors cast(NamedTensors tensors, Dtype dtype) {
   if (dtype == Dtype::kQ8_0) {
-    throw Error::input("only GGUF files hold q8_0", "--dtype q8_0",
-                       "use --to gguf, or --dtype f32, f16 or bf16");
+    throw Error::input("only GGUF files hold q8_0", "setting 'dtype=q8_0'",
+                       "use the setting 'to=gguf', or one of the settings 'dtype=f32', 'dtype=f16' "
+                       "and 'dtype=bf16'");
   }
   const auto type = dtype == Dtype::kF32   ? torch::kFloat32
                     : dtype == Dtype::kF16 ? torch::kFloat16
@@ -45,8 +46,8 @@ NamedTensors cast(NamedTensors tensors, Dtype dtype) {
     tensor = wide.to(type);
     // F16 ends at 65504: what was a number must stay one.
     if (dtype == Dtype::kF16 && wide.is_floating_point() && !is_finite(tensor) && is_finite(wide)) {
-      throw Error::input("a value of '" + name + "' is too large for f16", "--dtype f16",
-                         "use --dtype bf16 or f32");
+      throw Error::input("a value of '" + name + "' is too large for f16", "setting 'dtype=f16'",
+                         "use the settings 'dtype=bf16' or 'dtype=f32'");
     }
   }
   return tensors;

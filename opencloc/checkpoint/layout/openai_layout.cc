@@ -106,12 +106,12 @@ void warn_of_other_readers(const ModelConfig& config) {
 
 // Neither the shapes nor the known architectures say it.
 [[noreturn]] void refuse_heads(const StoredTensors& weights, const char* tower, int64_t width) {
-  throw Error::input("no configuration says how many heads its " + std::string(tower) +
-                         " has, and its width of " + std::to_string(width) +
-                         " is no known architecture's",
-                     weights.path(),
-                     "name it with --architecture NAME, or FILE.json with its model_cfg, or put "
-                     "its open_clip_config.json beside");
+  throw Error::input(
+      "no configuration says how many heads its " + std::string(tower) + " has, and its width of " +
+          std::to_string(width) + " is no known architecture's",
+      weights.path(),
+      "name it with the setting 'architecture=NAME', or FILE.json with its model_cfg, or put "
+      "its open_clip_config.json beside");
 }
 
 // Heads by the width of the tower: OpenAI's own are 64 wide; the widths of open_clip's larger ones

@@ -93,9 +93,10 @@ ModelConfig read_config(const fs::path& directory) {
 
 LoadedOwlv2 load_owlv2(const fs::path& directory, int64_t image_size) {
   if (!owlv2_layout::found(directory)) {
-    throw Error::input("is not an OWLv2 directory (config.json with \"model_type\": \"owlv2\")",
-                       directory.string(),
-                       "name a folder saved by transformers' save_pretrained, or --detector-kind");
+    throw Error::input(
+        "is not an OWLv2 directory (config.json with \"model_type\": \"owlv2\")",
+        directory.string(),
+        "name a folder saved by transformers' save_pretrained, or another setting 'detector_kind'");
   }
   constexpr const char* kWeightsFiles[] = {"model.safetensors", "model.safetensors.index.json",
                                            "pytorch_model.bin", "pytorch_model.bin.index.json"};

@@ -100,7 +100,8 @@ void require_annotations(const std::filesystem::path& path, std::string_view wha
   std::error_code ec;
   if (!path.empty() && std::filesystem::exists(path, ec)) return;
   throw Error::input(path.empty() ? "annotations are missing" : "no such annotations",
-                     path.empty() ? "--annotations" : path.string(), "name " + std::string(what));
+                     path.empty() ? "setting 'annotations'" : path.string(),
+                     "name " + std::string(what));
 }
 
 }  // namespace opencloc

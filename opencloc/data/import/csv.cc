@@ -182,14 +182,14 @@ Cells columns_of(const std::filesystem::path& path, const Cells& first,
     for (const std::string& key : {options.csv_img_key, options.csv_caption_key}) {
       if (key.empty() || std::find(columns.begin(), columns.end(), key) != columns.end()) continue;
       throw Error::input("no column '" + key + "' among: " + joined(first), path.string(),
-                         "check --csv-img-key, --csv-caption-key and --csv-separator");
+                         "check the settings 'csv_img_key', 'csv_caption_key' and 'csv_separator'");
     }
     if (options.csv_img_key.empty() &&
         std::none_of(columns.begin(), columns.end(), [](const std::string& name) {
           return is_picture_key(name) || name == "image_id";
         })) {
       throw Error::input("no column names a picture, among: " + joined(first).substr(0, 200),
-                         path.string(), "say which one with --csv-img-key");
+                         path.string(), "say which one with the setting 'csv_img_key'");
     }
     return columns;
   }
@@ -197,14 +197,14 @@ Cells columns_of(const std::filesystem::path& path, const Cells& first,
     if (key.empty()) continue;
     throw Error::input("no column '" + key + "' in the first line: " + joined(first).substr(0, 200),
                        path.string(),
-                       "check --csv-img-key, --csv-caption-key, --csv-separator, or name the "
-                       "columns with --columns");
+                       "check the settings 'csv_img_key', 'csv_caption_key' and 'csv_separator', "
+                       "or name the columns with the setting 'columns'");
   }
   if (first.size() > 2) {
     throw Error::input("the table has " + std::to_string(first.size()) +
                            " columns, and its first line names none that is known: " +
                            joined(first).substr(0, 200),
-                       path.string(), "name them with --columns image,caption,...");
+                       path.string(), "name them with the setting 'columns=image,caption,...'");
   }
   log::info("{}: no column names, taking the first column as picture, the second as caption",
             path.string());
@@ -216,8 +216,8 @@ char separator_of(const ImportOptions& options, std::string_view text) {
   if (given.empty()) return find_separator(text, options);
   if (given == "\\t" || given == "tab") return '\t';
   if (given.size() != 1) {
-    throw Error::input("a separator is one character", "--csv-separator '" + given + "'",
-                       "use , or ; or tab");
+    throw Error::input("a separator is one character, not '" + given + "'",
+                       "setting 'csv_separator'", "use , or ; or tab");
   }
   return given[0];
 }

@@ -182,7 +182,7 @@ ImportReport run_import(std::string_view format, const ImportOptions& options,
                             : list.pictures().all().empty() ? ": the folder holds no picture"
                                                             : "";
     throw Error::input("nothing to import" + why, options.images.string(),
-                       "check --format, --images and --annotations");
+                       "check the settings 'format', 'images' and 'annotations'");
   }
   ImportReport report;
   report.images_unused =

@@ -31,7 +31,7 @@ class SplitFilter {
               std::to_string(rows) + ")";
     }
     throw Error::input("no row has the split '" + split_ + "'; splits of the rows: " + seen,
-                       path.string(), "check --split");
+                       path.string(), "check the setting 'split'");
   }
 
  private:
@@ -109,7 +109,7 @@ void import_csv(const ImportOptions& options, ImportList& list, SkipCounter& ski
 }
 
 void add_captions(const ImportOptions& options, ImportList& list, SkipCounter& skips) {
-  require_annotations(options.captions, "an existing file with --captions");
+  require_annotations(options.captions, "an existing file with the setting 'captions'");
   // COCO's file is one object; rows are lines, a list or a table.
   if (lower_extension(options.captions) == "json" && is_coco_file(options.captions)) {
     add_coco_captions(options.captions, list, skips);
@@ -119,7 +119,7 @@ void add_captions(const ImportOptions& options, ImportList& list, SkipCounter& s
 }
 
 void add_phrases(const ImportOptions& options, ImportList& list, SkipCounter& skips) {
-  require_annotations(options.phrases, "an existing file with --phrases");
+  require_annotations(options.phrases, "an existing file with the setting 'phrases'");
   add_rows(options.phrases, options, list, "phrases", skips);
 }
 

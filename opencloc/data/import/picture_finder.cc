@@ -167,7 +167,8 @@ void for_each_file_below(const fs::path& folder,
 PictureFinder::PictureFinder(fs::path folder) : folder_(std::move(folder)) {
   std::error_code ec;
   if (!fs::is_directory(folder_, ec)) {
-    throw Error::input("no such folder of pictures", folder_.string(), "check --images");
+    throw Error::input("no such folder of pictures", folder_.string(),
+                       "check the setting 'images'");
   }
   for_each_file_below(folder_, [this](const fs::path& path) {
     const std::string extension = lower_extension(path);
@@ -224,7 +225,8 @@ FoundPicture PictureFinder::find_name(const std::string& name) const {
   }
   if (!longer.empty()) return {all_[longer[0]], name, {}};
   if (!longest) return {};
-  if (lies_beside(name, relative(*longest))) return {{}, {}, "it lies outside --images"};
+  if (lies_beside(name, relative(*longest)))
+    return {{}, {}, "it lies outside the folder of the setting 'images'"};
   return {all_[*longest], name, {}};
 }
 

@@ -258,7 +258,8 @@ void import_voc(const ImportOptions& options, ImportList& list, SkipCounter& ski
     paths.push_back(given);
   }
   if (paths.empty()) {
-    throw Error::input("no .xml file in the folder", given.string(), "check --annotations");
+    throw Error::input("no .xml file in the folder", given.string(),
+                       "check the setting 'annotations'");
   }
   std::vector<VocFile> files;
   std::string other_encoding;

@@ -27,7 +27,7 @@ fs::path find_names(const std::vector<fs::path>& folders) {
     }
   }
   throw Error::input("no class names found", folders.front().string(),
-                     "name data.yaml or classes.txt with --annotations");
+                     "name data.yaml or classes.txt with the setting 'annotations'");
 }
 
 bool is_list_of_names(const fs::path& path) {

@@ -89,7 +89,7 @@ fs::path find_named_file(const std::string& said, const fs::path& by) {
     if (fs::is_regular_file(path, ec)) return path;
   }
   throw Error::input("the list of names '" + said + "' is not there", by.string(),
-                     "name the list itself with --annotations");
+                     "name the list itself with the setting 'annotations'");
 }
 
 // `names:` as a list ([a, b]), a map ({0: a, 1: b}) or the path of a list.

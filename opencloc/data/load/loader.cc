@@ -26,7 +26,7 @@ void yield_to_computation() {
 
 LoaderOptions completed(LoaderOptions options) {
   if (options.batch_size < 1)
-    throw Error::input("batch of no sample", "--batch-size", "give 1 or more");
+    throw Error::input("a batch holds no sample", "setting 'batch_size'", "give 1 or more");
   options.workers = std::max(1, options.workers);
   if (options.ahead <= 0) options.ahead = options.batch_size + 2 * options.workers;
   return options;
@@ -47,7 +47,7 @@ Loader::Loader(const SampleStore& store, const Tokenizer& tokenizer, SkipCounter
                      start_threads(threads_, options_.workers, [this] { work(); }) > 0;
   if (works) return;
   stop();
-  throw Error::failed("no thread for loading can be started", "--workers",
+  throw Error::failed("no thread for loading can be started", "setting 'workers'",
                       "raise the limit of processes (ulimit -u)");
 }
 
@@ -132,8 +132,8 @@ LoadedBatch Loader::assemble_batch() {
     if (ticket->broken.size() > size) {
       const std::string where =
           sizes_.size() > 1 ? " of source " + std::to_string(ticket->draw.source + 1) : "";
-      throw Error::input("no sample" + where + " can be used (" + skips_.summary() + ")", "--data",
-                         "check the data (data stats)");
+      throw Error::input("no sample" + where + " can be used (" + skips_.summary() + ")",
+                         "setting 'data'", "check the data (data stats)");
     }
     for (const auto& problem : ticket->sample.problems) {
       skips_.add(problem.reason, ticket->sample.name, problem.detail);

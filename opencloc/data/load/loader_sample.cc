@@ -82,9 +82,9 @@ void fill_points(PreparedRegion& region, Rng& rng) {
   }
 }
 
-void check_share(double value, const char* flag) {
+void check_share(double value, const char* setting) {
   if (!(value >= 0 && value <= 1)) {
-    throw Error::input("not a share: " + std::to_string(value), flag, "give 0 to 1");
+    throw Error::input(std::to_string(value) + " is not a share", setting, "give 0 to 1");
   }
 }
 
@@ -97,20 +97,22 @@ bool trains_by_regions_alone(const Record& record, const SampleOptions& options)
 }
 
 void SampleOptions::validate() const {
-  check_share(mosaic, "--mosaic");
-  check_share(alt_text, "--alt-text");
-  check_share(phrase, "--phrase");
-  check_share(point_prompts, "--point-prompts");
-  check_share(mask_prompts, "--mask-prompts");
-  check_share(point_prompts + mask_prompts, "--point-prompts plus --mask-prompts");
-  check_share(label_noise, "--label-noise");
-  check_share(box_jitter, "--box-jitter");
+  check_share(mosaic, "setting 'mosaic'");
+  check_share(alt_text, "setting 'alt_text'");
+  check_share(phrase, "setting 'phrase'");
+  check_share(point_prompts, "setting 'point_prompts'");
+  check_share(mask_prompts, "setting 'mask_prompts'");
+  check_share(point_prompts + mask_prompts, "setting 'point_prompts' plus setting 'mask_prompts'");
+  check_share(label_noise, "setting 'label_noise'");
+  check_share(box_jitter, "setting 'box_jitter'");
   if (mosaic_grid < 2 || mosaic_grid > 8) {
-    throw Error::input("not a mosaic: " + std::to_string(mosaic_grid), "--mosaic-grid",
-                       "give 2 to 8");
+    throw Error::input(
+        "a mosaic has 2 to 8 pictures along its side, not " + std::to_string(mosaic_grid),
+        "setting 'mosaic_grid'", "give 2 to 8");
   }
   if (regions_per_image < 0) {
-    throw Error::input("negative", "--regions-per-image", "give 0 or more");
+    throw Error::input("a negative number of regions", "setting 'regions_per_image'",
+                       "give 0 or more");
   }
 }
 

@@ -41,7 +41,7 @@ struct SampleOptions {
   double box_jitter = 0;   // standard deviation of every side's place, as a share of that side
   double label_noise = 0;  // share of regions that carry the text of a region from elsewhere
 
-  // Throws Error (input) naming the flag that makes no sense.
+  // Throws Error (input) naming the setting that makes no sense.
   void validate() const;
 };
 

@@ -41,22 +41,23 @@ Sampler::Sampler(std::vector<uint64_t> sizes, std::vector<double> weights, uint6
   if (weights.size() != sizes_.size()) {
     throw Error::input(std::to_string(weights.size()) + " weights for " +
                            std::to_string(sizes_.size()) + " data sources",
-                       "--data-weights", "give one weight a source, e.g. 1::2");
+                       "setting 'data_weights'", "give one weight a source, e.g. 1::2");
   }
   double sum = 0;
   for (size_t i = 0; i < sizes_.size(); ++i) {
     if (sizes_[i] == 0 || sizes_[i] > std::numeric_limits<uint32_t>::max()) {
       throw Error::input(
           "source " + std::to_string(i + 1) + " has " + std::to_string(sizes_[i]) + " samples",
-          "--data", "give 1 to 4294967295 samples a source");
+          "setting 'data'", "give 1 to 4294967295 samples a source");
     }
     if (!(weights[i] > 0) || !std::isfinite(weights[i])) {
-      throw Error::input("weight " + std::to_string(weights[i]), "--data-weights",
-                         "weights are numbers above 0");
+      throw Error::input(
+          "source " + std::to_string(i + 1) + " has the weight " + std::to_string(weights[i]),
+          "setting 'data_weights'", "weights are numbers above 0");
     }
     cumulative_.push_back(sum += weights[i]);
   }
-  if (sizes_.empty()) throw Error::input("no data source", "--data", "name at least one");
+  if (sizes_.empty()) throw Error::input("no data source", "setting 'data'", "name at least one");
   for (double& edge : cumulative_) edge /= sum;
   position_.sources.resize(sizes_.size());
   order_.resize(sizes_.size());
@@ -91,8 +92,9 @@ void Sampler::seek(const SamplerPosition& position) {
     fits = position.sources[i].next <= sizes_[i];
   }
   if (!fits) {
-    throw Error::input("the saved position does not fit the data", "--resume",
-                       "give the same --data as before, or start anew with --resume none");
+    throw Error::input(
+        "the saved position does not fit the data", "setting 'resume'",
+        "give the same setting 'data' as before, or start anew with the setting 'resume=none'");
   }
   position_ = position;
   for (size_t i = 0; i < sizes_.size(); ++i) shuffle(static_cast<int>(i));

@@ -146,7 +146,8 @@ std::string LabelReports::table() const {
     line("    " + stage, fmt::format("{:.1f} ({:.0f}%)", -time, 100 * shares.at(stage)));
   }
   if (settings.size() > 1) {
-    line("  settings", fmt::format("{} different ones: --json shows them", settings.size()));
+    line("  settings",
+         fmt::format("{} different ones: the setting 'json' shows them", settings.size()));
   }
   return out;
 }

@@ -28,7 +28,8 @@ class Samples {
       ends_.push_back(size() + files_.back().samples());
     }
     if (size() == 0) {
-      throw Error::input("no samples", shards.empty() ? "--data" : shards.front(), "check --data");
+      throw Error::input("no samples", shards.empty() ? "setting 'data'" : shards.front(),
+                         "check the setting 'data'");
     }
   }
 
@@ -141,8 +142,8 @@ Tile read_tile(TileReader& reader, int64_t drawn, int64_t samples, Rng rng) {
     if (auto tile = reader.read(drawn)) return std::move(*tile);
     drawn = static_cast<int64_t>(rng.below(static_cast<uint64_t>(samples)));
   }
-  throw Error::input("no usable sample among " + std::to_string(kMostAttempts) + " drawn", "--data",
-                     "check the data with 'opencloc data stats'");
+  throw Error::input("no usable sample among " + std::to_string(kMostAttempts) + " drawn",
+                     "setting 'data'", "check the data with 'opencloc data stats'");
 }
 
 Record make_one(TileReader& reader, int64_t samples, const std::vector<int64_t>& drawn,
@@ -192,10 +193,10 @@ void make_mosaics(const std::vector<std::string>& shards, const MosaicOptions& o
                   ShardSetWriter& out, SkipCounter& skips) {
   const int tiles = options.grid * options.grid;
   if (options.grid < 1 || options.size < options.grid || options.count < 0) {
-    throw Error::input(
-        "a mosaic of this shape cannot be made",
-        "--grid " + std::to_string(options.grid) + " --size " + std::to_string(options.size),
-        "use at least one tile of one pixel");
+    throw Error::input("a mosaic of this shape cannot be made",
+                       "settings 'grid=" + std::to_string(options.grid) +
+                           "' and 'size=" + std::to_string(options.size) + "'",
+                       "use at least one tile of one pixel");
   }
   const Samples samples(shards, options.shards, skips);
   TileReader reader(samples, skips);

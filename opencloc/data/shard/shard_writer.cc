@@ -154,8 +154,10 @@ void ShardWriter::commit() {
 ShardSetWriter::ShardSetWriter(fs::path folder, ShardSetOptions options)
     : folder_(std::move(folder)), options_(options) {
   if (options_.samples_per_shard < 1) {
-    throw Error::input("a shard must hold at least one sample",
-                       std::to_string(options_.samples_per_shard), "use --samples-per-shard 10000");
+    throw Error::input(
+        "a shard must hold at least one sample",
+        "setting 'samples_per_shard=" + std::to_string(options_.samples_per_shard) + "'",
+        "use the setting 'samples_per_shard=10000'");
   }
   std::error_code ec;
   if (fs::exists(folder_, ec)) {
@@ -166,7 +168,7 @@ ShardSetWriter::ShardSetWriter(fs::path folder, ShardSetOptions options)
     remove_abandoned(folder_, kHiddenName);
     if (!options_.overwrite && !numbered_shards(folder_).empty()) {
       throw Error::input("folder holds shards already", folder_.string(),
-                         "name another folder, or pass --overwrite to replace them");
+                         "name another folder, or pass the setting 'overwrite' to replace them");
     }
   }
   created_folder_ = fs::create_directories(folder_, ec);
@@ -208,7 +210,7 @@ void ShardSetWriter::commit() {
   std::vector<std::string> old_names = numbered_shards(folder_);
   if (!options_.overwrite && !old_names.empty()) {
     throw Error::failed("another process has written shards meanwhile", folder_.string(),
-                        "name another folder, or pass --overwrite to replace them");
+                        "name another folder, or pass the setting 'overwrite' to replace them");
   }
   const std::set<std::string> new_names(names_.begin(), names_.end());
   std::erase_if(old_names, [&](const std::string& name) { return new_names.contains(name); });

@@ -46,7 +46,7 @@ ArchivePtr new_reader(const std::string& name) {
 
 [[noreturn]] void damaged(archive* a, const std::string& name) {
   throw Error::input("shard is damaged (" + message(a) + ")", name,
-                     "replace the shard, or pass --skip-bad-shards");
+                     "replace the shard, or pass the setting 'skip_bad_shards'");
 }
 
 void open_file(archive* a, const std::string& path) {
@@ -54,7 +54,7 @@ void open_file(archive* a, const std::string& path) {
   require_fetched(probe.bytes(), path);
   if (archive_read_open_filename(a, path.c_str(), kReadBytes) != ARCHIVE_OK) {
     throw Error::input("cannot open shard (" + message(a) + ")", path,
-                       "check the file, or pass --skip-bad-shards");
+                       "check the file, or pass the setting 'skip_bad_shards'");
   }
 }
 
@@ -91,7 +91,7 @@ TarStream::Status TarStream::next(TarMember& member) {
     if (is_truncation(a)) return Status::kCutShort;
     if (impl_->any_member) damaged(a, impl_->name);
     throw Error::input("not a tar shard (" + message(a) + ")", impl_->name,
-                       "check the file, or pass --skip-bad-shards");
+                       "check the file, or pass the setting 'skip_bad_shards'");
   }
   impl_->any_member = true;
   // In the C locale pax names outside ASCII are only to be had as UTF-8.

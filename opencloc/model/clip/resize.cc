@@ -31,10 +31,10 @@ Cloc with_image_size(const Cloc& model, int64_t image_size) {
   if (image_size < 1 || image_size % config.vision.patch_size != 0) {
     throw Error::input("image size " + std::to_string(image_size) + " is no multiple of " +
                            std::to_string(config.vision.patch_size),
-                       "--image-size", "give a multiple of the model's patch size");
+                       "setting 'image_size'", "give a multiple of the model's patch size");
   }
   config.vision.image_size = image_size;
-  config.validate("--image-size");
+  config.validate("setting 'image_size'");
   Cloc resized(config);
   resized->to(model->logit_scale.device());
   resized->set_precision(model->precision());

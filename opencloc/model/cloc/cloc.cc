@@ -26,7 +26,7 @@ ClocImpl::ClocImpl(const ModelConfig& config) : config_(config) {
 
 void ClocImpl::set_precision(Precision precision) {
   if (precision == Precision::kBf16 && !logit_scale.device().is_cpu()) {
-    throw Error::input("products in bf16 run on the CPU only", "--precision bf16",
+    throw Error::input("products in bf16 run on the CPU only", "setting 'precision=bf16'",
                        "use fp32 on " + logit_scale.device().str());
   }
   precision_ = precision;

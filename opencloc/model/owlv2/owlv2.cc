@@ -90,8 +90,9 @@ Owlv2 at_resolution(const Owlv2& model, int64_t image_size) {
   const auto& old_config = model->config();
   const int64_t patch = old_config.vision.patch_size, width = old_config.vision.width;
   if (image_size < patch || image_size % patch != 0) {
-    throw Error::input("a resolution of " + std::to_string(image_size) + " pixels", "--resolution",
-                       "use a multiple of the detector's patch size, " + std::to_string(patch));
+    throw Error::input("a resolution of " + std::to_string(image_size) +
+                           " pixels is no multiple of the patch size",
+                       "setting 'resolution'", "use a multiple of " + std::to_string(patch));
   }
   if (image_size == old_config.vision.image_size) return model;
   ModelConfig config = old_config;
