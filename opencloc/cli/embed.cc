@@ -59,7 +59,7 @@ void check_flags(const EmbedFlags& flags) {
   const bool data_alone =
       flags.images.empty() && flags.boxes.empty() && flags.texts.empty() && flags.tensors.empty();
   if (!flags.append_to.empty() && !data_alone) {
-    throw Error::input("features are appended to the shards of --data only", "--append-to",
+    throw Error::input("features are appended to the shards of --data alone", "--append-to",
                        "give the other inputs an --out");
   }
   std::vector<std::string> inputs = flags.images;
