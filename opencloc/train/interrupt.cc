@@ -1,25 +1,27 @@
 #include "opencloc/train/interrupt.h"
 
+#include <atomic>
 #include <csignal>
 
 namespace opencloc {
 namespace {
 
-volatile std::sig_atomic_t stop_requested = 0;
+// Any thread of the process may get the signal.
+std::atomic<bool> stop_requested{false};
+static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may use nothing else");
 struct sigaction old_int, old_term;
 
 void on_signal(int signal) {
-  if (stop_requested != 0) {
+  if (stop_requested.exchange(true)) {
     std::signal(signal, SIG_DFL);
     std::raise(signal);
   }
-  stop_requested = 1;
 }
 
 }  // namespace
 
 InterruptGuard::InterruptGuard() {
-  stop_requested = 0;
+  stop_requested = false;
   struct sigaction action {};
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
@@ -32,6 +34,6 @@ InterruptGuard::~InterruptGuard() {
   sigaction(SIGTERM, &old_term, nullptr);
 }
 
-bool InterruptGuard::requested() { return stop_requested != 0; }
+bool InterruptGuard::requested() { return stop_requested; }
 
 }  // namespace opencloc
