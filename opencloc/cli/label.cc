@@ -21,9 +21,9 @@ namespace {
 
 constexpr const char* kLabelFooter =
     R"(Stages: caption -> phrases -> detect -> select. Each sample keeps what every stage made of it
-("phrases", "candidates" with --keep-candidates, "regions") and how ("vesl"); a stage can be run
-alone on the output of an earlier run. One shard in, one shard out, whole or not at all: run the
-same command as often and in as many processes as you like.
+("phrases", "candidates" with --keep-candidates, "regions") and how ("vesl"); one stage can run by
+itself on the output of an earlier run. One shard in, one shard out, whole or not at all: run the
+same command again and it goes on. Several processes share the work by --shard-index.
 
 Examples:
   opencloc label --data 'web/{0000..0999}.tar' --out labelled --detector owlv2-large-patch14 \

@@ -1,4 +1,4 @@
-// Any dataset -> shards. A format's file lists pictures with their annotations (import_FORMAT.cc);
+// Any dataset -> shards. A format's file lists pictures with their annotations (FORMAT.cc);
 // what all formats share, reading pictures, scaling and clipping boxes, writing, is done once here.
 #pragma once
 
@@ -19,7 +19,7 @@ struct ImportOptions {
   std::filesystem::path images = {};       // folder of pictures
   std::filesystem::path annotations = {};  // file or folder, as the format needs
   std::filesystem::path captions = {};     // more captions, any format: see add_captions()
-  std::filesystem::path phrases = {};      // more regions, a line of JSON each: see import_rows.h
+  std::filesystem::path phrases = {};      // more regions, a line of JSON each: see rows.h
   std::string split = {};                  // only rows that say so (refcoco, jsonl, csv)
   std::string csv_img_key = {};            // column names; empty = the usual ones
   std::string csv_caption_key = {};
@@ -47,7 +47,7 @@ std::vector<std::string> import_formats();
 // Adds captions to pictures of the list: COCO's captions.json, or rows (.jsonl, .csv, .tsv) with
 // an image and a caption. Captions of pictures that are not in the list are passed over.
 void add_captions(const ImportOptions& options, ImportList& list, SkipCounter& skips);
-// The first of these forms (import_coco.cc).
+// The first of these forms (coco.cc).
 bool is_coco_file(const std::filesystem::path& path);
 void add_coco_captions(const std::filesystem::path& path, ImportList& list, SkipCounter& skips);
 // Adds regions from ImportOptions::phrases in the same way.
