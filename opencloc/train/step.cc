@@ -1,6 +1,8 @@
 #include "opencloc/train/step.h"
 
+#include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include <torch/utils.h>
@@ -27,7 +29,6 @@ double value_of(const torch::Tensor& loss, dist::Group& group) {
 Loss whole(BatchWork& work, dist::Group& group, double& value) {
   NamedRows rows;
   Loss total;
-  std::vector<Loss> own;
   for (int64_t piece = 0; piece < work.pieces(); ++piece) {
     Encoded encoded = work.encode(piece, rows, /*own_loss=*/true);
     for (const auto& name : encoded.rows.names()) rows.append(name, encoded.rows[name]);
