@@ -19,7 +19,7 @@ class Group {
   virtual ~Group() = default;
   virtual int rank() const = 0;  // in [0, size())
   virtual int size() const = 0;
-  // In place, `values` of equal shape and type in all processes: their sum, their largest.
+  // In place, `values` of equal shape and type in all processes: their sum, their maximum.
   virtual void sum(torch::Tensor& values) = 0;
   virtual void max(torch::Tensor& values) = 0;
   // rows [n, ...]; n may differ from process to process, and be 0. No gradient passes.

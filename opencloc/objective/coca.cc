@@ -1,7 +1,7 @@
 // A captioner, CoCa (Yu et al., 2022, section 3.1):
 //   L = contrastive_weight L_CLIP + caption_weight L_caption,
 // L_caption the cross-entropy of each next word of a caption given its picture. A caption's words
-// need no other picture, so a piece loses them by itself.
+// need no other picture, so each piece has a loss of its own.
 #include <algorithm>
 #include <vector>
 

@@ -16,8 +16,8 @@ namespace opencloc {
 
 class Figures {
  public:
-  // A mean over `weight` things (regions, pairs, ...); `value` scalar. One of weight 0 is not told
-  // (and its value not looked at):
+  // A mean over `weight` things (regions, pairs, ...); `value` scalar. One of weight 0 is left
+  // out, and its value is not read:
   // the figures of nothing are no figures.
   void mean(std::string name, const torch::Tensor& value, double weight);
   void mean(std::string name, double value, double weight);
@@ -31,7 +31,7 @@ class Figures {
   void merge(dist::Group& group);
 
   bool has(std::string_view name) const;
-  // 0 where there is none. Waits for the device.
+  // 0 where there is none. This waits for the device.
   double at(std::string_view name) const;
   // {"loss_clip": 3.1, "regions": 12, ...}: one transfer from the device.
   Json values() const;

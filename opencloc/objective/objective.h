@@ -1,4 +1,4 @@
-// An objective: what a training step encodes, and what it loses. Each is one file (clip.cc,
+// An objective: what a training step encodes, and the loss of it. Each is one file (clip.cc,
 // cloc.cc, coca.cc) and one line of the table (table.cc); train/step.h runs it:
 //
 //   work = objective.work(batch)          the pieces that the batch is encoded in
@@ -44,16 +44,16 @@ class NamedRows {
   mutable std::vector<Rows> rows_;  // reading joins the parts
 };
 
-// A loss, weighted, with its graph, and what is told of it.
+// A loss, weighted, with its graph, and the figures that are logged of it.
 struct Loss {
-  torch::Tensor value;  // scalar; undefined: nothing is lost
+  torch::Tensor value;  // scalar; undefined: there is none
   Figures figures;
 };
 
 // What one piece of a batch becomes.
 struct Encoded {
   NamedRows rows;
-  // What the piece loses whatever the others are (a caption's words): its share of the batch's.
+  // The loss that needs no other piece (a caption's words): its share of the whole batch's.
   Loss own;
 };
 
@@ -71,7 +71,7 @@ class BatchWork {
   virtual bool learns(int64_t /*piece*/) const { return true; }
   // Of the rows of all pieces.
   virtual Loss loss(const NamedRows& rows) = 0;
-  // Told of batches with nothing to learn from, too.
+  // Figures that batches with nothing to learn from have, too.
   virtual Figures counts() const { return {}; }
 };
 

@@ -10,7 +10,7 @@
 namespace opencloc {
 namespace {
 
-// What the pieces lose together, and the figures of it.
+// Adds the loss of a piece and its figures.
 void add(const Loss& part, Loss& total) {
   total.figures.merge(part.figures);
   if (!part.value.defined()) return;

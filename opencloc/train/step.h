@@ -27,8 +27,9 @@ struct StepResult {
 };
 
 // Adds the gradients of the batch's loss to the parameters' grad: this process's share of them.
-// When the loss is not finite there is no backward pass: check finite(). A batch with nothing to
-// learn from has loss 0 and no gradients. The batch may lie on the CPU.
+// Check finite(): the gradients of a loss that is not are of no use, and mostly there is no
+// backward pass at all (with parts, a captioner's words are found not finite only during it). A
+// batch with nothing to learn from has loss 0 and no gradients. The batch may lie on the CPU.
 StepResult forward_backward(Objective& objective, const Batch& batch,
                             const StepOptions& options = {});
 
