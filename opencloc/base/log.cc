@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdio>
 #include <memory>
+#include <utility>
 
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
@@ -39,6 +40,7 @@ spdlog::level::level_enum to_spdlog(Level level) {
 }
 
 std::atomic<std::string (*)(std::string_view)> rewrite_line = nullptr;
+std::string prefix;
 
 }  // namespace
 
@@ -46,11 +48,13 @@ void write(Level level, std::string_view line) {
   const auto rewrite = rewrite_line.load();
   const std::string shown = rewrite == nullptr ? std::string(line) : rewrite(line);
   ProgressBar::clear_live();
-  logger().log(to_spdlog(level), "{}", shown);
+  logger().log(to_spdlog(level), "{}{}", prefix, shown);
   ProgressBar::redraw_live();
 }
 
 void set_level(Level lowest_shown) { logger().set_level(to_spdlog(lowest_shown)); }
+
+void set_prefix(std::string text) { prefix = std::move(text); }
 
 void set_rewrite(std::string (*rewrite)(std::string_view line)) { rewrite_line = rewrite; }
 

@@ -14,6 +14,8 @@ enum class Level { kDebug, kInfo, kWarn, kError };
 // Thread-safe. Clears a live progress bar first and redraws it after the line.
 void write(Level level, std::string_view line);
 void set_level(Level lowest_shown);
+// In front of every line, e.g. "[rank 3] ". Before there are threads.
+void set_prefix(std::string text);
 // What every line becomes before it is shown; null: the line itself. Thread-safe, as `rewrite` must
 // be.
 void set_rewrite(std::string (*rewrite)(std::string_view line));

@@ -3,6 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
 
 #include <torch/types.h>
 
@@ -19,14 +22,36 @@ class Group {
   virtual ~Group() = default;
   virtual int rank() const = 0;  // in [0, size())
   virtual int size() const = 0;
+  bool is_first() const { return rank() == 0; }
   // In place, `values` of equal shape and type in all processes: their sum, their maximum.
   virtual void sum(torch::Tensor& values) = 0;
   virtual void max(torch::Tensor& values) = 0;
   // rows [n, ...]; n may differ from process to process, and be 0. No gradient passes.
   virtual Gathered gather(const torch::Tensor& rows) = 0;
+  // In place: rank 0's values.
+  virtual void broadcast(torch::Tensor& values) = 0;
+  // values [size() n], cut in as many chunks as there are processes: the sum of all processes'
+  // chunk number rank(), added in the order of the ranks -> [n]. Every process that made the sum
+  // would get the same bits.
+  virtual torch::Tensor reduce_scatter(const torch::Tensor& values) = 0;
+  // The chunks [n] of all processes side by side, into all [size() n].
+  virtual void all_gather(const torch::Tensor& chunk, torch::Tensor& all) = 0;
+
+  // Rank 0 does `work`, however long it takes, while the others wait. Where it fails, all do.
+  virtual void first_alone(const std::string& what, const std::function<void()>& work) = 0;
+  // The same processes on another line, whose calls may run beside this one's. A call of all.
+  virtual std::unique_ptr<Group> line(const std::string& name) = 0;
+  // What the processes are at ("step 120"), for errors.
+  virtual void at(const std::string& /*place*/) {}
+  virtual int64_t bytes_received() const { return 0; }
 };
 
 // One process.
 Group& alone();
+
+// One process's text becomes every one's.
+std::string broadcast(Group& group, const std::string& text);
+// The texts of all processes, by rank.
+std::vector<std::string> gather(Group& group, const std::string& text);
 
 }  // namespace opencloc::dist

@@ -22,23 +22,50 @@ bool of_text_tower(std::string_view name) {
          name.starts_with("text_projection");
 }
 
-AdamW::AdamW(NamedTensors parameters, const AdamWOptions& options) : options_(options) {
-  for (auto& [name, parameter] : parameters) {
+namespace {
+
+std::vector<ParameterPiece> whole_parameters(const NamedTensors& parameters) {
+  std::vector<ParameterPiece> pieces;
+  for (size_t i = 0; i < parameters.size(); ++i) pieces.push_back({i, 0, parameters[i].second.numel()});
+  return pieces;
+}
+
+// Sharing storage; a whole one keeps its shape.
+torch::Tensor piece_of(const torch::Tensor& tensor, const ParameterPiece& piece) {
+  if (piece.begin == 0 && piece.end == tensor.numel()) return tensor;
+  return tensor.view(-1).narrow(0, piece.begin, piece.end - piece.begin);
+}
+
+}  // namespace
+
+AdamW::AdamW(const NamedTensors& parameters, const AdamWOptions& options)
+    : AdamW(parameters, options, whole_parameters(parameters)) {}
+
+AdamW::AdamW(const NamedTensors& parameters, const AdamWOptions& options,
+             std::vector<ParameterPiece> pieces)
+    : options_(options), pieces_(std::move(pieces)) {
+  for (const auto& [name, parameter] : parameters) {
+    names_.push_back(name);
+    parameters_.push_back(parameter);
+  }
+  for (const auto& piece : pieces_) {
     ops::AdamWSlot slot;
-    slot.value = parameter;
-    slot.exp_avg = torch::zeros_like(parameter).detach();
-    slot.exp_avg_sq = torch::zeros_like(parameter).detach();
-    slot.weight_decay = decays(name, parameter) ? options.weight_decay : 0.0;
+    const auto& parameter = parameters_[piece.parameter];
+    const auto value = piece_of(parameter.detach(), piece);
+    slot.exp_avg = torch::zeros_like(value);
+    slot.exp_avg_sq = torch::zeros_like(value);
+    slot.weight_decay = decays(names_[piece.parameter], parameter) ? options.weight_decay : 0.0;
     slots_.push_back(std::move(slot));
-    names_.push_back(std::move(name));
   }
 }
 
 std::vector<ops::AdamWSlot> AdamW::slots_with_grads() const {
   auto slots = slots_;
-  for (auto& slot : slots) {
-    if (slot.value.grad().defined()) slot.grad = slot.value.grad().contiguous();
-    slot.value = slot.value.detach();
+  for (size_t i = 0; i < slots.size(); ++i) {
+    const auto& parameter = parameters_[pieces_[i].parameter];
+    if (parameter.grad().defined())
+      slots[i].grad = piece_of(parameter.grad().contiguous(), pieces_[i]);
+    slots[i].value = piece_of(parameter.detach(), pieces_[i]);
   }
   return slots;
 }
@@ -62,7 +89,7 @@ void AdamW::step(double lr, double norm) {
   const auto slots = slots_with_grads();
   std::vector<ops::AdamWSlot> text, rest;
   for (size_t i = 0; i < slots.size(); ++i) {
-    (of_text_tower(names_[i]) ? text : rest).push_back(slots[i]);
+    (of_text_tower(names_[pieces_[i].parameter]) ? text : rest).push_back(slots[i]);
   }
   ops::adamw_step(rest, step);
   step.lr = lr * options_.text_lr_scale;
@@ -70,14 +97,27 @@ void AdamW::step(double lr, double norm) {
 }
 
 void AdamW::zero_grad() {
-  for (auto& slot : slots_) slot.value.mutable_grad().reset();
+  for (auto& parameter : parameters_) parameter.mutable_grad().reset();
+}
+
+std::vector<torch::Tensor> AdamW::first_moments() const {
+  std::vector<torch::Tensor> all;
+  for (const auto& slot : slots_) all.push_back(slot.exp_avg);
+  return all;
+}
+
+std::vector<torch::Tensor> AdamW::second_moments() const {
+  std::vector<torch::Tensor> all;
+  for (const auto& slot : slots_) all.push_back(slot.exp_avg_sq);
+  return all;
 }
 
 NamedTensors AdamW::moments() const {
   NamedTensors all;
   for (size_t i = 0; i < slots_.size(); ++i) {
-    all.emplace_back("m." + names_[i], slots_[i].exp_avg);
-    all.emplace_back("v." + names_[i], slots_[i].exp_avg_sq);
+    const auto& name = names_[pieces_[i].parameter];
+    all.emplace_back("m." + name, slots_[i].exp_avg);
+    all.emplace_back("v." + name, slots_[i].exp_avg_sq);
   }
   return all;
 }
@@ -85,13 +125,18 @@ NamedTensors AdamW::moments() const {
 void AdamW::load(const NamedTensors& saved, int64_t steps, std::string_view where) {
   const torch::NoGradGuard no_grad;
   const std::unordered_map<std::string, torch::Tensor> by_name(saved.begin(), saved.end());
-  for (auto& [name, tensor] : moments()) {
-    const auto it = by_name.find(name);
-    if (it == by_name.end() || it->second.sizes() != tensor.sizes()) {
-      throw Error::input("optimizer state '" + name + "' is missing or has another shape", where,
-                         "resume with the model it was saved from");
-    }
-    tensor.copy_(it->second);
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    const auto& piece = pieces_[i];
+    const auto copy = [&](const std::string& name, torch::Tensor to) {
+      const auto it = by_name.find(name);
+      if (it == by_name.end() || it->second.sizes() != parameters_[piece.parameter].sizes()) {
+        throw Error::input("optimizer state '" + name + "' is missing or has another shape", where,
+                           "resume with the model it was saved from");
+      }
+      to.copy_(piece_of(it->second, piece));
+    };
+    copy("m." + names_[piece.parameter], slots_[i].exp_avg);
+    copy("v." + names_[piece.parameter], slots_[i].exp_avg_sq);
   }
   steps_ = steps;
 }

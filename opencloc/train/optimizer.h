@@ -32,10 +32,20 @@ bool decays(std::string_view name, const torch::Tensor& parameter);
 // Is this parameter (by its name on disk) one of the text tower's?
 bool of_text_tower(std::string_view name);
 
+// Elements [begin, end) of a flattened parameter.
+struct ParameterPiece {
+  size_t parameter = 0;  // its number in the list
+  int64_t begin = 0;
+  int64_t end = 0;
+};
+
 class AdamW {
  public:
   // `parameters` are leaves that require grad; their names are the names of the saved moments.
-  AdamW(NamedTensors parameters, const AdamWOptions& options);
+  AdamW(const NamedTensors& parameters, const AdamWOptions& options);
+  // Steps, and has moments of, these pieces alone (contiguous parameters).
+  AdamW(const NamedTensors& parameters, const AdamWOptions& options,
+        std::vector<ParameterPiece> pieces);
 
   // Global L2 norm of all gradients; not finite when any gradient is not.
   double grad_norm() const;
@@ -45,8 +55,11 @@ class AdamW {
   void zero_grad();
 
   int64_t steps() const { return steps_; }
-  // "m.NAME" and "v.NAME", sharing storage with the optimizer.
+  // "m.NAME" and "v.NAME", sharing storage with the optimizer. Of whole parameters alone.
   NamedTensors moments() const;
+  // Of the pieces, each flat: the first and the second moments.
+  std::vector<torch::Tensor> first_moments() const;
+  std::vector<torch::Tensor> second_moments() const;
   // Copies saved moments in. Throws Error (input) naming `where` and the tensor that is missing or
   // has another shape.
   void load(const NamedTensors& moments, int64_t steps, std::string_view where);
@@ -56,8 +69,10 @@ class AdamW {
   std::vector<ops::AdamWSlot> slots_with_grads() const;
 
   AdamWOptions options_;
-  std::vector<std::string> names_;
-  std::vector<ops::AdamWSlot> slots_;  // as many
+  std::vector<std::string> names_;         // of the parameters
+  std::vector<torch::Tensor> parameters_;  // as many
+  std::vector<ParameterPiece> pieces_;
+  std::vector<ops::AdamWSlot> slots_;  // a piece each: value and gradient are set at each step
   int64_t steps_ = 0;
 };
 

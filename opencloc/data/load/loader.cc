@@ -27,8 +27,14 @@ void yield_to_computation() {
 LoaderOptions completed(LoaderOptions options) {
   if (options.batch_size < 1)
     throw Error::input("a batch holds no sample", "setting 'batch_size'", "give 1 or more");
+  const int64_t own =
+      options.share.end(options.batch_size) - options.share.first(options.batch_size);
+  if (options.batch_size < options.share.size)
+    throw Error::input("a batch of " + std::to_string(options.batch_size) + " samples has none for " +
+                           "some of the " + std::to_string(options.share.size) + " processes",
+                       "setting 'batch_size'", "give at least one sample a process");
   options.workers = std::max(1, options.workers);
-  if (options.ahead <= 0) options.ahead = options.batch_size + 2 * options.workers;
+  if (options.ahead <= 0) options.ahead = own + 2 * options.workers;
   return options;
 }
 
@@ -73,8 +79,7 @@ void Loader::work() {
     });
     if (stopping_) return;
     const auto ticket = std::make_shared<Ticket>();
-    ticket->draw = sampler_.next();
-    ticket->after = sampler_.position();
+    draw(*ticket);
     tickets_.push_back(ticket);
     lock.unlock();
     try {
@@ -86,6 +91,19 @@ void Loader::work() {
     ticket->done = true;
     ready_.notify_one();
   }
+}
+
+void Loader::draw(Ticket& ticket) {
+  const int64_t first = options_.share.first(options_.batch_size);
+  const int64_t end = options_.share.end(options_.batch_size);
+  for (; slot_ < first; ++slot_) sampler_.next();
+  ticket.draw = sampler_.next();
+  ++slot_;
+  if (slot_ == end) {  // the position behind an own last sample is that behind the batch
+    for (; slot_ < options_.batch_size; ++slot_) sampler_.next();
+    slot_ = 0;
+  }
+  ticket.after = sampler_.position();
 }
 
 void Loader::fill(Ticket& ticket) {
@@ -120,7 +138,8 @@ std::shared_ptr<Loader::Ticket> Loader::take_ticket() {
 }
 
 LoadedBatch Loader::assemble_batch() {
-  BatchBuilder builder(options_.batch_size, options_.sample, options_.mean, options_.std);
+  const auto& share = options_.share;
+  BatchBuilder builder(share.end(options_.batch_size) - share.first(options_.batch_size), options_.sample, options_.mean, options_.std);
   LoadedBatch loaded;
   while (!builder.full()) {
     const auto ticket = take_ticket();

@@ -21,8 +21,18 @@
 
 namespace opencloc {
 
+// The share of a process: of a batch of B samples those in the slots [rank B / size, (rank + 1) B /
+// size). The batches, the samples and their random choices do not depend on it.
+struct BatchShare {
+  int64_t rank = 0;
+  int64_t size = 1;
+  int64_t first(int64_t batch_size) const { return rank * batch_size / size; }
+  int64_t end(int64_t batch_size) const { return (rank + 1) * batch_size / size; }
+};
+
 struct LoaderOptions {
-  int64_t batch_size = 64;
+  int64_t batch_size = 64;  // of all processes
+  BatchShare share;         // at least one sample
   int workers = 2;    // threads that decode
   int64_t ahead = 0;  // samples being prepared; 0 = one batch plus two a worker
   uint64_t seed = 0;
@@ -33,7 +43,7 @@ struct LoaderOptions {
 
 struct LoadedBatch {
   Batch batch;
-  SamplerPosition after;  // a loader that starts here goes on with the next batch
+  SamplerPosition after;  // a loader, of any share, that starts here goes on with the next batch
 };
 
 class Loader {
@@ -64,6 +74,8 @@ class Loader {
 
   void stop();  // ends the threads
   void work();
+  // The next of this process's samples; those of others are drawn and passed over.
+  void draw(Ticket& ticket);
   // Makes the sample drawn or, where it is broken, another of its source in its place: which one
   // depends on the seed and the draw alone, so that nobody need know what others passed over.
   void fill(Ticket& ticket);
@@ -83,6 +95,7 @@ class Loader {
   std::condition_variable batch_;  // between the assembler and next()
   bool stopping_ = false;
   Sampler sampler_;
+  int64_t slot_ = 0;  // of the next draw in its batch
   std::deque<std::shared_ptr<Ticket>> tickets_;  // in order of drawing
   std::optional<LoadedBatch> next_batch_;
   std::exception_ptr failure_;

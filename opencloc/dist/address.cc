@@ -1,0 +1,77 @@
+#include "opencloc/dist/address.h"
+
+#include <memory>
+
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "opencloc/base/error.h"
+
+namespace opencloc::dist {
+namespace {
+
+std::string numeric_address(const sockaddr* address, socklen_t length) {
+  char host[NI_MAXHOST] = {};
+  if (getnameinfo(address, length, host, sizeof(host), nullptr, 0, NI_NUMERICHOST) != 0) return {};
+  return host;
+}
+
+bool is_loopback(const std::string& address) {
+  return address.starts_with("127.") || address == "::1" || address.empty();
+}
+
+// "" where no packet would go there.
+std::string source_towards(const addrinfo& target) {
+  const int fd = socket(target.ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return {};
+  sockaddr_storage own{};
+  socklen_t length = sizeof(own);
+  std::string address;
+  // A datagram socket sends nothing when it connects; the system only chooses its way.
+  if (connect(fd, target.ai_addr, target.ai_addrlen) == 0 &&
+      getsockname(fd, reinterpret_cast<sockaddr*>(&own), &length) == 0)
+    address = numeric_address(reinterpret_cast<const sockaddr*>(&own), length);
+  close(fd);
+  return address;
+}
+
+std::string first_outside_address() {
+  ifaddrs* all = nullptr;
+  if (getifaddrs(&all) != 0) return {};
+  const std::unique_ptr<ifaddrs, decltype(&freeifaddrs)> owner(all, freeifaddrs);
+  for (const ifaddrs* at = all; at != nullptr; at = at->ifa_next) {
+    if (at->ifa_addr == nullptr || at->ifa_addr->sa_family != AF_INET) continue;
+    if ((at->ifa_flags & IFF_UP) == 0 || (at->ifa_flags & IFF_LOOPBACK) != 0) continue;
+    return numeric_address(at->ifa_addr, sizeof(sockaddr_in));
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string address_towards(const std::string& host, int port, bool several_machines) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_DGRAM;
+  addrinfo* found = nullptr;
+  if (const int status = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
+      status != 0) {
+    throw Error::input(std::string("the host where the processes meet has no address (") +
+                           gai_strerror(status) + ")",
+                       host, "see $MASTER_ADDR, or the setting 'dist_url'");
+  }
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, freeaddrinfo);
+  std::string address;
+  for (const addrinfo* at = found; at != nullptr && address.empty(); at = at->ai_next)
+    address = source_towards(*at);
+  if (is_loopback(address) && several_machines) {
+    if (const auto outside = first_outside_address(); !outside.empty()) return outside;
+  }
+  return address.empty() ? "127.0.0.1" : address;
+}
+
+}  // namespace opencloc::dist

@@ -1,0 +1,13 @@
+// Under which of its addresses other machines reach this one.
+#pragma once
+
+#include <string>
+
+namespace opencloc::dist {
+
+// The address from which packets go to host:port. Where that is a loopback address though
+// `several_machines` (a name that /etc/hosts gives to 127.0.1.1), the first other one. Throws Error
+// (input) when the host has no address.
+std::string address_towards(const std::string& host, int port, bool several_machines);
+
+}  // namespace opencloc::dist

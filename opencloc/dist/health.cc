@@ -1,0 +1,269 @@
+#include "opencloc/dist/health.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "opencloc/base/json.h"
+#include "opencloc/base/log.h"
+
+namespace opencloc::dist {
+namespace {
+
+using HealthClock = std::chrono::steady_clock;
+using namespace std::chrono_literals;
+
+constexpr auto kBeat = 500ms;         // between two signs of life
+constexpr auto kBeatOfDoubt = 100ms;  // while somebody waits for an explanation
+constexpr auto kGone = 2s;            // without a sign of life
+constexpr auto kWarnAfter = 20s;      // in one call
+constexpr auto kLongestDoubt = 5s;
+constexpr const char* kRunAgain =
+    "run the same command again: it goes on from the last checkpoint";
+
+std::string seconds_since(HealthClock::time_point began) {
+  return std::to_string(
+      std::chrono::duration_cast<std::chrono::seconds>(HealthClock::now() - began).count());
+}
+
+}  // namespace
+
+// Shared with the thread, which may outlive the object. Functions want the lock.
+struct Health::State {
+  // What a process says of itself.
+  struct Beat {
+    int64_t number = 0, calls = 0;
+    HealthClock::time_point changed;  // when the number last was another one
+  };
+  struct Note {
+    int rank = 0;
+    std::string message;
+    ErrorKind kind = ErrorKind::kFailed;
+  };
+  using Lock = std::unique_lock<std::mutex>;
+  using Ranks = std::vector<size_t>;
+
+  std::unique_ptr<Store> store;
+  int rank = 0;
+  std::vector<std::string> who;
+
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool stopping = false;
+  bool doubting = false;  // beats of all are wanted
+  bool lost = false;      // the store went away
+  HealthClock::time_point answered = HealthClock::now();  // by the store
+  std::optional<Note> note, to_leave;
+  std::vector<Beat> beats;
+  int64_t calls = 0, number = 0;
+  std::string call, at;
+  HealthClock::time_point call_began;
+  bool in_call = false, warned = false;
+
+  std::string name(size_t of) const { return "rank " + std::to_string(of) + " (" + who[of] + ")"; }
+  std::string names(const Ranks& ranks) const;
+  Error error_of(const Note& told) const;
+  Ranks silent(HealthClock::time_point since) const;
+  Ranks behind() const;
+  void ask_store(Lock& lock);
+  void read_beat(const std::string& text, Beat& beat) const;
+  void warn_of_waiting();
+};
+
+std::string Health::State::names(const Ranks& ranks) const {
+  constexpr size_t kNamed = 4;
+  std::string list;
+  for (size_t i = 0; i < std::min(ranks.size(), kNamed); ++i)
+    list += (i > 0 ? ", " : "") + name(ranks[i]);
+  return ranks.size() > kNamed ? list + " and " + std::to_string(ranks.size() - kNamed) + " more"
+                               : list;
+}
+
+// A failure that somebody else found out names its rank itself.
+Error Health::State::error_of(const Note& told) const {
+  const bool names_it = told.message.starts_with("rank ");
+  return {told.kind, names_it ? told.message
+                              : name(static_cast<size_t>(told.rank)) + " failed: " + told.message};
+}
+
+// The processes that gave no sign of life since `since` and for kGone.
+Health::State::Ranks Health::State::silent(HealthClock::time_point since) const {
+  Ranks ranks;
+  for (size_t of = 0; of < beats.size(); ++of) {
+    if (static_cast<int>(of) == rank) continue;
+    if (HealthClock::now() - std::max(beats[of].changed, since) > kGone) ranks.push_back(of);
+  }
+  return ranks;
+}
+
+// Those that have begun fewer calls than this one.
+Health::State::Ranks Health::State::behind() const {
+  Ranks ranks;
+  for (size_t of = 0; of < beats.size(); ++of)
+    if (static_cast<int>(of) != rank && beats[of].calls < calls) ranks.push_back(of);
+  return ranks;
+}
+
+// "2 1047": number, calls.
+void Health::State::read_beat(const std::string& text, Beat& beat) const {
+  Beat now;
+  const char* end = text.data() + text.size();
+  const auto* stop = std::from_chars(text.data(), end, now.number).ptr;
+  if (stop < end) std::from_chars(stop + 1, end, now.calls);
+  now.changed = now.number == beat.number ? beat.changed : HealthClock::now();
+  beat = now;
+}
+
+// With the lock released while the store is waited for.
+void Health::State::ask_store(Lock& lock) {
+  const std::string beat = std::to_string(++number) + " " + std::to_string(calls);
+  const bool all = doubting || (in_call && HealthClock::now() - call_began > kWarnAfter);
+  std::string leaving;
+  if (to_leave) {
+    leaving = dump_json({{"rank", to_leave->rank},
+                         {"message", to_leave->message},
+                         {"input", to_leave->kind == ErrorKind::kInput}});
+  }
+  lock.unlock();
+  store->set("beat/" + std::to_string(rank), beat);
+  const auto told = leaving.empty() ? store->get("failure")
+                                    : std::optional(store->set_first("failure", leaving));
+  std::vector<std::optional<std::string>> texts(all ? who.size() : 0);
+  for (size_t of = 0; of < texts.size(); ++of)
+    texts[of] = store->get("beat/" + std::to_string(of));
+  lock.lock();
+  answered = HealthClock::now();
+  if (told) {
+    const Json json = parse_json(*told, "note of a failure");
+    note = Note{json.at("rank"), json.at("message"),
+                json.at("input") ? ErrorKind::kInput : ErrorKind::kFailed};
+  }
+  for (size_t of = 0; of < texts.size(); ++of)
+    if (texts[of]) read_beat(*texts[of], beats[of]);
+}
+
+void Health::State::warn_of_waiting() {
+  if (warned || !in_call || HealthClock::now() - call_began < kWarnAfter + kGone + kBeat) return;
+  Ranks ranks = silent(call_began + kWarnAfter);
+  const bool quiet = !ranks.empty();
+  if (!quiet) ranks = behind();
+  // One process is enough to say so.
+  if (ranks.empty() || rank != (ranks.front() == 0 ? 1 : 0)) return;
+  warned = true;
+  log::warn("{} {}: waiting for {} s in {}", names(ranks),
+            quiet ? "does not answer" : "has not come as far as the others",
+            seconds_since(call_began), call);
+}
+
+Health::Health(std::unique_ptr<Store> store, int rank, std::vector<std::string> who)
+    : state_(std::make_shared<State>()) {
+  state_->store = std::move(store);
+  state_->rank = rank;
+  state_->beats.resize(who.size());
+  state_->who = std::move(who);
+  thread_ = std::thread([state = state_] { watch(state); });
+}
+
+Health::~Health() {
+  stop();
+  bool answers = false;
+  {
+    const std::lock_guard lock(state_->mutex);
+    answers = state_->lost || HealthClock::now() - state_->answered < kGone;
+  }
+  if (answers) {
+    thread_.join();
+  } else {
+    thread_.detach();
+  }
+}
+
+void Health::watch(const std::shared_ptr<State>& state) {
+  State::Lock lock(state->mutex);
+  while (!state->stopping) {
+    try {
+      state->ask_store(lock);
+    } catch (const std::exception&) {
+      if (!lock.owns_lock()) lock.lock();
+      state->lost = true;
+      state->changed.notify_all();
+      return;
+    }
+    state->warn_of_waiting();
+    state->changed.notify_all();
+    state->changed.wait_for(lock, state->doubting ? kBeatOfDoubt : kBeat,
+                            [&] { return state->stopping || (state->to_leave && !state->note); });
+  }
+}
+
+void Health::stop() {
+  const std::lock_guard lock(state_->mutex);
+  state_->stopping = true;
+  state_->changed.notify_all();
+}
+
+void Health::at(const std::string& place) {
+  const std::lock_guard lock(state_->mutex);
+  state_->at = place;
+}
+
+void Health::begin(const std::string& call) {
+  const std::lock_guard lock(state_->mutex);
+  if (state_->note) throw state_->error_of(*state_->note);
+  ++state_->calls;
+  state_->call = call;
+  state_->in_call = true;
+  state_->call_began = HealthClock::now();
+}
+
+void Health::end() {
+  const std::lock_guard lock(state_->mutex);
+  state_->in_call = state_->warned = false;
+}
+
+Error Health::explain(const std::string& what_failed) {
+  State::Lock lock(state_->mutex);
+  State& state = *state_;
+  const auto began = HealthClock::now();
+  const std::string where = state.call + (state.at.empty() ? "" : " at " + state.at);
+  const bool timed_out = what_failed.find("imed out") != std::string::npos ||
+                         what_failed.find("timeout") != std::string::npos;
+  const std::string did = timed_out
+                              ? " has not answered for " + seconds_since(state.call_began) + " s in "
+                              : " went away in ";
+  std::string who;
+  state.doubting = true;
+  while (who.empty() && HealthClock::now() - began < kLongestDoubt) {
+    state.changed.wait_for(lock, kBeatOfDoubt);
+    if (state.note) return state.error_of(*state.note);
+    const auto ranks = state.silent(began);
+    if (state.rank != 0 && (state.lost || HealthClock::now() - state.answered > kGone)) {
+      who = state.name(0);  // and the store with it
+    } else if (!ranks.empty()) {
+      who = state.names(ranks);
+    }
+  }
+  if (who.empty() && timed_out) who = state.names(state.behind());
+  const std::string message =
+      who.empty() ? "the processes lost each other (" + what_failed + ") in " + where
+                  : who + did + where;
+  const Error error = Error::failed(message, "", kRunAgain);
+  lock.unlock();
+  tell(error.what(), ErrorKind::kFailed);
+  lock.lock();
+  return state.note ? state.error_of(*state.note) : error;
+}
+
+void Health::tell(const std::string& message, ErrorKind kind) {
+  State::Lock lock(state_->mutex);
+  State& state = *state_;
+  if (!state.note && !state.lost) {
+    state.to_leave = State::Note{state.rank, message, kind};
+    state.changed.notify_all();
+    state.changed.wait_for(lock, kGone, [&] { return state.note || state.lost; });
+  }
+  // The store goes with rank 0, and every process asks twice a second.
+  if (state.rank == 0 && !state.lost)
+    state.changed.wait_for(lock, 3 * kBeat, [&] { return state.lost; });
+}
+
+}  // namespace opencloc::dist

@@ -1,0 +1,122 @@
+#include "opencloc/dist/join.h"
+
+#include <atomic>
+#include <thread>
+
+#include <unistd.h>
+
+#include "opencloc/base/error.h"
+#include "opencloc/base/log.h"
+#include "opencloc/dist/address.h"
+#include "opencloc/dist/gloo.h"
+
+namespace opencloc::dist {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using namespace std::chrono_literals;
+
+std::atomic<bool> failed{false};
+
+// "n02, pid 812".
+std::string own_name() {
+  char host[256] = {};
+  gethostname(host, sizeof(host) - 1);
+  return std::string(host) + ", pid " + std::to_string(getpid());
+}
+
+std::string missing_ranks(Store& store, int size) {
+  std::string ranks;
+  int missing = 0;
+  for (int rank = 0; rank < size; ++rank) {
+    if (store.get("who/" + std::to_string(rank))) continue;
+    if (++missing <= 8) ranks += (missing > 1 ? ", " : "") + std::to_string(rank);
+  }
+  return std::to_string(missing) + " of " + std::to_string(size) + " processes: rank" +
+         (missing > 1 ? "s " : " ") + ranks + (missing > 8 ? ", ..." : "");
+}
+
+// Says that this process is here; returns the names of all when all are.
+std::vector<std::string> meet(Store& store, const Place& place, std::chrono::seconds timeout) {
+  store.set("who/" + std::to_string(place.rank), own_name());
+  store.add("joined", 1);
+  const auto began = Clock::now();
+  auto warned = began;
+  while (store.add("joined", 0) < place.size) {
+    if (const auto note = store.get("failure"))
+      throw Error::failed("another process failed before all had joined", *note);
+    if (Clock::now() - began > timeout) {
+      throw Error::failed("these processes never came: " + missing_ranks(store, place.size),
+                          "$WORLD_SIZE " + std::to_string(place.size),
+                          "see whether all of them were started, with the same place to meet");
+    }
+    if (place.rank == 0 && Clock::now() - warned > 30s) {
+      warned = Clock::now();
+      log::warn("waiting for {}", missing_ranks(store, place.size));
+    }
+    std::this_thread::sleep_for(20ms);
+  }
+  std::vector<std::string> who;
+  for (int rank = 0; rank < place.size; ++rank)
+    who.push_back(store.get("who/" + std::to_string(rank)).value_or("?"));
+  return who;
+}
+
+std::shared_ptr<Job> join(const Place& place, const JoinOptions& options) {
+  auto job = std::make_shared<Job>();
+  job->place = place;
+  job->options = options;
+  job->address = address_towards(place.host, place.port, place.local_size < place.size);
+  const bool serve = place.rank == 0 && !place.launcher_keeps_store;
+  job->store = std::make_unique<Store>(place, serve, options.timeout);
+  auto who = meet(*job->store, place, options.timeout);
+  job->health = std::make_unique<Health>(std::make_unique<Store>(place, false, options.timeout),
+                                         place.rank, std::move(who));
+  return job;
+}
+
+// What goes to stderr of a process that is not the first: its warnings, with its rank.
+void log_as(const Place& place) {
+  if (place.rank == 0) return;
+  log::set_level(log::Level::kWarn);
+  const std::string name = own_name();
+  log::set_prefix("[rank " + std::to_string(place.rank) + " " + name.substr(0, name.find(',')) +
+                  "] ");
+}
+
+}  // namespace
+
+bool group_failed() { return failed; }
+void set_group_failed() { failed = true; }
+
+void in_group(const Place& place, const JoinOptions& options,
+              const std::function<void(Group& group)>& work) {
+  if (place.size == 1 || options.backend == "none") return work(alone());
+  log_as(place);
+  const auto job = join(place, options);
+  const auto fail = [&](const std::string& message, ErrorKind kind) {
+    failed = true;
+    job->health->tell(message, kind);
+  };
+  std::unique_ptr<Group> group;  // outlives the failure of `work`
+  try {
+    group = make_gloo_group(job, "main");
+    work(*group);
+    // Nobody leaves, and takes the store along, before all are done.
+    auto done = torch::zeros({1}, torch::kInt64);
+    group->at("the end");
+    group->sum(done);
+    job->health->stop();
+    group->sum(done);
+  } catch (const Error& error) {
+    fail(error.what(), error.kind());
+    throw;
+  } catch (const std::exception& error) {
+    fail(error.what(), ErrorKind::kFailed);
+    throw;
+  }
+}
+
+bool has_gloo() { return true; }
+
+}  // namespace opencloc::dist

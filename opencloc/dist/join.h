@@ -1,0 +1,35 @@
+// Joining the processes of a job over a network: Gloo, by c10d.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <string>
+
+#include "opencloc/dist/group.h"
+#include "opencloc/dist/place.h"
+
+namespace opencloc::dist {
+
+struct JoinOptions {
+  // auto: Gloo where there is more than one process. none: this process works alone, whatever its
+  // launcher says.
+  std::string backend = "auto";
+  // How long a call, or the others' arrival, may take. A process that hangs ends the job after it.
+  std::chrono::seconds timeout{600};
+  std::string interface;  // network interface to use ("eth0"); empty: the one that leads to rank 0
+};
+
+// Joins the job, does `work`, and leaves the job when all processes have done theirs. What `work`
+// throws is told to the others, in whose `work` the next call of the group throws an Error that
+// names the cause. Alone where place.size is 1.
+void in_group(const Place& place, const JoinOptions& options,
+              const std::function<void(Group& group)>& work);
+
+// Has a group of this process failed? Threads that wait for processes that are gone are then left
+// behind: end the process without destroying what is static (std::_Exit).
+bool group_failed();
+
+// Can this build join processes at all?
+bool has_gloo();
+
+}  // namespace opencloc::dist

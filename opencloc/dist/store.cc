@@ -1,0 +1,68 @@
+#include "opencloc/dist/store.h"
+
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+#include <vector>
+
+#include "opencloc/base/error.h"
+
+namespace opencloc::dist {
+namespace {
+
+std::vector<uint8_t> to_bytes(const std::string& text) { return {text.begin(), text.end()}; }
+std::string to_text(const std::vector<uint8_t>& bytes) { return {bytes.begin(), bytes.end()}; }
+
+[[noreturn]] void explain_store(const Place& place, bool serve, const std::string& error) {
+  const std::string where = place.host + ":" + std::to_string(place.port);
+  if (serve && error.find("in use") != std::string::npos)
+    throw Error::input("another program listens on the port where the processes meet", where,
+                       "name another one: MASTER_PORT or the setting 'dist_url'");
+  if (serve)
+    throw Error::failed("cannot listen where the processes meet (" +
+                            error.substr(0, error.find('\n')) + ")",
+                        where, "this machine must be the host of $MASTER_ADDR, or rank 0 run there");
+  if (place.launcher_keeps_store && error.find("Connection reset") != std::string::npos)
+    throw Error::failed("the store of " + place.launcher + " speaks another version", where,
+                        "start the processes with opencloc launch, or by the torchrun of the "
+                        "libtorch that opencloc was built with");
+  throw Error::failed("rank 0 cannot be reached", where,
+                      "see whether it was started, and whether a firewall lets its port through");
+}
+
+}  // namespace
+
+Store::Store(const Place& place, bool serve, std::chrono::milliseconds timeout) {
+  c10d::TCPStoreOptions options;
+  options.port = static_cast<uint16_t>(place.port);
+  options.isServer = serve;
+  options.waitWorkers = false;
+  options.timeout = timeout;
+  try {
+    store_ = c10::make_intrusive<c10d::PrefixStore>(
+        "opencloc/" + std::to_string(place.attempt),
+        c10::make_intrusive<c10d::TCPStore>(place.host, options));
+  } catch (const std::exception& error) {
+    explain_store(place, serve, error.what());
+  }
+}
+
+void Store::set(const std::string& key, const std::string& text) {
+  store_->set(key, to_bytes(text));
+}
+
+std::optional<std::string> Store::get(const std::string& key) {
+  if (!store_->check({key})) return std::nullopt;
+  return to_text(store_->get(key));
+}
+
+int64_t Store::add(const std::string& key, int64_t count) { return store_->add(key, count); }
+
+std::string Store::set_first(const std::string& key, const std::string& text) {
+  return to_text(store_->compareSet(key, {}, to_bytes(text)));
+}
+
+c10::intrusive_ptr<c10d::Store> Store::part(const std::string& name) const {
+  return c10::make_intrusive<c10d::PrefixStore>(name, store_);
+}
+
+}  // namespace opencloc::dist
