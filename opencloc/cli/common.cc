@@ -113,6 +113,10 @@ bool names_a_verb(CLI::App& root, const std::vector<std::string>& parents) {
 }  // namespace
 
 void parse_and_run(CLI::App& app, std::vector<std::string> arguments) {
+  // What stands behind -- is another command's (launch).
+  const auto end = std::find(arguments.begin(), arguments.end(), "--");
+  const std::vector<std::string> behind(end, arguments.end());
+  arguments.erase(end, arguments.end());
   const Chosen chosen = chosen_verb(app, arguments);
   require_known_verb(chosen, arguments);
   const auto verb_length = static_cast<std::ptrdiff_t>(chosen.names.size());
@@ -143,6 +147,7 @@ void parse_and_run(CLI::App& app, std::vector<std::string> arguments) {
     }
     arguments.insert(arguments.begin() + verb_length, added.begin(), added.end());
   }
+  arguments.insert(arguments.end(), behind.begin(), behind.end());
   std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes a vector
   try {
     app.parse(std::move(arguments));

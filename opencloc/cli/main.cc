@@ -1,5 +1,6 @@
 // The one binary: a table of verbs, and errors turned into one line and an exit code.
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <new>
 #include <string>
@@ -11,6 +12,7 @@
 #include "opencloc/base/progress.h"
 #include "opencloc/cli/flag_names.h"
 #include "opencloc/cli/verb.h"
+#include "opencloc/dist/join.h"
 #include "opencloc/kernels/gemm/gemm_fp32.h"
 #include "opencloc/ops/caching_allocator.h"
 
@@ -33,6 +35,7 @@ constexpr Verb kVerbs[] = {
      add_convert},
     {"inspect", "Say what pictures, shards, checkpoints and model directories hold", add_inspect},
     {"compare", "Put the results of several evaluations into one table", add_compare},
+    {"launch", "Start a verb as several processes that work as one", add_launch},
     {"bench", "Measure the speed of OpenCLOC on this machine", add_bench},
 };
 
@@ -80,6 +83,8 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& wrong) {
     const std::string verb = verb_path(app);
     return report(std::string(wrong.what()) + ", " + verb + ": see '" + verb + " --help'", 2);
+  } catch (const EndedBefore& ended) {
+    return ended.exit_code;
   } catch (const Error& error) {
     return report(in_flags(error.what()), error.exit_code());
   } catch (const std::bad_alloc&) {
@@ -103,5 +108,8 @@ int main(int argc, char** argv) {
 #if !defined(__SANITIZE_ADDRESS__)      // kept blocks would hide the use of freed tensors from it
   opencloc::ops::use_caching_allocator();
 #endif
-  return opencloc::cli::run(argc, argv);
+  const int code = opencloc::cli::run(argc, argv);
+  // Threads may still wait for processes that are gone.
+  if (opencloc::dist::group_failed()) std::_Exit(code);
+  return code;
 }

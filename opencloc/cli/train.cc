@@ -39,16 +39,22 @@ void check_train_flags(const CLI::App& app, const TrainFlags& flags) {
 void add_train(CLI::App& app) {
   const auto flags = std::make_shared<TrainFlags>();
   add_train_flags(app, *flags);
+  add_dist_flags(app, flags->dist);
   add_common_flags(app, flags->common);
   app.footer(kTrainFooter);
   app.callback([flags, &app] {
     check_train_flags(app, *flags);
     TrainConfig config = train_config(*flags);
     config.effective = effective_flags(app);
-    const TrainResult result = train(config);
-    std::printf("%s\n", (config.out / "model").c_str());
-    std::fprintf(stderr, "%lld steps done; report: %s\n", static_cast<long long>(result.steps),
-                 (config.out / "report.html").c_str());
+    in_job(flags->dist, [&](dist::Group& group) {
+      if (flags->local_batch_size > 0)
+        config.batch_size = flags->local_batch_size * group.size();
+      const TrainResult result = train(config, group);
+      if (!group.is_first()) return;
+      std::printf("%s\n", (config.out / "model").c_str());
+      std::fprintf(stderr, "%lld steps done; report: %s\n", static_cast<long long>(result.steps),
+                   (config.out / "report.html").c_str());
+    });
   });
 }
 

@@ -203,8 +203,13 @@ void add_optimisation_flags(CLI::App& app, TrainFlags& flags) {
   app.add_option("--steps", config.steps, "length of the run in steps")->group(group);
   app.add_option("--samples", config.samples, "or in samples seen")->group(group);
   app.add_option("--epochs", config.epochs, "or in passes over the data")->group(group);
-  app.add_option("--batch-size", config.batch_size, "images a step")
+  app.add_option("--batch-size", config.batch_size, "images a step, of all processes together")
       ->capture_default_str()
+      ->group(group);
+  app.add_option("--local-batch-size", flags.local_batch_size,
+                 "images a step of each process instead (open_clip's --batch-size)")
+      ->excludes("--batch-size")
+      ->check(positive())
       ->group(group);
   app.add_option("--accum-freq", config.accum_freq,
                  "parts the batch goes through the model in: less memory, the same gradient")
@@ -314,6 +319,23 @@ auto evaluation(const TrainFlags& flags, const TrainConfig& config) {
   };
 }
 
+void add_exchange_flags(CLI::App& app, TrainFlags& flags) {
+  const char* group = "Several processes (docs/guide/many_machines.md)";
+  app.add_option("--zero", flags.config.zero,
+                 "1: each process keeps its share of the optimizer's state alone (ZeRO-1); the same "
+                 "result")
+      ->check(CLI::Range(0, 1))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--bucket-mb", flags.config.bucket_mb, "MiB of gradients that are sent together")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str()
+      ->group(group);
+  app.add_flag("--local-loss,--gather-with-grad", flags.as_always,
+               "open_clip's: accepted; the loss is always computed by shares, with all gradients")
+      ->group(group);
+}
+
 }  // namespace
 
 void add_train_flags(CLI::App& app, TrainFlags& flags) {
@@ -322,6 +344,7 @@ void add_train_flags(CLI::App& app, TrainFlags& flags) {
   add_objective_flags(app, flags);
   add_optimisation_flags(app, flags);
   add_run_flags(app, flags);
+  add_exchange_flags(app, flags);
 }
 
 TrainConfig train_config(const TrainFlags& flags) {

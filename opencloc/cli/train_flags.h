@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "opencloc/cli/dist_flags.h"
 #include "opencloc/cli/verb.h"
 #include "opencloc/eval/evaluate.h"
 #include "opencloc/train/config.h"
@@ -11,6 +12,9 @@ namespace opencloc::cli {
 
 struct TrainFlags {
   CommonFlags common;
+  DistFlags dist;
+  int64_t local_batch_size = 0;  // of a process; 0: config.batch_size is for all
+  bool as_always = false;        // flags that ask for what is always so
   TrainConfig config;  // what maps one to one
   EvalOptions eval;    // of --val
   // Words that stand for values.

@@ -20,6 +20,12 @@ void add_label(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_launch(CLI::App& app);
+
+// A verb's work ended with this exit code, and has said why.
+struct EndedBefore {
+  int exit_code;
+};
 
 // Flags shared by verbs; the values are applied before the callback runs.
 struct CommonFlags {

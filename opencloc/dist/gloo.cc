@@ -130,10 +130,12 @@ class GlooGroup : public Group {
   }
   void at(const std::string& place) override { job_->health->at(place); }
   int64_t bytes_received() const override { return received_; }
+  double seconds() const override { return seconds_; }
 
  private:
   template <typename Work>
   void call(const std::string& what, int64_t bytes, const Work& work) {
+    const auto began = std::chrono::steady_clock::now();
     try {
       job_->health->begin(what);
       work();
@@ -146,6 +148,7 @@ class GlooGroup : public Group {
     }
     job_->health->end();
     received_ += bytes;
+    seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   }
 
   void reduce(torch::Tensor& values, c10d::ReduceOp::RedOpType how) {
@@ -171,6 +174,7 @@ class GlooGroup : public Group {
   const std::string name_;
   c10::intrusive_ptr<c10d::ProcessGroupGloo> group_;
   int64_t received_ = 0, turns_ = 0;
+  double seconds_ = 0;
 };
 
 }  // namespace

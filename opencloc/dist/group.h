@@ -44,6 +44,7 @@ class Group {
   // What the processes are at ("step 120"), for errors.
   virtual void at(const std::string& /*place*/) {}
   virtual int64_t bytes_received() const { return 0; }
+  virtual double seconds() const { return 0; }  // spent in its calls
 };
 
 // One process.

@@ -56,7 +56,9 @@ void check_files(const Json& files, const fs::path& folder) {
   }
 }
 
-Json to_json(const TrainState& state) {
+}  // namespace
+
+Json train_state_to_json(const TrainState& state) {
   return {{"format", kFormat},
           {"step", state.step},
           {"samples", state.samples},
@@ -68,7 +70,7 @@ Json to_json(const TrainState& state) {
           {"config", state.config}};
 }
 
-TrainState state_from_json(const Json& json, const std::string& where) {
+TrainState train_state_from_json(const Json& json, const std::string& where) {
   TrainState state;
   state.step = json_int(json, "step", where, -1);
   state.samples = json_int(json, "samples", where, -1);
@@ -82,6 +84,8 @@ TrainState state_from_json(const Json& json, const std::string& where) {
   state.config = json_string(json, "config", where, "");
   return state;
 }
+
+namespace {
 
 // The N of "step-N", or -1.
 int64_t step_of(const fs::path& path) {
@@ -97,12 +101,12 @@ int64_t step_of(const fs::path& path) {
 }  // namespace
 
 void save_checkpoint(const fs::path& run, const TrainState& state, const Cloc& model,
-                     const SaveOptions& model_options, const AdamW& optimizer) {
+                     const SaveOptions& model_options, const NamedTensors& moments) {
   const fs::path path = run / "checkpoints" / ("step-" + std::to_string(state.step));
   write_folder(path, [&](const fs::path& folder) {
     save_model(folder / "model", model, model_options);
-    write_safetensors(folder / "optimizer.safetensors", optimizer.moments());
-    Json json = to_json(state);
+    write_safetensors(folder / "optimizer.safetensors", moments);
+    Json json = train_state_to_json(state);
     json["files"] = describe_files(folder);
     write_file(folder / "state.json", dump_json(json, 1));
   });
@@ -118,18 +122,18 @@ Checkpoint open_checkpoint(const fs::path& path) {
       throw Error::input("checkpoint of another version of opencloc", where, kMend);
     }
     check_files(json_at(json, "files", where), path);
-    return {path, state_from_json(json, where)};
+    return {path, train_state_from_json(json, where)};
   } catch (const Json::exception& error) {
     throw Error::input(std::string("not a checkpoint's state (") + error.what() + ")", where,
                        kMend);
   }
 }
 
-void load_moments(const Checkpoint& checkpoint, AdamW& optimizer) {
+NamedTensors read_moments(const Checkpoint& checkpoint) {
   const SafetensorsFile file(checkpoint.path / "optimizer.safetensors");
   NamedTensors moments;
   for (const auto& info : file.tensors()) moments.emplace_back(info.name, file.tensor(info));
-  optimizer.load(moments, checkpoint.state.step, file.path());
+  return moments;
 }
 
 std::optional<Checkpoint> find_checkpoint(const fs::path& run, const std::string& resume) {

@@ -36,12 +36,16 @@ struct Checkpoint {
 
 // Writes RUN/checkpoints/step-N whole or not at all. Throws Error (failed): disk full, ...
 void save_checkpoint(const std::filesystem::path& run, const TrainState& state, const Cloc& model,
-                     const SaveOptions& model_options, const AdamW& optimizer);
+                     const SaveOptions& model_options, const NamedTensors& moments);
 
 // Reads state.json and checks that every file is whole. Throws Error (input) saying what is wrong.
 Checkpoint open_checkpoint(const std::filesystem::path& path);
-// Throws Error (input) when the moments do not fit the optimizer's parameters.
-void load_moments(const Checkpoint& checkpoint, AdamW& optimizer);
+// AdamW's moments, by name.
+NamedTensors read_moments(const Checkpoint& checkpoint);
+
+// state.json without the files' sizes.
+Json train_state_to_json(const TrainState& state);
+TrainState train_state_from_json(const Json& json, const std::string& where);
 
 // What --resume means. auto or latest: the newest whole checkpoint of the run, with a warning for
 // each broken one passed over; `latest` must find one. none: nothing. Else a checkpoint's path,

@@ -62,6 +62,10 @@ struct TrainConfig {
   std::string device = "cpu";
   uint64_t seed = 0;
 
+  // Several processes.
+  int zero = 0;            // 1: each keeps its share of the optimizer's state (ZeRO-1)
+  int64_t bucket_mb = 25;  // gradients that are sent together
+
   // The run directory.
   std::filesystem::path out;
   std::string resume = "auto";  // auto | none | latest | a checkpoint's path

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/utils/lambda_post_hook.h>
 #include <torch/csrc/autograd/variable.h>
 #include <torch/utils.h>

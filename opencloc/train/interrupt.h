@@ -1,5 +1,5 @@
-// SIGINT and SIGTERM ask a run to stop after the step at hand, with a checkpoint; a second signal
-// ends the process at once.
+// SIGINT, SIGTERM and SIGUSR1 (Slurm's, before its time limit) ask a run to stop after the step at
+// hand, with a checkpoint; a second signal ends the process at once.
 #pragma once
 
 namespace opencloc {

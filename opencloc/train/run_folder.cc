@@ -62,7 +62,7 @@ std::map<std::string, std::string> parse_lines(std::string_view text) {
 const std::set<std::string> kHarmless = {
     "out",   "resume",           "overwrite",       "save-every", "eval-every", "log-every",
     "val",   "keep-checkpoints", "report-pictures", "workers",    "eval-tasks", "eval-samples",
-    "config"};
+    "config", "threads"};
 
 }  // namespace
 
@@ -92,6 +92,13 @@ RunFolder::~RunFolder() {
     ++files;
   }
   if (created_ && !error && files == 1) fs::remove_all(path_, error);  // only the lock
+}
+
+std::string settings_that_matter(const std::string& effective) {
+  std::string lines;
+  for (const auto& [flag, value] : parse_lines(effective))
+    if (!kHarmless.contains(flag)) lines += flag + " = " + value + "\n";
+  return lines;
 }
 
 void warn_of_changes(const TrainConfig& config, const TrainState& saved,

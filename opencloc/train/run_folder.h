@@ -36,6 +36,9 @@ class RunFolder {
   std::optional<FolderLock> lock_;
 };
 
+// The "flag = value" lines of a configuration that change what is learned.
+std::string settings_that_matter(const std::string& effective);
+
 // Warns of every flag whose value differs from the interrupted run's in a way that changes the
 // result, and of data that changed: the resumed run is then no longer the same run.
 void warn_of_changes(const TrainConfig& config, const TrainState& saved,

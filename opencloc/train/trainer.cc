@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <memory>
+#include <numeric>
 #include <optional>
 
 #include "opencloc/base/error.h"
@@ -12,6 +13,7 @@
 #include "opencloc/data/load/loader.h"
 #include "opencloc/model/clip/preprocess.h"
 #include "opencloc/train/checkpoints.h"
+#include "opencloc/train/gradient_exchange.h"
 #include "opencloc/train/interrupt.h"
 #include "opencloc/train/lock.h"
 #include "opencloc/train/metrics_log.h"
@@ -20,6 +22,7 @@
 #include "opencloc/train/run_folder.h"
 #include "opencloc/train/schedule.h"
 #include "opencloc/train/setup.h"
+#include "opencloc/train/start_together.h"
 #include "opencloc/train/step.h"
 
 namespace opencloc {
@@ -38,53 +41,78 @@ int64_t weight_count(const Cloc& model) {
   return count;
 }
 
+// "data.1 = 2000" for every source.
+std::string size_lines(const std::vector<uint64_t>& sizes) {
+  std::string lines;
+  for (size_t i = 0; i < sizes.size(); ++i)
+    lines += fmt::format("samples of source {} = {}\n", i + 1, sizes[i]);
+  return lines;
+}
+
+// One process of a run. The first one alone has the run's folder, and writes there.
 class Run {
  public:
-  explicit Run(TrainConfig config);
+  Run(TrainConfig config, dist::Group& group);
   TrainResult run();
 
  private:
+  bool first() const { return group_.is_first(); }
   void resume_or_start();
+  void resume();
   void start_loader();
   double step(const LoadedBatch& loaded, double waited);
+  double finish_gradients(const StepResult& result);
+  bool anyone_asked_to_stop();
   void stop_if_not_finite(const StepResult& result, double norm, const Batch& batch);
   void log_step(const StepResult& result, double norm, double lr);
   void evaluate_model();
   void save();
+  NamedTensors all_moments();
   void write_report();
   Json about() const;
   SaveOptions save_options() const;
 
   TrainConfig config_;
-  RunFolder folder_;
+  dist::Group& group_;
+  std::optional<RunFolder> folder_;  // the first process's
   SkipCounter skips_;
   std::unique_ptr<SampleStore> store_;
-  std::optional<Checkpoint> checkpoint_;  // resumed from
+  std::optional<Checkpoint> checkpoint_;  // the first process's, resumed from
   TrainedParts parts_;
+  NamedTensors trained_;  // parameters
   std::unique_ptr<AdamW> optimizer_;
+  std::unique_ptr<GradientExchange> exchange_;  // of several processes
   std::unique_ptr<Objective> objective_;
   Schedule schedule_;
   TrainState state_;
-  std::unique_ptr<MetricsLog> metrics_;
+  bool resumed_ = false;
+  std::unique_ptr<MetricsLog> metrics_;  // the first process's
   std::unique_ptr<Loader> loader_;
 
   // Of the interval since the last metrics line.
   Clock::time_point interval_began_;
   double interval_waited_ = 0;
+  double interval_talked_ = 0;  // seconds of group_ until it began
   int64_t interval_samples_ = 0;
   Clock::time_point line_shown_;
 };
 
-Run::Run(TrainConfig config) : config_(std::move(config)), folder_(config_) {
-  checkpoint_ = find_checkpoint(folder_.path(), config_.resume);
+Run::Run(TrainConfig config, dist::Group& group) : config_(std::move(config)), group_(group) {
+  group_.first_alone("opening the run", [&] {
+    folder_.emplace(config_);
+    checkpoint_ = find_checkpoint(folder_->path(), config_.resume);
+  });
   store_ = std::make_unique<SampleStore>(
       config_.data, skips_,
       StoreOptions{.threads = available_cpus(), .skip_bad_shards = config_.skip_bad_shards});
+  require_equal(group_, settings_that_matter(config_.effective) + size_lines(store_->sizes()));
   config_.complete(store_->total());
   schedule_ = {config_.lr, config_.warmup, config_.steps};
   // The sampler's complaints about the weights come before minutes of preparation.
   const Sampler checked(store_->sizes(), source_weights(config_, store_->sizes()), config_.seed);
-  parts_ = set_up(config_, *store_, checkpoint_);
+  group_.first_alone("preparing the model",
+                     [&] { parts_ = set_up(config_, *store_, checkpoint_); });
+  parts_ = share_parts(group_, std::move(parts_));
   config_.sample.canvas = canvas_options(parts_.model->config());
   config_.sample.context_length = parts_.model->config().text.context_length;
   objective_ = config_.objective->make(parts_.model, config_.objective_options);
@@ -97,35 +125,58 @@ void Run::resume_or_start() {
   parts_.model->set_precision(config_.precision);
   parts_.model->train();
   lock_towers(parts_.model, config_.lock);
-  NamedTensors parameters = trainable(parts_.model->clip_weights());
+  trained_ = trainable(parts_.model->clip_weights());
   if (config_.objective->regions) {
-    for (auto& weight : parts_.model->region_weights()) parameters.push_back(weight);
+    for (auto& weight : parts_.model->region_weights()) trained_.push_back(weight);
   }
-  int64_t count = 0;
-  for (const auto& [name, parameter] : parameters) count += parameter.numel();
-  optimizer_ = std::make_unique<AdamW>(std::move(parameters), config_.adamw);
-  if (checkpoint_) {
-    state_ = checkpoint_->state;
-    warn_of_changes(config_, state_, store_->sizes());
-    load_moments(*checkpoint_, *optimizer_);
-    objective_->load_state(state_.objective, checkpoint_->path.string());
-    log::info("resuming after step {} of {} from {}", state_.step, config_.steps,
-              checkpoint_->path.string());
+  if (group_.size() > 1) {
+    exchange_ = std::make_unique<GradientExchange>(
+        trained_, group_,
+        GradientExchangeOptions{.bucket_bytes = config_.bucket_mb << 20,
+                                .sharded = config_.zero == 1});
+  }
+  optimizer_ = config_.zero == 1 && exchange_
+                   ? std::make_unique<AdamW>(trained_, config_.adamw, exchange_->own_pieces())
+                   : std::make_unique<AdamW>(trained_, config_.adamw);
+  const auto saved = dist::broadcast(
+      group_, checkpoint_ ? dump_json(train_state_to_json(checkpoint_->state)) : std::string());
+  resumed_ = !saved.empty();
+  if (resumed_) {
+    state_ = train_state_from_json(parse_json(saved, "state.json"), "state.json");
+    resume();
   } else {
     state_.seed = config_.seed;
-    const auto findings = preflight(config_, parts_.model->config(), weight_count(parts_.model),
-                                    count, *store_, *parts_.tokenizer);
-    log::info("before step 1:\n{}", findings.table());
+    group_.first_alone("a look at the data", [&] {
+      int64_t count = 0;
+      for (const auto& [name, parameter] : trained_) count += parameter.numel();
+      const auto findings = preflight(config_, parts_.model->config(), weight_count(parts_.model),
+                                      count, *store_, *parts_.tokenizer);
+      log::info("before step 1:\n{}", findings.table());
+    });
   }
   state_.data_sizes = store_->sizes();
   state_.config = config_.effective;
-  metrics_ = std::make_unique<MetricsLog>(folder_.metrics(), state_.metrics_bytes);
-  write_file(folder_.config(), config_.effective);
+  if (!first()) return;
+  metrics_ = std::make_unique<MetricsLog>(folder_->metrics(), state_.metrics_bytes);
+  write_file(folder_->config(), config_.effective);
+}
+
+void Run::resume() {
+  const std::string where =
+      checkpoint_ ? checkpoint_->path.string() : std::string("rank 0's checkpoint");
+  if (first()) warn_of_changes(config_, state_, store_->sizes());
+  NamedTensors moments;
+  if (first()) moments = read_moments(*checkpoint_);
+  optimizer_->load(share_moments(group_, trained_, std::move(moments), where), state_.step,
+                   where + "/optimizer.safetensors");
+  objective_->load_state(state_.objective, where);
+  log::info("resuming after step {} of {} from {}", state_.step, config_.steps, where);
 }
 
 void Run::start_loader() {
   LoaderOptions options;
   options.batch_size = config_.batch_size;
+  options.share = {group_.rank(), group_.size()};
   options.workers = config_.workers;
   options.seed = config_.seed;
   options.weights = source_weights(config_, store_->sizes());
@@ -133,37 +184,43 @@ void Run::start_loader() {
   options.std = parts_.model->config().preprocess.std;
   options.sample = config_.sample;
   loader_ = std::make_unique<Loader>(*store_, *parts_.tokenizer, skips_, options,
-                                     checkpoint_ ? &state_.position : nullptr);
+                                     resumed_ ? &state_.position : nullptr);
 }
 
 TrainResult Run::run() {
   const InterruptGuard interrupt;
-  ProgressBar bar("train", config_.steps * config_.batch_size, "samples");
-  bar.start_at(state_.step * config_.batch_size);
+  std::optional<ProgressBar> bar;
+  if (first()) {
+    bar.emplace("train", config_.steps * config_.batch_size, "samples");
+    bar->start_at(state_.step * config_.batch_size);
+  }
   interval_began_ = line_shown_ = Clock::now();
   TrainResult result{state_.step, 0};
   // Killed after its last checkpoint, before model/ followed? Then no step is left to write it.
-  if (checkpoint_) save_model(folder_.model(), parts_.model, save_options());
+  if (first() && resumed_) save_model(folder_->model(), parts_.model, save_options());
   while (state_.step < config_.steps) {
+    group_.at(fmt::format("step {}", state_.step + 1));
     const auto began = Clock::now();
     const LoadedBatch loaded = loader_->next();
     result.loss = step(loaded, seconds_since(began));
     result.steps = state_.step;
-    bar.set_note(fmt::format("loss {:.4f}", result.loss));
-    bar.advance(config_.batch_size);
+    if (bar) {
+      bar->set_note(fmt::format("loss {:.4f}", result.loss));
+      bar->advance(config_.batch_size);
+    }
 
-    const bool last = state_.step == config_.steps, stop = InterruptGuard::requested();
+    const bool last = state_.step == config_.steps, stop = anyone_asked_to_stop();
     // Evaluate before saving: the checkpoint's length of metrics.jsonl then includes the result.
     const bool evaluate_now = config_.eval_every > 0 && state_.step % config_.eval_every == 0;
     if ((evaluate_now || last) && config_.evaluate) evaluate_model();
     if (state_.step % config_.save_every == 0 || last || stop) save();
     if (stop && !last) {
       throw Error::failed("stopped by a signal after step " + std::to_string(state_.step),
-                          folder_.path().string(), "run the same command again to go on");
+                          config_.out.string(), "run the same command again to go on");
     }
   }
-  bar.finish();
-  write_report();
+  if (bar) bar->finish();
+  if (first()) write_report();
   if (const auto summary = skips_.summary(); !summary.empty()) log::warn("{}", summary);
   if (loader_->truncation().texts_cut() > 0) {
     log::info("texts: {}", loader_->truncation().summary());
@@ -171,25 +228,44 @@ TrainResult Run::run() {
   return result;
 }
 
+// A signal may have reached one process alone; all stop after the same step.
+bool Run::anyone_asked_to_stop() {
+  auto stop = torch::full({1}, InterruptGuard::requested() ? 1 : 0, torch::kInt64);
+  group_.max(stop);
+  return stop.item<int64_t>() != 0;
+}
+
+// The norm of the gradients of all processes, which are complete then.
+double Run::finish_gradients(const StepResult& result) {
+  if (exchange_) exchange_->finish();
+  hold_capped_logit_scales(parts_.model);
+  if (!result.finite()) return result.loss;
+  return exchange_ ? exchange_->norm() : optimizer_->grad_norm();
+}
+
 // One update; returns the loss.
 double Run::step(const LoadedBatch& loaded, double waited) {
   const double lr = schedule_.at(state_.step);
-  optimizer_->zero_grad();
-  const StepResult result =
-      forward_backward(*objective_, loaded.batch, {.accum_freq = config_.accum_freq});
-  hold_capped_logit_scales(parts_.model);
-  const double norm = result.finite() ? optimizer_->grad_norm() : result.loss;
+  if (exchange_) {
+    exchange_->begin(/*passes=*/config_.accum_freq);
+  } else {
+    optimizer_->zero_grad();
+  }
+  const StepResult result = forward_backward(
+      *objective_, loaded.batch, {.accum_freq = config_.accum_freq, .group = &group_});
+  const double norm = finish_gradients(result);
   stop_if_not_finite(result, norm, loaded.batch);
   optimizer_->step(lr, norm);
+  if (exchange_) exchange_->share_values();
   clamp_logit_scales(parts_.model);
 
   ++state_.step;
   objective_->after_step(result.figures, state_.step, /*warm=*/state_.step > config_.warmup);
-  state_.samples += loaded.batch.images();
+  state_.samples += config_.batch_size;
   state_.position = loaded.after;
   state_.objective = objective_->state();
   interval_waited_ += waited;
-  interval_samples_ += loaded.batch.images();
+  interval_samples_ += config_.batch_size;
   if (state_.step % config_.log_every == 0 || state_.step == config_.steps) {
     log_step(result, norm, lr);
   }
@@ -200,9 +276,10 @@ void Run::stop_if_not_finite(const StepResult& result, double norm, const Batch&
   if (std::isfinite(norm)) return;
   std::string keys;
   for (const auto& key : batch.keys) keys += key + "\n";
-  const auto path = folder_.path() / "not_finite_batch.txt";
-  write_file(path, keys);
-  const auto kept = list_checkpoints(folder_.path());
+  const auto of_all = dist::gather(group_, keys);
+  const auto path = config_.out / "not_finite_batch.txt";
+  if (first()) write_file(path, std::accumulate(of_all.begin(), of_all.end(), std::string()));
+  const auto kept = list_checkpoints(config_.out);
   throw Error::failed(
       fmt::format("{} is {} at step {} (samples {} ... {}; all in {})",
                   result.finite() ? "the gradient" : "the loss", norm, state_.step + 1,
@@ -214,15 +291,23 @@ void Run::stop_if_not_finite(const StepResult& result, double norm, const Batch&
 
 void Run::log_step(const StepResult& result, double norm, double lr) {
   const double seconds = seconds_since(interval_began_);
+  auto of_all = torch::tensor({static_cast<double>(skips_.total()), interval_waited_,
+                               group_.seconds() - interval_talked_},
+                              torch::kDouble);
+  group_.sum(of_all);
+  const auto* sums = of_all.data_ptr<double>();
   Json line = {{"step", state_.step}, {"samples", state_.samples}, {"loss", result.loss}};
   line.update(result.figures.values());
   line.update(objective_->log());
   line["lr"] = lr;
   line["grad_norm"] = norm;
-  line["skipped"] = skips_.total();
+  line["skipped"] = static_cast<int64_t>(sums[0]);
   line["samples_per_s"] = static_cast<double>(interval_samples_) / std::max(1e-9, seconds);
-  line["loader_wait"] = interval_waited_ / std::max(1e-9, seconds);
-  metrics_->write(line);
+  // Shares of the time, of all processes.
+  const double time = std::max(1e-9, seconds) * group_.size();
+  line["loader_wait"] = sums[1] / time;
+  if (group_.size() > 1) line["communication"] = sums[2] / time;
+  if (metrics_) metrics_->write(line);
   if (seconds_since(line_shown_) > kLogLineSeconds) {
     line_shown_ = Clock::now();
     log::info("step {}/{} loss {:.4f}, {} samples/s", state_.step, config_.steps, result.loss,
@@ -230,12 +315,15 @@ void Run::log_step(const StepResult& result, double norm, double lr) {
   }
   interval_began_ = Clock::now();
   interval_waited_ = 0;
+  interval_talked_ = group_.seconds();
   interval_samples_ = 0;
 }
 
 void Run::evaluate_model() {
-  const Json results = config_.evaluate(parts_.model, *parts_.tokenizer, state_.step);
-  metrics_->write({{"step", state_.step}, {"eval", results}});
+  group_.first_alone("evaluation", [&] {
+    const Json results = config_.evaluate(parts_.model, *parts_.tokenizer, state_.step);
+    metrics_->write({{"step", state_.step}, {"eval", results}});
+  });
   parts_.model->train();
   interval_began_ = Clock::now();  // evaluation is not training time
 }
@@ -256,21 +344,37 @@ SaveOptions Run::save_options() const {
   return options;
 }
 
+// A sharded optimizer's come together in the first process.
+NamedTensors Run::all_moments() {
+  if (config_.zero == 0 || !exchange_) return optimizer_->moments();
+  const auto m = exchange_->collect(optimizer_->first_moments());
+  const auto v = exchange_->collect(optimizer_->second_moments());
+  NamedTensors all;
+  for (size_t i = 0; i < m.size(); ++i) {
+    all.emplace_back("m." + trained_[i].first, m[i]);
+    all.emplace_back("v." + trained_[i].first, v[i]);
+  }
+  return all;
+}
+
 void Run::save() {
-  metrics_->flush_to_disk();
-  state_.metrics_bytes = metrics_->bytes();
-  save_checkpoint(folder_.path(), state_, parts_.model, save_options(), *optimizer_);
-  save_model(folder_.model(), parts_.model, save_options());
-  prune_checkpoints(folder_.path(), config_.keep_checkpoints);
-  write_report();
+  const NamedTensors moments = all_moments();
+  group_.first_alone("saving", [&] {
+    metrics_->flush_to_disk();
+    state_.metrics_bytes = metrics_->bytes();
+    save_checkpoint(folder_->path(), state_, parts_.model, save_options(), moments);
+    save_model(folder_->model(), parts_.model, save_options());
+    prune_checkpoints(folder_->path(), config_.keep_checkpoints);
+    write_report();
+  });
 }
 
 void Run::write_report() {
   ReportInput input;
-  input.title = fmt::format("{} ({}), {}", folder_.path().filename().string(),
+  input.title = fmt::format("{} ({}), {}", folder_->path().filename().string(),
                             config_.objective->title, parts_.model->config().name);
   input.config = config_.effective;
-  input.metrics = read_metrics(folder_.metrics());
+  input.metrics = read_metrics(folder_->metrics());
   input.skipped = skips_.summary();
   if (state_.step == config_.steps && config_.report_pictures > 0) {
     SkipCounter quiet(0);
@@ -278,14 +382,14 @@ void Run::write_report() {
                                {.skip_bad_shards = config_.skip_bad_shards});
     input.pictures = report_pictures(pictures, parts_, config_, config_.report_pictures);
   }
-  write_file(folder_.report(), report_html(input));
+  write_file(folder_->report(), report_html(input));
 }
 
 }  // namespace
 
-TrainResult train(TrainConfig config) {
+TrainResult train(TrainConfig config, dist::Group& group) {
   config.check();
-  return Run(std::move(config)).run();
+  return Run(std::move(config), group).run();
 }
 
 }  // namespace opencloc

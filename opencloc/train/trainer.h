@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "opencloc/dist/group.h"
 #include "opencloc/train/config.h"
 
 namespace opencloc {
@@ -16,6 +17,10 @@ struct TrainResult {
 // depends on the configuration and the data alone: not on interruptions or the number of workers.
 // Throws Error (input) for what cannot work, Error (failed) when the loss or a gradient is not
 // finite, the disk is full, or a signal asked to stop (the checkpoint is then written).
-TrainResult train(TrainConfig config);
+//
+// Every process of `group` makes this call. They train the same model on shares of each batch; the
+// result is that of one process up to rounding, and the same to the bit for the same number of
+// processes. Rank 0 alone needs config.out.
+TrainResult train(TrainConfig config, dist::Group& group = dist::alone());
 
 }  // namespace opencloc

@@ -28,7 +28,7 @@ class CheckpointsTest : public ::testing::Test {
   void save(int64_t step) {
     state_.step = step;
     state_.samples = 4 * step;
-    save_checkpoint(run_.path(), state_, model_, {}, optimizer_);
+    save_checkpoint(run_.path(), state_, model_, {}, optimizer_.moments());
   }
   fs::path path(int64_t step) {
     return run_.path() / "checkpoints" / ("step-" + std::to_string(step));

@@ -1,0 +1,42 @@
+#include "opencloc/cli/dist_flags.h"
+
+#include "opencloc/dist/place.h"
+
+namespace opencloc::cli {
+
+void add_dist_flags(CLI::App& app, DistFlags& flags) {
+  const char* group = "Several processes (docs/guide/many_machines.md)";
+  app.add_option("--dist-backend", flags.backend,
+                 "auto: as the launcher says; none: this process works alone")
+      ->check(CLI::IsMember({"auto", "gloo", "none"}))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--dist-url", flags.url,
+                 "where the processes meet: tcp://HOST:PORT of rank 0; without it as the launcher "
+                 "says")
+      ->group(group);
+  app.add_option("--dist-interface", flags.interface,
+                 "network interface, e.g. eth0; without it the one that leads to rank 0, or "
+                 "$GLOO_SOCKET_IFNAME")
+      ->group(group);
+  app.add_option("--dist-timeout", flags.timeout,
+                 "seconds that a process waits for the others before it gives up")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str()
+      ->group(group);
+}
+
+void in_job(const DistFlags& flags, const std::function<void(dist::Group& group)>& work) {
+  dist::JoinOptions options;
+  options.backend = flags.backend;
+  options.timeout = std::chrono::seconds(flags.timeout);
+  options.interface = flags.interface;
+  if (const char* named = std::getenv("GLOO_SOCKET_IFNAME");
+      named != nullptr && flags.interface.empty())
+    options.interface = named;
+  const dist::Place place =
+      flags.backend == "none" ? dist::Place{} : dist::place_from_environment(flags.url);
+  dist::in_group(place, options, work);
+}
+
+}  // namespace opencloc::cli

@@ -1,0 +1,21 @@
+// Flags of verbs that run as several processes.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "opencloc/cli/verb.h"
+#include "opencloc/dist/join.h"
+
+namespace opencloc::cli {
+
+struct DistFlags {
+  std::string backend = "auto", url, interface;
+  int timeout = 600;  // seconds
+};
+void add_dist_flags(CLI::App& app, DistFlags& flags);
+
+// `work` in the process that the launcher says this is; alone where there is no launcher.
+void in_job(const DistFlags& flags, const std::function<void(dist::Group& group)>& work);
+
+}  // namespace opencloc::cli
