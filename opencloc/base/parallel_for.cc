@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <sched.h>
+#include <unistd.h>
 
 #include "opencloc/base/cpu_quota.h"
 #include "opencloc/base/threads.h"
@@ -44,16 +45,31 @@ void parallel_for(int64_t count, int threads, const std::function<void(int64_t)>
   if (first_error) std::rethrow_exception(first_error);
 }
 
-int available_cpus() {
+namespace {
+
+int processes_beside = 1;
+
+int cpus_of_affinity(int otherwise) {
   cpu_set_t set;
   CPU_ZERO(&set);
-  int cpus = static_cast<int>(std::thread::hardware_concurrency());
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) cpus = CPU_COUNT(&set);
+  return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : otherwise;
+}
+
+}  // namespace
+
+void share_cpus_among(int processes) {
+  const auto of_machine = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+  const bool own_ones = cpus_of_affinity(of_machine) < of_machine;
+  processes_beside = own_ones ? 1 : std::max(1, processes);
+}
+
+int available_cpus() {
+  int cpus = cpus_of_affinity(static_cast<int>(std::thread::hardware_concurrency()));
   std::ifstream file("/proc/self/cgroup");
   const std::string cgroups(std::istreambuf_iterator<char>(file), {});
   if (const auto quota = cgroup_cpus(cgroups))
     cpus = std::min(cpus, static_cast<int>(std::lround(*quota)));
-  return std::max(1, cpus);
+  return std::max(1, cpus / processes_beside);
 }
 
 }  // namespace opencloc

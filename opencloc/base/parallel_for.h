@@ -11,7 +11,12 @@ namespace opencloc {
 void parallel_for(int64_t count, int threads, const std::function<void(int64_t)>& body);
 
 // Number of processors this process may use: the machine's, or fewer by its affinity or its control
-// group's quota (rounded to the nearest number, at least 1).
+// group's quota (rounded to the nearest number, at least 1), and its share of them where several
+// processes of a job work side by side.
 int available_cpus();
+
+// So many processes of one job run on this machine. A launcher that gave each of them processors of
+// its own (affinity) has shared already. Before there are threads.
+void share_cpus_among(int processes);
 
 }  // namespace opencloc

@@ -9,10 +9,12 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/log.h"
+#include "opencloc/base/parallel_for.h"
 #include "opencloc/base/progress.h"
 #include "opencloc/cli/flag_names.h"
 #include "opencloc/cli/verb.h"
 #include "opencloc/dist/join.h"
+#include "opencloc/dist/place.h"
 #include "opencloc/kernels/gemm/gemm_fp32.h"
 #include "opencloc/ops/caching_allocator.h"
 
@@ -75,6 +77,7 @@ int run(int argc, char** argv) {
   app.footer(kAbout);
   for (const Verb& verb : kVerbs) verb.add(*app.add_subcommand(verb.name, verb.does));
   try {
+    share_cpus_among(dist::place_from_environment().local_size);
     parse_and_run(app, std::vector<std::string>(argv + 1, argv + argc));
     return finish();
   } catch (const CLI::Success& asked) {  // --help, --version

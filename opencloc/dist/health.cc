@@ -57,7 +57,7 @@ struct Health::State {
   int64_t calls = 0, number = 0;
   std::string call, at;
   HealthClock::time_point call_began;
-  bool in_call = false, warned = false;
+  bool in_call = false, warned = false, waited_for_others = false;
 
   std::string name(size_t of) const { return "rank " + std::to_string(of) + " (" + who[of] + ")"; }
   std::string names(const Ranks& ranks) const;
@@ -261,9 +261,10 @@ void Health::tell(const std::string& message, ErrorKind kind) {
     state.changed.notify_all();
     state.changed.wait_for(lock, kGone, [&] { return state.note || state.lost; });
   }
-  // The store goes with rank 0, and every process asks twice a second.
-  if (state.rank == 0 && !state.lost)
-    state.changed.wait_for(lock, 3 * kBeat, [&] { return state.lost; });
+  // The store goes with rank 0: once, it waits until every process must have asked.
+  if (state.rank == 0 && !state.lost && !state.waited_for_others)
+    state.changed.wait_for(lock, kBeat + 2 * kBeatOfDoubt, [&] { return state.lost; });
+  state.waited_for_others = true;
 }
 
 }  // namespace opencloc::dist

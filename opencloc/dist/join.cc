@@ -63,6 +63,10 @@ std::vector<std::string> meet(Store& store, const Place& place, std::chrono::sec
 }
 
 std::shared_ptr<Job> join(const Place& place, const JoinOptions& options) {
+  if (place.host.empty())
+    throw Error::input(place.launcher + " started processes on several machines and says nowhere "
+                                        "where they meet",
+                       "setting 'dist_url'", "give tcp://HOST:PORT of the process with rank 0");
   auto job = std::make_shared<Job>();
   job->place = place;
   job->options = options;

@@ -26,8 +26,8 @@ namespace {
 using LaunchClock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
-constexpr auto kOnTheirOwn = 8s;    // what the others have to find out that one failed
-constexpr auto kToTerminate = 10s;  // after SIGTERM
+constexpr auto kOnTheirOwn = 6s;   // what the others have to find out that one failed
+constexpr auto kToTerminate = 5s;  // after SIGTERM
 constexpr auto kTick = 50ms;
 constexpr const char* kError = "opencloc: error: ";
 

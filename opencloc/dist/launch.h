@@ -14,7 +14,7 @@ struct LaunchOptions {
   std::string host = "127.0.0.1";  // where the processes meet: the machine with node_rank 0
   int port = 0;                    // 0: a free one, with one machine
   int max_restarts = 0;            // of all processes, after one failed
-  std::filesystem::path log_dir;   // what each rank writes, a file each; empty: none
+  std::filesystem::path log_dir{};  // what each rank writes, a file each; empty: none
 };
 
 // Starts `command` (a program's path and its arguments) with RANK, WORLD_SIZE, LOCAL_RANK,

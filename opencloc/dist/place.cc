@@ -102,10 +102,6 @@ void find_meeting(const Variables& variable, Place& place) {
     if (!variable_text(variable, "MASTER_PORT")) place.port = port_of_job(variable);
   } else if (place.local_size == place.size) {
     place.host = "127.0.0.1";
-  } else {
-    throw Error::input(place.launcher + " started processes on several machines and says nowhere "
-                                        "where they meet",
-                       "setting 'dist_url'", "give tcp://HOST:PORT of the process with rank 0");
   }
 }
 

@@ -27,8 +27,8 @@ using Variables = std::function<const char*(const char*)>;
 // and Intel MPI, srun, and a Kubernetes Indexed Job, in this order: under `srun torchrun`
 // SLURM_PROCID is the number of the machine. `url` (tcp://HOST:PORT), where it is not empty, is
 // where they meet, else MASTER_ADDR and MASTER_PORT, else what the launcher lets us know. Without a
-// launcher: rank 0 of 1. Throws Error (input) for what makes no sense, and when processes of
-// several machines have no place to meet.
+// launcher: rank 0 of 1. Throws Error (input) for what makes no sense. `host` stays empty when
+// processes of several machines have no place to meet.
 Place place_from(const Variables& variable, const std::string& url = {});
 
 // The same from the process's environment.

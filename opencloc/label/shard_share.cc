@@ -6,13 +6,12 @@
 #include <string>
 
 #include "opencloc/base/error.h"
+#include "opencloc/dist/place.h"
 
 namespace opencloc {
 namespace {
 
-using Variables = std::function<const char*(const char*)>;
-
-std::optional<int64_t> number(const Variables& variable, const char* name) {
+std::optional<int64_t> number(const dist::Variables& variable, const char* name) {
   const char* text = variable(name);
   if (text == nullptr || *text == '\0') return std::nullopt;
   int64_t value = 0;
@@ -25,7 +24,7 @@ std::optional<int64_t> number(const Variables& variable, const char* name) {
   return value;
 }
 
-ShardShare array_share(const Variables& variable) {
+ShardShare array_share(const dist::Variables& variable) {
   const auto id = number(variable, "SLURM_ARRAY_TASK_ID");
   if (!id) return {};
   const int64_t first = number(variable, "SLURM_ARRAY_TASK_MIN").value_or(0);
@@ -36,28 +35,16 @@ ShardShare array_share(const Variables& variable) {
           number(variable, "SLURM_ARRAY_TASK_COUNT").value_or((last - first) / step + 1)};
 }
 
-ShardShare rank_share(const Variables& variable) {
-  constexpr const char* kPairs[][2] = {{"SLURM_PROCID", "SLURM_STEP_NUM_TASKS"},
-                                       {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
-                                       {"PMI_RANK", "PMI_SIZE"},
-                                       {"RANK", "WORLD_SIZE"}};
-  for (const auto& pair : kPairs) {
-    const auto rank = number(variable, pair[0]);
-    const auto size = number(variable, pair[1]);
-    if (rank && size) return {*rank, *size};
-  }
-  return {};
-}
-
 }  // namespace
 
-ShardShare share_from_environment(const Variables& variable) {
+ShardShare share_from_environment(const dist::Variables& variable) {
   const ShardShare array = array_share(variable);
-  const ShardShare rank = rank_share(variable);
+  const dist::Place place = dist::place_from(variable);
+  const ShardShare rank{place.rank, place.size};
   const ShardShare share{array.index * rank.count + rank.index, array.count * rank.count};
-  if (array.index < 0 || rank.index < 0 || array.index >= array.count || rank.index >= rank.count) {
-    throw Error::input("the launcher's variables make process " + std::to_string(share.index) +
-                           " of " + std::to_string(share.count),
+  if (array.index < 0 || array.index >= array.count) {
+    throw Error::input("Slurm makes this task " + std::to_string(array.index) + " of " +
+                           std::to_string(array.count) + " of an array",
                        "label", "pass the settings 'shard_index' and 'shard_count'");
   }
   return share;

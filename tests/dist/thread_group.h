@@ -4,7 +4,10 @@
 #include <condition_variable>
 #include <exception>
 #include <functional>
+#include <map>
+#include <memory>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -28,10 +31,18 @@ class Meeting {
     meet(lock);  // nobody brings the next before all have this one
     return all;
   }
+  // What the ranks meet on beside this: the same one for all that ask by that name.
+  Meeting& beside(const std::string& name) {
+    const std::lock_guard lock(mutex_);
+    auto& other = lines_[name];
+    if (!other) other = std::make_unique<Meeting>(static_cast<int>(slots_.size()));
+    return *other;
+  }
   void leave() {
     const std::lock_guard lock(mutex_);
     broken_ = true;
     changed_.notify_all();
+    for (auto& [name, other] : lines_) other->leave();
   }
 
  private:
@@ -49,6 +60,7 @@ class Meeting {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<torch::Tensor> slots_;
+  std::map<std::string, std::unique_ptr<Meeting>> lines_;
   int here_ = 0, round_ = 0;
   bool broken_ = false;
 };
@@ -71,6 +83,26 @@ class ThreadGroup : public dist::Group {
     int64_t first = 0;
     for (int rank = 0; rank < rank_; ++rank) first += all[static_cast<size_t>(rank)].size(0);
     return {torch::cat(all), first};
+  }
+  void broadcast(torch::Tensor& values) override {
+    values.copy_(meeting_.exchange(rank_, values).front());
+  }
+  torch::Tensor reduce_scatter(const torch::Tensor& values) override {
+    const auto all = meeting_.exchange(rank_, values);
+    const int64_t n = values.numel() / size_;
+    auto sum = all.front().narrow(0, rank_ * n, n).clone();
+    for (size_t of = 1; of < all.size(); ++of) sum.add_(all[of].narrow(0, rank_ * n, n));
+    return sum;
+  }
+  void all_gather(const torch::Tensor& chunk, torch::Tensor& all) override {
+    all.copy_(torch::cat(meeting_.exchange(rank_, chunk)));
+  }
+  void first_alone(const std::string& /*what*/, const std::function<void()>& work) override {
+    if (rank_ == 0) work();
+    meeting_.exchange(rank_, torch::zeros({1}));
+  }
+  std::unique_ptr<dist::Group> line(const std::string& name) override {
+    return std::make_unique<ThreadGroup>(meeting_.beside(name), rank_, size_);
   }
 
  private:
