@@ -220,6 +220,43 @@ TEST_F(LoaderTest, BrokenSamplesAreReplacedInTheirPlace) {
   EXPECT_EQ(replaced, 4) << "two epochs";
 }
 
+// However many processes share the batches, they hold together what one process has, in its order.
+TEST_F(LoaderTest, SharesOfABatchAreThoseOfOneProcess) {
+  auto records = numbered_records(0, 13);
+  records[4].image = "no picture";
+  write_shard(folder_ / "a.tar", records);
+  const SampleStore store((folder_ / "a.tar").string(), skips_);
+  LoaderOptions options = small_options();
+  options.batch_size = 7;
+  const auto load = [&](int64_t rank, int64_t size, const SamplerPosition* start) {
+    options.share = {rank, size};
+    return std::make_unique<Loader>(store, tokenizer_, skips_, options, start);
+  };
+  const auto whole = load(0, 1, nullptr);
+  std::vector<LoadedBatch> expected;
+  for (int i = 0; i < 4; ++i) expected.push_back(whole->next());
+  SamplerPosition position;
+  // Each batch by another number of processes, which start where the ones before stood.
+  const std::vector<int64_t> sizes = {2, 3, 7, 5};
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    std::vector<std::string> keys;
+    std::vector<torch::Tensor> pixels;
+    SamplerPosition after;
+    for (int64_t rank = 0; rank < sizes[i]; ++rank) {
+      const auto share = load(rank, sizes[i], i == 0 ? nullptr : &position)->next();
+      keys.insert(keys.end(), share.batch.keys.begin(), share.batch.keys.end());
+      pixels.push_back(share.batch.pixels);
+      EXPECT_TRUE(rank == 0 || after == share.after);
+      after = share.after;
+    }
+    EXPECT_EQ(keys, expected[i].batch.keys);
+    EXPECT_TRUE(torch::equal(torch::cat(pixels), expected[i].batch.pixels));
+    EXPECT_EQ(after, expected[i].after);
+    position = after;
+  }
+  EXPECT_THROW(load(0, 8, nullptr), Error);  // none for some of them
+}
+
 TEST_F(LoaderTest, ASourceWithoutOneUsableSampleIsNamed) {
   auto records = numbered_records(0, 3);
   for (auto& record : records) record.image = "broken";
