@@ -21,15 +21,17 @@ class LaunchTest : public fixtures::BinaryTest {
     ASSERT_EQ(run_binary("data scenes --count 60 --size 32 --seed 1 --out " + at("scenes")).exit_code,
               0);
   }
-  std::string recipe(const std::string& out) const {
+  std::string recipe(const std::string& out, int steps = 6) const {
     return " train --data " + at("scenes") +
-           " --model ViT-Test --vocab-size 300 --steps 6 --batch-size 7 --log-every 1 --save-every 2"
-           " --threads 1 --workers 1 --report-pictures 0 --seed 3 --out " +
+           " --model ViT-Test --vocab-size 300 --batch-size 7 --log-every 1 --save-every 2 --warmup 0"
+           " --steps " + std::to_string(steps) + " --threads 1 --workers 1 --report-pictures 0 --seed 3 --out " +
            at(out) + " ";
   }
-  RunResult train(int processes, const std::string& out, const std::string& more = {}) const {
-    if (processes == 1) return run_binary(recipe(out) + more);
-    return run_binary("launch --processes " + std::to_string(processes) + " --" + recipe(out) + more);
+  RunResult train(int processes, const std::string& out, const std::string& more = {},
+                  int steps = 6) const {
+    if (processes == 1) return run_binary(recipe(out, steps) + more);
+    return run_binary("launch --processes " + std::to_string(processes) + " --" +
+                      recipe(out, steps) + more);
   }
   std::string weights(const std::string& run) const {
     return read_file(folder_ / run / "model" / "open_clip_model.safetensors");
@@ -67,9 +69,9 @@ TEST_F(LaunchTest, AnyNumberOfProcessesTrainsTheSameModel) {
 
 TEST_F(LaunchTest, AnotherNumberOfProcessesGoesOn) {
   ASSERT_EQ(train(1, "one").exit_code, 0);
-  ASSERT_EQ(train(3, "mixed", "--zero 1 --steps 2 --warmup 0").exit_code, 0);
-  ASSERT_EQ(train(2, "mixed", "--steps 4 --warmup 0").exit_code, 0);
-  ASSERT_EQ(train(1, "mixed", "--steps 6 --warmup 0").exit_code, 0);
+  ASSERT_EQ(train(3, "mixed", "--zero 1", 2).exit_code, 0);
+  ASSERT_EQ(train(2, "mixed", "", 4).exit_code, 0);
+  ASSERT_EQ(train(1, "mixed").exit_code, 0);
   const auto one = metrics("one"), mixed = metrics("mixed");
   ASSERT_EQ(mixed.size(), one.size());
   // The schedule hangs on the number of steps; the samples do not.
@@ -104,7 +106,7 @@ TEST_F(LaunchTest, AKilledProcessEndsAllAndTheRunGoesOn) {
 }
 
 TEST_F(LaunchTest, FewerSamplesThanProcessesAreRefused) {
-  const auto result = train(3, "few", "--batch-size 2");
+  const auto result = train(8, "few");
   EXPECT_EQ(result.exit_code, 2);
   EXPECT_THAT(error_line(result), HasSubstr("--batch-size"));
 }
