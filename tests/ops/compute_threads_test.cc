@@ -30,67 +30,68 @@ void use_libtorch() {
   torch::matmul(x, x).add(x).exp().sum(0).softmax(0);
 }
 
-// libtorch looks for its number of threads once per process and once per thread: each case below is
-// a process of its own.
-class ComputeThreads : public testing::Test {
- protected:
-  void SetUp() override { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
-};
-
 [[noreturn]] void end(bool good, const std::string& said) {
   std::cerr << said << "\n" << at::get_parallel_info() << "\n";
   std::exit(good ? 0 : 1);
 }
 
-TEST_F(ComputeThreads, OneOpenMpServesUsAndLibtorch) {
-  EXPECT_EXIT(
-      {
-        use_libtorch();
-        omp_set_num_threads(3);
-        const int theirs = at::get_num_threads();
-        omp_set_num_threads(2);
-        end(theirs == 3 && at::get_num_threads() == 2, "libtorch has " + std::to_string(theirs));
-      },
-      testing::ExitedWithCode(0), "");
+[[noreturn]] void set_openmp_and_ask_libtorch() {
+  use_libtorch();
+  omp_set_num_threads(3);
+  const int three = at::get_num_threads();
+  omp_set_num_threads(2);
+  const int two = at::get_num_threads();
+  end(three == 3 && two == 2, "for 3, 2: " + std::to_string(three) + ", " + std::to_string(two));
 }
 
-TEST_F(ComputeThreads, LibtorchStaysOnTheCallersThread) {
-  EXPECT_EXIT(
-      {
-        set_compute_threads(3);
-        const int before = threads_of_process();
-        use_libtorch();
-        int in_another = 0;
-        std::thread([&] {
-          use_libtorch();
-          in_another = at::get_num_threads();
-        }).join();
-        const int made = threads_of_process() - before;
-        end(made == 0 && in_another == 1 && at::get_num_threads() == 1 &&
-                kernels::thread_count() == 3,
-            std::to_string(made) + " new threads; libtorch has " + std::to_string(in_another) +
-                " in another thread");
-      },
-      testing::ExitedWithCode(0), "");
+[[noreturn]] void use_libtorch_in_two_threads() {
+  set_compute_threads(3);
+  const int before = threads_of_process();
+  use_libtorch();
+  int in_another = 0;
+  std::thread([&] {
+    use_libtorch();
+    in_another = at::get_num_threads();
+  }).join();
+  const int made = threads_of_process() - before;
+  end(made == 0 && in_another == 1 && at::get_num_threads() == 1 && kernels::thread_count() == 3,
+      std::to_string(made) + " new threads; in another thread libtorch has " +
+          std::to_string(in_another));
 }
 
 // A library's call in a thread of its host, which has not used libtorch before.
+[[noreturn]] void use_libtorch_within_a_guard() {
+  omp_set_num_threads(3);
+  int made = 0, within = 0;
+  std::thread([&] {
+    const kernels::OneOpenMpThread one_thread;
+    const int before = threads_of_process();
+    use_libtorch();
+    made = threads_of_process() - before;
+    within = at::get_num_threads();
+  }).join();
+  end(made == 0 && within == 1, std::to_string(made) +
+                                    " new threads; within the guard libtorch has " +
+                                    std::to_string(within));
+}
+
+// libtorch looks for its number of threads once per process and once per thread, so each case is a
+// process of its own.
+class ComputeThreads : public testing::Test {
+ protected:
+  void SetUp() override { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+};
+
+TEST_F(ComputeThreads, OneOpenMpServesUsAndLibtorch) {
+  EXPECT_EXIT(set_openmp_and_ask_libtorch(), testing::ExitedWithCode(0), "");
+}
+
+TEST_F(ComputeThreads, LibtorchStaysOnItsCallersThread) {
+  EXPECT_EXIT(use_libtorch_in_two_threads(), testing::ExitedWithCode(0), "");
+}
+
 TEST_F(ComputeThreads, AGuardHoldsForAThreadsFirstOperation) {
-  EXPECT_EXIT(
-      {
-        omp_set_num_threads(3);
-        int made = 0, within = 0;
-        std::thread([&] {
-          const kernels::OneOpenMpThread one_thread;
-          const int before = threads_of_process();
-          use_libtorch();
-          made = threads_of_process() - before;
-          within = at::get_num_threads();
-        }).join();
-        end(made == 0 && within == 1, std::to_string(made) + " new threads; libtorch has " +
-                                          std::to_string(within) + " within the guard");
-      },
-      testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(use_libtorch_within_a_guard(), testing::ExitedWithCode(0), "");
 }
 
 }  // namespace
