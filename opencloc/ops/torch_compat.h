@@ -61,10 +61,12 @@ class TorchAllocator : public c10::Allocator {
 // program that makes such tensors, since they are to leave it one day: then this function is where
 // another form comes in.
 inline torch::Tensor per_channel_tensor(const torch::Tensor& values, const torch::Tensor& scale) {
+#if OPENCLOC_TORCH_FROM(2, 7)
   struct : c10::WarningHandler {
     void process(const c10::Warning& /*warning*/) override {}
   } silent;
   const c10::WarningUtils::WarningHandlerGuard guard(&silent);
+#endif
   return at::_make_per_channel_quantized_tensor(
       values, scale.to(torch::kDouble), torch::zeros(scale.sizes(), torch::kLong), /*axis=*/0);
 }
