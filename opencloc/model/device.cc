@@ -11,8 +11,8 @@ namespace opencloc {
 namespace {
 
 // libtorch has its CUDA part, cuBLAS and cuDNN in libraries of their own. Loading them takes a
-// second and 600 MB, so nothing links them: they are loaded where there is a driver, before
-// libtorch is first asked for CUDA.
+// second, so nothing links them: they are loaded where there is a driver, before libtorch is first
+// asked for CUDA, since it remembers that there was none.
 bool has_cuda() {
   [[maybe_unused]] static const bool loaded =
       ::dlopen("libcuda.so.1", RTLD_LAZY) != nullptr &&
