@@ -53,19 +53,30 @@ print_stages() {
   done
 }
 
-# configure PRESET: cmake's chatter goes to a file that is shown only when it fails.
+# --torch DIR sets it: a Python environment with torch, or an unpacked libtorch; empty = Debian's libtorch.
+torch=
+
+# build_folder PRESET: where it is built. Another libtorch has a folder of its own.
+build_folder() { echo "build/$1${torch:+-torch}"; }
+
+# configure PRESET: cmake's chatter goes to a file. Shown are the libtorch, or the error: its first line where the line
+# is our own, else everything.
 configure() {
-  local log=build/$1/configure.log
-  mkdir -p "build/$1"
-  if ! cmake --preset "$1" -Wno-dev >"$log" 2>&1; then
-    cat "$log" >&2
+  local folder log
+  folder=$(build_folder "$1")
+  log=$folder/configure.log
+  mkdir -p "$folder"
+  if ! cmake --preset "$1" -B "$folder" -DOPENCLOC_TORCH="$torch" -Wno-dev >"$log" 2>&1; then
+    sed -n '/^CMake Error at cmake\/OpenClocTorch.cmake/ { n; s/^ */error: /p; q }' "$log" | grep . >&2 || cat "$log" >&2
     return 1
   fi
+  sed -n 's/^-- \(libtorch [0-9]\)/\1/p' "$log"
 }
 
 # build PRESET [TARGET...]
 build() {
-  local preset=$1
+  local folder
+  folder=$(build_folder "$1")
   shift
-  with_peak_memory cmake --build --preset "$preset" ${1:+--target "$@"}
+  with_peak_memory cmake --build "$folder" ${1:+--target "$@"}
 }

@@ -9,9 +9,10 @@
 #include <new>
 #include <unordered_map>
 
-#include <c10/core/Allocator.h>
 #include <c10/core/CPUAllocator.h>
 #include <sys/mman.h>
+
+#include "opencloc/ops/torch_compat.h"
 
 namespace opencloc::ops {
 namespace {
@@ -51,18 +52,13 @@ void* small_block(size_t bytes) {
   return data;
 }
 
-class CachingAllocator final : public c10::Allocator {
+class CachingAllocator final : public TorchAllocator {
  public:
   static CachingAllocator& instance() {
     static auto* allocator = new CachingAllocator;  // outlives every tensor
     return *allocator;
   }
 
-  c10::DataPtr allocate(size_t bytes) const override {
-    auto& self = const_cast<CachingAllocator&>(*this);
-    void* data = bytes < kSmallest ? small_block(bytes) : self.take(block_size(bytes));
-    return {data, data, &release, c10::Device(c10::DeviceType::CPU)};
-  }
   c10::DeleterFnPtr raw_deleter() const override { return &release; }
 
   AllocatorStatistics statistics() {
@@ -72,6 +68,11 @@ class CachingAllocator final : public c10::Allocator {
   }
 
  private:
+  c10::DataPtr make(size_t bytes) override {
+    void* data = bytes < kSmallest ? small_block(bytes) : take(block_size(bytes));
+    return {data, data, &release, c10::Device(c10::DeviceType::CPU)};
+  }
+
   void* take(size_t bytes) {
     const std::lock_guard lock(mutex_);
     void* data = nullptr;

@@ -101,8 +101,8 @@ PartialAttention indexed_attention(const torch::Tensor& q, const torch::Tensor& 
         "indexed_attention: index outside the ", keys_values.size(0), " rows of keys");
   }
   if (!ascending(index)) {
-    const auto order = std::get<1>(torch::sort(index, c10::make_optional(true), 0, false));  // [N]
-    const auto back = torch::argsort(order);                                                 // [N]
+    const auto order = std::get<1>(torch::sort(index, /*stable=*/true, 0, false));  // [N]
+    const auto back = torch::argsort(order);                                        // [N]
     const auto sorted =
         indexed_attention(q.index_select(0, order), keys_values, index.index_select(0, order));
     return {sorted.out.index_select(0, back), sorted.log_sum_exp.index_select(0, back)};

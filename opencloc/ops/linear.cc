@@ -5,6 +5,7 @@
 #include "opencloc/ops/products.h"
 #include "opencloc/ops/quantized.h"
 #include "opencloc/ops/reference.h"
+#include "opencloc/ops/torch_compat.h"
 
 namespace opencloc::ops {
 namespace {
@@ -16,8 +17,8 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
   // An optional, because autograd takes no undefined tensor for an input.
   // `kept`: the weight is read again as it is (packed_weights.h).
   static torch::Tensor forward(AutogradContext* ctx, const torch::Tensor& input,
-                               const torch::Tensor& weight_input,
-                               const c10::optional<torch::Tensor>& bias_input, bool kept) {
+                               const torch::Tensor& weight_input, const OptionalTensor& bias_input,
+                               bool kept) {
     const auto x = input.contiguous();
     const auto weight = kept ? weight_input : weight_input.contiguous();
     const auto bias = bias_input ? bias_input->contiguous() : torch::Tensor();
@@ -56,7 +57,7 @@ torch::Tensor linear(const torch::Tensor& x, const torch::Tensor& weight,
   TORCH_CHECK(weight.dim() == 2 && x.dim() >= 1 && x.size(-1) == weight.size(1) &&
                   (!bias.defined() || bias.numel() == weight.size(0)),
               "linear: x ", x.sizes(), " does not fit weight ", weight.sizes());
-  return LinearFunction::apply(x, weight, bias.defined() ? c10::make_optional(bias) : c10::nullopt,
+  return LinearFunction::apply(x, weight, bias.defined() ? OptionalTensor(bias) : OptionalTensor(),
                                use_of(weight) == WeightUse::kAgain);
 }
 

@@ -4,6 +4,7 @@
 #include "opencloc/kernels/gemm/gemm_int8.h"
 #include "opencloc/ops/dispatch.h"
 #include "opencloc/ops/packed_weights.h"
+#include "opencloc/ops/torch_compat.h"
 
 namespace opencloc::ops {
 namespace {
@@ -72,8 +73,7 @@ torch::Tensor quantized(const torch::Tensor& weight) {
 torch::Tensor quantized(const torch::Tensor& values, const torch::Tensor& scale) {
   TORCH_CHECK(can_be_quantized(values) && scale.dim() == 1 && scale.size(0) == values.size(0),
               "quantized: values ", values.sizes(), " with scales ", scale.sizes());
-  return at::_make_per_channel_quantized_tensor(
-      values, scale.to(torch::kDouble), torch::zeros(scale.sizes(), torch::kLong), /*axis=*/0);
+  return per_channel_tensor(values, scale);
 }
 
 torch::Tensor quantized_values(const torch::Tensor& weight) { return weight.int_repr(); }

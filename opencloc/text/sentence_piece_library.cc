@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "opencloc/base/error.h"
+#include "opencloc/base/own_scope.h"
 
 namespace opencloc {
 namespace {
@@ -33,20 +34,9 @@ int plugin_file() {
   return fd;
 }
 
-// The address sanitizer refuses RTLD_DEEPBIND for fear of memory that crosses allocators, which
-// ours does not: the plugin is not instrumented and takes new and delete from libstdc++, as the
-// library does. So libc's own dlopen is called.
-void* open_in_own_scope(const char* path) {
-  auto* open = &::dlopen;
-  if (void* libc = ::dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD)) {
-    if (void* plain = ::dlsym(libc, "dlopen")) open = reinterpret_cast<decltype(open)>(plain);
-  }
-  return open(path, RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
-}
-
 const SentencePieceLibrary* load_library() {
   const int fd = plugin_file();
-  void* plugin = open_in_own_scope(("/proc/self/fd/" + std::to_string(fd)).c_str());
+  void* plugin = open_in_own_scope("/proc/self/fd/" + std::to_string(fd));
   ::close(fd);
   void* entry = plugin == nullptr ? nullptr : ::dlsym(plugin, "opencloc_sentence_piece_library");
   if (entry == nullptr) {

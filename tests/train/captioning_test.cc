@@ -69,12 +69,12 @@ StepResult plain(Cloc& model, const Batch& batch) {
 
 void expect_same_step(Cloc& model, const std::function<StepResult()>& a,
                       const std::function<StepResult()>& b) {
-  model->zero_grad();
+  model->zero_grad(/*set_to_none=*/false);
   const auto expected = a();
   std::vector<Tensor> gradients;
   for (const auto& parameter : model->parameters())
     gradients.push_back(parameter.grad().defined() ? parameter.grad().clone() : Tensor());
-  model->zero_grad();
+  model->zero_grad(/*set_to_none=*/false);
   const auto got = b();
   EXPECT_NEAR(expected.loss, got.loss, 1e-5);
   EXPECT_NEAR(expected.figures.at("loss_clip"), got.figures.at("loss_clip"), 1e-5);

@@ -67,7 +67,7 @@ TEST(OwnObjective, PartsEqualTheWholeBatch) {
   batch.boxes = torch::empty({0, 4});
   const auto objective = kUniformity.make(model, {});
   const auto gradient = [&](int64_t parts) {
-    model->zero_grad();
+    model->zero_grad(/*set_to_none=*/false);
     const auto result = forward_backward(*objective, batch, {.accum_freq = parts});
     EXPECT_NEAR(result.loss, result.figures.at("loss_uniformity"), 1e-6);
     return model->visual->parameters()[0].grad().clone();

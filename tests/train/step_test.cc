@@ -38,7 +38,7 @@ StepResult run_step(Cloc& model, const Batch& batch, const Setting& setting = {}
 std::vector<std::pair<std::string, torch::Tensor>> gradients(Cloc& model, const Batch& batch,
                                                              const Setting& setting,
                                                              StepResult* stats = nullptr) {
-  model->zero_grad();
+  model->zero_grad(/*set_to_none=*/false);
   const auto got = run_step(model, batch, setting);
   if (stats != nullptr) *stats = got;
   std::vector<std::pair<std::string, torch::Tensor>> all;

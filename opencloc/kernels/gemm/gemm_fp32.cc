@@ -1,13 +1,13 @@
 #include "opencloc/kernels/gemm/gemm_fp32.h"
 
 #include <algorithm>
-#include <dnnl.hpp>
 #include <new>
 #include <string>
 #include <string_view>
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/log.h"
+#include "opencloc/kernels/gemm/onednn.h"
 #include "opencloc/kernels/isa/isa.h"
 #include "opencloc/kernels/parallel.h"
 
@@ -21,10 +21,10 @@ bool choose_onednn_isa() {
   const bool dangerous = amx_palette_hidden(read_amx_leaves());
   const std::string_view isa = wanted_isa();
   if (!dangerous && isa != "avx2" && isa != "scalar") return true;
-  dnnl::cpu_isa cap = dnnl::cpu_isa::avx512_core_bf16;
-  if (isa == "avx2") cap = dnnl::cpu_isa::avx2;
-  if (isa == "scalar") cap = dnnl::cpu_isa::sse41;
-  if (dnnl::set_max_cpu_isa(cap) == dnnl::status::success) return true;
+  dnnl_cpu_isa_t cap = dnnl_cpu_isa_avx512_core_bf16;
+  if (isa == "avx2") cap = dnnl_cpu_isa_avx2;
+  if (isa == "scalar") cap = dnnl_cpu_isa_sse41;
+  if (onednn().set_max_cpu_isa(cap) == dnnl_success) return true;
   if (!dangerous)
     log::warn("oneDNN was in use before OPENCLOC_ISA={} could be told to it", std::string(isa));
   return !dangerous;
@@ -92,10 +92,10 @@ void gemm_fp32(const GemmFp32& g, const float* a, const float* b, float* c) {
     const int64_t left = blocks.column(column), right = blocks.column(column + 1);
     const OneOpenMpThread one_thread;  // the threads share the work already
     const dnnl_status_t status =
-        dnnl_sgemm(flag(g.transpose_a), flag(g.transpose_b), bottom - top, right - left, g.k, 1.0f,
-                   a + (g.transpose_a == Transpose::kYes ? top : top * g.lda), g.lda,
-                   b + (g.transpose_b == Transpose::kYes ? left * g.ldb : left), g.ldb, g.beta,
-                   c + top * g.ldc + left, g.ldc);
+        onednn().sgemm(flag(g.transpose_a), flag(g.transpose_b), bottom - top, right - left, g.k,
+                       1.0f, a + (g.transpose_a == Transpose::kYes ? top : top * g.lda), g.lda,
+                       b + (g.transpose_b == Transpose::kYes ? left * g.ldb : left), g.ldb, g.beta,
+                       c + top * g.ldc + left, g.ldc);
     if (status == dnnl_out_of_memory) throw std::bad_alloc();
     if (status != dnnl_success) {
       throw Error::failed("matrix product failed, oneDNN status " + std::to_string(status));

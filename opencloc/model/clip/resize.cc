@@ -18,9 +18,8 @@ torch::Tensor resize_positions(const torch::Tensor& positions, int64_t grid) {
   const int64_t width = positions.size(1), prefix = tokens.size(1) - patches.size(1);
   const auto picture =
       patches.reshape({1, before, before, width}).permute({0, 3, 1, 2}).contiguous();
-  const auto resized =
-      at::_upsample_bicubic2d_aa(picture, {grid, grid}, /*align_corners=*/false, c10::nullopt,
-                                 c10::nullopt);  // [1, D, grid, grid]
+  const auto resized = at::_upsample_bicubic2d_aa(picture, {grid, grid},
+                                                  /*align_corners=*/false);  // [1, D, grid, grid]
   const auto rows = resized.permute({0, 2, 3, 1}).reshape({grid * grid, width});
   return torch::cat({positions.detach().slice(0, 0, prefix), rows});
 }
