@@ -60,9 +60,9 @@ std::map<std::string, std::string> parse_lines(std::string_view text) {
 
 // Flags that may differ without changing what is learned.
 const std::set<std::string> kHarmless = {
-    "out",   "resume",           "overwrite",       "save-every", "eval-every", "log-every",
-    "val",   "keep-checkpoints", "report-pictures", "workers",    "eval-tasks", "eval-samples",
-    "config"};
+    "out",        "resume",       "overwrite",        "save-every",      "eval-every",
+    "log-every",  "val",          "keep-checkpoints", "report-pictures", "workers",
+    "eval-tasks", "eval-samples", "config",           "cache-dir",       "cache-gb"};
 
 }  // namespace
 
@@ -96,6 +96,11 @@ RunFolder::~RunFolder() {
 
 void warn_of_changes(const TrainConfig& config, const TrainState& saved,
                      const std::vector<uint64_t>& data_sizes) {
+  if (saved.position.order != kSampleOrder) {
+    log::warn(
+        "the checkpoint is of an older version of opencloc: samples come in another order than "
+        "before");
+  }
   if (saved.data_sizes != data_sizes) {
     log::warn(
         "the data has changed since the checkpoint was written: samples come in another "

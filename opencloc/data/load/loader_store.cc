@@ -1,7 +1,6 @@
 #include "opencloc/data/load/loader_store.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <numeric>
 #include <optional>
 #include <utility>
@@ -9,6 +8,7 @@
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
 #include "opencloc/base/parallel_for.h"
+#include "opencloc/data/remote/remote_names.h"
 #include "opencloc/data/shard/find_shards.h"
 
 namespace opencloc {
@@ -46,9 +46,7 @@ uint64_t SampleStore::total() const {
 uint64_t SampleStore::bytes() const {
   uint64_t sum = 0;
   for (const auto& source : sources_) {
-    for (const auto& shard : source.shards) {
-      for (int64_t i = 0; i < shard.samples(); ++i) sum += shard.bytes(i);
-    }
+    for (const auto& shard : source.shards) sum += shard.bytes();
   }
   return sum;
 }
@@ -66,8 +64,7 @@ Record SampleStore::read(int source, uint64_t index) const {
 }
 
 std::string SampleStore::name(int source, uint64_t index, std::string_view key) const {
-  const std::filesystem::path path = locate(source, index).shard->path();
-  return path.filename().string() + "#" + std::string(key);
+  return shard_file_name(locate(source, index).shard->path()) + "#" + std::string(key);
 }
 
 }  // namespace opencloc
