@@ -1,6 +1,7 @@
 // A server of shards on this machine that can be told to misbehave.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <functional>
 #include <map>
@@ -32,6 +33,7 @@ class HostileServer {
         serve(request, response);
       }
     });
+    server_.set_keep_alive_max_count(1);  // stop() waits for connections that are kept
     port_ = server_.bind_to_any_port("127.0.0.1");
     thread_ = std::thread([this] { server_.listen_after_bind(); });
     while (!server_.is_running()) std::this_thread::yield();

@@ -135,7 +135,7 @@ TEST(Sampler, PositionsOfOlderRunsAreRead) {
   EXPECT_EQ(sampler.next().epoch, 1U);  // the fifth of five
   EXPECT_EQ(sampler.next().epoch, 2U);
   Json newer = old;
-  newer["order"] = kSampleOrder + 1;
+  newer["order"] = kSampleOrder + 1U;
   EXPECT_NE(fixtures::error_of([&] {
               sampler_position_from_json(newer, "state.json");
             }).find("not known"),

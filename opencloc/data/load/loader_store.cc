@@ -7,7 +7,9 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
+#include "opencloc/base/log.h"
 #include "opencloc/base/parallel_for.h"
+#include "opencloc/data/remote/cache.h"
 #include "opencloc/data/remote/remote_names.h"
 #include "opencloc/data/shard/find_shards.h"
 
@@ -30,6 +32,21 @@ SampleStore::SampleStore(std::string_view data, SkipCounter& skips, const StoreO
       throw Error::input("no sample in the shards", pattern, "check the data (data stats)");
     }
   }
+  warn_of_small_cache();
+}
+
+// Every place of a full shuffle may lie in another shard.
+void SampleStore::warn_of_small_cache() const {
+  uint64_t remote = 0;
+  for (const auto& source : sources_) {
+    for (const auto& shard : source.shards) remote += is_remote(shard.path()) ? shard.bytes() : 0;
+  }
+  const uint64_t cache = shard_cache_options().bytes;
+  if (remote <= cache) return;
+  log::warn(
+      "the shards of other machines have {:.1f} GB and the cache holds {:.1f} GB of them: samples "
+      "at random fetch them again and again; raise the setting 'cache_gb'",
+      static_cast<double>(remote) * 1e-9, static_cast<double>(cache) * 1e-9);
 }
 
 std::vector<uint64_t> SampleStore::sizes() const {

@@ -21,7 +21,9 @@ Json sampler_position_to_json(const SamplerPosition& position) {
   for (const auto& source : position.sources) {
     sources.push_back({{"epoch", source.epoch}, {"next", source.next}});
   }
-  return {{"drawn", position.drawn}, {"order", position.order}, {"sources", std::move(sources)}};
+  return {{"drawn", position.drawn},
+          {"order", static_cast<uint64_t>(position.order)},
+          {"sources", std::move(sources)}};
 }
 
 SamplerPosition sampler_position_from_json(const Json& json, std::string_view where) {

@@ -42,7 +42,7 @@ std::vector<std::string> expand_s3(const std::string& pattern) {
 }
 
 // The last part of what stands before a query.
-std::string last_part(std::string_view text) {
+std::string last_of_path(std::string_view text) {
   text = text.substr(0, text.find_first_of("?#"));
   const size_t slash = text.find_last_of('/');
   return std::string(slash == std::string_view::npos ? text : text.substr(slash + 1));
@@ -53,7 +53,7 @@ std::string name_in_command(const std::string& command) {
   std::string found;
   while (!rest.empty()) {
     const size_t end = std::min(rest.size(), rest.find_first_of(" \t\n'\"|;<>()="));
-    const std::string part = last_part(rest.substr(0, end));
+    const std::string part = last_of_path(rest.substr(0, end));
     if (ends_like_shard(part)) found = part;
     rest.remove_prefix(std::min(rest.size(), end + 1));
   }
@@ -99,7 +99,7 @@ std::string shard_file_name(const std::string& shard) {
   if (scheme == "pipe") return name_in_command(shard.substr(5));
   if (!is_remote(shard)) return std::filesystem::path(shard).filename().string();
   const std::string name = scheme == "s3" ? std::filesystem::path(shard).filename().string()
-                                          : last_part(shard.substr(shard.find("://") + 3));
+                                          : last_of_path(shard.substr(shard.find("://") + 3));
   return name.empty() || name == "." || name == ".." ? hash_of_name(shard) + ".tar" : name;
 }
 
