@@ -13,7 +13,6 @@ namespace opencloc::bench {
 namespace {
 
 namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kSamplesPerShard = 10'000;
 
@@ -26,8 +25,8 @@ struct TemporaryFolder {
   }
 };
 
-double seconds_since(Clock::time_point began) {
-  return std::chrono::duration<double>(Clock::now() - began).count();
+double seconds_since(std::chrono::steady_clock::time_point began) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
 }
 
 // One shard of tiny samples under many names, so that any number of samples takes 20 MB of disk.
@@ -64,7 +63,7 @@ void index(const BenchOptions& options) {
   SkipCounter skips(0);
   for (const char* name : {"first", "again"}) {
     const int64_t own = status_kib("RssAnon:"), mapped = status_kib("RssFile:");
-    auto began = Clock::now();
+    auto began = std::chrono::steady_clock::now();
     const SampleStore store(folder.path.string(), skips, {.threads = options.threads});
     Sampler sampler(store.sizes(), {}, options.seed);
     const double opened = seconds_since(began);
@@ -72,10 +71,10 @@ void index(const BenchOptions& options) {
     // An epoch's places, and the samples at some of them.
     constexpr int64_t kDraws = 1'000'000, kReads = 100'000;
     uint64_t sum = 0;
-    began = Clock::now();
+    began = std::chrono::steady_clock::now();
     for (int64_t i = 0; i < kDraws; ++i) sum += sampler.next().index;
     const double drawn = seconds_since(began);
-    began = Clock::now();
+    began = std::chrono::steady_clock::now();
     for (int64_t i = 0; i < kReads; ++i) sum += store.read(0, sampler.next().index).image.size();
     const double read = seconds_since(began);
     Figure figure;

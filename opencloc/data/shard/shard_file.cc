@@ -153,6 +153,7 @@ void ShardFile::open(SkipCounter& skips) {
     const bool whole = find_samples(readable, path_, stamp_of(tar).bytes, options_, skips, found);
     index_ = std::make_unique<const TarIndex>(std::move(found));
     if (whole) file->save_index(*index_);
+    if (auto mapped = file->load_index()) index_ = std::move(mapped);  // not held in memory
   } else if (index_->compressed()) {
     unpack();
   }
