@@ -386,8 +386,8 @@ class Download {
 }  // namespace
 
 Known still_there(const HttpPlace& place, const RemoteVersion& version, const RetryOptions& retry) {
-  const Reply reply =
-      perform(place, Method::kHeaders, 0, retry, [](const Reply&, std::string_view) { return true; });
+  const Reply reply = perform(place, Method::kHeaders, 0, retry,
+                              [](const Reply&, std::string_view) { return true; });
   if (reply.result == CURLE_OK && (reply.status == 404 || reply.status == 410)) return Known::kNo;
   if (reply.result != CURLE_OK || reply.status != 200) return Known::kUnknown;
   const bool same = reply.etag == version.etag && reply.modified == version.modified &&
