@@ -42,52 +42,16 @@ int open_and_look(const fs::path& path, struct stat& info) {
   return fd;
 }
 
-std::vector<std::string> expand_braces(const std::string& pattern) {
-  const size_t open = pattern.find('{');
-  if (open == std::string::npos) return {pattern};
-  const size_t close = pattern.find('}', open);
-  if (close == std::string::npos) {
-    throw Error::input("'{' without '}'", pattern, "write {000..123} or {a,b}");
-  }
-  const std::string head = pattern.substr(0, open);
-  const std::string body = pattern.substr(open + 1, close - open - 1);
-  const std::string tail = pattern.substr(close + 1);
-  std::vector<std::string> choices;
-  if (const size_t dots = body.find(".."); dots != std::string::npos) {
-    const std::string first = body.substr(0, dots);
-    const std::string last = body.substr(dots + 2);
-    const auto digits = [](const std::string& s) {
-      return !s.empty() && s.size() < 12 &&
-             std::all_of(s.begin(), s.end(), [](char c) { return c >= '0' && c <= '9'; });
-    };
-    if (!digits(first) || !digits(last)) {
-      throw Error::input("bad number range '{" + body + "}'", pattern, "write {000..123}");
-    }
-    const int64_t begin = std::stoll(first), end = std::stoll(last);
-    if (end - begin >= kMaxRange) {
-      throw Error::input("number range '{" + body + "}' is too long", pattern,
-                         "a pattern may name " + std::to_string(kMaxRange) + " files at most");
-    }
-    for (int64_t i = begin; i <= end; ++i) {
-      std::string number = std::to_string(i);
-      if (number.size() < first.size()) number.insert(0, first.size() - number.size(), '0');
-      choices.push_back(std::move(number));
-    }
-  } else {
-    size_t start = 0;
-    while (true) {
-      const size_t comma = body.find(',', start);
-      choices.push_back(body.substr(start, comma == std::string::npos ? comma : comma - start));
-      if (comma == std::string::npos) break;
-      start = comma + 1;
-    }
-  }
-  std::vector<std::string> result;
-  for (const auto& choice : choices) {
-    const std::string front = head + choice;
-    for (const auto& rest : expand_braces(tail)) result.push_back(front + rest);
-  }
-  return result;
+bool is_count(std::string_view text) {
+  return !text.empty() && text.size() < 12 &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+// "00..12"
+bool is_range(std::string_view body) {
+  const size_t dots = body.find("..");
+  return dots != std::string_view::npos && is_count(body.substr(0, dots)) &&
+         is_count(body.substr(dots + 2));
 }
 
 std::vector<std::string> match(const std::string& pattern) {
@@ -323,6 +287,53 @@ std::vector<std::string> split_patterns(std::string_view patterns) {
     if (at == std::string_view::npos) return result;
     patterns.remove_prefix(at + 2);
   }
+}
+
+std::vector<std::string> expand_braces(const std::string& pattern, Braces which) {
+  const size_t open = pattern.find('{');
+  if (open == std::string::npos) return {pattern};
+  const size_t close = pattern.find('}', open);
+  if (close == std::string::npos) {
+    if (which == Braces::kRanges) return {pattern};
+    throw Error::input("'{' without '}'", pattern, "write {000..123} or {a,b}");
+  }
+  const std::string head = pattern.substr(0, open);
+  const std::string body = pattern.substr(open + 1, close - open - 1);
+  const std::string tail = pattern.substr(close + 1);
+  std::vector<std::string> choices;
+  if (which == Braces::kRanges && !is_range(body)) {
+    choices.push_back('{' + body + '}');
+  } else if (const size_t dots = body.find(".."); dots != std::string::npos) {
+    const std::string first = body.substr(0, dots);
+    const std::string last = body.substr(dots + 2);
+    if (!is_count(first) || !is_count(last)) {
+      throw Error::input("bad number range '{" + body + "}'", pattern, "write {000..123}");
+    }
+    const int64_t begin = std::stoll(first), end = std::stoll(last);
+    if (end - begin >= kMaxRange) {
+      throw Error::input("number range '{" + body + "}' is too long", pattern,
+                         "a pattern may name " + std::to_string(kMaxRange) + " files at most");
+    }
+    for (int64_t i = begin; i <= end; ++i) {
+      std::string number = std::to_string(i);
+      if (number.size() < first.size()) number.insert(0, first.size() - number.size(), '0');
+      choices.push_back(std::move(number));
+    }
+  } else {
+    size_t start = 0;
+    while (true) {
+      const size_t comma = body.find(',', start);
+      choices.push_back(body.substr(start, comma == std::string::npos ? comma : comma - start));
+      if (comma == std::string::npos) break;
+      start = comma + 1;
+    }
+  }
+  std::vector<std::string> result;
+  for (const auto& choice : choices) {
+    const std::string front = head + choice;
+    for (const auto& rest : expand_braces(tail, which)) result.push_back(front + rest);
+  }
+  return result;
 }
 
 std::vector<std::string> expand_glob(std::string_view patterns, std::vector<std::string>* missing) {

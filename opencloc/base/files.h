@@ -86,6 +86,10 @@ void raise_open_file_limit();
 // there goes into `missing`, or is an Error (input) without it.
 std::vector<std::string> expand_glob(std::string_view patterns,
                                      std::vector<std::string>* missing = nullptr);
+// {00..12} and {a,b} of one pattern; kRanges leaves every other pair of braces as it is, as
+// commands of the shell need it.
+enum class Braces { kAll, kRanges };
+std::vector<std::string> expand_braces(const std::string& pattern, Braces which = Braces::kAll);
 // The patterns of "A::B" before expansion.
 std::vector<std::string> split_patterns(std::string_view patterns);
 

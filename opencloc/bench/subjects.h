@@ -29,6 +29,9 @@ void tokenizer(const BenchOptions& options);
 // A safetensors file of 1 GB (a hole, which takes no disk space): how long until every tensor is at
 // hand, and what memory it takes.
 void open(const BenchOptions& options);
+// Shards of `samples` tiny samples: how long they take to be opened for the first time and again,
+// and what memory that takes.
+void index(const BenchOptions& options);
 // No speed: a number of everything the program computes with. The same number = no functional
 // change (docs/results/speed.md).
 void signature(const BenchOptions& options);

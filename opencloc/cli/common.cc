@@ -6,6 +6,7 @@
 #include "opencloc/base/parallel_for.h"
 #include "opencloc/cli/suggest.h"
 #include "opencloc/cli/verb.h"
+#include "opencloc/data/remote/cache.h"
 #include "opencloc/ops/compute_threads.h"
 
 namespace opencloc::cli {
@@ -175,6 +176,31 @@ CLI::Validator not_negative() {
 }
 CLI::Validator positive() {
   return number_that([](double value) { return value > 0; }, "a number above 0");
+}
+
+void add_cache_flags(CLI::App& app, const std::string& group) {
+  app.add_option_function<std::string>(
+         "--cache-dir",
+         [](const std::string& folder) {
+           ShardCacheOptions options = shard_cache_options();
+           options.folder = folder;
+           set_shard_cache(options);
+         },
+         "Where shards of http(s)://, s3:// and pipe: are kept, and indexes of shards in folders "
+         "that cannot be written; without it $XDG_CACHE_HOME/opencloc or ~/.cache/opencloc")
+      ->type_name("DIR")
+      ->group(group);
+  app.add_option_function<double>(
+         "--cache-gb",
+         [](double gigabytes) {
+           ShardCacheOptions options = shard_cache_options();
+           options.bytes = static_cast<uint64_t>(gigabytes * 1e9);
+           set_shard_cache(options);
+         },
+         "How much of them is kept; those go first that were not used for the longest time")
+      ->check(CLI::Range(0.0, 1e9))
+      ->default_str("100")
+      ->group(group);
 }
 
 void add_architecture_flag(CLI::App& app, std::string& architecture) {

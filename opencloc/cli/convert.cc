@@ -223,6 +223,7 @@ void add_convert(CLI::App& app) {
   app.add_option("--max-samples", flags->max_samples, "of --data; 0 = all")
       ->check(not_negative())
       ->capture_default_str();
+  add_cache_flags(app);
   app.add_flag("--json", flags->json, "print a JSON object");
   add_config_flag(app);
   app.footer(

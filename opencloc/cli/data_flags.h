@@ -24,6 +24,7 @@ inline void add_input_flags(CLI::App& app, DataFlags& flags) {
       ->required();
   app.add_flag("--skip-bad-shards", flags.reader.skip_bad_shards,
                "Count shards that cannot be read instead of stopping");
+  add_cache_flags(app);
 }
 
 inline void add_output_flags(CLI::App& app, DataFlags& flags) {

@@ -275,6 +275,7 @@ void add_embed(CLI::App& app) {
       "decode large JPEGs at 1/2, 1/4 or 1/8: faster, not exact (docs/reference/images.md)");
   app.add_flag("--skip-bad-shards", flags->skip_bad_shards,
                "count shards that cannot be read instead of failing");
+  add_cache_flags(app);
   app.add_flag("--json", flags->json, "print the summary as JSON");
   add_device_flag(app, flags->common);
   add_threads_flag(app, flags->common);

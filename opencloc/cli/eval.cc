@@ -122,6 +122,7 @@ void add_eval(CLI::App& app) {
       ->capture_default_str();
   app.add_flag("--skip-bad-shards", options.skip_bad_shards,
                "Count shards that cannot be read instead of stopping");
+  add_cache_flags(app);
   add_device_flag(app, flags->common);
   add_threads_flag(app, flags->common);
   add_config_flag(app);

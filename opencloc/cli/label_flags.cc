@@ -107,6 +107,7 @@ void add_run_flags(CLI::App& app, LabelFlags& flags) {
   app.add_flag("--overwrite", flags.run.overwrite, "Make finished shards again");
   app.add_flag("--skip-bad-shards", flags.run.reader.skip_bad_shards,
                "Count shards that cannot be read instead of stopping");
+  add_cache_flags(app);
 }
 
 std::shared_ptr<EmbeddedCaptioner> make_embedded_captioner(const LabelFlags& flags) {

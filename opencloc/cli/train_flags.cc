@@ -34,6 +34,7 @@ void add_data_flags(CLI::App& app, TrainFlags& flags) {
   app.add_flag("--skip-bad-shards", config.skip_bad_shards,
                "count shards that cannot be read instead of failing")
       ->group(group);
+  add_cache_flags(app, group);
   app.add_option("--regions-per-image", sample.regions_per_image,
                  "M: regions sampled from an image, at most")
       ->capture_default_str()

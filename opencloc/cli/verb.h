@@ -40,6 +40,8 @@ void add_config_flag(CLI::App& app);
 void add_device_flag(CLI::App& app, CommonFlags& flags);
 void add_threads_flag(CLI::App& app, CommonFlags& flags);  // also sets torch's threads
 void add_seed_flag(CLI::App& app, CommonFlags& flags);
+// --cache-dir, --cache-gb, for verbs that read shards: the cache of the whole process.
+void add_cache_flags(CLI::App& app, const std::string& group = "Options");
 // --architecture, for verbs that read models.
 void add_architecture_flag(CLI::App& app, std::string& architecture);
 // The thread count a verb should use.

@@ -7,6 +7,7 @@
 #include "opencloc/base/error.h"
 #include "opencloc/base/parallel_for.h"
 #include "opencloc/base/threads.h"
+#include "opencloc/data/remote/remote_names.h"
 #include "opencloc/data/shard/find_shards.h"
 #include "opencloc/model/clip/preprocess.h"
 
@@ -23,7 +24,9 @@ PictureSource::PictureSource(std::vector<PictureFile> files, const std::string& 
   if (!data_glob.empty()) {
     shards_ = find_shards(data_glob, {.skip_bad_shards = options_.skip_bad_shards}, skips_);
   }
-  const auto plain = [](const std::string& shard) { return shard.ends_with(".tar"); };
+  const auto plain = [](const std::string& shard) {
+    return shard.ends_with(".tar") && !is_remote(shard);
+  };
   if (!options_.count_samples || !std::all_of(shards_.begin(), shards_.end(), plain)) {
     if (shards_.empty()) expected_ = static_cast<int64_t>(files_.size());
     return;

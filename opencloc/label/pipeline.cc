@@ -12,6 +12,7 @@
 #include "opencloc/base/progress.h"
 #include "opencloc/base/publish.h"
 #include "opencloc/base/temporary.h"
+#include "opencloc/data/remote/remote_names.h"
 #include "opencloc/data/shard/shard_writer.h"
 
 namespace opencloc {
@@ -210,7 +211,7 @@ std::vector<std::pair<std::string, fs::path>> plan(const LabelOptions& options) 
   std::vector<std::pair<std::string, fs::path>> all;
   for (const auto& in : options.shards) {
     const fs::path path(in);
-    const std::string name = path.filename().string();
+    const std::string name = shard_file_name(in);
     if (!names.insert(name).second) {
       throw Error::input("two input shards are named " + name, in,
                          "label them into different folders");
@@ -264,11 +265,12 @@ LabelSummary label_shards(const LabelOptions& options, Stages& stages) {
       open.emplace_back(in, out);
     }
   }
-  // Counting what is compressed would mean unpacking it.
+  // Counting what is compressed would mean unpacking it, what is remote, fetching it.
   int64_t samples = 0;
   SkipCounter counted;
-  const bool plain = std::all_of(open.begin(), open.end(),
-                                 [](const auto& pair) { return pair.first.ends_with(".tar"); });
+  const bool plain = std::all_of(open.begin(), open.end(), [](const auto& pair) {
+    return pair.first.ends_with(".tar") && !is_remote(pair.first);
+  });
   ShardOptions lenient = options.reader;
   lenient.skip_bad_shards = true;
   for (const auto& [in, out] : open) {

@@ -60,9 +60,13 @@ std::map<std::string, std::string> parse_lines(std::string_view text) {
 
 // Flags that may differ without changing what is learned.
 const std::set<std::string> kHarmless = {
-    "out",   "resume",           "overwrite",       "save-every", "eval-every", "log-every",
-    "val",   "keep-checkpoints", "report-pictures", "workers",    "eval-tasks", "eval-samples",
-    "config", "threads"};
+    "out",          "resume",         "overwrite",   "save-every",   "eval-every",
+    "log-every",    "val",            "workers",     "threads",      "keep-checkpoints",
+    "eval-tasks",   "eval-samples",   "config",      "cache-dir",    "cache-gb",
+    "zero",         "bucket-mb",      "dist-url",    "dist-backend", "dist-interface",
+    "dist-timeout", "report-pictures"};
+// Of these, those that all processes must agree on.
+const std::set<std::string> kAgreed = {"zero", "bucket-mb"};
 
 }  // namespace
 
@@ -97,12 +101,17 @@ RunFolder::~RunFolder() {
 std::string settings_that_matter(const std::string& effective) {
   std::string lines;
   for (const auto& [flag, value] : parse_lines(effective))
-    if (!kHarmless.contains(flag)) lines += flag + " = " + value + "\n";
+    if (!kHarmless.contains(flag) || kAgreed.contains(flag)) lines += flag + " = " + value + "\n";
   return lines;
 }
 
 void warn_of_changes(const TrainConfig& config, const TrainState& saved,
                      const std::vector<uint64_t>& data_sizes) {
+  if (saved.position.order != kSampleOrder) {
+    log::warn(
+        "the checkpoint is of an older version of opencloc: samples come in another order than "
+        "before");
+  }
   if (saved.data_sizes != data_sizes) {
     log::warn(
         "the data has changed since the checkpoint was written: samples come in another "

@@ -109,14 +109,19 @@ TEST_F(Mistakes, MissingShardsAreErrorsUnlessSkippedAndCounted) {
 }
 
 TEST_F(Mistakes, ShardsOfOtherMachines) {
-  for (const char* data : {"'pipe:aws s3 cp s3://b/0.tar -'", "s3://b/0.tar", "https://h/0.tar",
-                           "gs://b/{0..9}.tar", "hf://datasets/x/0.tar", "file:///x/0.tar"}) {
-    EXPECT_THAT(refused(std::string("data stats --data ") + data),
-                HasSubstr("only files of this machine are read"))
+  for (const char* data : {"gs://b/{0..9}.tar", "hf://datasets/x/0.tar", "file:///x/0.tar"}) {
+    EXPECT_THAT(refused(std::string("data stats --data ") + data), HasSubstr("are not read"))
         << data;
   }
-  EXPECT_THAT(refused("train --steps 1 --out " + at("r") + " --data s3://b/0.tar"),
-              HasSubstr("only files of this machine"));
+  EXPECT_THAT(refused("train --steps 1 --out " + at("r") + " --data gs://b/0.tar"),
+              HasSubstr("'pipe:COMMAND'"));
+  const std::string cache = " --cache-dir " + at("cache");
+  EXPECT_THAT(refused("data stats --data 'pipe:echo nothing; exit 7'" + cache),
+              HasSubstr("ended with status 7, pipe:echo nothing; exit 7"));
+  EXPECT_THAT(refused("data stats --data s3:///0.tar"), HasSubstr("no bucket"));
+  const auto piped =
+      run_binary("data stats --json --data 'pipe:cat " + at("sh") + "/00000.tar'" + cache);
+  EXPECT_EQ(piped.exit_code, 0) << piped.err;
 }
 
 TEST_F(Mistakes, OutputsAreLookedAtBeforeTheWork) {

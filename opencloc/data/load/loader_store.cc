@@ -1,14 +1,16 @@
 #include "opencloc/data/load/loader_store.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <numeric>
 #include <optional>
 #include <utility>
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
+#include "opencloc/base/log.h"
 #include "opencloc/base/parallel_for.h"
+#include "opencloc/data/remote/cache.h"
+#include "opencloc/data/remote/remote_names.h"
 #include "opencloc/data/shard/find_shards.h"
 
 namespace opencloc {
@@ -30,6 +32,21 @@ SampleStore::SampleStore(std::string_view data, SkipCounter& skips, const StoreO
       throw Error::input("no sample in the shards", pattern, "check the data (data stats)");
     }
   }
+  warn_of_small_cache();
+}
+
+// Every place of a full shuffle may lie in another shard.
+void SampleStore::warn_of_small_cache() const {
+  uint64_t remote = 0;
+  for (const auto& source : sources_) {
+    for (const auto& shard : source.shards) remote += is_remote(shard.path()) ? shard.bytes() : 0;
+  }
+  const uint64_t cache = shard_cache_options().bytes;
+  if (remote <= cache) return;
+  log::warn(
+      "the shards of other machines have {:.1f} GB and the cache holds {:.1f} GB of them: samples "
+      "at random fetch them again and again; raise the setting 'cache_gb'",
+      static_cast<double>(remote) * 1e-9, static_cast<double>(cache) * 1e-9);
 }
 
 std::vector<uint64_t> SampleStore::sizes() const {
@@ -46,9 +63,7 @@ uint64_t SampleStore::total() const {
 uint64_t SampleStore::bytes() const {
   uint64_t sum = 0;
   for (const auto& source : sources_) {
-    for (const auto& shard : source.shards) {
-      for (int64_t i = 0; i < shard.samples(); ++i) sum += shard.bytes(i);
-    }
+    for (const auto& shard : source.shards) sum += shard.bytes();
   }
   return sum;
 }
@@ -66,8 +81,7 @@ Record SampleStore::read(int source, uint64_t index) const {
 }
 
 std::string SampleStore::name(int source, uint64_t index, std::string_view key) const {
-  const std::filesystem::path path = locate(source, index).shard->path();
-  return path.filename().string() + "#" + std::string(key);
+  return shard_file_name(locate(source, index).shard->path()) + "#" + std::string(key);
 }
 
 }  // namespace opencloc

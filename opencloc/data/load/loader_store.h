@@ -20,7 +20,8 @@ struct StoreOptions {
 };
 
 // Thread-safe once constructed. Keeps one file open per shard (ShardFile raises the limit on open
-// files as far as allowed) and 16 bytes a sample in memory.
+// files as far as allowed). Where the samples lie stands in mapped indexes (tar_index.h), which
+// take no memory of the process.
 class SampleStore {
  public:
   // `data`: GLOB[::GLOB...], one source each. Throws Error (input) for a glob without shards, a
@@ -48,6 +49,7 @@ class SampleStore {
     int64_t sample;
   };
   Place locate(int source, uint64_t index) const;
+  void warn_of_small_cache() const;
   std::vector<Source> sources_;
 };
 

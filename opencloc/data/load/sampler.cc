@@ -1,7 +1,7 @@
 #include "opencloc/data/load/sampler.h"
 
 #include <algorithm>
-#include <limits>
+#include <cmath>
 #include <string>
 #include <utility>
 
@@ -10,12 +10,20 @@
 #include "opencloc/base/rng.h"
 
 namespace opencloc {
+namespace {
+
+constexpr uint64_t kMostSamples = uint64_t{1} << 48;  // of a source
+
+}  // namespace
+
 Json sampler_position_to_json(const SamplerPosition& position) {
   Json sources = Json::array();
   for (const auto& source : position.sources) {
     sources.push_back({{"epoch", source.epoch}, {"next", source.next}});
   }
-  return {{"drawn", position.drawn}, {"sources", std::move(sources)}};
+  return {{"drawn", position.drawn},
+          {"order", static_cast<uint64_t>(position.order)},
+          {"sources", std::move(sources)}};
 }
 
 SamplerPosition sampler_position_from_json(const Json& json, std::string_view where) {
@@ -29,6 +37,12 @@ SamplerPosition sampler_position_from_json(const Json& json, std::string_view wh
     return value.get<uint64_t>();
   };
   position.drawn = count(json, "drawn");
+  const uint64_t order = json.contains("order") ? count(json, "order") : 1;
+  if (order < 1 || order > kSampleOrder) {
+    throw Error::input("samples in order " + std::to_string(order) + ", which is not known", where,
+                       "resume with the version of opencloc that wrote it");
+  }
+  position.order = static_cast<int>(order);
   for (const Json& source : json_at(json, "sources", where)) {
     position.sources.push_back({count(source, "epoch"), count(source, "next")});
   }
@@ -45,10 +59,10 @@ Sampler::Sampler(std::vector<uint64_t> sizes, std::vector<double> weights, uint6
   }
   double sum = 0;
   for (size_t i = 0; i < sizes_.size(); ++i) {
-    if (sizes_[i] == 0 || sizes_[i] > std::numeric_limits<uint32_t>::max()) {
+    if (sizes_[i] == 0 || sizes_[i] > kMostSamples) {
       throw Error::input(
           "source " + std::to_string(i + 1) + " has " + std::to_string(sizes_[i]) + " samples",
-          "setting 'data'", "give 1 to 4294967295 samples a source");
+          "setting 'data'", "give 1 to " + std::to_string(kMostSamples) + " samples a source");
     }
     if (!(weights[i] > 0) || !std::isfinite(weights[i])) {
       throw Error::input(
@@ -60,20 +74,17 @@ Sampler::Sampler(std::vector<uint64_t> sizes, std::vector<double> weights, uint6
   if (sizes_.empty()) throw Error::input("no data source", "setting 'data'", "name at least one");
   for (double& edge : cumulative_) edge /= sum;
   position_.sources.resize(sizes_.size());
-  order_.resize(sizes_.size());
-  for (size_t i = 0; i < sizes_.size(); ++i) shuffle(static_cast<int>(i));
+  for (size_t i = 0; i < sizes_.size(); ++i) order_.push_back(order_of(i));
 }
 
-void Sampler::shuffle(int source) {
-  auto& order = order_[source];
-  order.resize(sizes_[source]);
-  std::iota(order.begin(), order.end(), 0U);
-  Rng(seed_,
-      {random_stream::kShuffle, static_cast<uint64_t>(source), position_.sources[source].epoch})
-      .shuffle(order);
+Permutation Sampler::order_of(size_t source) const {
+  return {
+      sizes_[source],
+      seed_,
+      {random_stream::kShuffle, static_cast<uint64_t>(source), position_.sources[source].epoch}};
 }
 
-Draw Sampler::next() {
+int Sampler::advance() {
   const double pick = Rng(seed_, {random_stream::kMix, position_.drawn++}).uniform();
   const auto edge = std::upper_bound(cumulative_.begin(), cumulative_.end(), pick);
   const auto last = static_cast<int>(cumulative_.size()) - 1;
@@ -81,9 +92,20 @@ Draw Sampler::next() {
   auto& place = position_.sources[source];
   if (place.next == sizes_[source]) {
     place = {place.epoch + 1, 0};
-    shuffle(source);
+    order_[source] = order_of(static_cast<size_t>(source));
   }
-  return {source, place.epoch, order_[source][place.next++]};
+  ++place.next;
+  return source;
+}
+
+Draw Sampler::next() {
+  const int source = advance();
+  const auto& place = position_.sources[source];
+  return {source, place.epoch, order_[source][place.next - 1]};
+}
+
+void Sampler::skip(uint64_t draws) {
+  while (draws-- > 0) advance();
 }
 
 void Sampler::seek(const SamplerPosition& position) {
@@ -97,7 +119,8 @@ void Sampler::seek(const SamplerPosition& position) {
         "give the same setting 'data' as before, or start anew with the setting 'resume=none'");
   }
   position_ = position;
-  for (size_t i = 0; i < sizes_.size(); ++i) shuffle(static_cast<int>(i));
+  position_.order = kSampleOrder;
+  for (size_t i = 0; i < sizes_.size(); ++i) order_[i] = order_of(i);
 }
 
 }  // namespace opencloc

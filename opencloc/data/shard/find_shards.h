@@ -11,8 +11,8 @@
 namespace opencloc {
 
 // expand_glob(), for shards: what is named and not there is an Error (input), or counted with
-// skip_bad_shards (skip::kBadShard). Error (input) for shards that are not files of this machine
-// (s3://, https://, pipe:).
+// skip_bad_shards (skip::kBadShard). Shards of other machines (remote_names.h) stay names, which
+// ShardReader, ShardFile and count_samples() take like paths. Error (input) for other schemes.
 std::vector<std::string> find_shards(std::string_view patterns, const ShardOptions& options,
                                      SkipCounter& skips);
 

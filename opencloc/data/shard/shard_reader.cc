@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "opencloc/data/remote/local_shard.h"
 #include "opencloc/data/shard/sample_stream.h"
 #include "opencloc/data/shard/tar_stream.h"
 
@@ -9,7 +10,8 @@ namespace opencloc {
 
 struct ShardReader::Open {
   explicit Open(const std::string& path, uint64_t max_bytes)
-      : tar(TarStream::open(path, path)), samples(tar, max_bytes) {}
+      : file(path), tar(TarStream::open(file.path(), path)), samples(tar, max_bytes) {}
+  LocalShard file;
   TarStream tar;
   SampleStream samples;
 };

@@ -4,6 +4,10 @@
 // sample however it is read, and a position can be saved and resumed. Nothing of a tar is ever
 // written to disk under a name it chose; links, special and sparse members are refused; sizes are
 // bounded by `max_member_bytes`.
+//
+// A shard is named by its path, or as pipe:, http(s):// or s3:// (remote/remote_names.h): it is
+// then fetched into the cache (remote/cache.h) when it is opened, and again if it has gone from
+// there.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +17,11 @@
 
 #include "opencloc/data/shard/record.h"
 #include "opencloc/data/shard/skips.h"
+#include "opencloc/data/shard/tar_index.h"
 
 namespace opencloc {
+
+class LocalShard;
 
 struct ShardOptions {
   // A shard that cannot be opened or read on is counted (skip::kBadShard) and left, not an Error.
@@ -56,34 +63,37 @@ class ShardReader {
 };
 
 // One shard, any sample by number. Keeps one file open: the process's limit on open files is raised
-// as far as allowed. A compressed shard is unpacked once into an unlinked temporary
-// file (in $TMPDIR), so keep only a few of those open. Thread-safe once constructed.
+// as far as allowed. Where its samples begin stands in a mapped index (tar_index.h), which is made
+// at the first opening. A compressed shard is unpacked once into an unlinked temporary file (in
+// $TMPDIR), so keep only a few of those open. Of a remote plain shard no file is kept open: it may
+// go from the cache, and is fetched again for the next sample. Thread-safe once constructed.
 class ShardFile {
  public:
-  // Scans the members' headers (plain .tar: no data is read). Throws Error (input) when the shard
-  // cannot be opened or is damaged midway; with skip_bad_shards it holds what came before.
+  // Scans the members' headers (plain .tar: no data is read) where there is no index yet. Throws
+  // Error (input) when the shard cannot be opened or is damaged midway; with skip_bad_shards it
+  // holds what came before.
   ShardFile(std::string path, SkipCounter& skips, ShardOptions options = {});
   ~ShardFile();
   ShardFile(ShardFile&& other) noexcept;
 
   const std::string& path() const { return path_; }
   // All samples, broken ones included.
-  int64_t samples() const { return static_cast<int64_t>(extents_.size()); }
-  // Bytes sample i takes in the tar.
-  uint64_t bytes(int64_t i) const { return extents_[static_cast<size_t>(i)].size; }
+  int64_t samples() const { return index_ ? index_->samples() : 0; }
+  // Bytes that all samples take in the tar.
+  uint64_t bytes() const;
   // Throws BadSample.
   Record read(int64_t i) const;
 
  private:
-  struct Extent {
-    uint64_t offset;
-    uint64_t size;
-    bool cut;  // the shard stops inside it
-  };
+  void open(SkipCounter& skips);
+  void read_at(uint64_t offset, std::string& bytes, const std::string& where) const;
+
   std::string path_;
   ShardOptions options_;
-  int fd_ = -1;
-  std::vector<Extent> extents_;
+  std::shared_ptr<const LocalShard> file_;  // null: a remote shard that is opened for each sample
+  FileStamp stamp_;                         // of the file that the index is of
+  int unpacked_ = -1;                       // the tar of a compressed shard
+  std::unique_ptr<const TarIndex> index_;   // null: nothing can be read
 };
 
 // How many samples each shard of a list holds: a global order of samples, the base of shuffling.
