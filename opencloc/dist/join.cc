@@ -121,6 +121,4 @@ void in_group(const Place& place, const JoinOptions& options,
   }
 }
 
-bool has_gloo() { return true; }
-
 }  // namespace opencloc::dist

@@ -29,7 +29,4 @@ void in_group(const Place& place, const JoinOptions& options,
 // behind: end the process without destroying what is static (std::_Exit).
 bool group_failed();
 
-// Can this build join processes at all?
-bool has_gloo();
-
 }  // namespace opencloc::dist
