@@ -1,195 +1,24 @@
 #include "opencloc/data/remote/http.h"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
-#include <csignal>
-#include <ctime>
-#include <memory>
-#include <mutex>
-#include <optional>
+#include <exception>
 #include <thread>
+#include <utility>
 
-#include <curl/curl.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/log.h"
+#include "opencloc/data/remote/http_request.h"
 
 namespace opencloc {
 namespace {
 
 constexpr uint64_t kMostText = uint64_t{64} << 20;  // of a small answer
-constexpr size_t kMostComplaint = 4096;             // of an error's body
 constexpr uint64_t kProgress = uint64_t{1} << 20;   // bytes after which the attempts count anew
 constexpr double kLongestWait = 30;                 // seconds
 constexpr const char* kMendServer = "check the network and the server, then run it again";
-
-// TLS writes may raise SIGPIPE on connections that were cut; libcurl leaves that to its callers.
-class NoSigpipe {
- public:
-  NoSigpipe() {
-    sigemptyset(&pipe_);
-    sigaddset(&pipe_, SIGPIPE);
-    sigset_t pending;
-    sigpending(&pending);
-    was_pending_ = sigismember(&pending, SIGPIPE) == 1;
-    pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
-  }
-  ~NoSigpipe() {
-    const timespec now{};
-    if (!was_pending_) {
-      while (sigtimedwait(&pipe_, nullptr, &now) == -1 && errno == EINTR) {
-      }
-    }
-    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-  }
-  NoSigpipe(const NoSigpipe&) = delete;
-  NoSigpipe& operator=(const NoSigpipe&) = delete;
-
- private:
-  sigset_t pipe_{}, before_{};
-  bool was_pending_ = false;
-};
-
-struct FreeEasy {
-  void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
-};
-struct FreeList {
-  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
-};
-using HeaderList = std::unique_ptr<curl_slist, FreeList>;
-
-// One per thread, so that connections are kept.
-CURL* thread_handle() {
-  static std::once_flag once;
-  std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
-  thread_local const std::unique_ptr<CURL, FreeEasy> easy(curl_easy_init());
-  if (!easy) throw Error::failed("no memory for a download", "libcurl");
-  curl_easy_reset(easy.get());
-  return easy.get();
-}
-
-struct Reply {
-  long status = 0;
-  std::optional<uint64_t> length;              // of the body
-  std::optional<uint64_t> range_first, total;  // of Content-Range
-  std::string etag, modified, bucket_region;
-  std::string complaint;  // the start of an error's body
-  CURLcode result = CURLE_OK;
-  std::string trouble;  // of `result`
-
-  bool gives_file() const { return status == 200 || status == 206; }
-};
-
-std::optional<uint64_t> number_in(std::string_view text) {
-  uint64_t value = 0;
-  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || stop == text.data()) return std::nullopt;
-  return value;
-}
-
-struct Transfer {
-  Reply reply;
-  std::function<bool(const Reply&, std::string_view)> take;  // false ends it
-};
-
-size_t on_header(char* data, size_t size, size_t count, void* user) {
-  Reply& reply = static_cast<Transfer*>(user)->reply;
-  std::string_view line(data, size * count);
-  while (!line.empty() && (line.back() == '\r' || line.back() == '\n')) line.remove_suffix(1);
-  if (line.starts_with("HTTP/")) {  // also of an answer that leads elsewhere
-    reply = Reply{};
-    const size_t blank = line.find(' ');
-    if (blank != std::string_view::npos)
-      reply.status = static_cast<long>(number_in(line.substr(blank + 1)).value_or(0));
-    return size * count;
-  }
-  const size_t colon = line.find(':');
-  if (colon == std::string_view::npos) return size * count;
-  std::string_view value = line.substr(colon + 1);
-  while (value.starts_with(' ') || value.starts_with('\t')) value.remove_prefix(1);
-  const auto is = [name = line.substr(0, colon)](std::string_view wanted) {
-    return name.size() == wanted.size() &&
-           ::strncasecmp(name.data(), wanted.data(), wanted.size()) == 0;
-  };
-  if (is("content-length")) {
-    reply.length = number_in(value);
-  } else if (is("etag")) {
-    reply.etag = value;
-  } else if (is("last-modified")) {
-    reply.modified = value;
-  } else if (is("x-amz-bucket-region")) {
-    reply.bucket_region = value;
-  } else if (is("content-range") && value.starts_with("bytes ")) {
-    value.remove_prefix(6);
-    reply.range_first = number_in(value);
-    if (const size_t slash = value.find('/'); slash != std::string_view::npos)
-      reply.total = number_in(value.substr(slash + 1));
-  }
-  return size * count;
-}
-
-size_t on_body(char* data, size_t size, size_t count, void* user) {
-  auto& transfer = *static_cast<Transfer*>(user);
-  const std::string_view bytes(data, size * count);
-  if (transfer.reply.gives_file()) return transfer.take(transfer.reply, bytes) ? bytes.size() : 0;
-  std::string& complaint = transfer.reply.complaint;
-  complaint.append(bytes.substr(0, kMostComplaint - std::min(kMostComplaint, complaint.size())));
-  return bytes.size();
-}
-
-enum class Method { kGet, kHeaders };
-
-void sign(CURL* easy, const HttpPlace& place, HeaderList& headers) {
-  const auto add = [&](const std::string& line) {
-    curl_slist* longer = curl_slist_append(headers.get(), line.c_str());
-    if (longer == nullptr) throw Error::failed("no memory for a download", place.shown);
-    static_cast<void>(headers.release());
-    headers.reset(longer);
-  };
-  // SHA-256 of an empty body.
-  add("x-amz-content-sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-  if (!place.signing.token.empty()) add("x-amz-security-token: " + place.signing.token);
-  curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers.get());
-  curl_easy_setopt(easy, CURLOPT_AWS_SIGV4, ("aws:amz:" + place.signing.region + ":s3").c_str());
-  curl_easy_setopt(easy, CURLOPT_USERNAME, place.signing.id.c_str());
-  curl_easy_setopt(easy, CURLOPT_PASSWORD, place.signing.secret.c_str());
-}
-
-Reply perform(const HttpPlace& place, Method method, uint64_t from, const RetryOptions& retry,
-              std::function<bool(const Reply&, std::string_view)> take) {
-  CURL* easy = thread_handle();
-  Transfer transfer{{}, std::move(take)};
-  HeaderList headers;
-  curl_easy_setopt(easy, CURLOPT_URL, place.url.c_str());
-  curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, place.s3 ? 0L : 1L);
-  curl_easy_setopt(easy, CURLOPT_MAXREDIRS, 10L);
-  curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, 30L);
-  curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1000L);
-  curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, static_cast<long>(retry.stall_seconds));
-  curl_easy_setopt(easy, CURLOPT_USERAGENT, "opencloc");
-  curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-  curl_easy_setopt(easy, CURLOPT_HEADERDATA, &transfer);
-  curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-  curl_easy_setopt(easy, CURLOPT_WRITEDATA, &transfer);
-  if (method == Method::kHeaders) curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
-  const std::string range = std::to_string(from) + "-";
-  if (from > 0) curl_easy_setopt(easy, CURLOPT_RANGE, range.c_str());
-  if (place.s3 && !place.signing.id.empty()) sign(easy, place, headers);
-  {
-    const NoSigpipe guard;
-    transfer.reply.result = CURLE_OK;
-    const CURLcode result = curl_easy_perform(easy);
-    transfer.reply.result = result;
-  }
-  if (transfer.reply.result != CURLE_OK)
-    transfer.reply.trouble = curl_easy_strerror(transfer.reply.result);
-  return std::move(transfer.reply);
-}
 
 // "AccessDenied" of S3's XML; empty for other bodies.
 std::string s3_code(const std::string& body) {
@@ -198,24 +27,15 @@ std::string s3_code(const std::string& body) {
   return body.substr(begin + 6, std::min<size_t>(end - begin - 6, 60));
 }
 
-bool may_pass(const Reply& reply) {
-  switch (reply.result) {
-    case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_TOO_MANY_REDIRECTS:
-      return false;
-    default:
-      break;
-  }
-  if (reply.result != CURLE_OK && !reply.gives_file() && reply.status < 400) return true;
+bool may_pass(const HttpReply& reply) {
+  if (reply.hopeless) return false;
   const long status = reply.status;
+  if (!reply.trouble.empty() && status < 400) return true;
   return status == 408 || status == 429 || status >= 500 || reply.gives_file() || status == 416;
 }
 
-[[noreturn]] void refuse(const Reply& reply, const HttpPlace& place) {
-  if (reply.result != CURLE_OK && reply.status < 400) {
+[[noreturn]] void refuse(const HttpReply& reply, const HttpPlace& place) {
+  if (!reply.trouble.empty() && reply.status < 400) {
     throw Error::input("cannot be fetched (" + reply.trouble + ")", place.shown, "check the name");
   }
   const std::string code = s3_code(reply.complaint);
@@ -262,9 +82,9 @@ class Attempts {
   int failures_ = 0;
 };
 
-std::string reason_of(const Reply& reply) {
+std::string reason_of(const HttpReply& reply) {
   if (reply.status >= 400) return "status " + std::to_string(reply.status);
-  return reply.result == CURLE_OK ? "status " + std::to_string(reply.status) : reply.trouble;
+  return reply.trouble.empty() ? "status " + std::to_string(reply.status) : reply.trouble;
 }
 
 // One file on its way to the disk.
@@ -278,15 +98,15 @@ class Download {
     while (true) {
       begun_ = false;
       const uint64_t before = have_;
-      const Reply reply =
-          perform(place_, Method::kGet, have_, retry_,
-                  [this](const Reply& r, std::string_view bytes) { return take(r, bytes); });
+      const HttpReply reply =
+          perform(place_, {.from = have_, .stall_seconds = retry_.stall_seconds},
+                  [this](const HttpReply& r, std::string_view bytes) { return take(r, bytes); });
       if (error_) std::rethrow_exception(error_);
       if (!may_pass(reply)) refuse(reply, place_);
       // A file without bytes, or one whose last byte had come before.
-      if (reply.result == CURLE_OK && reply.gives_file() && !begun_) take(reply, {});
+      if (reply.trouble.empty() && reply.gives_file() && !begun_) take(reply, {});
       if (error_) std::rethrow_exception(error_);
-      if (reply.result == CURLE_OK && reply.gives_file() && is_whole()) return finish();
+      if (reply.trouble.empty() && reply.gives_file() && is_whole()) return finish();
       if (have_ >= before + kProgress) attempts_.progressed();
       attempts_.failed(wrong_.empty() ? unless_short(reply) : std::exchange(wrong_, {}));
       if (!sized_ || reply.status == 416) have_ = 0;
@@ -301,16 +121,15 @@ class Download {
     return version_;
   }
 
-  std::string unless_short(const Reply& reply) const {
-    const bool too_short =
-        reply.status == 416 || reply.result == CURLE_PARTIAL_FILE || reply.result == CURLE_OK;
+  std::string unless_short(const HttpReply& reply) const {
+    const bool too_short = reply.status == 416 || reply.cut || reply.trouble.empty();
     if (reply.status < 500 && sized_ && too_short && have_ != version_.bytes)
       return std::to_string(have_) + " of " + std::to_string(version_.bytes) + " bytes came";
     return reason_of(reply);
   }
 
-  // Called from libcurl, which knows no exceptions.
-  bool take(const Reply& reply, std::string_view bytes) {
+  // Must not throw: libcurl calls it.
+  bool take(const HttpReply& reply, std::string_view bytes) {
     try {
       if (!begun_ && !begin(reply)) return false;
       begun_ = true;
@@ -323,7 +142,7 @@ class Download {
   }
 
   // Whether the answer continues what is there.
-  bool begin(const Reply& reply) {
+  bool begin(const HttpReply& reply) {
     if (reply.status == 206) {
       const bool same = reply.etag == version_.etag && reply.modified == version_.modified &&
                         reply.total == version_.bytes && reply.range_first == have_;
@@ -386,10 +205,11 @@ class Download {
 }  // namespace
 
 Known still_there(const HttpPlace& place, const RemoteVersion& version, const RetryOptions& retry) {
-  const Reply reply = perform(place, Method::kHeaders, 0, retry,
-                              [](const Reply&, std::string_view) { return true; });
-  if (reply.result == CURLE_OK && (reply.status == 404 || reply.status == 410)) return Known::kNo;
-  if (reply.result != CURLE_OK || reply.status != 200) return Known::kUnknown;
+  const HttpReply reply =
+      perform(place, {.method = HttpMethod::kHeaders, .stall_seconds = retry.stall_seconds},
+              [](const HttpReply&, std::string_view) { return true; });
+  if (reply.trouble.empty() && (reply.status == 404 || reply.status == 410)) return Known::kNo;
+  if (!reply.trouble.empty() || reply.status != 200) return Known::kUnknown;
   const bool same = reply.etag == version.etag && reply.modified == version.modified &&
                     (!reply.length || *reply.length == version.bytes);
   return same ? Known::kYes : Known::kNo;
@@ -404,13 +224,13 @@ std::string download_text(const HttpPlace& place, const RetryOptions& retry) {
   Attempts attempts(place, retry);
   while (true) {
     std::string text;
-    const Reply reply =
-        perform(place, Method::kGet, 0, retry, [&](const Reply&, std::string_view bytes) {
-          if (text.size() + bytes.size() > kMostText) return false;
-          text.append(bytes);
-          return true;
-        });
-    if (reply.result == CURLE_OK && reply.status == 200) return text;
+    const HttpReply reply = perform(place, {.stall_seconds = retry.stall_seconds},
+                                    [&](const HttpReply&, std::string_view bytes) {
+                                      if (text.size() + bytes.size() > kMostText) return false;
+                                      text.append(bytes);
+                                      return true;
+                                    });
+    if (reply.trouble.empty() && reply.status == 200) return text;
     if (!may_pass(reply)) refuse(reply, place);
     attempts.failed(reason_of(reply));
   }

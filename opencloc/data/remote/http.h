@@ -1,4 +1,4 @@
-// Downloads over HTTP(S), with retries. The only file that knows libcurl.
+// Downloads over HTTP(S), with retries.
 #pragma once
 
 #include <cstdint>
