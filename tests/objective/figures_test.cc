@@ -1,4 +1,5 @@
 #include "opencloc/objective/figures.h"
+#include "tests/dist/thread_group.h"
 
 #include <gtest/gtest.h>
 #include <torch/utils.h>
@@ -33,29 +34,18 @@ TEST(Figures, OfNothingAreNoFigures) {
   EXPECT_EQ(figures.at("grounding_iou"), 0.5);
 }
 
-// Two processes, of which this test plays the other.
-class WithAnother : public dist::Group {
- public:
-  explicit WithAnother(torch::Tensor others) : others_(std::move(others)) {}
-  int rank() const override { return 0; }
-  int size() const override { return 2; }
-  void sum(torch::Tensor& values) override { values += others_; }
-  void max(torch::Tensor& values) override { values.copy_(torch::maximum(values, others_)); }
-  dist::Gathered gather(const torch::Tensor& rows) override { return {rows, 0}; }
-
- private:
-  torch::Tensor others_;
-};
-
 TEST(Figures, OfTwoProcesses) {
-  Figures figures;
-  figures.sum("loss_clip", number(1));
-  figures.mean("iou", torch::Tensor(), 0);
-  figures.count("regions", 2);
-  // [values times weights; weights], by name
-  WithAnother group(torch::tensor({{1.5, 2.0, 3.0}, {3.0, 1.0, 1.0}}, torch::kDouble));
-  figures.merge(group);
-  EXPECT_EQ(dump_json(figures.values()), R"({"loss_clip":3.0,"iou":0.5,"regions":5})");
+  std::mutex mutex;
+  fixtures::run_ranks(2, [&](dist::Group& group) {
+    const bool first = group.is_first();
+    Figures figures;
+    figures.sum("loss_clip", number(first ? 1 : 2));
+    figures.mean("iou", first ? torch::Tensor() : number(0.5), first ? 0 : 3);
+    figures.count("regions", first ? 2 : 3);
+    figures.merge(group);
+    const std::lock_guard lock(mutex);
+    EXPECT_EQ(dump_json(figures.values()), R"({"loss_clip":3.0,"iou":0.5,"regions":5})");
+  });
 }
 
 }  // namespace
