@@ -1,8 +1,9 @@
 #include "opencloc/objective/figures.h"
-#include "tests/dist/thread_group.h"
 
 #include <gtest/gtest.h>
 #include <torch/utils.h>
+
+#include "tests/dist/thread_group.h"
 
 namespace opencloc {
 namespace {
