@@ -114,9 +114,9 @@ bool names_a_verb(CLI::App& root, const std::vector<std::string>& parents) {
 }  // namespace
 
 void parse_and_run(CLI::App& app, std::vector<std::string> arguments) {
-  // What stands behind -- is another command's (launch).
+  // What stands after -- belongs to another command (launch).
   const auto end = std::find(arguments.begin(), arguments.end(), "--");
-  const std::vector<std::string> behind(end, arguments.end());
+  const std::vector<std::string> after(end, arguments.end());
   arguments.erase(end, arguments.end());
   const Chosen chosen = chosen_verb(app, arguments);
   require_known_verb(chosen, arguments);
@@ -148,7 +148,7 @@ void parse_and_run(CLI::App& app, std::vector<std::string> arguments) {
     }
     arguments.insert(arguments.begin() + verb_length, added.begin(), added.end());
   }
-  arguments.insert(arguments.end(), behind.begin(), behind.end());
+  arguments.insert(arguments.end(), after.begin(), after.end());
   std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes a vector
   try {
     app.parse(std::move(arguments));

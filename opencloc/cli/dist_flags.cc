@@ -7,7 +7,7 @@ namespace opencloc::cli {
 void add_dist_flags(CLI::App& app, DistFlags& flags) {
   const char* group = "Several processes (docs/guide/many_machines.md)";
   app.add_option("--dist-backend", flags.backend,
-                 "auto: as the launcher says; none: this process works alone")
+                 "auto: as the launcher says; none: ignore the launcher, one process")
       ->check(CLI::IsMember({"auto", "gloo", "none"}))
       ->capture_default_str()
       ->group(group);

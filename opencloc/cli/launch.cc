@@ -12,7 +12,7 @@ namespace {
 
 constexpr const char* kLaunchFooter = R"(Examples:
   opencloc launch --processes 2 -- train --data scenes --model ViT-XS-16-128 --steps 1000 --out runs/demo
-  # two machines, the same command on each but for --node-rank
+  # two machines, the same command on each, only --node-rank differs
   opencloc launch --processes 8 --nodes 2 --node-rank 0 --master n01:29500 -- train --data scenes --out runs/demo
 
 torchrun, srun, mpirun and Kubernetes start the processes as well (docs/guide/many_machines.md).)";
@@ -65,7 +65,7 @@ void set_master(LaunchFlags& flags) {
 void add_launch(CLI::App& app) {
   const auto flags = std::make_shared<LaunchFlags>();
   add_launch_flags(app, *flags);
-  app.add_option("command", flags->command, "a verb of opencloc and its flags, behind --")
+  app.add_option("command", flags->command, "a verb of opencloc and its flags, after --")
       ->type_name("-- VERB ...")
       ->required();
   app.footer(kLaunchFooter);

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "opencloc/base/error.h"
+#include "opencloc/base/log.h"
 #include "opencloc/cli/outputs.h"
 #include "opencloc/cli/train_flags.h"
 #include "opencloc/cli/verb.h"
@@ -46,6 +47,8 @@ void add_train(CLI::App& app) {
     check_train_flags(app, *flags);
     TrainConfig config = train_config(*flags);
     config.effective = effective_flags(app);
+    if (flags->as_always)
+      log::info("--local-loss and --gather-with-grad: this is always so, the flags change nothing");
     in_job(flags->dist, [&](dist::Group& group) {
       if (flags->local_batch_size > 0)
         config.batch_size = flags->local_batch_size * group.size();

@@ -323,7 +323,7 @@ auto evaluation(const TrainFlags& flags, const TrainConfig& config) {
 void add_exchange_flags(CLI::App& app, TrainFlags& flags) {
   const char* group = "Several processes (docs/guide/many_machines.md)";
   app.add_option("--zero", flags.config.zero,
-                 "1: each process keeps its share of the optimizer's state alone (ZeRO-1); the same "
+                 "1: each process keeps only its share of the optimizer's state (ZeRO-1); the same "
                  "result")
       ->check(CLI::Range(0, 1))
       ->capture_default_str()

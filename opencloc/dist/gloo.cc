@@ -66,7 +66,7 @@ class GlooGroup : public Group {
       if (all > 0) all_gather(own, gathered.rows);
       return gathered;
     }
-    // Gloo gathers equal shares alone: the shorter ones are filled up.
+    // Gloo gathers only equal shares: shorter ones are padded.
     shape[0] = most;
     auto padded = torch::zeros(shape, own.options());
     padded.narrow(0, 0, own.size(0)).copy_(own);

@@ -11,7 +11,7 @@
 namespace opencloc::dist {
 
 struct JoinOptions {
-  // auto: Gloo where there is more than one process. none: this process works alone, whatever its
+  // auto: Gloo where there is more than one process. none: one process, whatever the
   // launcher says.
   std::string backend = "auto";
   // How long a call, or the others' arrival, may take. A process that hangs ends the job after it.

@@ -23,7 +23,7 @@ namespace opencloc {
 
 struct GradientExchangeOptions {
   int64_t bucket_bytes = int64_t{25} << 20;
-  // Each process keeps the sums of its shares alone, for an optimizer that steps those.
+  // Each process keeps only the sums of its shares, for an optimizer that steps those.
   bool sharded = false;
 };
 

@@ -43,7 +43,7 @@ class AdamW {
  public:
   // `parameters` are leaves that require grad; their names are the names of the saved moments.
   AdamW(const NamedTensors& parameters, const AdamWOptions& options);
-  // Steps, and has moments of, these pieces alone (contiguous parameters).
+  // Steps, and has moments of, only these pieces (of contiguous parameters).
   AdamW(const NamedTensors& parameters, const AdamWOptions& options,
         std::vector<ParameterPiece> pieces);
 
@@ -55,7 +55,7 @@ class AdamW {
   void zero_grad();
 
   int64_t steps() const { return steps_; }
-  // "m.NAME" and "v.NAME", sharing storage with the optimizer. Of whole parameters alone.
+  // "m.NAME" and "v.NAME", sharing storage with the optimizer. Only for whole parameters.
   NamedTensors moments() const;
   // Of the pieces, each flat: the first and the second moments.
   std::vector<torch::Tensor> first_moments() const;

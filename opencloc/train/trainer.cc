@@ -49,7 +49,7 @@ std::string size_lines(const std::vector<uint64_t>& sizes) {
   return lines;
 }
 
-// One process of a run. The first one alone has the run's folder, and writes there.
+// One process of a run. Only the first process has the run's folder and writes there.
 class Run {
  public:
   Run(TrainConfig config, dist::Group& group);
@@ -228,7 +228,7 @@ TrainResult Run::run() {
   return result;
 }
 
-// A signal may have reached one process alone; all stop after the same step.
+// A signal may have reached only one process; all stop after the same step.
 bool Run::anyone_asked_to_stop() {
   auto stop = torch::full({1}, InterruptGuard::requested() ? 1 : 0, torch::kInt64);
   group_.max(stop);

@@ -20,7 +20,7 @@ struct TrainResult {
 //
 // Every process of `group` makes this call. They train the same model on shares of each batch; the
 // result is that of one process up to rounding, and the same to the bit for the same number of
-// processes. Rank 0 alone needs config.out.
+// processes. Only rank 0 needs config.out.
 TrainResult train(TrainConfig config, dist::Group& group = dist::alone());
 
 }  // namespace opencloc

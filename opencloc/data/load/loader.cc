@@ -99,7 +99,7 @@ void Loader::draw(Ticket& ticket) {
   for (; slot_ < first; ++slot_) sampler_.next();
   ticket.draw = sampler_.next();
   ++slot_;
-  if (slot_ == end) {  // the position behind an own last sample is that behind the batch
+  if (slot_ == end) {  // after the last own sample, the position is the end of the batch
     for (; slot_ < options_.batch_size; ++slot_) sampler_.next();
     slot_ = 0;
   }
