@@ -111,12 +111,13 @@ PartialAttention indexed_attention(const torch::Tensor& q, const torch::Tensor& 
   return {result[0], result[1]};
 }
 
-PartialAttention merge(const PartialAttention& a, const PartialAttention& b) {
+torch::Tensor add_merged(const torch::Tensor& x, const PartialAttention& a,
+                         const PartialAttention& b) {
   const auto log_sum_exp = torch::logaddexp(a.log_sum_exp, b.log_sum_exp);  // [N, P]
   const auto share = [&](const PartialAttention& part) {
-    return (part.log_sum_exp - log_sum_exp).exp().unsqueeze(-1) * part.out;
+    return (part.log_sum_exp - log_sum_exp).exp().unsqueeze(-1);
   };
-  return {share(a) + share(b), log_sum_exp};
+  return x.addcmul(share(a), a.out).addcmul(share(b), b.out);  // [N, P, D]
 }
 
 }  // namespace opencloc::ops

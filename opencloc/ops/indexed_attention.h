@@ -18,7 +18,8 @@ struct PartialAttention {
 PartialAttention indexed_attention(const torch::Tensor& q, const torch::Tensor& keys_values,
                                    const torch::Tensor& index);
 
-// Attention over the keys of both: the two softmaxes as one. The same shapes.
-PartialAttention merge(const PartialAttention& a, const PartialAttention& b);
+// x [N, P, D] plus the attention over the keys of both: the two softmaxes as one -> [N, P, D].
+torch::Tensor add_merged(const torch::Tensor& x, const PartialAttention& a,
+                         const PartialAttention& b);
 
 }  // namespace opencloc::ops

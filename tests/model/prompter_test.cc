@@ -90,5 +90,22 @@ TEST(Prompter, PoolAllIsTheWholeLayerOverPromptAndImage) {
   }
 }
 
+// Without gradients many prompts go through the layer in parts.
+TEST(Prompter, PoolAllInPartsIsPoolAllAtOnce) {
+  torch::manual_seed(2);
+  auto config = small_config();
+  config.cloc.pool = Pool::kAll;
+  Prompter prompter(config);
+  for (const int64_t images : {1, 2}) {
+    const auto tokens = torch::randn({images, 17, 32});
+    const auto prompts =
+        point_prompts(torch::rand({2100, 1, 2}), torch::randint(images, {2100}, torch::kInt64));
+    const auto at_once = prompter->forward(prompter->prepare(tokens), prompts);
+    const torch::NoGradGuard no_grad;
+    const auto in_parts = prompter->forward(prompter->prepare(tokens), prompts);
+    EXPECT_TRUE(torch::allclose(in_parts, at_once, 1e-5, 1e-5)) << (in_parts - at_once).abs().max();
+  }
+}
+
 }  // namespace
 }  // namespace opencloc

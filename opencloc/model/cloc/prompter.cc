@@ -1,6 +1,8 @@
 #include "opencloc/model/cloc/prompter.h"
 
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include <torch/nn/functional/normalization.h>
 #include <torch/nn/init.h>
@@ -40,6 +42,9 @@ constexpr double kPromptShare = 0.1;
 // them, as RoIAlign reads them, with this part of their place for the BoxHead.
 constexpr double kKeyContent = 0.5;
 constexpr double kValuePlace = 0.3;
+
+// Of the tokens of one part of many prompts, pool all: some megabytes, as much as caches hold.
+constexpr int64_t kPartBytes = int64_t{4} << 20;
 
 // Every row of x [N, ...] with itself.
 torch::Tensor each(const torch::Tensor& x) {
@@ -129,7 +134,7 @@ torch::Tensor PrompterImpl::keys_values(const torch::Tensor& keys, const torch::
 torch::Tensor PrompterImpl::forward(const PromptContext& context, const PromptBatch& prompts) {
   const auto tokens = prompt_tokens(prompts);  // [R, P, D]
   const auto pooled = config_.pool == Pool::kAll
-                          ? pool_all(context, tokens, prompts.image_index)
+                          ? pool_all_in_parts(context, tokens, prompts.image_index)
                           : pool_prompt(context, tokens, prompts.image_index);  // [R, D]
   return ops::linear(ln_post_(pooled), proj_.t());                              // [R, E]
 }
@@ -181,12 +186,33 @@ torch::Tensor PrompterImpl::keys_and_outputs(const torch::Tensor& normed) {
   return torch::cat({parts[0], attn.out_proj(parts[1])}, -1);  // [B, T, 2 D]
 }
 
+// Parts small enough that what is computed between two steps stays in the processor's caches. While
+// a model is trained everything is kept anyway.
+torch::Tensor PrompterImpl::pool_all_in_parts(const PromptContext& context,
+                                              const torch::Tensor& prompts,
+                                              const torch::Tensor& index) {
+  const int64_t bytes_of_one = context.tokens.size(1) * width_ * context.tokens.element_size();
+  const int64_t part = std::max<int64_t>(1, kPartBytes / bytes_of_one), count = prompts.size(0);
+  if (torch::GradMode::is_enabled() || count <= part) return pool_all(context, prompts, index);
+  std::vector<torch::Tensor> parts;
+  for (int64_t begin = 0; begin < count; begin += part) {
+    const int64_t end = std::min(begin + part, count);
+    parts.push_back(pool_all(context, prompts.slice(0, begin, end), index.slice(0, begin, end)));
+  }
+  return torch::cat(parts);  // [R, D]
+}
+
 // The paper's reading: the layer runs over the prompt's tokens and the image's, P + T, and the mean
 // of all its outputs is taken. What the image's tokens read from one another is in the context;
 // here the prompt's few keys are added to it.
 torch::Tensor PrompterImpl::pool_all(const PromptContext& context, const torch::Tensor& prompts,
                                      const torch::Tensor& index) {
-  const auto of_image = [&](const torch::Tensor& t) { return t.index_select(0, index); };
+  const auto of_image = [&](const torch::Tensor& t) {  // [B, ...] -> [R, ...]
+    if (t.size(0) > 1) return t.index_select(0, index);
+    std::vector<int64_t> sizes(static_cast<size_t>(t.dim()), -1);
+    sizes.front() = index.size(0);
+    return t.expand(sizes);
+  };
   const auto normed = block_->ln_1(prompts);               // [R, P, D]
   const auto queries = block_->attn->queries(normed);      // [R, P, D]
   const auto keys_values = keys_and_outputs(normed);       // [R, P, 2 D]
@@ -195,22 +221,20 @@ torch::Tensor PrompterImpl::pool_all(const PromptContext& context, const torch::
       read.log_sum_exp = read.log_sum_exp + std::log(image_token_weight_);
     return read;
   };
-  const auto prompt_reads =
-      ops::merge(weighted(ops::indexed_attention(queries, context.keys_values, index)),
-                 ops::indexed_attention(queries, keys_values, each(normed)));
+  const auto of_prompt = ops::add_merged(
+      prompts, weighted(ops::indexed_attention(queries, context.keys_values, index)),
+      ops::indexed_attention(queries, keys_values, each(normed)));  // [R, P, D]
   const auto own = weighted({of_image(context.own.out), of_image(context.own.log_sum_exp)});
-  const auto image_reads =
-      ops::merge(own, ops::indexed_attention(of_image(context.queries), keys_values, each(normed)));
-  const auto of_prompt = prompts + prompt_reads.out;                  // [R, P, D]
-  const auto of_tokens = of_image(context.tokens) + image_reads.out;  // [R, T, D]
-  if (image_token_weight_ == 1) return mean_of_layer(torch::cat({of_prompt, of_tokens}, 1));
+  const auto of_tokens = ops::add_merged(
+      of_image(context.tokens), own,
+      ops::indexed_attention(of_image(context.queries), keys_values, each(normed)));  // [R, T, D]
   const auto weight = image_token_weight_ * static_cast<double>(of_tokens.size(1));
   const auto whole = weight + static_cast<double>(of_prompt.size(1));
   return mean_of_layer(of_prompt) * (1 - weight / whole) +
          mean_of_layer(of_tokens) * (weight / whole);  // [R, D]
 }
 
-// x [R, T, D] behind the attention -> the mean over tokens behind the whole layer, [R, D].
+// x [R, T, D] after the attention -> the mean over tokens after the whole layer, [R, D].
 torch::Tensor PrompterImpl::mean_of_layer(const torch::Tensor& x) {
   return x.mean(1) + block_->mlp->mean_over_tokens(block_->ln_2(x));
 }

@@ -34,6 +34,8 @@ class PrompterImpl : public torch::nn::Module {
   torch::Tensor keys_values(const torch::Tensor& keys, const torch::Tensor& values);
   // The same for pool all, normed tokens [B, T, D] -> [B, T, 2 D].
   torch::Tensor keys_and_outputs(const torch::Tensor& normed);
+  torch::Tensor pool_all_in_parts(const PromptContext& context, const torch::Tensor& prompts,
+                                  const torch::Tensor& index);
   torch::Tensor pool_all(const PromptContext& context, const torch::Tensor& prompts,
                          const torch::Tensor& index);
   torch::Tensor mean_of_layer(const torch::Tensor& x);

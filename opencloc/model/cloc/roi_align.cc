@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include <ATen/ops/embedding_bag.h>
+
 #include "opencloc/model/clip/features.h"
 #include "opencloc/model/layers/initial.h"
 
@@ -37,8 +39,15 @@ torch::Tensor roi_align(const torch::Tensor& tokens, const torch::Tensor& boxes,
   const auto columns = axis_weights(boxes.select(1, 0), boxes.select(1, 2), grid);  // [R, grid]
   const auto rows = axis_weights(boxes.select(1, 1), boxes.select(1, 3), grid);     // [R, grid]
   const auto weights = (rows.unsqueeze(2) * columns.unsqueeze(1)).flatten(1);       // [R, N]
-  const auto patches = patch_tokens(tokens).index_select(0, image_index);           // [R, N, D]
-  return (patches * weights.unsqueeze(2)).sum(1);                                   // [R, D]
+  const auto patches = patch_tokens(tokens);                                        // [B, N, D]
+  // A sum of weighted rows per region, which copies no patches: "bags" of libtorch's embeddings.
+  const auto bags = image_index.unsqueeze(1) * patches.size(1) +
+                    torch::arange(patches.size(1), image_index.options());  // [R, N]
+  return std::get<0>(
+      at::embedding_bag(patches.flatten(0, 1), bags.flatten(),
+                        torch::arange(bags.size(0), image_index.options()) * patches.size(1),
+                        /*scale_grad_by_freq=*/false, /*mode: sum*/ 0, /*sparse=*/false,
+                        weights.flatten()));  // [R, D]
 }
 
 RoiExtractorImpl::RoiExtractorImpl(const ModelConfig& config) {
