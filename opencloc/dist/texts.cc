@@ -10,7 +10,7 @@ namespace {
 
 torch::Tensor bytes_of(const std::string& text) {
   auto bytes = torch::empty({static_cast<int64_t>(text.size())}, torch::kUInt8);
-  std::memcpy(bytes.data_ptr(), text.data(), text.size());
+  if (!text.empty()) std::memcpy(bytes.data_ptr(), text.data(), text.size());
   return bytes;
 }
 
