@@ -2,6 +2,7 @@
 
 #include <torch/autograd.h>
 
+#include "opencloc/kernels/pointwise/add.h"
 #include "opencloc/ops/dispatch.h"
 #include "opencloc/ops/ops.h"
 #include "opencloc/ops/reference.h"
@@ -12,10 +13,11 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+// -> {y}, or with `with_input` {y, x}: then the backward pass adds what reaches x from both sides.
 struct LayerNormFunction : torch::autograd::Function<LayerNormFunction> {
-  static torch::Tensor forward(AutogradContext* ctx, const torch::Tensor& input,
+  static variable_list forward(AutogradContext* ctx, const torch::Tensor& input,
                                const torch::Tensor& weight_input, const torch::Tensor& bias_input,
-                               double epsilon) {
+                               double epsilon, bool with_input) {
     const auto x = input.contiguous(), weight = weight_input.contiguous();
     const auto bias = bias_input.contiguous();
     const int64_t rows = row_count(x);
@@ -26,22 +28,47 @@ struct LayerNormFunction : torch::autograd::Function<LayerNormFunction> {
                                 y.data_ptr<float>(), mean.data_ptr<float>(),
                                 rstd.data_ptr<float>());
     ctx->save_for_backward({x, weight, mean, rstd});
-    return y;
+    if (with_input) return {y, input};
+    return {y};
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const auto saved = ctx->get_saved_variables();
     const auto &x = saved[0], &weight = saved[1], &mean = saved[2], &rstd = saved[3];
+    torch::Tensor beside;
+    if (grads.size() > 1 && grads[1].defined()) beside = grads[1].contiguous();
+    if (!grads[0].defined()) return {beside, {}, {}, {}, {}};
     const auto dy = grads[0].contiguous();
     auto dx = torch::empty_like(x);
     auto dweight = torch::empty_like(weight), dbias = torch::empty_like(weight);
     kernels::layer_norm_backward(
         row_count(x), x.size(-1), x.data_ptr<float>(), mean.data_ptr<float>(),
         rstd.data_ptr<float>(), weight.data_ptr<float>(), dy.data_ptr<float>(),
-        dx.data_ptr<float>(), dweight.data_ptr<float>(), dbias.data_ptr<float>());
-    return {dx, dweight, dbias, torch::Tensor()};
+        beside.defined() ? beside.data_ptr<float>() : nullptr, dx.data_ptr<float>(),
+        dweight.data_ptr<float>(), dbias.data_ptr<float>());
+    return {dx, dweight, dbias, {}, {}};
   }
 };
+
+torch::Tensor sum_of(const torch::Tensor& a, const torch::Tensor& b) {
+  auto sum = torch::empty_like(a);
+  kernels::add(a.numel(), a.data_ptr<float>(), b.data_ptr<float>(), sum.data_ptr<float>());
+  return sum;
+}
+
+struct AddFunction : torch::autograd::Function<AddFunction> {
+  static torch::Tensor forward(AutogradContext*, const torch::Tensor& a, const torch::Tensor& b) {
+    return sum_of(a, b);
+  }
+  static variable_list backward(AutogradContext*, const variable_list& grads) {
+    return {grads[0], grads[0]};
+  }
+};
+
+void check_sizes(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias) {
+  TORCH_CHECK(x.dim() >= 1 && weight.numel() == x.size(-1) && bias.numel() == x.size(-1),
+              "layer_norm: x ", x.sizes(), " does not fit weight ", weight.sizes());
+}
 
 }  // namespace
 
@@ -50,9 +77,27 @@ torch::Tensor layer_norm(const torch::Tensor& x, const torch::Tensor& weight,
   if (!runs_on_kernels({x, weight, bias}) || !weight.defined() || !bias.defined()) {
     return reference::layer_norm(x, weight, bias, epsilon);
   }
-  TORCH_CHECK(x.dim() >= 1 && weight.numel() == x.size(-1) && bias.numel() == x.size(-1),
-              "layer_norm: x ", x.sizes(), " does not fit weight ", weight.sizes());
-  return LayerNormFunction::apply(x, weight, bias, epsilon);
+  check_sizes(x, weight, bias);
+  return LayerNormFunction::apply(x, weight, bias, epsilon, false)[0];
+}
+
+BranchStart branch_start(const torch::Tensor& x, const torch::Tensor& weight,
+                         const torch::Tensor& bias, double epsilon) {
+  if (!gradients_wanted({x}) || !runs_on_kernels({x, weight, bias}) || !weight.defined() ||
+      !bias.defined()) {
+    return {x, layer_norm(x, weight, bias, epsilon)};
+  }
+  check_sizes(x, weight, bias);
+  const auto out = LayerNormFunction::apply(x, weight, bias, epsilon, true);
+  return {out[1], out[0]};
+}
+
+torch::Tensor add(const torch::Tensor& a, const torch::Tensor& b) {
+  if (!runs_on_kernels({a, b}) || a.sizes() != b.sizes() || !a.is_contiguous() ||
+      !b.is_contiguous()) {
+    return a + b;
+  }
+  return gradients_wanted({a, b}) ? AddFunction::apply(a, b) : sum_of(a, b);
 }
 
 }  // namespace opencloc::ops

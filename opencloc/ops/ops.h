@@ -27,6 +27,17 @@ torch::Tensor mlp(const torch::Tensor& x, const MlpWeights& weights);
 torch::Tensor layer_norm(const torch::Tensor& x, const torch::Tensor& weight,
                          const torch::Tensor& bias, double epsilon = 1e-5);
 
+// Where the branch of a pre-norm residual layer leaves its stream, x + f(layer_norm(x)): `normed`
+// goes into the branch and `x` on beside it. The two gradients that come back are added within the
+// layer norm's backward pass and not in a pass of their own.
+struct BranchStart {
+  torch::Tensor x, normed;
+};
+BranchStart branch_start(const torch::Tensor& x, const torch::Tensor& weight,
+                         const torch::Tensor& bias, double epsilon = 1e-5);
+// a + b of the same sizes, on all threads of the caller.
+torch::Tensor add(const torch::Tensor& a, const torch::Tensor& b);
+
 enum class Mask { kNone, kCausal };
 // Scaled dot-product self-attention. qkv [B, T, 3 D] (q, k, v side by side) -> [B, T, D];
 // scale 1/sqrt(D / heads).

@@ -41,10 +41,10 @@ void layer_norm_forward_range(int64_t rows, int64_t width, const float* x, const
 }
 
 // With xhat = (x - mean) rstd and g = dy weight:
-// dx = rstd (g - mean(g) - xhat mean(g xhat)).
+// dx = rstd (g - mean(g) - xhat mean(g xhat)), plus `beside` unless it is null.
 void layer_norm_backward_range(int64_t rows, int64_t width, const float* x, const float* mean,
-                               const float* rstd, const float* weight, const float* dy, float* dx,
-                               float* dweight, float* dbias) {
+                               const float* rstd, const float* weight, const float* dy,
+                               const float* beside, float* dx, float* dweight, float* dbias) {
   for (int64_t i = 0; i < width; ++i) dweight[i] = dbias[i] = 0;
   for (int64_t row = 0; row < rows; ++row, x += width, dy += width, dx += width) {
     const float m = mean[row], r = rstd[row];
@@ -71,6 +71,9 @@ void layer_norm_backward_range(int64_t rows, int64_t width, const float* x, cons
       const float xhat = (x[j] - m) * r;
       dx[j] = r * (dy[j] * weight[j] - g_mean - xhat * gx_mean);
     }
+    if (beside == nullptr) continue;
+    for (int64_t j = 0; j < width; ++j) dx[j] += beside[j];
+    beside += width;
   }
 }
 

@@ -28,8 +28,8 @@ struct KernelTable {
                              const float* bias, float epsilon, float* y, float* mean, float* rstd);
   // dweight, dbias [width] are set to the sums over these rows.
   void (*layer_norm_backward)(int64_t rows, int64_t width, const float* x, const float* mean,
-                              const float* rstd, const float* weight, const float* dy, float* dx,
-                              float* dweight, float* dbias);
+                              const float* rstd, const float* weight, const float* dy,
+                              const float* beside, float* dx, float* dweight, float* dbias);
 
   // One (batch, head) pair; pointers already at that pair. Scratch sizes in floats from
   // attention_scratch().

@@ -18,8 +18,8 @@ void layer_norm_forward(int64_t rows, int64_t width, const float* x, const float
 }
 
 void layer_norm_backward(int64_t rows, int64_t width, const float* x, const float* mean,
-                         const float* rstd, const float* weight, const float* dy, float* dx,
-                         float* dweight, float* dbias) {
+                         const float* rstd, const float* weight, const float* dy,
+                         const float* beside, float* dx, float* dweight, float* dbias) {
   constexpr int64_t kChunk = 128;  // rows whose weight gradients are summed alone: fixed
   const KernelTable& table = kernel_table();
   const int64_t chunks = (rows + kChunk - 1) / kChunk;
@@ -30,7 +30,8 @@ void layer_norm_backward(int64_t rows, int64_t width, const float* x, const floa
       const int64_t first = chunk * kChunk, count = std::min(kChunk, rows - first);
       const int64_t at = first * width;
       table.layer_norm_backward(count, width, x + at, mean + first, rstd + first, weight, dy + at,
-                                dx + at, dweights + chunk * width, dbiases + chunk * width);
+                                beside == nullptr ? nullptr : beside + at, dx + at,
+                                dweights + chunk * width, dbiases + chunk * width);
     }
   });
   table.column_sums(chunks, width, dweights, dweight);

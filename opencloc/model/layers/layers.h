@@ -27,6 +27,10 @@ class LayerNormImpl : public torch::nn::Module {
   torch::Tensor forward(const torch::Tensor& x) {
     return ops::layer_norm(x, weight, bias, epsilon_);
   }
+  // The same, and x for what goes on beside a branch that begins here.
+  ops::BranchStart branch(const torch::Tensor& x) {
+    return ops::branch_start(x, weight, bias, epsilon_);
+  }
   torch::Tensor weight, bias;
 
  private:

@@ -78,8 +78,9 @@ BlockImpl::BlockImpl(const BlockConfig& config) {
 }
 
 torch::Tensor BlockImpl::forward(torch::Tensor x, ops::Mask mask) {
-  x = x + attn(ln_1(x), mask);
-  return x + mlp(ln_2(x));
+  const auto first = ln_1->branch(x);
+  const auto second = ln_2->branch(ops::add(first.x, attn(first.normed, mask)));
+  return ops::add(second.x, mlp(second.normed));
 }
 
 torch::Tensor BlockImpl::step(torch::Tensor x, torch::Tensor& cache) {
