@@ -1,5 +1,6 @@
 #include "opencloc/dist/address.h"
 
+#include <cerrno>
 #include <memory>
 
 #include <arpa/inet.h>
@@ -7,6 +8,7 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -52,21 +54,53 @@ std::string first_outside_address() {
   return {};
 }
 
+using Addresses = std::unique_ptr<addrinfo, decltype(&freeaddrinfo)>;
+
+// `status`: what getaddrinfo returned.
+Addresses addresses_of(const std::string& host, int port, int kind, int& status) {
+  addrinfo hints{};
+  hints.ai_socktype = kind;
+  addrinfo* found = nullptr;
+  status = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
+  return {status == 0 ? found : nullptr, freeaddrinfo};
+}
+
+bool takes_connection(const addrinfo& target, std::chrono::milliseconds timeout) {
+  const int fd = socket(target.ai_family, target.ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC,
+                        target.ai_protocol);
+  if (fd < 0) return false;
+  bool taken = connect(fd, target.ai_addr, target.ai_addrlen) == 0;
+  if (!taken && errno == EINPROGRESS) {
+    pollfd wanted{fd, POLLOUT, 0};
+    int error = 0;
+    socklen_t length = sizeof(error);
+    taken = poll(&wanted, 1, static_cast<int>(timeout.count())) == 1 &&
+            getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error == 0;
+  }
+  close(fd);
+  return taken;
+}
+
 }  // namespace
 
+bool somebody_listens(const std::string& host, int port, std::chrono::milliseconds timeout) {
+  int status = 0;
+  const Addresses found = addresses_of(host, port, SOCK_STREAM, status);
+  for (const addrinfo* at = found.get(); at != nullptr; at = at->ai_next)
+    if (takes_connection(*at, timeout)) return true;
+  return false;
+}
+
 std::string address_towards(const std::string& host, int port, bool several_machines) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_DGRAM;
-  addrinfo* found = nullptr;
-  if (const int status = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
-      status != 0) {
+  int status = 0;
+  const Addresses found = addresses_of(host, port, SOCK_DGRAM, status);
+  if (status != 0) {
     throw Error::input(std::string("the host where the processes meet has no address (") +
                            gai_strerror(status) + ")",
                        host, "see $MASTER_ADDR, or the setting 'dist_url'");
   }
-  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, freeaddrinfo);
   std::string address;
-  for (const addrinfo* at = found; at != nullptr && address.empty(); at = at->ai_next)
+  for (const addrinfo* at = found.get(); at != nullptr && address.empty(); at = at->ai_next)
     address = source_towards(*at);
   if (is_loopback(address) && several_machines) {
     if (const auto outside = first_outside_address(); !outside.empty()) return outside;

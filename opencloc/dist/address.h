@@ -1,6 +1,7 @@
 // Under which of its addresses other machines reach this one.
 #pragma once
 
+#include <chrono>
 #include <string>
 
 namespace opencloc::dist {
@@ -9,5 +10,8 @@ namespace opencloc::dist {
 // `several_machines` (a name that /etc/hosts gives to 127.0.1.1), the first other one. Throws Error
 // (input) when the host has no address.
 std::string address_towards(const std::string& host, int port, bool several_machines);
+
+// Whether somebody takes a connection to host:port within that time.
+bool somebody_listens(const std::string& host, int port, std::chrono::milliseconds timeout);
 
 }  // namespace opencloc::dist

@@ -38,8 +38,7 @@ std::string first_line(const std::string& message) {
 
 class GlooGroup : public Group {
  public:
-  GlooGroup(std::shared_ptr<Job> job, const std::string& name)
-      : job_(std::move(job)), name_(name) {
+  GlooGroup(std::shared_ptr<Job> job, const std::string& name) : job_(std::move(job)), name_(name) {
     call("connecting", 0, [&] { group_ = connect(*job_, name); });
   }
   ~GlooGroup() override {
@@ -186,7 +185,7 @@ std::unique_ptr<Group> make_gloo_group(std::shared_ptr<Job> job, const std::stri
 }
 
 }  // namespace opencloc::dist
-#else   // PyTorch's wheels leave Gloo's headers out
+#else  // PyTorch's wheels leave Gloo's headers out
 namespace opencloc::dist {
 
 std::unique_ptr<Group> make_gloo_group(std::shared_ptr<Job> /*job*/, const std::string& /*name*/) {

@@ -17,8 +17,7 @@ constexpr auto kBeatOfDoubt = 100ms;  // while somebody waits for an explanation
 constexpr auto kGone = 2s;            // without a sign of life
 constexpr auto kWarnAfter = 20s;      // in one call
 constexpr auto kLongestDoubt = 5s;
-constexpr const char* kRunAgain =
-    "run the same command again: it goes on from the last checkpoint";
+constexpr const char* kRunAgain = "run the same command again: it goes on from the last checkpoint";
 
 std::string seconds_since(HealthClock::time_point began) {
   return std::to_string(
@@ -26,6 +25,14 @@ std::string seconds_since(HealthClock::time_point began) {
 }
 
 }  // namespace
+
+std::string failure_note(int rank, const std::string& message, ErrorKind kind) {
+  return dump_json({{"rank", rank}, {"message", message}, {"input", kind == ErrorKind::kInput}});
+}
+
+std::string message_of_note(const std::string& note) {
+  return parse_json(note, "note of a failure").at("message");
+}
 
 // Shared with the thread, which may outlive the object. Functions want the lock.
 struct Health::State {
@@ -49,8 +56,8 @@ struct Health::State {
   std::mutex mutex;
   std::condition_variable changed;
   bool stopping = false;
-  bool doubting = false;  // beats of all are wanted
-  bool lost = false;      // the store went away
+  bool doubting = false;                                  // beats of all are wanted
+  bool lost = false;                                      // the store went away
   HealthClock::time_point answered = HealthClock::now();  // by the store
   std::optional<Note> note, to_leave;
   std::vector<Beat> beats;
@@ -118,18 +125,13 @@ void Health::State::ask_store(Lock& lock) {
   const std::string beat = std::to_string(++number) + " " + std::to_string(calls);
   const bool all = doubting || (in_call && HealthClock::now() - call_began > kWarnAfter);
   std::string leaving;
-  if (to_leave) {
-    leaving = dump_json({{"rank", to_leave->rank},
-                         {"message", to_leave->message},
-                         {"input", to_leave->kind == ErrorKind::kInput}});
-  }
+  if (to_leave) leaving = failure_note(to_leave->rank, to_leave->message, to_leave->kind);
   lock.unlock();
   store->set("beat/" + std::to_string(rank), beat);
-  const auto told = leaving.empty() ? store->get("failure")
-                                    : std::optional(store->set_first("failure", leaving));
+  const auto told = leaving.empty() ? store->get(kFailureKey)
+                                    : std::optional(store->set_first(kFailureKey, leaving));
   std::vector<std::optional<std::string>> texts(all ? who.size() : 0);
-  for (size_t of = 0; of < texts.size(); ++of)
-    texts[of] = store->get("beat/" + std::to_string(of));
+  for (size_t of = 0; of < texts.size(); ++of) texts[of] = store->get("beat/" + std::to_string(of));
   lock.lock();
   answered = HealthClock::now();
   if (told) {
@@ -227,9 +229,9 @@ Error Health::explain(const std::string& what_failed) {
   const std::string where = state.call + (state.at.empty() ? "" : " at " + state.at);
   const bool timed_out = what_failed.find("imed out") != std::string::npos ||
                          what_failed.find("timeout") != std::string::npos;
-  const std::string did = timed_out
-                              ? " has not answered for " + seconds_since(state.call_began) + " s in "
-                              : " went away in ";
+  const std::string did =
+      timed_out ? " has not answered for " + seconds_since(state.call_began) + " s in "
+                : " went away in ";
   std::string who;
   state.doubting = true;
   while (who.empty() && HealthClock::now() - began < kLongestDoubt) {

@@ -17,6 +17,11 @@
 
 namespace opencloc::dist {
 
+// What stands in the store under kFailureKey once a process has failed; the first note counts.
+inline constexpr const char* kFailureKey = "failure";
+std::string failure_note(int rank, const std::string& message, ErrorKind kind);
+std::string message_of_note(const std::string& note);
+
 class Health {
  public:
   // `store` is a connection of its own. `who`: "n02, pid 812" of every rank.

@@ -43,8 +43,9 @@ std::vector<std::string> meet(Store& store, const Place& place, std::chrono::sec
   const auto began = Clock::now();
   auto warned = began;
   while (store.add("joined", 0) < place.size) {
-    if (const auto note = store.get("failure"))
-      throw Error::failed("another process failed before all had joined", *note);
+    if (const auto note = store.get(kFailureKey))
+      throw Error::failed("another process failed before all had joined: " +
+                          message_of_note(*note));
     if (Clock::now() - began > timeout) {
       throw Error::failed("these processes never came: " + missing_ranks(store, place.size),
                           "$WORLD_SIZE " + std::to_string(place.size),
@@ -64,8 +65,9 @@ std::vector<std::string> meet(Store& store, const Place& place, std::chrono::sec
 
 std::shared_ptr<Job> join(const Place& place, const JoinOptions& options) {
   if (place.host.empty())
-    throw Error::input(place.launcher + " started processes on several machines and says nowhere "
-                                        "where they meet",
+    throw Error::input(place.launcher +
+                           " started processes on several machines and says nowhere "
+                           "where they meet",
                        "setting 'dist_url'", "give tcp://HOST:PORT of the process with rank 0");
   auto job = std::make_shared<Job>();
   job->place = place;

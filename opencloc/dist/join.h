@@ -16,7 +16,8 @@ struct JoinOptions {
   std::string backend = "auto";
   // How long a call, or the others' arrival, may take. A process that hangs ends the job after it.
   std::chrono::seconds timeout{600};
-  std::string interface{};  // network interface to use ("eth0"); empty: the one that leads to rank 0
+  std::string interface {
+  };  // network interface to use ("eth0"); empty: the one that leads to rank 0
 };
 
 // Joins the job, does `work`, and leaves the job when all processes have done theirs. What `work`

@@ -19,6 +19,9 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/log.h"
+#include "opencloc/dist/address.h"
+#include "opencloc/dist/health.h"
+#include "opencloc/dist/store.h"
 
 namespace opencloc::dist {
 namespace {
@@ -26,8 +29,11 @@ namespace {
 using LaunchClock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
-constexpr auto kOnTheirOwn = 6s;   // what the others have to find out that one failed
-constexpr auto kToTerminate = 5s;  // after SIGTERM
+constexpr auto kOnTheirOwn = 6s;    // what the others have to find out that one failed
+constexpr auto kWithoutStore = 2s;  // the same where rank 0 was killed, and the store with it
+constexpr auto kToTerminate = 5s;   // after SIGTERM
+constexpr auto kToConnect = 300ms;
+constexpr auto kToTell = 2s;  // what the store has to answer in
 constexpr auto kTick = 50ms;
 constexpr const char* kError = "opencloc: error: ";
 
@@ -69,9 +75,8 @@ int free_port() {
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_ANY);
   socklen_t length = sizeof(address);
-  const bool bound =
-      fd >= 0 && bind(fd, reinterpret_cast<sockaddr*>(&address), length) == 0 &&
-      getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0;
+  const bool bound = fd >= 0 && bind(fd, reinterpret_cast<sockaddr*>(&address), length) == 0 &&
+                     getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0;
   if (fd >= 0) close(fd);
   if (!bound) throw Error::failed("no port is free (" + errno_text() + ")");
   return ntohs(address.sin_port);
@@ -80,10 +85,10 @@ int free_port() {
 struct Child {
   int rank = 0;
   pid_t pid = -1;
-  int lines = -1;    // reading end of what it writes; -1: it writes for itself
+  int lines = -1;  // reading end of what it writes; -1: it writes for itself
   FILE* log = nullptr;
-  std::string rest;  // of a line that has not ended
-  std::string error; // its last error line
+  std::string rest;   // of a line that has not ended
+  std::string error;  // its last error line
   std::optional<int> status;
 };
 
@@ -134,9 +139,8 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 class Attempt {
  public:
   Attempt(const std::vector<std::string>& command, const LaunchOptions& options, int number)
-      : options_(options) {
-    const int port = options.port > 0 ? options.port : free_port();
-    for (int local = 0; local < options.processes; ++local) start(command, port, number, local);
+      : options_(options), port_(options.port > 0 ? options.port : free_port()) {
+    for (int local = 0; local < options.processes; ++local) start(command, port_, number, local);
   }
   ~Attempt() {
     for (auto& child : children_) {
@@ -226,7 +230,8 @@ class Attempt {
 
   void take(Child& child, std::string_view text) {
     child.rest.append(text);
-    for (size_t end = child.rest.find('\n'); end != std::string::npos; end = child.rest.find('\n')) {
+    for (size_t end = child.rest.find('\n'); end != std::string::npos;
+         end = child.rest.find('\n')) {
       show(child, child.rest.substr(0, end));
       child.rest.erase(0, end + 1);
     }
@@ -254,22 +259,53 @@ class Attempt {
     }
   }
 
+  // A process that was killed leaves no note, and the others would have to find out by its silence.
+  // The store goes with rank 0: the others notice that at once.
+  void tell_the_others() {
+    const Child& killed = *first_failed_;
+    if (told_ || !WIFSIGNALED(*killed.status) || killed.rank == 0) return;
+    if (!somebody_listens(options_.host, port_, kToConnect)) return;  // not yet, or not any more
+    Place place;
+    place.host = options_.host;
+    place.port = port_;
+    try {
+      Store(place, /*serve=*/false, kToTell)
+          .set_first(kFailureKey, failure_note(killed.rank, death_of(killed), ErrorKind::kFailed));
+      told_ = true;
+    } catch (const std::exception&) {
+      // Rank 0 ended just now. Without the store the others end by themselves, or are ended.
+    }
+  }
+
+  static std::string death_of(const Child& child) {
+    const int signal = WTERMSIG(*child.status);
+    return "rank " + std::to_string(child.rank) + " was killed by signal " +
+           std::to_string(signal) + " (" + strsignal(signal) + ")";
+  }
+
   void end_the_rest() {
     if (first_failed_ == nullptr) return;
     const auto since = LaunchClock::now() - failed_at_;
-    if (since > kOnTheirOwn && !terminated_) send(SIGTERM), terminated_ = true;
-    if (since > kOnTheirOwn + kToTerminate) send(SIGKILL);
+    const bool store_gone = first_failed_->rank == 0 && WIFSIGNALED(*first_failed_->status);
+    const auto on_their_own = store_gone ? kWithoutStore : kOnTheirOwn;
+    if (since < on_their_own && running()) tell_the_others();
+    if (since > on_their_own && !terminated_) send(SIGTERM), terminated_ = true;
+    if (since > on_their_own + kToTerminate) send(SIGKILL);
   }
 
   // The first error, last: what others say came of it.
   void report() const {
     if (first_failed_ == nullptr) return;
     const int status = *first_failed_->status;
+    // Rank 0 was told, and has said so itself.
+    const Child& first = children_.front();
+    if (told_ && first.rank == 0 && first.lines < 0 && first.log == nullptr &&
+        WIFEXITED(*first.status) && WEXITSTATUS(*first.status) != 0)
+      return;
     if (!first_failed_->error.empty()) {
       std::fprintf(stderr, "%s\n", first_failed_->error.c_str());
     } else if (WIFSIGNALED(status)) {
-      std::fprintf(stderr, "%srank %d was killed by signal %d (%s)\n", kError, first_failed_->rank,
-                   WTERMSIG(status), strsignal(WTERMSIG(status)));
+      std::fprintf(stderr, "%s%s\n", kError, death_of(*first_failed_).c_str());
     } else if (first_failed_->rank != 0 || WEXITSTATUS(status) == 127) {
       std::fprintf(stderr, "%srank %d ended with exit code %d\n", kError, first_failed_->rank,
                    WEXITSTATUS(status));
@@ -277,10 +313,11 @@ class Attempt {
   }
 
   const LaunchOptions& options_;
+  const int port_;
   std::vector<Child> children_;
   const Child* first_failed_ = nullptr;
   LaunchClock::time_point failed_at_;
-  bool terminated_ = false, asked_to_stop_ = false;
+  bool told_ = false, terminated_ = false, asked_to_stop_ = false;
 };
 
 void check(const LaunchOptions& options) {

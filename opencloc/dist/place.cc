@@ -134,8 +134,9 @@ Place place_from(const Variables& variable, const std::string& url) {
   // PyTorchJob's pods hold one process and say nothing of local ones.
   const bool says_local = number(variable, names->local_rank).has_value();
   place.local_size =
-      of_slurm ? tasks_of_node(variable, number(variable, "SLURM_NODEID").value_or(0), place.size)
-               : number(variable, names->local_size).value_or(one_each || !says_local ? 1 : place.size);
+      of_slurm
+          ? tasks_of_node(variable, number(variable, "SLURM_NODEID").value_or(0), place.size)
+          : number(variable, names->local_size).value_or(one_each || !says_local ? 1 : place.size);
   if (place.rank < 0 || place.rank >= place.size || place.local_rank < 0 ||
       place.local_rank >= place.local_size) {
     throw Error::input(place.launcher + " makes this process " + std::to_string(place.rank) +

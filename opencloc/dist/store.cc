@@ -18,9 +18,9 @@ std::string to_text(const std::vector<uint8_t>& bytes) { return {bytes.begin(), 
     throw Error::input("another program listens on the port where the processes meet", where,
                        "name another one: MASTER_PORT or the setting 'dist_url'");
   if (serve)
-    throw Error::failed("cannot listen where the processes meet (" +
-                            error.substr(0, error.find('\n')) + ")",
-                        where, "this machine must be the host of $MASTER_ADDR, or rank 0 run there");
+    throw Error::failed(
+        "cannot listen where the processes meet (" + error.substr(0, error.find('\n')) + ")", where,
+        "this machine must be the host of $MASTER_ADDR, or rank 0 run there");
   if (place.launcher_keeps_store && error.find("Connection reset") != std::string::npos)
     throw Error::failed("the store of " + place.launcher + " speaks another version", where,
                         "start the processes with opencloc launch, or by the torchrun of the "

@@ -25,8 +25,8 @@ std::string broadcast(Group& group, const std::string& text) {
   if (group.size() == 1) return text;
   auto length = torch::full({1}, static_cast<int64_t>(text.size()), torch::kInt64);
   group.broadcast(length);
-  auto bytes = group.is_first() ? bytes_of(text)
-                                : torch::empty({length.item<int64_t>()}, torch::kUInt8);
+  auto bytes =
+      group.is_first() ? bytes_of(text) : torch::empty({length.item<int64_t>()}, torch::kUInt8);
   if (bytes.numel() > 0) group.broadcast(bytes);
   return text_of(bytes);
 }

@@ -101,8 +101,17 @@ TEST_F(LaunchTest, AKilledProcessEndsAllAndTheRunGoesOn) {
       "--dist-timeout 20 & L=$!; while [ ! -d " + at("killed/checkpoints/step-2") +
       " ]; do kill -0 $L 2>/dev/null || break; sleep 0.02; done; pkill -9 -P $L -n; wait $L; exit 1");
   EXPECT_EQ(stopped.exit_code, 1);
+  EXPECT_THAT(read_file(folder_ / "logs" / "rank-0.log"), HasSubstr("rank 1 was killed by signal 9"));
   ASSERT_EQ(train(2, "killed").exit_code, 0);
   EXPECT_EQ(weights("killed"), weights("whole"));
+}
+
+TEST_F(LaunchTest, AProcessKilledBeforeAllHaveJoinedIsNamed) {
+  run_binary(
+      "launch --processes 2 --log-dir " + at("logs") + " --" + recipe("early") +
+      "& L=$!; while [ $(pgrep -c -P $L) -lt 2 ]; do kill -0 $L 2>/dev/null || break; sleep 0.01; done; "
+      "pkill -9 -P $L -n; wait $L; exit 1");
+  EXPECT_THAT(read_file(folder_ / "logs" / "rank-0.log"), HasSubstr("rank 1 was killed by signal 9"));
 }
 
 TEST_F(LaunchTest, FewerSamplesThanProcessesAreRefused) {

@@ -159,7 +159,11 @@ TEST(Gloo, TheFirstProcessTellsTheOthersWhy) {
       0, [] { throw Error::failed("the disk is full", "disk"); }, "the disk is full", 3);
 }
 TEST(Gloo, AKilledProcessIsNamed) {
-  expect_cause(2, [] { std::raise(SIGKILL); }, "rank 2 (", 2);
+  expect_cause(2, [] { std::raise(SIGKILL); }, "rank 2 was killed by signal 9", 2);
+}
+// The launcher tells nobody: the others find out by its silence, as under any other launcher.
+TEST(Gloo, AProcessThatVanishesIsNamed) {
+  expect_cause(2, [] { std::_Exit(1); }, "rank 2 (", 2);
 }
 TEST(Gloo, TheFirstProcessKilledIsNamed) {
   expect_cause(0, [] { std::raise(SIGKILL); }, "rank 0 (", 2);
