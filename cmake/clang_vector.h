@@ -13,8 +13,8 @@
 #define __fill_a1 __attribute__((weak, used)) __fill_a1_bits
 namespace std {
 struct _Bit_iterator;
-void __fill_a1_bits(_Bit_iterator, _Bit_iterator, const bool&) __asm__(
-    "_ZSt9__fill_a1St13_Bit_iteratorS_RKb");
+void __fill_a1_bits(_Bit_iterator, _Bit_iterator,
+                    const bool&) __asm__("_ZSt9__fill_a1St13_Bit_iteratorS_RKb");
 }  // namespace std
 #include <vector>
 #undef __fill_a1

@@ -10,7 +10,8 @@
 
 namespace opencloc::fixtures {
 
-// The message of the Error that `action` throws, "no error" where it throws none. The error must carry `exit_code`.
+// The message of the Error that `action` throws, "no error" where it throws none. The error must
+// carry `exit_code`.
 inline std::string error_of(const std::function<void()>& action, int exit_code = 2) {
   try {
     action();

@@ -3,7 +3,6 @@
 #include <fstream>
 
 #include <malloc.h>
-
 #include <torch/utils.h>
 
 #include "opencloc/bench/precision.h"

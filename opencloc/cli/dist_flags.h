@@ -15,8 +15,8 @@ struct DistFlags {
 };
 void add_dist_flags(CLI::App& app, DistFlags& flags);
 
-// Runs `work` with the group of the job that the launcher has started, or with a group of one process
-// if there is no launcher.
+// Runs `work` with the group of the job that the launcher has started, or with a group of one
+// process if there is no launcher.
 void in_job(const DistFlags& flags, const std::function<void(dist::Group& group)>& work);
 
 }  // namespace opencloc::cli

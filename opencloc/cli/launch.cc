@@ -1,11 +1,12 @@
 // `opencloc launch`: one command as several processes.
+#include "opencloc/dist/launch.h"
+
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
 
 #include "opencloc/base/error.h"
 #include "opencloc/cli/verb.h"
-#include "opencloc/dist/launch.h"
 
 namespace opencloc::cli {
 namespace {
@@ -52,8 +53,7 @@ void set_master(LaunchFlags& flags) {
     flags.master = std::string(host) + ":" + port;
   }
   const size_t colon = flags.master.rfind(':');
-  const int port =
-      colon == std::string::npos ? 0 : std::atoi(flags.master.c_str() + colon + 1);
+  const int port = colon == std::string::npos ? 0 : std::atoi(flags.master.c_str() + colon + 1);
   if (port < 1 || port > 65535)
     throw Error::input("no place to meet", "--master " + flags.master, "give HOST:PORT");
   flags.options.host = flags.master.substr(0, colon);

@@ -49,8 +49,7 @@ void require_no_input(const std::string& flag, const std::string& path,
   for (const auto& input : inputs) {
     std::error_code ignored;  // one of them is not there: they differ
     if (!input.empty() && fs::equivalent(path, input, ignored)) {
-      throw Error::input("the input would be replaced", flag + " " + path,
-                         "name another path");
+      throw Error::input("the input would be replaced", flag + " " + path, "name another path");
     }
   }
 }

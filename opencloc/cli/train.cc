@@ -50,8 +50,7 @@ void add_train(CLI::App& app) {
     if (flags->as_always)
       log::info("--local-loss and --gather-with-grad: this is always so, the flags change nothing");
     in_job(flags->dist, [&](dist::Group& group) {
-      if (flags->local_batch_size > 0)
-        config.batch_size = flags->local_batch_size * group.size();
+      if (flags->local_batch_size > 0) config.batch_size = flags->local_batch_size * group.size();
       const TrainResult result = train(config, group);
       if (!group.is_first()) return;
       std::printf("%s\n", (config.out / "model").c_str());

@@ -15,8 +15,8 @@ struct TrainFlags {
   DistFlags dist;
   int64_t local_batch_size = 0;  // of a process; 0: config.batch_size is for all
   bool as_always = false;        // flags that ask for what is always so
-  TrainConfig config;  // what maps one to one
-  EvalOptions eval;    // of --val
+  TrainConfig config;            // what maps one to one
+  EvalOptions eval;              // of --val
   // Words that stand for values.
   std::string out, objective = "cloc", region_extractor, pool, joint_box_token,
                    position_image_tokens, resize_mode, text_filter = "0.9", grounding = "on",

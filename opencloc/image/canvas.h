@@ -49,8 +49,8 @@ struct CanvasImage {
   CanvasMap map;
 };
 
-// The rounding is open_clip's and torchvision's (docs/reference/images.md). Throws Error (input) for a
-// canvas or crop that makes no sense. Thread-safe.
+// The rounding is open_clip's and torchvision's (docs/reference/images.md). Throws Error (input)
+// for a canvas or crop that makes no sense. Thread-safe.
 CanvasImage to_canvas(const Image& image, const CanvasOptions& options,
                       const CanvasView& view = {});
 

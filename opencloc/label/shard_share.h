@@ -12,8 +12,8 @@ struct ShardShare {
   int64_t count = 1;
 };
 
-// What the launcher says: a Slurm array (SLURM_ARRAY_TASK_*) times the ranks of dist/place.h; 0 of 1
-// without any. A batch script's SLURM_NTASKS alone says nothing: only one process runs there.
+// What the launcher says: a Slurm array (SLURM_ARRAY_TASK_*) times the ranks of dist/place.h; 0 of
+// 1 without any. A batch script's SLURM_NTASKS alone says nothing: only one process runs there.
 // Throws Error (input) for values
 // that make no sense. `variable` is std::getenv, or a test's.
 ShardShare share_from_environment(const std::function<const char*(const char*)>& variable);

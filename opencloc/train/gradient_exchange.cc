@@ -47,8 +47,8 @@ void GradientExchange::make_buckets(const GradientExchangeOptions& options) {
     const int64_t limit = buckets_.size() <= 1 ? std::min(kFirstBucketBytes, options.bucket_bytes)
                                                : options.bucket_bytes;
     const int64_t count = parameters_[i].numel();
-    const bool full = !buckets_.empty() &&
-                      (sizes.back() + count) * static_cast<int64_t>(sizeof(float)) > limit;
+    const bool full =
+        !buckets_.empty() && (sizes.back() + count) * static_cast<int64_t>(sizeof(float)) > limit;
     if (buckets_.empty() || full) {
       buckets_.emplace_back();
       sizes.push_back(0);
@@ -96,8 +96,8 @@ void GradientExchange::begin(int64_t passes) {
     bucket.flat.zero_();
     for (size_t m = 0; m < bucket.members.size(); ++m) {
       auto& parameter = parameters_[bucket.members[m].parameter];
-      parameter.mutable_grad() = bucket.flat.narrow(0, bucket.offsets[m], bucket.members[m].end)
-                                     .view(parameter.sizes());
+      parameter.mutable_grad() =
+          bucket.flat.narrow(0, bucket.offsets[m], bucket.members[m].end).view(parameter.sizes());
     }
   }
 }

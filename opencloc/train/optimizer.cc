@@ -26,7 +26,8 @@ namespace {
 
 std::vector<ParameterPiece> whole_parameters(const NamedTensors& parameters) {
   std::vector<ParameterPiece> pieces;
-  for (size_t i = 0; i < parameters.size(); ++i) pieces.push_back({i, 0, parameters[i].second.numel()});
+  for (size_t i = 0; i < parameters.size(); ++i)
+    pieces.push_back({i, 0, parameters[i].second.numel()});
   return pieces;
 }
 

@@ -60,10 +60,11 @@ std::map<std::string, std::string> parse_lines(std::string_view text) {
 
 // Flags that may differ without changing what is learned.
 const std::set<std::string> kHarmless = {
-    "out",          "resume",         "overwrite",   "save-every",   "eval-every",
-    "log-every",    "val",            "workers",     "threads",      "keep-checkpoints",
-    "eval-tasks",   "eval-samples",   "config",      "cache-dir",    "cache-gb",
-    "zero",         "bucket-mb",      "dist-url",    "dist-backend", "dist-interface",
+    "out",          "resume",           "overwrite",    "save-every",
+    "eval-every",   "log-every",        "val",          "workers",
+    "threads",      "keep-checkpoints", "eval-tasks",   "eval-samples",
+    "config",       "cache-dir",        "cache-gb",     "zero",
+    "bucket-mb",    "dist-url",         "dist-backend", "dist-interface",
     "dist-timeout", "report-pictures"};
 // Of these, those that all processes must agree on.
 const std::set<std::string> kAgreed = {"zero", "bucket-mb"};

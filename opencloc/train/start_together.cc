@@ -95,9 +95,9 @@ void require_equal(dist::Group& group, const std::string& lines) {
   const auto all = dist::gather(group, lines);
   for (size_t rank = 1; rank < all.size(); ++rank) {
     if (all[rank] == all[0]) continue;
-    throw Error::input("rank " + std::to_string(rank) + " has " +
-                           first_difference(all[0], all[rank]),
-                       "", "start all processes with the same command, configuration and data");
+    throw Error::input(
+        "rank " + std::to_string(rank) + " has " + first_difference(all[0], all[rank]), "",
+        "start all processes with the same command, configuration and data");
   }
 }
 
@@ -135,9 +135,9 @@ NamedTensors share_moments(dist::Group& group, const NamedTensors& parameters, N
       if (group.is_first()) {
         const auto it = known.find(kind + name);
         if (it == known.end() || it->second.sizes() != values.sizes())
-          throw Error::input("optimizer state '" + (kind + name) +
-                                 "' is missing or has another shape",
-                             where, "resume with the model it was saved from");
+          throw Error::input(
+              "optimizer state '" + (kind + name) + "' is missing or has another shape", where,
+              "resume with the model it was saved from");
         values.copy_(it->second);
       }
       shared.emplace_back(kind + name, values);

@@ -251,8 +251,8 @@ double Run::step(const LoadedBatch& loaded, double waited) {
   } else {
     optimizer_->zero_grad();
   }
-  const StepResult result = forward_backward(
-      *objective_, loaded.batch, {.accum_freq = config_.accum_freq, .group = &group_});
+  const StepResult result = forward_backward(*objective_, loaded.batch,
+                                             {.accum_freq = config_.accum_freq, .group = &group_});
   const double norm = finish_gradients(result);
   stop_if_not_finite(result, norm, loaded.batch);
   optimizer_->step(lr, norm);
@@ -291,9 +291,9 @@ void Run::stop_if_not_finite(const StepResult& result, double norm, const Batch&
 
 void Run::log_step(const StepResult& result, double norm, double lr) {
   const double seconds = seconds_since(interval_began_);
-  auto of_all = torch::tensor({static_cast<double>(skips_.total()), interval_waited_,
-                               group_.seconds() - interval_talked_},
-                              torch::kDouble);
+  auto of_all = torch::tensor(
+      {static_cast<double>(skips_.total()), interval_waited_, group_.seconds() - interval_talked_},
+      torch::kDouble);
   group_.sum(of_all);
   const auto* sums = of_all.data_ptr<double>();
   Json line = {{"step", state_.step}, {"samples", state_.samples}, {"loss", result.loss}};

@@ -20,9 +20,9 @@ namespace opencloc {
 namespace {
 
 namespace fs = std::filesystem;
-using ::testing::HasSubstr;
 using fixtures::raw_header;
 using fixtures::TempFolder;
+using ::testing::HasSubstr;
 
 template <typename T>
 std::string bytes_of_number(T value) {
@@ -342,8 +342,8 @@ TEST_F(HostileFiles, Shards) {
   write_file(folder_ / "links.tar", member("link.ppm", '2') + member("hard.ppm", '1') + end);
   EXPECT_EQ(inspect(folder_ / "links.tar", folder_).exit_code, 0);
   const auto used = fixtures::run_binary("data mosaic --grid 2 --count 1 --data " +
-                                        (folder_ / "links.tar").string() + " --out " +
-                                        (folder_ / "mosaic").string());
+                                         (folder_ / "links.tar").string() + " --out " +
+                                         (folder_ / "mosaic").string());
   EXPECT_EQ(used.exit_code, 2) << used.err;
   EXPECT_THAT(fixtures::error_line(used), ::testing::HasSubstr("no usable sample"));
   EXPECT_FALSE(fs::exists(folder_ / "mosaic"));

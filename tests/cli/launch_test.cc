@@ -18,13 +18,15 @@ using ::testing::HasSubstr;
 class LaunchTest : public fixtures::BinaryTest {
  protected:
   void SetUp() override {
-    ASSERT_EQ(run_binary("data scenes --count 60 --size 32 --seed 1 --out " + at("scenes")).exit_code,
-              0);
+    ASSERT_EQ(
+        run_binary("data scenes --count 60 --size 32 --seed 1 --out " + at("scenes")).exit_code, 0);
   }
   std::string recipe(const std::string& out, int steps = 6) const {
     return " train --data " + at("scenes") +
-           " --model ViT-Test --vocab-size 300 --batch-size 7 --log-every 1 --save-every 2 --warmup 0"
-           " --steps " + std::to_string(steps) + " --threads 1 --workers 1 --report-pictures 0 --seed 3 --out " +
+           " --model ViT-Test --vocab-size 300 --batch-size 7 --log-every 1 --save-every 2 "
+           "--warmup 0"
+           " --steps " +
+           std::to_string(steps) + " --threads 1 --workers 1 --report-pictures 0 --seed 3 --out " +
            at(out) + " ";
   }
   RunResult train(int processes, const std::string& out, const std::string& more = {},
@@ -90,28 +92,32 @@ TEST_F(LaunchTest, ADifferentSettingOfOneProcessIsNamed) {
   ASSERT_EQ(std::system(("sh " + at("script")).c_str()), 0);
   EXPECT_EQ(read_file(folder_ / "code"), "2\n");
   for (const char* log : {"first", "second"})
-    EXPECT_THAT(read_file(folder_ / log), HasSubstr("rank 1 has 'lr = 0.5', rank 0 has 'lr = 0.25'"));
+    EXPECT_THAT(read_file(folder_ / log),
+                HasSubstr("rank 1 has 'lr = 0.5', rank 0 has 'lr = 0.25'"));
 }
 
 TEST_F(LaunchTest, AKilledProcessEndsAllAndTheRunGoesOn) {
   ASSERT_EQ(train(2, "whole").exit_code, 0);
   // After its first checkpoint the youngest process is killed.
-  const auto stopped = run_binary(
-      "launch --processes 2 --log-dir " + at("logs") + " --" + recipe("killed") +
-      "--dist-timeout 20 & L=$!; while [ ! -d " + at("killed/checkpoints/step-2") +
-      " ]; do kill -0 $L 2>/dev/null || break; sleep 0.02; done; pkill -9 -P $L -n; wait $L; exit 1");
+  const auto stopped =
+      run_binary("launch --processes 2 --log-dir " + at("logs") + " --" + recipe("killed") +
+                 "--dist-timeout 20 & L=$!; while [ ! -d " + at("killed/checkpoints/step-2") +
+                 " ]; do kill -0 $L 2>/dev/null || break; sleep 0.02; done; pkill -9 -P $L -n; "
+                 "wait $L; exit 1");
   EXPECT_EQ(stopped.exit_code, 1);
-  EXPECT_THAT(read_file(folder_ / "logs" / "rank-0.log"), HasSubstr("rank 1 was killed by signal 9"));
+  EXPECT_THAT(read_file(folder_ / "logs" / "rank-0.log"),
+              HasSubstr("rank 1 was killed by signal 9"));
   ASSERT_EQ(train(2, "killed").exit_code, 0);
   EXPECT_EQ(weights("killed"), weights("whole"));
 }
 
 TEST_F(LaunchTest, AProcessKilledBeforeAllHaveJoinedIsNamed) {
-  run_binary(
-      "launch --processes 2 --log-dir " + at("logs") + " --" + recipe("early") +
-      "& L=$!; while [ $(pgrep -c -P $L) -lt 2 ]; do kill -0 $L 2>/dev/null || break; sleep 0.01; done; "
-      "pkill -9 -P $L -n; wait $L; exit 1");
-  EXPECT_THAT(read_file(folder_ / "logs" / "rank-0.log"), HasSubstr("rank 1 was killed by signal 9"));
+  run_binary("launch --processes 2 --log-dir " + at("logs") + " --" + recipe("early") +
+             "& L=$!; while [ $(pgrep -c -P $L) -lt 2 ]; do kill -0 $L 2>/dev/null || break; sleep "
+             "0.01; done; "
+             "pkill -9 -P $L -n; wait $L; exit 1");
+  EXPECT_THAT(read_file(folder_ / "logs" / "rank-0.log"),
+              HasSubstr("rank 1 was killed by signal 9"));
 }
 
 TEST_F(LaunchTest, FewerSamplesThanProcessesAreRefused) {

@@ -1,9 +1,9 @@
 // Groups of real processes.
+#include <csignal>
+
 #include <gtest/gtest.h>
 #include <torch/utils.h>
 #include <unistd.h>
-
-#include <csignal>
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
@@ -159,17 +159,21 @@ TEST(Gloo, TheFirstProcessTellsTheOthersWhy) {
       0, [] { throw Error::failed("the disk is full", "disk"); }, "the disk is full", 3);
 }
 TEST(Gloo, AKilledProcessIsNamed) {
-  expect_cause(2, [] { std::raise(SIGKILL); }, "rank 2 was killed by signal 9", 2);
+  expect_cause(
+      2, [] { std::raise(SIGKILL); }, "rank 2 was killed by signal 9", 2);
 }
 // The launcher tells nobody: the others find out by its silence, as under any other launcher.
 TEST(Gloo, AProcessThatVanishesIsNamed) {
-  expect_cause(2, [] { std::_Exit(1); }, "rank 2 (", 2);
+  expect_cause(
+      2, [] { std::_Exit(1); }, "rank 2 (", 2);
 }
 TEST(Gloo, TheFirstProcessKilledIsNamed) {
-  expect_cause(0, [] { std::raise(SIGKILL); }, "rank 0 (", 2);
+  expect_cause(
+      0, [] { std::raise(SIGKILL); }, "rank 0 (", 2);
 }
 TEST(Gloo, AProcessThatHangsIsNamed) {
-  expect_cause(1, [] { std::raise(SIGSTOP); }, "rank 1 (", 2, std::chrono::seconds(3));
+  expect_cause(
+      1, [] { std::raise(SIGSTOP); }, "rank 1 (", 2, std::chrono::seconds(3));
 }
 
 }  // namespace

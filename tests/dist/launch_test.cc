@@ -1,8 +1,8 @@
 #include "opencloc/dist/launch.h"
 
-#include <gtest/gtest.h>
-
 #include <chrono>
+
+#include <gtest/gtest.h>
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
@@ -35,8 +35,8 @@ TEST(Launch, TheFirstThatFailsGivesTheExitCode) {
 TEST(Launch, StartsAgainAsOftenAsItMay) {
   const fixtures::TestFolder folder;
   const std::string count = "echo x >> " + folder.path().string() + "/n; ";
-  EXPECT_EQ(run(count + "test $TORCHELASTIC_RESTART_COUNT = 2", {.processes = 1, .max_restarts = 5}),
-            0);
+  EXPECT_EQ(
+      run(count + "test $TORCHELASTIC_RESTART_COUNT = 2", {.processes = 1, .max_restarts = 5}), 0);
   EXPECT_EQ(read_file(folder.path() / "n"), "x\nx\nx\n");
   EXPECT_EQ(run(count + "exit 1", {.processes = 1, .max_restarts = 1}), 1);
   EXPECT_EQ(read_file(folder.path() / "n"), "x\nx\nx\nx\nx\n");

@@ -1,8 +1,8 @@
 #include "opencloc/dist/place.h"
 
-#include <gtest/gtest.h>
-
 #include <map>
+
+#include <gtest/gtest.h>
 
 #include "opencloc/base/error.h"
 
@@ -26,18 +26,17 @@ TEST(Place, WithoutALauncherAProcessIsAlone) {
 }
 
 TEST(Place, Torchrun) {
-  std::map<std::string, std::string> variables = {
-      {"RANK", "5"},
-      {"WORLD_SIZE", "8"},
-      {"LOCAL_RANK", "1"},
-      {"LOCAL_WORLD_SIZE", "4"},
-      {"GROUP_RANK", "1"},
-      {"MASTER_ADDR", "n01"},
-      {"MASTER_PORT", "1234"},
-      {"TORCHELASTIC_RESTART_COUNT", "2"},
-      {"TORCHELASTIC_RUN_ID", "none"},
-      {"TORCHELASTIC_USE_AGENT_STORE", "True"},
-      {"OMP_NUM_THREADS", "1"}};
+  std::map<std::string, std::string> variables = {{"RANK", "5"},
+                                                  {"WORLD_SIZE", "8"},
+                                                  {"LOCAL_RANK", "1"},
+                                                  {"LOCAL_WORLD_SIZE", "4"},
+                                                  {"GROUP_RANK", "1"},
+                                                  {"MASTER_ADDR", "n01"},
+                                                  {"MASTER_PORT", "1234"},
+                                                  {"TORCHELASTIC_RESTART_COUNT", "2"},
+                                                  {"TORCHELASTIC_RUN_ID", "none"},
+                                                  {"TORCHELASTIC_USE_AGENT_STORE", "True"},
+                                                  {"OMP_NUM_THREADS", "1"}};
   const Place place = place_of(variables);
   EXPECT_EQ(place.rank, 5);
   EXPECT_EQ(place.size, 8);
@@ -81,10 +80,8 @@ TEST(Place, MpiOnOneMachineMeetsAtItself) {
                                {"OMPI_COMM_WORLD_LOCAL_SIZE", "3"}});
   EXPECT_EQ(open.rank, 2);
   EXPECT_EQ(open.host, "127.0.0.1");
-  const Place hydra = place_of({{"PMI_RANK", "1"},
-                                {"PMI_SIZE", "2"},
-                                {"MPI_LOCALRANKID", "1"},
-                                {"MPI_LOCALNRANKS", "2"}});
+  const Place hydra = place_of(
+      {{"PMI_RANK", "1"}, {"PMI_SIZE", "2"}, {"MPI_LOCALRANKID", "1"}, {"MPI_LOCALNRANKS", "2"}});
   EXPECT_EQ(hydra.rank, 1);
   EXPECT_EQ(hydra.launcher, "MPI");
 }
@@ -101,15 +98,16 @@ TEST(Place, MpiOnSeveralMachinesMustBeTold) {
 }
 
 TEST(Place, Kubernetes) {
-  const Place job = place_of({{"JOB_COMPLETION_INDEX", "2"},
-                              {"WORLD_SIZE", "3"},
-                              {"MASTER_ADDR", "train-0.train"}});
+  const Place job = place_of(
+      {{"JOB_COMPLETION_INDEX", "2"}, {"WORLD_SIZE", "3"}, {"MASTER_ADDR", "train-0.train"}});
   EXPECT_EQ(job.rank, 2);
   EXPECT_EQ(job.size, 3);
   EXPECT_EQ(job.local_size, 1);
   EXPECT_EQ(job.host, "train-0.train");
-  const Place pytorch_job = place_of(
-      {{"RANK", "1"}, {"WORLD_SIZE", "2"}, {"MASTER_ADDR", "t-master-0"}, {"MASTER_PORT", "23456"}});
+  const Place pytorch_job = place_of({{"RANK", "1"},
+                                      {"WORLD_SIZE", "2"},
+                                      {"MASTER_ADDR", "t-master-0"},
+                                      {"MASTER_PORT", "23456"}});
   EXPECT_EQ(pytorch_job.local_size, 1);
   EXPECT_EQ(pytorch_job.port, 23456);
 }

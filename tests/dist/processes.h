@@ -2,11 +2,11 @@
 // ranks, and each of them runs the test's body.
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <filesystem>
 #include <functional>
 #include <string>
+
+#include <gtest/gtest.h>
 
 #include "opencloc/dist/join.h"
 #include "opencloc/dist/launch.h"
@@ -16,11 +16,11 @@ namespace opencloc::fixtures {
 
 inline int start_ranks(int count) {
   const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-  return dist::launch({std::filesystem::read_symlink("/proc/self/exe").string(),
-                       std::string("--gtest_filter=") + test->test_suite_name() + "." +
-                           test->name(),
-                       "--gtest_output=", "--gtest_brief=1"},
-                      {.processes = count});
+  return dist::launch(
+      {std::filesystem::read_symlink("/proc/self/exe").string(),
+       std::string("--gtest_filter=") + test->test_suite_name() + "." + test->name(),
+       "--gtest_output=", "--gtest_brief=1"},
+      {.processes = count});
 }
 
 inline void run_processes(int count, const dist::JoinOptions& options,

@@ -12,10 +12,10 @@
 namespace opencloc {
 namespace {
 
-using ::testing::HasSubstr;
 using fixtures::random_captions;
 using fixtures::random_coca;
 using fixtures::small_coca;
+using ::testing::HasSubstr;
 using torch::Tensor;
 
 // Plain layers over the parameters of a model by name.
@@ -99,7 +99,8 @@ TEST(Coca, PoolsTheImageByQueries) {
     const auto pooled =
         plain.norm("visual.ln_post", plain.linear(pool + "attn.out_proj", attended));
     expect_values_near(features.captioning, pooled.slice(1, 1));
-    expect_values_near(features.embedding, pooled.select(1, 0).matmul(plain.parameters["visual.proj"]));
+    expect_values_near(features.embedding,
+                       pooled.select(1, 0).matmul(plain.parameters["visual.proj"]));
     // An image of one token.
     const auto token = torch::randn({2, width});
     EXPECT_EQ(model->visual->project(token).sizes(), (torch::IntArrayRef{2, 16}));
@@ -139,7 +140,8 @@ TEST(Coca, TextIsPooledByATokenBehindItUnderOpenClipsMasks) {
     const auto some = ids.slice(0, 1, 4);
     const auto longest = some.ne(0).sum(1).max().item<int64_t>();
     ASSERT_LT(longest, 8);
-    expect_values_near(model->encode_text(some.slice(1, 0, longest)), text.embedding.slice(0, 1, 4));
+    expect_values_near(model->encode_text(some.slice(1, 0, longest)),
+                       text.embedding.slice(0, 1, 4));
   }
 }
 

@@ -72,7 +72,8 @@ TEST(BranchStart, OneSideAlone) {
   torch::manual_seed(5);
   const Tensors inputs{random({130, 20}), random({20}), random({20})};
   expect_agree([](const Tensors& t) { return branch_start(t[0], t[1], t[2]).x * t[0]; },
-               [](const Tensors& t) { return t[0] * t[0]; }, {inputs[0], inputs[1], inputs[2]}, 1e-6);
+               [](const Tensors& t) { return t[0] * t[0]; }, {inputs[0], inputs[1], inputs[2]},
+               1e-6);
   expect_agree([](const Tensors& t) { return branch_start(t[0], t[1], t[2]).normed; }, kReference,
                inputs, 3e-5);
 }

@@ -1,6 +1,6 @@
-#include "compare.h"
-
 #include <torch/utils.h>
+
+#include "compare.h"
 #include "opencloc/ops/ops.h"
 #include "opencloc/ops/reference.h"
 

@@ -11,8 +11,7 @@ namespace {
 // Leaves of odd sizes.
 NamedTensors some_parameters() {
   NamedTensors parameters;
-  for (const auto& [name, shape] :
-       std::vector<std::pair<std::string, std::vector<int64_t>>>{
+  for (const auto& [name, shape] : std::vector<std::pair<std::string, std::vector<int64_t>>>{
            {"a.weight", {3, 5}}, {"a.bias", {7}}, {"scale", {}}, {"b.weight", {11, 2}}, {"c", {4}}})
     parameters.emplace_back(name, torch::ones(shape).requires_grad_());
   return parameters;
@@ -101,7 +100,8 @@ TEST(GradientExchange, AShardedOptimizerMakesTheSameWeightsAndMoments) {
     fixtures::run_ranks(kRanks, [&](dist::Group& group) {
       const auto parameters = some_parameters();
       GradientExchange exchange(parameters, group, {.bucket_bytes = 64, .sharded = sharded});
-      AdamW optimizer = sharded ? AdamW(parameters, {}, exchange.own_pieces()) : AdamW(parameters, {});
+      AdamW optimizer =
+          sharded ? AdamW(parameters, {}, exchange.own_pieces()) : AdamW(parameters, {});
       for (int step = 0; step < 3; ++step) {
         exchange.begin(1);
         loss_of(parameters, group.rank()).backward();

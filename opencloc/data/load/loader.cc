@@ -30,8 +30,9 @@ LoaderOptions completed(LoaderOptions options) {
   const int64_t own =
       options.share.end(options.batch_size) - options.share.first(options.batch_size);
   if (options.batch_size < options.share.size)
-    throw Error::input("a batch of " + std::to_string(options.batch_size) + " samples has none for " +
-                           "some of the " + std::to_string(options.share.size) + " processes",
+    throw Error::input("a batch of " + std::to_string(options.batch_size) +
+                           " samples has none for " + "some of the " +
+                           std::to_string(options.share.size) + " processes",
                        "setting 'batch_size'", "give at least one sample a process");
   options.workers = std::max(1, options.workers);
   if (options.ahead <= 0) options.ahead = own + 2 * options.workers;
@@ -139,7 +140,8 @@ std::shared_ptr<Loader::Ticket> Loader::take_ticket() {
 
 LoadedBatch Loader::assemble_batch() {
   const auto& share = options_.share;
-  BatchBuilder builder(share.end(options_.batch_size) - share.first(options_.batch_size), options_.sample, options_.mean, options_.std);
+  BatchBuilder builder(share.end(options_.batch_size) - share.first(options_.batch_size),
+                       options_.sample, options_.mean, options_.std);
   LoadedBatch loaded;
   while (!builder.full()) {
     const auto ticket = take_ticket();

@@ -33,8 +33,8 @@ struct BatchShare {
 struct LoaderOptions {
   int64_t batch_size = 64;  // of all processes
   BatchShare share;         // at least one sample
-  int workers = 2;    // threads that decode
-  int64_t ahead = 0;  // samples being prepared; 0 = one batch plus two a worker
+  int workers = 2;          // threads that decode
+  int64_t ahead = 0;        // samples being prepared; 0 = one batch plus two a worker
   uint64_t seed = 0;
   std::vector<double> weights;  // of the sources, see Sampler
   std::array<float, 3> mean{}, std{1, 1, 1};
@@ -95,7 +95,7 @@ class Loader {
   std::condition_variable batch_;  // between the assembler and next()
   bool stopping_ = false;
   Sampler sampler_;
-  int64_t slot_ = 0;  // of the next draw in its batch
+  int64_t slot_ = 0;                             // of the next draw in its batch
   std::deque<std::shared_ptr<Ticket>> tickets_;  // in order of drawing
   std::optional<LoadedBatch> next_batch_;
   std::exception_ptr failure_;
