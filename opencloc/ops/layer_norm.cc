@@ -2,7 +2,6 @@
 
 #include <torch/autograd.h>
 
-#include "opencloc/kernels/pointwise/add.h"
 #include "opencloc/ops/dispatch.h"
 #include "opencloc/ops/ops.h"
 #include "opencloc/ops/reference.h"
@@ -50,21 +49,6 @@ struct LayerNormFunction : torch::autograd::Function<LayerNormFunction> {
   }
 };
 
-torch::Tensor sum_of(const torch::Tensor& a, const torch::Tensor& b) {
-  auto sum = torch::empty_like(a);
-  kernels::add(a.numel(), a.data_ptr<float>(), b.data_ptr<float>(), sum.data_ptr<float>());
-  return sum;
-}
-
-struct AddFunction : torch::autograd::Function<AddFunction> {
-  static torch::Tensor forward(AutogradContext*, const torch::Tensor& a, const torch::Tensor& b) {
-    return sum_of(a, b);
-  }
-  static variable_list backward(AutogradContext*, const variable_list& grads) {
-    return {grads[0], grads[0]};
-  }
-};
-
 void check_sizes(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias) {
   TORCH_CHECK(x.dim() >= 1 && weight.numel() == x.size(-1) && bias.numel() == x.size(-1),
               "layer_norm: x ", x.sizes(), " does not fit weight ", weight.sizes());
@@ -90,14 +74,6 @@ BranchStart branch_start(const torch::Tensor& x, const torch::Tensor& weight,
   check_sizes(x, weight, bias);
   const auto out = LayerNormFunction::apply(x, weight, bias, epsilon, true);
   return {out[1], out[0]};
-}
-
-torch::Tensor add(const torch::Tensor& a, const torch::Tensor& b) {
-  if (!runs_on_kernels({a, b}) || a.sizes() != b.sizes() || !a.is_contiguous() ||
-      !b.is_contiguous()) {
-    return a + b;
-  }
-  return gradients_wanted({a, b}) ? AddFunction::apply(a, b) : sum_of(a, b);
 }
 
 }  // namespace opencloc::ops
