@@ -6,6 +6,7 @@
 #include <torch/autograd.h>
 
 #include "opencloc/kernels/attention/attention.h"
+#include "opencloc/kernels/pointwise/merge.h"
 #include "opencloc/ops/attention_products.h"
 #include "opencloc/ops/dispatch.h"
 
@@ -84,6 +85,64 @@ bool ascending(const torch::Tensor& index) {
   return std::is_sorted(row, row + index.numel());
 }
 
+torch::Tensor merged_by_torch(const torch::Tensor& x, const PartialAttention& a,
+                              const PartialAttention& b) {
+  const auto log_sum_exp = torch::logaddexp(a.log_sum_exp, b.log_sum_exp);  // [N, P]
+  const auto share = [&](const PartialAttention& part) {
+    return (part.log_sum_exp - log_sum_exp).exp().unsqueeze(-1);
+  };
+  return x.addcmul(share(a), a.out).addcmul(share(b), b.out);  // [N, P, D]
+}
+
+// t [N, P, ...] without a copy where all N are the same (an expanded tensor), else contiguous.
+torch::Tensor stored_rows(const torch::Tensor& t) {
+  return t.size(0) > 0 && t.stride(0) == 0 ? t[0].contiguous() : t.contiguous();
+}
+
+kernels::RepeatedRows rows_of(const torch::Tensor& stored, int64_t width) {
+  return {.data = stored.data_ptr<float>(), .rows = stored.numel() / std::max<int64_t>(1, width)};
+}
+
+struct AddMergedFunction : torch::autograd::Function<AddMergedFunction> {
+  static torch::Tensor forward(AutogradContext* ctx, const torch::Tensor& x,
+                               const torch::Tensor& a_out, const torch::Tensor& a_log_sum_exp,
+                               const torch::Tensor& b_out, const torch::Tensor& b_log_sum_exp) {
+    const variable_list stored{stored_rows(a_out), stored_rows(a_log_sum_exp), stored_rows(b_out),
+                               stored_rows(b_log_sum_exp)};
+    const auto all_x = stored_rows(x);
+    auto y = torch::empty(x.sizes(), x.options());  // [N, P, D]
+    const int64_t width = x.size(2);
+    if (y.numel() > 0) {
+      kernels::merge_forward(row_count(x), width, rows_of(all_x, width),
+                             part_of(stored[0], stored[1], width),
+                             part_of(stored[2], stored[3], width), y.data_ptr<float>());
+    }
+    ctx->save_for_backward(stored);
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const auto stored = ctx->get_saved_variables();
+    const auto dy = grads[0].contiguous();  // [N, P, D]
+    const int64_t width = dy.size(2);
+    auto da = torch::empty_like(dy), db = torch::empty_like(dy);
+    auto da_log_sum_exp = torch::empty({dy.size(0), dy.size(1)}, dy.options());  // [N, P]
+    if (dy.numel() > 0) {
+      kernels::merge_backward(row_count(dy), width, part_of(stored[0], stored[1], width),
+                              part_of(stored[2], stored[3], width), dy.data_ptr<float>(),
+                              da.data_ptr<float>(), db.data_ptr<float>(),
+                              da_log_sum_exp.data_ptr<float>());
+    }
+    return {dy, da, da_log_sum_exp, db, -da_log_sum_exp};
+  }
+
+ private:
+  static kernels::PartialRows part_of(const torch::Tensor& out, const torch::Tensor& log_sum_exp,
+                                      int64_t width) {
+    return {.out = rows_of(out, width), .log_sum_exp = rows_of(log_sum_exp, 1)};
+  }
+};
+
 }  // namespace
 
 PartialAttention indexed_attention(const torch::Tensor& q, const torch::Tensor& keys_values,
@@ -113,11 +172,10 @@ PartialAttention indexed_attention(const torch::Tensor& q, const torch::Tensor& 
 
 torch::Tensor add_merged(const torch::Tensor& x, const PartialAttention& a,
                          const PartialAttention& b) {
-  const auto log_sum_exp = torch::logaddexp(a.log_sum_exp, b.log_sum_exp);  // [N, P]
-  const auto share = [&](const PartialAttention& part) {
-    return (part.log_sum_exp - log_sum_exp).exp().unsqueeze(-1);
-  };
-  return x.addcmul(share(a), a.out).addcmul(share(b), b.out);  // [N, P, D]
+  if (!runs_on_kernels({x, a.out, a.log_sum_exp, b.out, b.log_sum_exp})) {
+    return merged_by_torch(x, a, b);
+  }
+  return AddMergedFunction::apply(x, a.out, a.log_sum_exp, b.out, b.log_sum_exp);
 }
 
 }  // namespace opencloc::ops

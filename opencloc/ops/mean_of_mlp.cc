@@ -5,6 +5,7 @@
 #include <torch/autograd.h>
 
 #include "opencloc/kernels/gemm/mean_hidden_bf16.h"
+#include "opencloc/kernels/pointwise/merge.h"
 #include "opencloc/ops/dispatch.h"
 #include "opencloc/ops/packed_weights.h"
 #include "opencloc/ops/precision.h"
@@ -69,12 +70,32 @@ torch::Tensor mean_hidden(const torch::Tensor& x, const MlpWeights& w) {
   const int64_t groups = std::max<int64_t>(1, kElements / of_group);
   std::vector<torch::Tensor> parts;
   for (const auto& part : x.split(groups)) {
-    parts.push_back(gelu(linear(part, w.fc_weight, w.fc_bias), w.gelu).mean(1));
+    parts.push_back(mean_over_tokens(gelu(linear(part, w.fc_weight, w.fc_bias), w.gelu)));
   }
   return parts.size() == 1 ? parts.front() : torch::cat(parts);
 }
 
+struct MeanOverTokensFunction : torch::autograd::Function<MeanOverTokensFunction> {
+  static torch::Tensor forward(AutogradContext* ctx, const torch::Tensor& input) {
+    const auto x = input.contiguous();
+    auto mean = torch::empty({x.size(0), x.size(2)}, x.options());  // [N, D]
+    kernels::mean_of_rows(x.size(0), x.size(1), x.size(2), x.data_ptr<float>(),
+                          mean.data_ptr<float>());
+    ctx->saved_data["tokens"] = x.size(1);
+    return mean;
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const int64_t tokens = ctx->saved_data["tokens"].toInt();
+    return {(grads[0] / tokens).unsqueeze(1).expand({-1, tokens, -1})};  // [N, T, D]
+  }
+};
+
 }  // namespace
+
+torch::Tensor mean_over_tokens(const torch::Tensor& x) {
+  TORCH_CHECK(x.dim() == 3 && x.size(1) >= 1, "mean_over_tokens: x ", x.sizes(), " has no tokens");
+  return runs_on_kernels({x}) ? MeanOverTokensFunction::apply(x) : x.mean(1);
+}
 
 torch::Tensor mean_of_mlp(const torch::Tensor& x, const MlpWeights& w) {
   TORCH_CHECK(x.dim() == 3 && x.size(1) >= 1 && x.size(2) == w.fc_weight.size(1), "mean_of_mlp: x ",

@@ -81,6 +81,35 @@ TEST(IndexedAttention, TwoPartsMergedAreOne) {
   expect_agree(in_two, added, {random({3, 2, 16}), random({2, 21, 32})}, 3e-5);
 }
 
+// What is the same for all groups is expanded, not copied; its gradient is the sum over them.
+TEST(IndexedAttention, SharedPartsAreMergedWithEveryGroup) {
+  torch::manual_seed(4);
+  const Op merged = [](const Tensors& t) {
+    const auto all = [](const torch::Tensor& one) { return one.expand({5, -1, -1}); };
+    return add_merged(all(t[0]), {all(t[1]), t[2].expand({5, -1})}, {t[3], t[4]});
+  };
+  const Op written_down = [](const Tensors& t) {
+    const auto a = t[2].exp(), b = t[4].exp();
+    return t[0] + (a / (a + b)).unsqueeze(-1) * t[1] + (b / (a + b)).unsqueeze(-1) * t[3];
+  };
+  for (const int64_t width : {3, 24, 130}) {
+    SCOPED_TRACE(testing::Message() << "width " << width);
+    expect_agree(merged, written_down,
+                 {random({1, 40, width}), random({1, 40, width}), random({1, 40}),
+                  random({5, 40, width}), random({5, 40})},
+                 3e-5);
+  }
+}
+
+// Scores far apart: the share of one part is 1, that of the other 0, and nothing overflows.
+TEST(IndexedAttention, APartThatWeighsNothingIsMergedWithoutOverflow) {
+  const auto x = torch::zeros({1, 1, 4});
+  const PartialAttention large{torch::full({1, 1, 4}, 2.0F), torch::full({1, 1}, 500.0F)};
+  const PartialAttention small{torch::full({1, 1, 4}, 7.0F), torch::full({1, 1}, -500.0F)};
+  EXPECT_TRUE(torch::equal(add_merged(x, large, small), large.out));
+  EXPECT_TRUE(torch::equal(add_merged(x, small, large), large.out));
+}
+
 TEST(IndexedAttention, NoQueriesGiveNoGradient) {
   auto kv = random({2, 5, 16}).requires_grad_(true);
   const auto part = indexed_attention(torch::empty({0, 3, 8}), kv, rows({}));

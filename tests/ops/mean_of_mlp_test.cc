@@ -53,6 +53,21 @@ TEST_P(MeanOfMlp, WithoutGradientsIsTheSame) {
   EXPECT_TRUE(torch::equal(mean_of(kind())(t), with));
 }
 
+TEST(MeanOverTokens, IsTheMean) {
+  torch::manual_seed(4);
+  const Op kernel = [](const Tensors& t) { return mean_over_tokens(t[0]); };
+  const Op written_down = [](const Tensors& t) { return t[0].mean(1); };
+  for (const int64_t groups : {0, 1, 5}) {
+    for (const int64_t tokens : {1, 16, 67, 300}) {
+      for (const int64_t width : {5, 128, 200}) {
+        SCOPED_TRACE(testing::Message() << groups << " x " << tokens << " x " << width);
+        expect_agree(kernel, written_down, {random({groups, tokens, width})}, 1e-6);
+      }
+    }
+  }
+  EXPECT_THROW(mean_over_tokens(random({2, 0, 8})), c10::Error);
+}
+
 TEST(MeanOfMlp, BackwardOutlivesAChangeOfPrecision) {
   torch::manual_seed(3);
   auto t = mean_inputs(2, 9, 16, 24);

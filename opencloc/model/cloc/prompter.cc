@@ -10,6 +10,7 @@
 
 #include "opencloc/model/layers/initial.h"
 #include "opencloc/model/layers/positional_encoding.h"
+#include "opencloc/ops/mean_of_mlp.h"
 
 namespace opencloc {
 namespace {
@@ -236,7 +237,7 @@ torch::Tensor PrompterImpl::pool_all(const PromptContext& context, const torch::
 
 // x [R, T, D] after the attention -> the mean over tokens after the whole layer, [R, D].
 torch::Tensor PrompterImpl::mean_of_layer(const torch::Tensor& x) {
-  return x.mean(1) + block_->mlp->mean_over_tokens(block_->ln_2(x));
+  return ops::mean_over_tokens(x) + block_->mlp->mean_over_tokens(block_->ln_2(x));
 }
 
 // Only the prompt tokens are carried through the layer; the image's keys and values are shared.
