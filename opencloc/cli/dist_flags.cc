@@ -1,5 +1,9 @@
 #include "opencloc/cli/dist_flags.h"
 
+#include <cstdlib>
+
+#include "opencloc/cli/flag_names.h"
+#include "opencloc/cli/verb.h"
 #include "opencloc/dist/place.h"
 
 namespace opencloc::cli {
@@ -34,6 +38,9 @@ void in_job(const DistFlags& flags, const std::function<void(dist::Group& group)
   if (const char* named = std::getenv("GLOO_SOCKET_IFNAME");
       named != nullptr && flags.interface.empty())
     options.interface = named;
+  options.give_up = [](const Error& error) {
+    std::_Exit(report_error(in_flags(error.what()), error.exit_code()));
+  };
   const dist::Place place =
       flags.backend == "none" ? dist::Place{} : dist::place_from_environment(flags.url);
   dist::in_group(place, options, work);

@@ -27,6 +27,9 @@ struct EndedBefore {
   int exit_code;
 };
 
+// An error as one line on stderr; returns the exit code.
+int report_error(const std::string& message, int exit_code);
+
 // Flags shared by verbs; the values are applied before the callback runs.
 struct CommonFlags {
   std::string device = "auto";

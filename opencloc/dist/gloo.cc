@@ -138,16 +138,17 @@ class GlooGroup : public Group {
   void call(const std::string& what, int64_t bytes, const Work& work) {
     const auto began = std::chrono::steady_clock::now();
     try {
-      job_->health->begin(what);
-      work();
+      const int64_t number = job_->health->begin(what);
+      try {
+        work();
+      } catch (const std::exception& error) {
+        throw job_->health->explain(number, first_line(error.what()));
+      }
+      job_->health->end(number);
     } catch (const Error&) {
       set_group_failed();
       throw;
-    } catch (const std::exception& error) {
-      set_group_failed();
-      throw job_->health->explain(first_line(error.what()));
     }
-    job_->health->end();
     received_ += bytes;
     seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   }

@@ -44,8 +44,8 @@ std::vector<std::string> meet(Store& store, const Place& place, std::chrono::sec
   auto warned = began;
   while (store.add("joined", 0) < place.size) {
     if (const auto note = store.get(kFailureKey))
-      throw Error::failed("another process failed before all had joined: " +
-                          message_of_note(*note));
+      throw Error::failed("another process failed before all had joined: " + message_of_note(*note),
+                          "", "run the same command again");
     if (Clock::now() - began > timeout) {
       throw Error::failed("these processes never came: " + missing_ranks(store, place.size),
                           "$WORLD_SIZE " + std::to_string(place.size),
@@ -63,6 +63,11 @@ std::vector<std::string> meet(Store& store, const Place& place, std::chrono::sec
   return who;
 }
 
+void log_and_end(const Error& error) {
+  log::error("{}", error.what());
+  std::_Exit(error.exit_code());
+}
+
 std::shared_ptr<Job> join(const Place& place, const JoinOptions& options) {
   if (place.host.empty())
     throw Error::input(place.launcher +
@@ -77,7 +82,8 @@ std::shared_ptr<Job> join(const Place& place, const JoinOptions& options) {
   job->store = std::make_unique<Store>(place, serve, options.timeout);
   auto who = meet(*job->store, place, options.timeout);
   job->health = std::make_unique<Health>(std::make_unique<Store>(place, false, options.timeout),
-                                         place.rank, std::move(who));
+                                         place.rank, std::move(who),
+                                         options.give_up ? options.give_up : log_and_end);
   return job;
 }
 
@@ -103,6 +109,7 @@ void in_group(const Place& place, const JoinOptions& options,
   const auto fail = [&](const std::string& message, ErrorKind kind) {
     failed = true;
     job->health->tell(message, kind);
+    job->health->stop();
   };
   std::unique_ptr<Group> group;  // outlives the failure of `work`
   try {

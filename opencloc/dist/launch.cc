@@ -69,19 +69,6 @@ class Signals {
   std::array<struct sigaction, 3> old_{};
 };
 
-int free_port() {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_ANY);
-  socklen_t length = sizeof(address);
-  const bool bound = fd >= 0 && bind(fd, reinterpret_cast<sockaddr*>(&address), length) == 0 &&
-                     getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0;
-  if (fd >= 0) close(fd);
-  if (!bound) throw Error::failed("no port is free (" + errno_text() + ")");
-  return ntohs(address.sin_port);
-}
-
 struct Child {
   int rank = 0;
   pid_t pid = -1;
