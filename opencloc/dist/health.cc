@@ -18,7 +18,6 @@ constexpr auto kGone = 2s;            // without a sign of life
 constexpr auto kWarnAfter = 20s;      // in one call
 constexpr auto kLongestDoubt = 5s;
 constexpr auto kToEnd = 1500ms;  // what a call has to end by itself once a process failed
-constexpr const char* kRunAgain = "run the same command again: it goes on from the last checkpoint";
 
 std::string seconds_since(HealthClock::time_point began) {
   return std::to_string(
@@ -190,8 +189,7 @@ void Health::State::warn_of_waiting() {
             seconds_since(call.began), call.what);
 }
 
-Health::Health(std::unique_ptr<Store> store, int rank, std::vector<std::string> who,
-               GiveUp give_up)
+Health::Health(std::unique_ptr<Store> store, int rank, std::vector<std::string> who, GiveUp give_up)
     : state_(std::make_shared<State>()) {
   state_->store = std::move(store);
   state_->rank = rank;
@@ -266,9 +264,9 @@ Error Health::explain(int64_t of, const std::string& what_failed) {
   const std::string where = call.what + (state.at.empty() ? "" : " at " + state.at);
   const bool timed_out = what_failed.find("imed out") != std::string::npos ||
                          what_failed.find("timeout") != std::string::npos;
-  const std::string did =
-      timed_out ? " has not answered for " + seconds_since(call.began) + " s in "
-                : " went away in ";
+  const std::string did = timed_out
+                              ? " has not answered for " + seconds_since(call.began) + " s in "
+                              : " went away in ";
   std::string who;
   state.doubting = true;
   while (who.empty() && HealthClock::now() - began < kLongestDoubt) {

@@ -20,6 +20,8 @@ namespace opencloc::dist {
 
 // What stands in the store under kFailureKey once a process has failed; the first note counts.
 inline constexpr const char* kFailureKey = "failure";
+// How to mend what is not the command's fault.
+inline constexpr const char* kRunAgain = "run the same command again";
 std::string failure_note(int rank, const std::string& message, ErrorKind kind);
 std::string message_of_note(const std::string& note);
 

@@ -257,7 +257,8 @@ class Attempt {
     place.port = port_;
     try {
       Store(place, /*serve=*/false, kToTell)
-          .set_first(kFailureKey, failure_note(killed.rank, death_of(killed), ErrorKind::kFailed));
+          .set_first(kFailureKey, failure_note(killed.rank, death_of(killed) + ": " + kRunAgain,
+                                               ErrorKind::kFailed));
       told_ = true;
     } catch (const std::exception&) {
       // Rank 0 ended just now. Without the store the others end by themselves, or are ended.

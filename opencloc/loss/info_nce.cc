@@ -31,9 +31,11 @@ struct Sides {
   Tensor a, b;  // [N, E]
   LocalRows local;
 };
-Sides gather(const Tensor& a, const Tensor& b, dist::Group& group) {
-  const auto all_a = group.gather(a), all_b = group.gather(b);
-  return {all_a.rows, all_b.rows, {all_a.first, all_a.first + a.size(0)}};
+Sides gather(const Tensor& a, const Tensor& b, const Tensor& known_b, dist::Group& group) {
+  const auto all_a = group.gather(a);
+  return {all_a.rows,
+          known_b.defined() ? known_b : group.gather(b).rows,
+          {all_a.first, all_a.first + a.size(0)}};
 }
 
 // Alone, both directions read the same block; else each has its own (in a process that happens to
@@ -60,8 +62,9 @@ double mean_of_pairs(int64_t n) { return 1.0 / static_cast<double>(2 * std::max<
 struct InfoNce : torch::autograd::Function<InfoNce> {
   static Tensor forward(AutogradContext* context, const Tensor& a, const Tensor& b,
                         const Tensor& logit_scale, const PairFilter& filter,
-                        const ContrastiveOptions& options, int64_t* similar_pairs) {
-    const Sides sides = gather(a, b, *options.group);
+                        const ContrastiveOptions& options, const Tensor* all_b,
+                        int64_t* similar_pairs) {
+    const Sides sides = gather(a, b, *all_b, *options.group);
     const int64_t n = sides.a.size(0);
     const Blocks blocks(sides, block_like(filter, capped_scale(logit_scale), options.chunk),
                         options.group->size() == 1);
@@ -125,7 +128,7 @@ struct InfoNce : torch::autograd::Function<InfoNce> {
                    weight, back);
       of_b = back.rows;
     }
-    return {forth.rows, of_b, torch::full_like(saved[2], forth.log_scale), {}, {}, {}};
+    return {forth.rows, of_b, torch::full_like(saved[2], forth.log_scale), {}, {}, {}, {}};
   }
 
  private:
@@ -138,12 +141,13 @@ struct InfoNce : torch::autograd::Function<InfoNce> {
 }  // namespace
 
 InfoNceLoss symmetric_info_nce(const Tensor& a, const Tensor& b, const Tensor& logit_scale,
-                               const PairFilter& filter, const ContrastiveOptions& options) {
+                               const PairFilter& filter, const ContrastiveOptions& options,
+                               const Tensor& all_b) {
   TORCH_CHECK(a.dim() == 2 && a.sizes() == b.sizes(), "contrastive loss: [n, E] pairs expected");
   TORCH_CHECK(logit_scale.numel() == 1, "contrastive loss: logit_scale must be a scalar");
   TORCH_CHECK(options.chunk >= 1, "contrastive loss: chunk must be at least 1");
   InfoNceLoss result;
-  result.loss = InfoNce::apply(a, b, logit_scale, filter, options, &result.similar_pairs);
+  result.loss = InfoNce::apply(a, b, logit_scale, filter, options, &all_b, &result.similar_pairs);
   return result;
 }
 

@@ -10,9 +10,8 @@ RegionLoss region_loss(const torch::Tensor& regions, const torch::Tensor& texts,
   TORCH_CHECK(text_id.dim() == 1 && text_id.size(0) == regions.size(0),
               "region loss: one text_id a region expected");
   const auto all_ids = options.group->gather(text_id);
-  PairFilter pairs{.text_id = all_ids.rows,
-                   .texts = options.group->gather(texts).rows,
-                   .threshold = filter.threshold};  // of the group's regions
+  const auto all_texts = options.group->gather(texts).rows;  // [N, E], without gradient
+  PairFilter pairs{.text_id = all_ids.rows, .texts = all_texts, .threshold = filter.threshold};
   const int64_t count = pairs.text_id.size(0);
   const int64_t begin = all_ids.first, end = begin + regions.size(0);
   const auto off_diagonal = static_cast<double>((end - begin) * (count - 1));
@@ -22,7 +21,7 @@ RegionLoss region_loss(const torch::Tensor& regions, const torch::Tensor& texts,
   if (!filter.similarity_test) pairs.texts = torch::Tensor();
 
   const auto [loss, removed_pairs] =
-      symmetric_info_nce(regions, texts, logit_scale, pairs, options);
+      symmetric_info_nce(regions, texts, logit_scale, pairs, options, all_texts);
   const auto removed = static_cast<double>(removed_pairs);  // 0 while the test is closed
   const auto share = [](double part, double whole) { return whole > 0 ? part / whole : 0; };
   const auto similar = filter.similarity_test ? removed : static_cast<double>(measured.similar);

@@ -45,6 +45,8 @@ class GradientExchange {
   void finish();
   // L2 norm of all gradients, of what they are now: the same bits in all processes.
   double norm() const;
+  // On its own line.
+  int64_t bytes_received() const { return line_->bytes_received(); }
 
   // What of the parameters this process has the sums of, and its optimizer steps.
   const std::vector<ParameterPiece>& own_pieces() const { return own_pieces_; }

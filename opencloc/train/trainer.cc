@@ -64,6 +64,7 @@ class Run {
   double finish_gradients(const StepResult& result);
   bool anyone_asked_to_stop();
   void stop_if_not_finite(const StepResult& result, double norm, const Batch& batch);
+  int64_t bytes_received() const;
   void log_step(const StepResult& result, double norm, double lr);
   void evaluate_model();
   void save();
@@ -92,7 +93,9 @@ class Run {
   // Of the interval since the last metrics line.
   Clock::time_point interval_began_;
   double interval_waited_ = 0;
-  double interval_talked_ = 0;  // seconds of group_ until it began
+  double interval_talked_ = 0;     // seconds of group_ until it began
+  int64_t interval_received_ = 0;  // bytes of this process until it began
+  int64_t interval_steps_ = 0;
   int64_t interval_samples_ = 0;
   Clock::time_point line_shown_;
 };
@@ -195,6 +198,7 @@ TrainResult Run::run() {
     bar->start_at(state_.step * config_.batch_size);
   }
   interval_began_ = line_shown_ = Clock::now();
+  interval_received_ = bytes_received();
   TrainResult result{state_.step, 0};
   // Killed after its last checkpoint, before model/ followed? Then no step is left to write it.
   if (first() && resumed_) save_model(folder_->model(), parts_.model, save_options());
@@ -266,6 +270,7 @@ double Run::step(const LoadedBatch& loaded, double waited) {
   state_.objective = objective_->state();
   interval_waited_ += waited;
   interval_samples_ += config_.batch_size;
+  ++interval_steps_;
   if (state_.step % config_.log_every == 0 || state_.step == config_.steps) {
     log_step(result, norm, lr);
   }
@@ -289,6 +294,10 @@ void Run::stop_if_not_finite(const StepResult& result, double norm, const Batch&
       "again");
 }
 
+int64_t Run::bytes_received() const {
+  return group_.bytes_received() + (exchange_ ? exchange_->bytes_received() : 0);
+}
+
 void Run::log_step(const StepResult& result, double norm, double lr) {
   const double seconds = seconds_since(interval_began_);
   auto of_all = torch::tensor(
@@ -306,7 +315,11 @@ void Run::log_step(const StepResult& result, double norm, double lr) {
   // Shares of the time, of all processes.
   const double time = std::max(1e-9, seconds) * group_.size();
   line["loader_wait"] = sums[1] / time;
-  if (group_.size() > 1) line["communication"] = sums[2] / time;
+  if (exchange_) {
+    line["communication"] = sums[2] / time;
+    line["received_mb"] = static_cast<double>(bytes_received() - interval_received_) * 1e-6 /
+                          static_cast<double>(interval_steps_);  // by this process in a step
+  }
   if (metrics_) metrics_->write(line);
   if (seconds_since(line_shown_) > kLogLineSeconds) {
     line_shown_ = Clock::now();
@@ -316,7 +329,8 @@ void Run::log_step(const StepResult& result, double norm, double lr) {
   interval_began_ = Clock::now();
   interval_waited_ = 0;
   interval_talked_ = group_.seconds();
-  interval_samples_ = 0;
+  interval_received_ = bytes_received();
+  interval_samples_ = interval_steps_ = 0;
 }
 
 void Run::evaluate_model() {
