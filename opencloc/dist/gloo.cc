@@ -5,12 +5,10 @@
 #include <numeric>
 #include <utility>
 
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/utils.h>
 
 #include "opencloc/base/error.h"
-
-#ifdef USE_C10D_GLOO
-#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 
 namespace opencloc::dist {
 namespace {
@@ -186,13 +184,3 @@ std::unique_ptr<Group> make_gloo_group(std::shared_ptr<Job> job, const std::stri
 }
 
 }  // namespace opencloc::dist
-#else  // PyTorch's wheels leave Gloo's headers out
-namespace opencloc::dist {
-
-std::unique_ptr<Group> make_gloo_group(std::shared_ptr<Job> /*job*/, const std::string& /*name*/) {
-  throw Error::input("this build cannot join processes: its libtorch came without Gloo's headers",
-                     "", "build with Debian's libtorch and libgloo-dev");
-}
-
-}  // namespace opencloc::dist
-#endif

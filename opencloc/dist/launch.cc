@@ -29,9 +29,9 @@ namespace {
 using LaunchClock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
-constexpr auto kOnTheirOwn = 6s;    // what the others have to find out that one failed
-constexpr auto kWithoutStore = 2s;  // the same where rank 0 was killed, and the store with it
-constexpr auto kToTerminate = 5s;   // after SIGTERM
+constexpr auto kOnTheirOwn = 4s;   // what the others have to find out that one failed, and to end
+constexpr auto kUntold = 2s;       // the same where nobody can tell them, for want of a store
+constexpr auto kToTerminate = 5s;  // after SIGTERM
 constexpr auto kToConnect = 300ms;
 constexpr auto kToTell = 2s;  // what the store has to answer in
 constexpr auto kTick = 50ms;
@@ -274,9 +274,8 @@ class Attempt {
   void end_the_rest() {
     if (first_failed_ == nullptr) return;
     const auto since = LaunchClock::now() - failed_at_;
-    const bool store_gone = first_failed_->rank == 0 && WIFSIGNALED(*first_failed_->status);
-    const auto on_their_own = store_gone ? kWithoutStore : kOnTheirOwn;
-    if (since < on_their_own && running()) tell_the_others();
+    if (since < kUntold && running()) tell_the_others();
+    const auto on_their_own = WIFSIGNALED(*first_failed_->status) && !told_ ? kUntold : kOnTheirOwn;
     if (since > on_their_own && !terminated_) send(SIGTERM), terminated_ = true;
     if (since > on_their_own + kToTerminate) send(SIGKILL);
   }
