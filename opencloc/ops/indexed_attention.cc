@@ -36,14 +36,21 @@ AttentionShape ragged_shape(const torch::Tensor& q, const torch::Tensor& keys_va
           .kv_stride = 2 * width};
 }
 
+// t [N, P, ...] without a copy where all N are the same (an expanded tensor), else contiguous.
+torch::Tensor stored_rows(const torch::Tensor& t) {
+  return t.size(0) > 0 && t.stride(0) == 0 ? t[0].contiguous() : t.contiguous();
+}
+
 struct IndexedAttentionFunction : torch::autograd::Function<IndexedAttentionFunction> {
   static variable_list forward(AutogradContext* ctx, const torch::Tensor& q_input,
                                const torch::Tensor& keys_values_input, const torch::Tensor& index) {
-    const auto q = q_input.contiguous(), keys_values = keys_values_input.contiguous();
-    const auto shape = ragged_shape(q, keys_values);
-    const auto first = first_queries(index, shape.batch, q.size(1));
-    auto out = torch::empty_like(q);                                         // [N, P, D]
-    auto log_sum_exp = torch::empty({q.size(0), q.size(1)}, out.options());  // [N, P]
+    const auto q = stored_rows(q_input), keys_values = keys_values_input.contiguous();
+    const int64_t groups = q_input.size(0), group = q_input.size(1);
+    auto shape = ragged_shape(q_input, keys_values);
+    if (q.dim() == 2) shape.q_rows = group;
+    const auto first = first_queries(index, shape.batch, group);
+    auto out = torch::empty({groups, group, shape.head_width}, q.options());  // [N, P, D]
+    auto log_sum_exp = torch::empty({groups, group}, out.options());          // [N, P]
     const float* k = keys_values.data_ptr<float>();
     kernels::ragged_attention_forward(products_now(), shape, first.data(), q.data_ptr<float>(), k,
                                       k + shape.head_width, out.data_ptr<float>(),
@@ -55,10 +62,11 @@ struct IndexedAttentionFunction : torch::autograd::Function<IndexedAttentionFunc
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const auto saved = ctx->get_saved_variables();
-    const auto &q = saved[0], &keys_values = saved[1], &index = saved[2];
+    const auto &keys_values = saved[1], &index = saved[2];
+    const auto dout = grads[0].contiguous(), dlse = grads[1].contiguous();
+    const auto q = saved[0].expand_as(dout).contiguous();  // [N, P, D]
     const auto shape = ragged_shape(q, keys_values);
     const auto first = first_queries(index, shape.batch, q.size(1));
-    const auto dout = grads[0].contiguous(), dlse = grads[1].contiguous();
     auto dq = torch::empty_like(q), dkv = torch::empty_like(keys_values);
     const float* k = keys_values.data_ptr<float>();
     float* dk = dkv.data_ptr<float>();
@@ -92,11 +100,6 @@ torch::Tensor merged_by_torch(const torch::Tensor& x, const PartialAttention& a,
     return (part.log_sum_exp - log_sum_exp).exp().unsqueeze(-1);
   };
   return x.addcmul(share(a), a.out).addcmul(share(b), b.out);  // [N, P, D]
-}
-
-// t [N, P, ...] without a copy where all N are the same (an expanded tensor), else contiguous.
-torch::Tensor stored_rows(const torch::Tensor& t) {
-  return t.size(0) > 0 && t.stride(0) == 0 ? t[0].contiguous() : t.contiguous();
 }
 
 kernels::RepeatedRows rows_of(const torch::Tensor& stored, int64_t width) {

@@ -44,8 +44,9 @@ constexpr double kPromptShare = 0.1;
 constexpr double kKeyContent = 0.5;
 constexpr double kValuePlace = 0.3;
 
-// Of the tokens of one part of many prompts, pool all: some megabytes, as much as caches hold.
-constexpr int64_t kPartBytes = int64_t{4} << 20;
+// Of the tokens of one part of many prompts, pool all: enough work for all threads between two
+// steps, and bounded memory.
+constexpr int64_t kPartBytes = int64_t{32} << 20;
 
 // Every row of x [N, ...] with itself.
 torch::Tensor each(const torch::Tensor& x) {
@@ -187,8 +188,7 @@ torch::Tensor PrompterImpl::keys_and_outputs(const torch::Tensor& normed) {
   return torch::cat({parts[0], attn.out_proj(parts[1])}, -1);  // [B, T, 2 D]
 }
 
-// Parts small enough that what is computed between two steps stays in the processor's caches. While
-// a model is trained everything is kept anyway.
+// In parts, for bounded memory. While a model is trained everything is kept anyway.
 torch::Tensor PrompterImpl::pool_all_in_parts(const PromptContext& context,
                                               const torch::Tensor& prompts,
                                               const torch::Tensor& index) {
