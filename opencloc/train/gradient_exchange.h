@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include <torch/csrc/autograd/variable.h>
 #include <torch/types.h>
 
 #include "opencloc/checkpoint/file/safetensors.h"
@@ -76,7 +77,8 @@ class GradientExchange {
   const bool sharded_;
   std::vector<Bucket> buckets_;  // in the order in which a backward pass makes them, about
   std::vector<ParameterPiece> own_pieces_;
-  std::vector<std::shared_ptr<torch::autograd::Node>> accumulators_;  // keep the hooks alive
+  // Keep the hooks alive.
+  std::vector<decltype(torch::autograd::impl::grad_accumulator(torch::Tensor()))> accumulators_;
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
