@@ -16,7 +16,6 @@ using fixtures::error_line;
 using fixtures::run_binary;
 using fixtures::RunResult;
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 // 34 samples in three shards, of which some cannot be used: two pictures do not decode, one sample
 // has no picture, and one has no JSON that can be read.
@@ -39,9 +38,8 @@ class RanksTest : public fixtures::BinaryTest {
                          {"c2.json", "{no JSON"},
                          {"c3.png", records[2].image}},
                         "ustar", "zstd");
-    for (const auto* name : {"p", "q", "r"})
-      write_file(folder_ / (std::string(name) + ".png"),
-                 records[static_cast<size_t>(*name - 80)].image);
+    const std::vector<std::string> names{"p.png", "q.png", "r.png"};
+    for (size_t i = 0; i < names.size(); ++i) write_file(folder_ / names[i], records[i].image);
     write_file(folder_ / "texts",
                "a red car\ntwo dogs\n\xff\xfe odd bytes\na blue bus in a street\n");
   }
@@ -116,13 +114,11 @@ TEST_F(RanksTest, EvaluationOfAFewSamples) {
 
 TEST_F(RanksTest, ABrokenSampleIsNamedOnce) {
   const auto result = by(3, eval("--batch-size 4"));
-  const std::string line = "sample1019";
-  const size_t first = result.err.find(line);
+  const std::string name = "b.tar#sample1019";
+  const size_t first = result.err.find(name);
   ASSERT_NE(first, std::string::npos) << result.err;
-  EXPECT_EQ(result.err.find("skipped", result.err.find('\n', first)) == std::string::npos ||
-                result.err.find(line, result.err.find('\n', first)) == std::string::npos,
-            true)
-      << result.err;
+  // Once more within the line, in the cause.
+  EXPECT_EQ(result.err.find(name, result.err.find('\n', first)), std::string::npos) << result.err;
 }
 
 TEST_F(RanksTest, ADamagedShardIsCountedOnce) {
@@ -139,7 +135,6 @@ TEST_F(RanksTest, ADamagedShardIsCountedOnce) {
 }
 
 TEST_F(RanksTest, NotOneGoodSample) {
-  write_file(folder_ / "data" / "a.tar", read_file(folder_ / "data" / "c.tar.zst"));
   auto records = fixtures::drawn_records(3);
   for (auto& record : records) record.image = "no picture";
   std::filesystem::create_directory(folder_ / "broken");

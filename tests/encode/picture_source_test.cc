@@ -18,10 +18,9 @@ class PictureSourceTest : public ::testing::Test {
     const auto records = fixtures::drawn_records(9);
     write_file(folder_ / "file.png", records[8].image);
     fixtures::write_shard(folder_ / "a.tar", {records.begin(), records.begin() + 4});
-    fixtures::write_tar(folder_ / "b.tar", {{"x.json", "{}"},
-                                            {"y.json", "{}"},
-                                            {"z.png", records[4].image},
-                                            {"zz.json", "{}"}});
+    fixtures::write_tar(
+        folder_ / "b.tar",
+        {{"x.json", "{}"}, {"y.json", "{}"}, {"z.png", records[4].image}, {"zz.json", "{}"}});
     fixtures::write_shard(folder_ / "d.tar", {records.begin() + 5, records.end()});
   }
   // Keys of all batches, of one process of several.
@@ -46,10 +45,11 @@ class PictureSourceTest : public ::testing::Test {
 
 TEST_F(PictureSourceTest, ABatchHoldsTheInputsOfItsNumbers) {
   SkipCounter skips(0);
-  EXPECT_THAT(batches({}, skips),
-              ElementsAre(ElementsAre("file", "sample1000"), ElementsAre("sample1001", "sample1002"),
-                          ElementsAre("sample1003"), ElementsAre("z"), ElementsAre("sample1005"),
-                          ElementsAre("sample1006", "sample1007"), ElementsAre("sample1008")));
+  EXPECT_THAT(
+      batches({}, skips),
+      ElementsAre(ElementsAre("file", "sample1000"), ElementsAre("sample1001", "sample1002"),
+                  ElementsAre("sample1003"), ElementsAre("z"), ElementsAre("sample1005"),
+                  ElementsAre("sample1006", "sample1007"), ElementsAre("sample1008")));
   EXPECT_EQ(skips.count(skip::kNoImage), 3);
 }
 

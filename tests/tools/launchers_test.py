@@ -155,7 +155,7 @@ class Launchers(unittest.TestCase):
         self.assertTrue(volumes_fit(spec['podTemplateOverrides'][0]['spec']))
         trainer = spec['trainer']
         told = {'PET_NNODES': str(trainer['numNodes']), 'PET_NPROC_PER_NODE': str(trainer['numProcPerNode']),
-                'PET_MASTER_ADDR': '127.0.0.1', 'PET_MASTER_PORT': free_port()}
+                'PET_MASTER_ADDR': 'localhost', 'PET_MASTER_PORT': free_port()}
         self.run_pods('trainjob', [(trainer['args'], {**told, 'PET_NODE_RANK': str(node)})
                                    for node in range(trainer['numNodes'])])
 
@@ -163,7 +163,7 @@ class Launchers(unittest.TestCase):
     def test_mpi(self):
         mpirun = 'mpirun --allow-run-as-root --oversubscribe --bind-to none'
         for run, more in (('mpi', {}), ('mpi-hosts', {'HOSTS': 'localhost:2', 'PORT': free_port()})):
-            done = subprocess.run([EXAMPLES / 'mpi/train', *self.arguments(run)], capture_output=True, text=True,
+            done = subprocess.run([EXAMPLES / 'mpi/train', *self.arguments(run)[1:]], capture_output=True, text=True,
                                   timeout=TOO_LONG, env=environment(OPENCLOC=BINARY, MPIRUN=mpirun, **more))
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertEqual(self.weights(run), self.expected)
