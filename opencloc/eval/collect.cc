@@ -153,7 +153,8 @@ class Collector {
       if (rank == own) phrases = std::move(of_batch);
     }
     torch::Tensor phrase_embeds;  // [phrases, E]
-    if (options_.grounding) phrase_embeds = texts_.embeddings(phrases.text_ids);
+    if (options_.grounding && texts_.size() > 0)
+      phrase_embeds = texts_.embeddings(phrases.text_ids);
     if (!round[own].empty()) encode(round[own], phrases, phrase_embeds);
   }
 
@@ -183,7 +184,7 @@ class Collector {
       out_.region_embeds[method].append(
           normalized(encode_regions(method, model_, features, rows, options_.batching)));
     }
-    if (!options_.grounding) return;
+    if (phrases.boxes.empty()) return;
     predicted_.append(ground(model_, features, phrases, phrase_embeds,
                              regions_at_a_time(options_.batching.regions, model_->config())));
   }

@@ -41,7 +41,7 @@ class RanksTest : public fixtures::BinaryTest {
     const std::vector<std::string> names{"p.png", "q.png", "r.png"};
     for (size_t i = 0; i < names.size(); ++i) write_file(folder_ / names[i], records[i].image);
     write_file(folder_ / "texts",
-               "a red car\ntwo dogs\n\xff\xfe odd bytes\na blue bus in a street\n");
+               "a red car\ntwo dogs\ngr\xc3\xbc\xc3\x9f\na blue bus in a street\n");
   }
   static RunResult by(int processes, const std::string& command) {
     if (processes == 1) return run_binary(command);
