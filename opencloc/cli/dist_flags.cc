@@ -1,10 +1,14 @@
 #include "opencloc/cli/dist_flags.h"
 
 #include <cstdlib>
+#include <set>
+#include <sstream>
 
 #include "opencloc/cli/flag_names.h"
+#include "opencloc/cli/train_flags.h"
 #include "opencloc/cli/verb.h"
 #include "opencloc/dist/place.h"
+#include "opencloc/train/start_together.h"
 
 namespace opencloc::cli {
 
@@ -28,6 +32,18 @@ void add_dist_flags(CLI::App& app, DistFlags& flags) {
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str()
       ->group(group);
+}
+
+void require_same_flags(const CLI::App& app, dist::Group& group) {
+  static const std::set<std::string> kOfOneProcess = {
+      "out",    "append-to", "json",         "threads",        "cache-dir",    "cache-gb",
+      "device", "dist-url",  "dist-backend", "dist-interface", "dist-timeout",
+  };
+  std::string lines;
+  std::istringstream all(effective_flags(app));
+  for (std::string line; std::getline(all, line);)
+    if (!kOfOneProcess.contains(line.substr(0, line.find(" = ")))) lines += line + "\n";
+  require_equal(group, lines);
 }
 
 void in_job(const DistFlags& flags, const std::function<void(dist::Group& group)>& work) {

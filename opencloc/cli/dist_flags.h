@@ -15,6 +15,9 @@ struct DistFlags {
 };
 void add_dist_flags(CLI::App& app, DistFlags& flags);
 
+// Throws Error (input), the same one in every process, where a flag that results hang on differs.
+void require_same_flags(const CLI::App& app, dist::Group& group);
+
 // Runs `work` with the group of the job that the launcher has started, or with a group of one
 // process if there is no launcher.
 void in_job(const DistFlags& flags, const std::function<void(dist::Group& group)>& work);

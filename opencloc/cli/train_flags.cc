@@ -313,7 +313,9 @@ auto evaluation(const TrainFlags& flags, const TrainConfig& config) {
   if (!flags.eval_tasks.empty()) options.tasks.clear();
   std::istringstream names(flags.eval_tasks);
   for (std::string name; std::getline(names, name, ',');) options.tasks.push_back(parse_task(name));
-  return [options, data = config.val](Cloc& model, const Tokenizer& tokenizer, int64_t step) {
+  return [options, data = config.val](Cloc& model, const Tokenizer& tokenizer, int64_t step,
+                                      dist::Group& group) mutable {
+    options.group = &group;
     Json results = evaluate(model, tokenizer, data, options);
     log::info("after step {}:\n{}", step, results_table(results));
     return results;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "opencloc/base/error.h"
+#include "opencloc/base/host_name.h"
 #include "opencloc/base/log.h"
 #include "opencloc/dist/address.h"
 #include "opencloc/dist/gloo.h"
@@ -19,11 +20,7 @@ using namespace std::chrono_literals;
 std::atomic<bool> failed{false};
 
 // "n02, pid 812".
-std::string own_name() {
-  char host[256] = {};
-  gethostname(host, sizeof(host) - 1);
-  return std::string(host) + ", pid " + std::to_string(getpid());
-}
+std::string own_name() { return host_name() + ", pid " + std::to_string(getpid()); }
 
 std::string missing_ranks(Store& store, int size) {
   std::string ranks;
@@ -108,9 +105,7 @@ std::shared_ptr<Job> join(const Place& place, const JoinOptions& options) {
 void log_as(const Place& place) {
   if (place.rank == 0) return;
   log::set_level(log::Level::kWarn);
-  const std::string name = own_name();
-  log::set_prefix("[rank " + std::to_string(place.rank) + " " + name.substr(0, name.find(',')) +
-                  "] ");
+  log::set_prefix("[rank " + std::to_string(place.rank) + " " + host_name() + "] ");
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "opencloc/train/gradient_exchange.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <utility>
 
@@ -154,7 +155,9 @@ void GradientExchange::finish() {
     std::unique_lock lock(mutex_);
     for (auto& bucket : buckets_) bucket.ready = true;
     changed_.notify_all();
+    const auto began = std::chrono::steady_clock::now();
     changed_.wait(lock, [this] { return failure_ || sent_ == buckets_.size(); });
+    waited_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
     if (failure_) std::rethrow_exception(failure_);
   }
   group_.max(used_);

@@ -44,6 +44,8 @@ class GradientExchange {
   // After them: the parameters' grad are the sums over all processes (where sharded: the own
   // pieces of them are). A parameter that no process used has none.
   void finish();
+  // Seconds that finish() has waited for the exchange, since the beginning.
+  double waited() const { return waited_; }
   // L2 norm of all gradients, of what they are now: the same bits in all processes.
   double norm() const;
   // On its own line.
@@ -86,6 +88,7 @@ class GradientExchange {
   torch::Tensor used_;             // [parameters] uint8
   bool one_pass_ = false, stopping_ = false;
   size_t sent_ = 0;  // buckets of this step
+  double waited_ = 0;
   std::exception_ptr failure_;
   std::thread thread_;
 };

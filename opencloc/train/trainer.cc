@@ -7,6 +7,7 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
+#include "opencloc/base/host_name.h"
 #include "opencloc/base/log.h"
 #include "opencloc/base/parallel_for.h"
 #include "opencloc/base/progress.h"
@@ -24,6 +25,7 @@
 #include "opencloc/train/setup.h"
 #include "opencloc/train/start_together.h"
 #include "opencloc/train/step.h"
+#include "opencloc/train/stragglers.h"
 
 namespace opencloc {
 namespace {
@@ -65,7 +67,9 @@ class Run {
   bool anyone_asked_to_stop();
   void stop_if_not_finite(const StepResult& result, double norm, const Batch& batch);
   int64_t bytes_received() const;
+  std::vector<double> busy_of_all(double seconds);
   void log_step(const StepResult& result, double norm, double lr);
+  void begin_interval();
   void evaluate_model();
   void save();
   NamedTensors all_moments();
@@ -88,15 +92,17 @@ class Run {
   TrainState state_;
   bool resumed_ = false;
   std::unique_ptr<MetricsLog> metrics_;  // the first process's
+  std::optional<Stragglers> stragglers_;
   std::unique_ptr<Loader> loader_;
 
   // Of the interval since the last metrics line.
   Clock::time_point interval_began_;
   double interval_waited_ = 0;
   double interval_talked_ = 0;     // seconds of group_ until it began
+  double interval_sent_ = 0;       // seconds of exchange_ until it began
+  double interval_apart_ = 0;      // seconds of it that went into checkpoints
   int64_t interval_received_ = 0;  // bytes of this process until it began
-  int64_t interval_steps_ = 0;
-  int64_t interval_samples_ = 0;
+  int64_t interval_samples_ = 0, interval_steps_ = 0;
   Clock::time_point line_shown_;
 };
 
@@ -157,6 +163,7 @@ void Run::resume_or_start() {
       log::info("before step 1:\n{}", findings.table());
     });
   }
+  if (group_.size() > 1) stragglers_.emplace(dist::gather(group_, host_name()));
   state_.data_sizes = store_->sizes();
   state_.config = config_.effective;
   if (!first()) return;
@@ -197,8 +204,8 @@ TrainResult Run::run() {
     bar.emplace("train", config_.steps * config_.batch_size, "samples");
     bar->start_at(state_.step * config_.batch_size);
   }
-  interval_began_ = line_shown_ = Clock::now();
-  interval_received_ = bytes_received();
+  begin_interval();
+  line_shown_ = interval_began_;
   TrainResult result{state_.step, 0};
   // Killed after its last checkpoint, before model/ followed? Then no step is left to write it.
   if (first() && resumed_) save_model(folder_->model(), parts_.model, save_options());
@@ -298,11 +305,22 @@ int64_t Run::bytes_received() const {
   return group_.bytes_received() + (exchange_ ? exchange_->bytes_received() : 0);
 }
 
+// Seconds of this interval of `seconds` in which each process did its own work, by rank.
+std::vector<double> Run::busy_of_all(double seconds) {
+  const double others =
+      group_.seconds() - interval_talked_ + (exchange_ ? exchange_->waited() - interval_sent_ : 0);
+  const double own = std::max(0.0, seconds - interval_apart_ - others);
+  const auto all = group_.gather(torch::full({1}, own, torch::kDouble)).rows;  // [N]
+  const auto* first = all.data_ptr<double>();
+  return {first, first + all.numel()};
+}
+
 void Run::log_step(const StepResult& result, double norm, double lr) {
   const double seconds = seconds_since(interval_began_);
   auto of_all = torch::tensor(
       {static_cast<double>(skips_.total()), interval_waited_, group_.seconds() - interval_talked_},
       torch::kDouble);
+  const auto busy = group_.size() > 1 ? busy_of_all(seconds) : std::vector<double>();
   group_.sum(of_all);
   const auto* sums = of_all.data_ptr<double>();
   Json line = {{"step", state_.step}, {"samples", state_.samples}, {"loss", result.loss}};
@@ -315,10 +333,12 @@ void Run::log_step(const StepResult& result, double norm, double lr) {
   // Shares of the time, of all processes.
   const double time = std::max(1e-9, seconds) * group_.size();
   line["loader_wait"] = sums[1] / time;
-  if (exchange_) {
+  if (group_.size() > 1) {
     line["communication"] = sums[2] / time;
     line["received_mb"] = static_cast<double>(bytes_received() - interval_received_) * 1e-6 /
                           static_cast<double>(interval_steps_);  // by this process in a step
+    if (const Json slowest = stragglers_->add(busy); !slowest.is_null()) line["slowest"] = slowest;
+    if (const auto warning = stragglers_->warning(); warning && first()) log::warn("{}", *warning);
   }
   if (metrics_) metrics_->write(line);
   if (seconds_since(line_shown_) > kLogLineSeconds) {
@@ -326,20 +346,23 @@ void Run::log_step(const StepResult& result, double norm, double lr) {
     log::info("step {}/{} loss {:.4f}, {} samples/s", state_.step, config_.steps, result.loss,
               format_count(line["samples_per_s"].get<double>()));
   }
+  begin_interval();
+}
+
+void Run::begin_interval() {
   interval_began_ = Clock::now();
-  interval_waited_ = 0;
+  interval_waited_ = interval_apart_ = 0;
   interval_talked_ = group_.seconds();
+  interval_sent_ = exchange_ ? exchange_->waited() : 0;
   interval_received_ = bytes_received();
   interval_samples_ = interval_steps_ = 0;
 }
 
 void Run::evaluate_model() {
-  group_.first_alone("evaluation", [&] {
-    const Json results = config_.evaluate(parts_.model, *parts_.tokenizer, state_.step);
-    metrics_->write({{"step", state_.step}, {"eval", results}});
-  });
+  const Json results = config_.evaluate(parts_.model, *parts_.tokenizer, state_.step, group_);
+  if (metrics_) metrics_->write({{"step", state_.step}, {"eval", results}});
   parts_.model->train();
-  interval_began_ = Clock::now();  // evaluation is not training time
+  begin_interval();  // evaluation is not training time
 }
 
 Json Run::about() const {
@@ -372,6 +395,7 @@ NamedTensors Run::all_moments() {
 }
 
 void Run::save() {
+  const auto began = Clock::now();
   const NamedTensors moments = all_moments();
   group_.first_alone("saving", [&] {
     metrics_->flush_to_disk();
@@ -381,6 +405,7 @@ void Run::save() {
     prune_checkpoints(folder_->path(), config_.keep_checkpoints);
     write_report();
   });
+  interval_apart_ += seconds_since(began);
 }
 
 void Run::write_report() {
