@@ -100,7 +100,7 @@ class Run {
   double interval_waited_ = 0;
   double interval_talked_ = 0;     // seconds of group_ until it began
   double interval_sent_ = 0;       // seconds of exchange_ until it began
-  double interval_apart_ = 0;      // seconds of it that went into checkpoints
+  double interval_apart_ = 0;      // seconds of it in checkpoints, without those of group_
   int64_t interval_received_ = 0;  // bytes of this process until it began
   int64_t interval_samples_ = 0, interval_steps_ = 0;
   Clock::time_point line_shown_;
@@ -396,6 +396,7 @@ NamedTensors Run::all_moments() {
 
 void Run::save() {
   const auto began = Clock::now();
+  const double talked = group_.seconds();
   const NamedTensors moments = all_moments();
   group_.first_alone("saving", [&] {
     metrics_->flush_to_disk();
@@ -405,7 +406,7 @@ void Run::save() {
     prune_checkpoints(folder_->path(), config_.keep_checkpoints);
     write_report();
   });
-  interval_apart_ += seconds_since(began);
+  interval_apart_ += seconds_since(began) - (group_.seconds() - talked);
 }
 
 void Run::write_report() {

@@ -51,8 +51,9 @@ class RanksTest : public fixtures::BinaryTest {
     return "eval --model " + at("model") + " --data " + at("data") + " --threads 1 --json " + more +
            " ";
   }
-  std::string embed(const std::string& more) const {
-    return "embed --model " + at("model") + " --threads 1 --json --batch-size 4 " + more + " ";
+  std::string embed(const std::string& more, int batch = 4) const {
+    return "embed --model " + at("model") + " --threads 1 --json --batch-size " +
+           std::to_string(batch) + " " + more + " ";
   }
   // Both printed results of a command, which must be equal to the byte.
   static std::string expect_same(const std::string& command, int processes) {
@@ -191,8 +192,9 @@ TEST_F(RanksTest, EmbeddingsOfReadyTensors) {
   for (const int processes : {1, 3}) {
     const auto folder = folder_ / std::to_string(processes);
     std::filesystem::create_directory(folder);
-    const auto result = by(processes, embed("--batch-size 1 --tensors " + at("inputs.safetensors") +
-                                            " --out " + (folder / "out.safetensors").string()));
+    const auto result = by(processes, embed("--tensors " + at("inputs.safetensors") + " --out " +
+                                                (folder / "out.safetensors").string(),
+                                            /*batch=*/1));
     ASSERT_EQ(result.exit_code, 0) << result.err;
   }
   expect_same_files("1", "3");
