@@ -1,14 +1,15 @@
 #include "opencloc/cli/dist_flags.h"
 
-#include "opencloc/dist/place.h"
+#include <algorithm>
 
 namespace opencloc::cli {
 
 void add_dist_flags(CLI::App& app, DistFlags& flags) {
   const char* group = "Several processes (docs/guide/many_machines.md)";
   app.add_option("--dist-backend", flags.backend,
-                 "auto: as the launcher says; none: ignore the launcher, one process")
-      ->check(CLI::IsMember({"auto", "gloo", "none"}))
+                 "auto: as the launcher says, GPUs over NCCL where each process has its own; gloo: by "
+                 "way of main memory; none: ignore the launcher, one process")
+      ->check(CLI::IsMember({"auto", "gloo", "nccl", "none"}))
       ->capture_default_str()
       ->group(group);
   app.add_option("--dist-url", flags.url,
@@ -26,16 +27,20 @@ void add_dist_flags(CLI::App& app, DistFlags& flags) {
       ->group(group);
 }
 
-void in_job(const DistFlags& flags, const std::function<void(dist::Group& group)>& work) {
+dist::Place place_of(const DistFlags& flags) {
+  return flags.backend == "none" ? dist::Place{} : dist::place_from_environment(flags.url);
+}
+
+void in_job(const DistFlags& flags, const dist::Place& place, torch::Device device,
+            const std::function<void(dist::Group& group)>& work) {
   dist::JoinOptions options;
   options.backend = flags.backend;
   options.timeout = std::chrono::seconds(flags.timeout);
   options.interface = flags.interface;
+  options.gpu = device.is_cuda() ? std::max<int>(0, device.index()) : -1;
   if (const char* named = std::getenv("GLOO_SOCKET_IFNAME");
       named != nullptr && flags.interface.empty())
     options.interface = named;
-  const dist::Place place =
-      flags.backend == "none" ? dist::Place{} : dist::place_from_environment(flags.url);
   dist::in_group(place, options, work);
 }
 

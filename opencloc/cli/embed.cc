@@ -213,6 +213,7 @@ void run_embed(const EmbedFlags& flags) {
   options.tokens = token_choice(flags);
   options.penultimate |= !flags.tensors.empty() && options.tokens == Tokens::kNone;
   options.precision = parse_precision(flags.precision);
+  options.backend = parse_backend(flags.common.backend);
   Embedder embedder(loaded, options);
   SkipCounter skips;
   if (!flags.tensors.empty()) embed_tensors(flags.tensors, embedder);

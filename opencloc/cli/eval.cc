@@ -62,6 +62,7 @@ void run_eval(const EvalFlags& flags) {
   const EvalOptions options = options_of(flags, loaded);
   loaded.model->to(parse_device(flags.common.device));
   loaded.model->set_precision(parse_precision(flags.precision));
+  loaded.model->set_backend(parse_backend(flags.common.backend));
 
   Json results = evaluate(loaded.model, *loaded.tokenizer, flags.data, options);
   results["model"] = flags.model;
