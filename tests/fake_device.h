@@ -1,7 +1,7 @@
-// A device of main memory (libtorch's "privateuseone") that behaves as a GPU does where it matters:
+// A device of main memory (libtorch knows it as "xpu") that behaves as a GPU does where it matters:
 // its tensors are not the CPU's, an operation takes no tensors of both, backward passes run on
-// threads of their own, and what reads a value back is counted. Code that runs a step here without a
-// count runs it on a GPU without waiting for it.
+// threads of their own, and what reads a value back is counted. Code that runs a step here without
+// a count runs it on a GPU without waiting for it.
 #pragma once
 
 #include <atomic>
@@ -27,7 +27,7 @@
 
 namespace opencloc::fixtures {
 
-inline torch::Device fake_device() { return {c10::DeviceType::PrivateUse1, 0}; }
+inline torch::Device fake_device() { return {c10::DeviceType::XPU, 0}; }
 
 // What made the host wait, by the operation's name; what it will read later.
 class FakeDevice {
@@ -114,7 +114,7 @@ inline Allocator& allocator() {
 
 // Events are there; whoever asks one finds its copies made.
 struct Guard final : c10::impl::DeviceGuardImplInterface {
-  static constexpr auto kType = c10::DeviceType::PrivateUse1;
+  static constexpr auto kType = c10::DeviceType::XPU;
   static c10::Stream stream() { return c10::Stream(c10::Stream::DEFAULT, fake_device()); }
   c10::DeviceType type() const override { return kType; }
   c10::Device exchangeDevice(c10::Device) const override { return fake_device(); }
@@ -145,23 +145,23 @@ static const c10::impl::DeviceGuardImplRegistrar registrar(Guard::kType, new Gua
 inline at::Tensor empty(c10::IntArrayRef size, ops::OptionalOf<at::ScalarType> type,
                         ops::OptionalOf<at::Layout>, ops::OptionalOf<at::Device>,
                         ops::OptionalOf<bool>, ops::OptionalOf<at::MemoryFormat> format) {
-  return at::detail::empty_generic(size, &allocator(),
-                                   c10::DispatchKeySet(c10::DispatchKey::PrivateUse1),
+  return at::detail::empty_generic(size, &allocator(), c10::DispatchKeySet(c10::DispatchKey::XPU),
                                    c10::dtype_or_default(type), format);
 }
 inline at::Tensor empty_strided(c10::IntArrayRef size, c10::IntArrayRef stride,
                                 ops::OptionalOf<at::ScalarType> type, ops::OptionalOf<at::Layout>,
                                 ops::OptionalOf<at::Device>, ops::OptionalOf<bool>) {
   return at::detail::empty_strided_generic(size, stride, &allocator(),
-                                           c10::DispatchKeySet(c10::DispatchKey::PrivateUse1),
+                                           c10::DispatchKeySet(c10::DispatchKey::XPU),
                                            c10::dtype_or_default(type));
 }
 
 // The same memory as a tensor of the CPU.
 inline at::Tensor as_cpu(const at::Tensor& t) {
   if (t.device().is_cpu()) return t;
-  return at::from_blob(t.data_ptr(), t.sizes(), t.strides(), [keep = t](void*) {},
-                       at::TensorOptions(t.scalar_type()));
+  return at::from_blob(
+      t.data_ptr(), t.sizes(), t.strides(), [keep = t](void*) {},
+      at::TensorOptions(t.scalar_type()));
 }
 
 inline at::Tensor copy_from(const at::Tensor& from, const at::Tensor& to, bool non_blocking) {
@@ -184,7 +184,7 @@ inline at::Tensor copy_from(const at::Tensor& from, const at::Tensor& to, bool n
 
 // What was in it is of no use: this is for results.
 inline const at::Tensor& resize_result(const at::Tensor& self, c10::IntArrayRef size,
-                                ops::OptionalOf<at::MemoryFormat>) {
+                                       ops::OptionalOf<at::MemoryFormat>) {
   auto* storage = self.storage().unsafeGetStorageImpl();
   const auto elements = static_cast<size_t>(self.storage_offset() + c10::multiply_integers(size));
   const size_t bytes = elements * self.element_size();
@@ -222,9 +222,10 @@ inline void refuse_mixed(const c10::OperatorHandle& op, const torch::jit::Stack&
 
 inline void fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   static const std::set<std::string> kWaiting = {
-      "aten::nonzero",         "aten::is_nonzero", "aten::equal",          "aten::_unique2",
-      "aten::masked_select",   "aten::_unique",    "aten::unique_dim",     "aten::is_set_to",
-      "aten::repeat_interleave", "aten::bincount", "aten::unique_consecutive"};
+      "aten::nonzero",    "aten::is_nonzero",        "aten::equal",
+      "aten::_unique2",   "aten::masked_select",     "aten::_unique",
+      "aten::unique_dim", "aten::is_set_to",         "aten::repeat_interleave",
+      "aten::bincount",   "aten::unique_consecutive"};
   if (inside == 0) {
     refuse_mixed(op, *stack);
     if (kWaiting.count(op.schema().name()) > 0) FakeDevice::get().count(op.schema().name());
@@ -238,10 +239,10 @@ inline void fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
 // Of all tensors on the device.
 inline int64_t fake_bytes_in_use() { return fake::Allocator::in_use; }
 
-TORCH_LIBRARY_IMPL(_, PrivateUse1, library) {
+TORCH_LIBRARY_IMPL(_, XPU, library) {
   library.fallback(torch::CppFunction::makeFromBoxedFunction<&fake::fallback>());
 }
-TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
+TORCH_LIBRARY_IMPL(aten, XPU, library) {
   library.impl("empty.memory_format", &fake::empty);
   library.impl("empty_strided", &fake::empty_strided);
   library.impl("as_strided", &at::native::as_strided_tensorimpl);

@@ -104,9 +104,7 @@ torch::Tensor embeddings_tensor(std::span<const Embedding> embeddings, int64_t w
 }
 
 // All prompts are on the one picture of a scene.
-torch::Tensor first_image(int64_t prompts) {
-  return torch::zeros({prompts}, torch::kInt64);
-}
+torch::Tensor first_image(int64_t prompts) { return torch::zeros({prompts}, torch::kInt64); }
 
 }  // namespace
 
@@ -141,8 +139,8 @@ Embedding Scene::region(const Point& point) const {
                        {}, "coordinates are in [0, 1] of the picture");
   }
   const auto points = points_tensor({*at}).to(device);
-  const auto rows = impl_->model->handle()->encode_regions(
-      impl_->features, point_prompts(points, first_image(1)));
+  const auto rows = impl_->model->handle()->encode_regions(impl_->features,
+                                                           point_prompts(points, first_image(1)));
   return to_embeddings(rows).front();
 }
 
@@ -162,8 +160,8 @@ Embedding Scene::region(std::string_view text) const {
   const Model::Impl::Run run(*impl_->model);
   const auto device = impl_->features.tokens.device();
   const auto texts = impl_->model->encode_texts({std::string(text)}).to(device);  // [1, E]
-  const auto rows = impl_->model->handle()->encode_regions(
-      impl_->features, text_prompts(texts, first_image(1)));
+  const auto rows =
+      impl_->model->handle()->encode_regions(impl_->features, text_prompts(texts, first_image(1)));
   return to_embeddings(rows).front();
 }
 

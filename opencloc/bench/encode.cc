@@ -28,9 +28,9 @@ void encode(const BenchOptions& options) {
         const auto pixels = torch::randn({batch, 3, side, side}).to(device);
         const Spent spent =
             time_of(options.seconds, [&] { wait_for(model->encode_image(pixels).embedding); });
-        auto figure =
-            figure_of("encode/" + name + "/" + precision.name + "/b" + std::to_string(batch) + suffix,
-                      static_cast<double>(batch), spent);
+        auto figure = figure_of(
+            "encode/" + name + "/" + precision.name + "/b" + std::to_string(batch) + suffix,
+            static_cast<double>(batch), spent);
         figure.gflops = figure.items_per_s * operations * 1e-9;
         figure.peak = peak_of(precision, device);
         report(options, figure);

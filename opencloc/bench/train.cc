@@ -74,7 +74,8 @@ void train(const BenchOptions& options) {
       const auto objective = row->make(model, {});
       Spent& step = spent[row->regions ? 1 : 0];
       step = time_of(options.seconds, [&] {
-        for (int64_t i = 0; i < steps_of(device); ++i) one_step(*objective, batch, model, optimizer);
+        for (int64_t i = 0; i < steps_of(device); ++i)
+          one_step(*objective, batch, model, optimizer);
         wait_for(model->logit_scale);
       });
       step.wall /= static_cast<double>(steps_of(device));

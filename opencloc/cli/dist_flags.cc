@@ -1,14 +1,19 @@
 #include "opencloc/cli/dist_flags.h"
 
 #include <algorithm>
+#include <cstdlib>
+
+#include "opencloc/cli/flag_names.h"
+#include "opencloc/cli/verb.h"
 
 namespace opencloc::cli {
 
 void add_dist_flags(CLI::App& app, DistFlags& flags) {
   const char* group = "Several processes (docs/guide/many_machines.md)";
-  app.add_option("--dist-backend", flags.backend,
-                 "auto: as the launcher says, GPUs over NCCL where each process has its own; gloo: by "
-                 "way of main memory; none: ignore the launcher, one process")
+  app.add_option(
+         "--dist-backend", flags.backend,
+         "auto: as the launcher says, GPUs over NCCL where each process has its own; gloo: by "
+         "way of main memory; none: ignore the launcher, one process")
       ->check(CLI::IsMember({"auto", "gloo", "nccl", "none"}))
       ->capture_default_str()
       ->group(group);
@@ -41,6 +46,9 @@ void in_job(const DistFlags& flags, const dist::Place& place, torch::Device devi
   if (const char* named = std::getenv("GLOO_SOCKET_IFNAME");
       named != nullptr && flags.interface.empty())
     options.interface = named;
+  options.give_up = [](const Error& error) {
+    std::_Exit(report_error(in_flags(error.what()), error.exit_code()));
+  };
   dist::in_group(place, options, work);
 }
 

@@ -19,6 +19,14 @@
 #include "opencloc/ops/caching_allocator.h"
 
 namespace opencloc::cli {
+
+// Long messages of libraries carry stack traces after their first line.
+int report_error(const std::string& message, int exit_code) {
+  ProgressBar::clear_live();
+  std::fprintf(stderr, "opencloc: error: %s\n", message.substr(0, message.find('\n')).c_str());
+  return exit_code;
+}
+
 namespace {
 
 struct Verb {
@@ -50,13 +58,6 @@ Example, from nothing to numbers:
   opencloc data show --data scenes --out scenes.html
 )";
 
-// One line, whatever the text holds: long messages of libraries carry stack traces after it.
-int report(const std::string& message, int exit_code) {
-  ProgressBar::clear_live();
-  std::fprintf(stderr, "opencloc: error: %s\n", message.substr(0, message.find('\n')).c_str());
-  return exit_code;
-}
-
 // The verb the user was at, for "see ... --help".
 std::string verb_path(const CLI::App& app) {
   const auto chosen = app.get_subcommands();
@@ -66,7 +67,7 @@ std::string verb_path(const CLI::App& app) {
 // Results that could not be written are not a success.
 int finish() {
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return 0;
-  return report("cannot write (" + errno_text() + "), standard output: check free space", 1);
+  return report_error("cannot write (" + errno_text() + "), standard output: check free space", 1);
 }
 
 int run(int argc, char** argv) {
@@ -85,21 +86,21 @@ int run(int argc, char** argv) {
     return finish();
   } catch (const CLI::ParseError& wrong) {
     const std::string verb = verb_path(app);
-    return report(std::string(wrong.what()) + ", " + verb + ": see '" + verb + " --help'", 2);
+    return report_error(std::string(wrong.what()) + ", " + verb + ": see '" + verb + " --help'", 2);
   } catch (const EndedBefore& ended) {
     return ended.exit_code;
   } catch (const Error& error) {
-    return report(in_flags(error.what()), error.exit_code());
+    return report_error(in_flags(error.what()), error.exit_code());
   } catch (const std::bad_alloc&) {
-    return report("out of memory: use smaller batches, pictures or fewer threads", 1);
+    return report_error("out of memory: use smaller batches, pictures or fewer threads", 1);
   } catch (const std::system_error& error) {
-    if (error.code() != std::errc::resource_unavailable_try_again) return report(error.what(), 1);
-    return report(
+    if (error.code() != std::errc::resource_unavailable_try_again) return report_error(error.what(), 1);
+    return report_error(
         "no further thread can be started: raise the limit of processes (ulimit -u), or "
         "use fewer threads",
         1);
   } catch (const std::exception& error) {
-    return report(error.what(), 1);
+    return report_error(error.what(), 1);
   }
 }
 

@@ -27,6 +27,9 @@ struct EndedBefore {
   int exit_code;
 };
 
+// An error as one line on stderr; returns the exit code.
+int report_error(const std::string& message, int exit_code);
+
 // Flags shared by verbs; the values are applied before the callback runs.
 struct CommonFlags {
   std::string device = "auto";
@@ -34,7 +37,8 @@ struct CommonFlags {
   int threads = 0;  // 0 = all processors this process may use
   uint64_t seed = 0;
 };
-// --device, --backend, --threads, --seed where they mean something, and --config FILE.toml for any flag.
+// --device, --backend, --threads, --seed where they mean something, and --config FILE.toml for any
+// flag.
 void add_common_flags(CLI::App& app, CommonFlags& flags);
 // The same one by one, for verbs where not all of them mean something.
 void add_config_flag(CLI::App& app);

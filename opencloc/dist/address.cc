@@ -108,4 +108,17 @@ std::string address_towards(const std::string& host, int port, bool several_mach
   return address.empty() ? "127.0.0.1" : address;
 }
 
+int free_port() {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_ANY);
+  socklen_t length = sizeof(address);
+  const bool bound = fd >= 0 && bind(fd, reinterpret_cast<sockaddr*>(&address), length) == 0 &&
+                     getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0;
+  if (fd >= 0) close(fd);
+  if (!bound) throw Error::failed("no port is free (" + errno_text() + ")");
+  return ntohs(address.sin_port);
+}
+
 }  // namespace opencloc::dist

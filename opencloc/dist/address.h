@@ -1,4 +1,4 @@
-// Under which of its addresses other machines reach this one.
+// Addresses and ports: under which other machines reach this one, who listens, what is free.
 #pragma once
 
 #include <chrono>
@@ -13,5 +13,8 @@ std::string address_towards(const std::string& host, int port, bool several_mach
 
 // Whether somebody takes a connection to host:port within that time.
 bool somebody_listens(const std::string& host, int port, std::chrono::milliseconds timeout);
+
+// A port on which nobody listens now. Throws Error (failed) when there is none.
+int free_port();
 
 }  // namespace opencloc::dist

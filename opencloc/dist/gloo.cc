@@ -5,12 +5,10 @@
 #include <numeric>
 #include <utility>
 
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/utils.h>
 
 #include "opencloc/base/error.h"
-
-#ifdef USE_C10D_GLOO
-#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 
 namespace opencloc::dist {
 namespace {
@@ -138,16 +136,17 @@ class GlooGroup : public Group {
   void call(const std::string& what, int64_t bytes, const Work& work) {
     const auto began = std::chrono::steady_clock::now();
     try {
-      job_->health->begin(what);
-      work();
+      const int64_t number = job_->health->begin(what);
+      try {
+        work();
+      } catch (const std::exception& error) {
+        throw job_->health->explain(number, first_line(error.what()));
+      }
+      job_->health->end(number);
     } catch (const Error&) {
       set_group_failed();
       throw;
-    } catch (const std::exception& error) {
-      set_group_failed();
-      throw job_->health->explain(first_line(error.what()));
     }
-    job_->health->end();
     received_ += bytes;
     seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   }
@@ -185,13 +184,3 @@ std::unique_ptr<Group> make_gloo_group(std::shared_ptr<Job> job, const std::stri
 }
 
 }  // namespace opencloc::dist
-#else  // PyTorch's wheels leave Gloo's headers out
-namespace opencloc::dist {
-
-std::unique_ptr<Group> make_gloo_group(std::shared_ptr<Job> /*job*/, const std::string& /*name*/) {
-  throw Error::input("this build cannot join processes: its libtorch came without Gloo's headers",
-                     "", "build with Debian's libtorch and libgloo-dev");
-}
-
-}  // namespace opencloc::dist
-#endif

@@ -17,7 +17,7 @@ constexpr auto kBeatOfDoubt = 100ms;  // while somebody waits for an explanation
 constexpr auto kGone = 2s;            // without a sign of life
 constexpr auto kWarnAfter = 20s;      // in one call
 constexpr auto kLongestDoubt = 5s;
-constexpr const char* kRunAgain = "run the same command again: it goes on from the last checkpoint";
+constexpr auto kToEnd = 1500ms;  // what a call has to end by itself once a process failed
 
 std::string seconds_since(HealthClock::time_point began) {
   return std::to_string(
@@ -46,12 +46,18 @@ struct Health::State {
     std::string message;
     ErrorKind kind = ErrorKind::kFailed;
   };
+  struct Call {
+    int64_t number = 0;
+    std::string what;
+    HealthClock::time_point began;
+  };
   using Lock = std::unique_lock<std::mutex>;
   using Ranks = std::vector<size_t>;
 
   std::unique_ptr<Store> store;
   int rank = 0;
   std::vector<std::string> who;
+  GiveUp give_up;
 
   std::mutex mutex;
   std::condition_variable changed;
@@ -60,17 +66,21 @@ struct Health::State {
   bool lost = false;                                      // the store went away
   HealthClock::time_point answered = HealthClock::now();  // by the store
   std::optional<Note> note, to_leave;
+  HealthClock::time_point noted;
   std::vector<Beat> beats;
   int64_t calls = 0, number = 0;
-  std::string call, at;
-  HealthClock::time_point call_began;
-  bool in_call = false, warned = false, waited_for_others = false;
+  std::vector<Call> open;  // the oldest first
+  std::string at;
+  bool warned = false, waited_for_others = false;
 
   std::string name(size_t of) const { return "rank " + std::to_string(of) + " (" + who[of] + ")"; }
   std::string names(const Ranks& ranks) const;
   Error error_of(const Note& told) const;
   Ranks silent(HealthClock::time_point since) const;
   Ranks behind() const;
+  Call take(int64_t number);
+  bool waits_longer_than(HealthClock::duration time) const;
+  void end_hanging_call(Lock& lock);
   void ask_store(Lock& lock);
   void read_beat(const std::string& text, Beat& beat) const;
   void warn_of_waiting();
@@ -110,6 +120,27 @@ Health::State::Ranks Health::State::behind() const {
   return ranks;
 }
 
+// The call, which is no longer open.
+Health::State::Call Health::State::take(int64_t of) {
+  const auto it = std::find_if(open.begin(), open.end(), [&](auto& c) { return c.number == of; });
+  Call call = std::move(*it);
+  open.erase(it);
+  return call;
+}
+
+bool Health::State::waits_longer_than(HealthClock::duration time) const {
+  return !open.empty() && HealthClock::now() - open.front().began > time;
+}
+
+// Calls that wait for a process that is gone mostly end by themselves; connecting does not.
+void Health::State::end_hanging_call(Lock& lock) {
+  if (!note || HealthClock::now() - noted < kToEnd || !waits_longer_than(kToEnd)) return;
+  const Error error = error_of(*note);
+  lock.unlock();
+  give_up(error);
+  lock.lock();
+}
+
 // "2 1047": number, calls.
 void Health::State::read_beat(const std::string& text, Beat& beat) const {
   Beat now;
@@ -123,7 +154,7 @@ void Health::State::read_beat(const std::string& text, Beat& beat) const {
 // With the lock released while the store is waited for.
 void Health::State::ask_store(Lock& lock) {
   const std::string beat = std::to_string(++number) + " " + std::to_string(calls);
-  const bool all = doubting || (in_call && HealthClock::now() - call_began > kWarnAfter);
+  const bool all = doubting || waits_longer_than(kWarnAfter);
   std::string leaving;
   if (to_leave) leaving = failure_note(to_leave->rank, to_leave->message, to_leave->kind);
   lock.unlock();
@@ -134,7 +165,8 @@ void Health::State::ask_store(Lock& lock) {
   for (size_t of = 0; of < texts.size(); ++of) texts[of] = store->get("beat/" + std::to_string(of));
   lock.lock();
   answered = HealthClock::now();
-  if (told) {
+  if (told && !note) {
+    noted = answered;
     const Json json = parse_json(*told, "note of a failure");
     note = Note{json.at("rank"), json.at("message"),
                 json.at("input") ? ErrorKind::kInput : ErrorKind::kFailed};
@@ -144,8 +176,9 @@ void Health::State::ask_store(Lock& lock) {
 }
 
 void Health::State::warn_of_waiting() {
-  if (warned || !in_call || HealthClock::now() - call_began < kWarnAfter + kGone + kBeat) return;
-  Ranks ranks = silent(call_began + kWarnAfter);
+  if (warned || !waits_longer_than(kWarnAfter + kGone + kBeat)) return;
+  const Call& call = open.front();
+  Ranks ranks = silent(call.began + kWarnAfter);
   const bool quiet = !ranks.empty();
   if (!quiet) ranks = behind();
   // One process is enough to say so.
@@ -153,15 +186,16 @@ void Health::State::warn_of_waiting() {
   warned = true;
   log::warn("{} {}: waiting for {} s in {}", names(ranks),
             quiet ? "does not answer" : "has not come as far as the others",
-            seconds_since(call_began), call);
+            seconds_since(call.began), call.what);
 }
 
-Health::Health(std::unique_ptr<Store> store, int rank, std::vector<std::string> who)
+Health::Health(std::unique_ptr<Store> store, int rank, std::vector<std::string> who, GiveUp give_up)
     : state_(std::make_shared<State>()) {
   state_->store = std::move(store);
   state_->rank = rank;
   state_->beats.resize(who.size());
   state_->who = std::move(who);
+  state_->give_up = std::move(give_up);
   thread_ = std::thread([state = state_] { watch(state); });
 }
 
@@ -191,6 +225,7 @@ void Health::watch(const std::shared_ptr<State>& state) {
       return;
     }
     state->warn_of_waiting();
+    state->end_hanging_call(lock);
     state->changed.notify_all();
     state->changed.wait_for(lock, state->doubting ? kBeatOfDoubt : kBeat,
                             [&] { return state->stopping || (state->to_leave && !state->note); });
@@ -208,30 +243,30 @@ void Health::at(const std::string& place) {
   state_->at = place;
 }
 
-void Health::begin(const std::string& call) {
+int64_t Health::begin(const std::string& call) {
   const std::lock_guard lock(state_->mutex);
   if (state_->note) throw state_->error_of(*state_->note);
-  ++state_->calls;
-  state_->call = call;
-  state_->in_call = true;
-  state_->call_began = HealthClock::now();
+  state_->open.push_back({++state_->calls, call, HealthClock::now()});
+  return state_->calls;
 }
 
-void Health::end() {
+void Health::end(int64_t call) {
   const std::lock_guard lock(state_->mutex);
-  state_->in_call = state_->warned = false;
+  state_->take(call);
+  state_->warned = false;
 }
 
-Error Health::explain(const std::string& what_failed) {
+Error Health::explain(int64_t of, const std::string& what_failed) {
   State::Lock lock(state_->mutex);
   State& state = *state_;
   const auto began = HealthClock::now();
-  const std::string where = state.call + (state.at.empty() ? "" : " at " + state.at);
+  const auto call = state.take(of);
+  const std::string where = call.what + (state.at.empty() ? "" : " at " + state.at);
   const bool timed_out = what_failed.find("imed out") != std::string::npos ||
                          what_failed.find("timeout") != std::string::npos;
-  const std::string did =
-      timed_out ? " has not answered for " + seconds_since(state.call_began) + " s in "
-                : " went away in ";
+  const std::string did = timed_out
+                              ? " has not answered for " + seconds_since(call.began) + " s in "
+                              : " went away in ";
   std::string who;
   state.doubting = true;
   while (who.empty() && HealthClock::now() - began < kLongestDoubt) {

@@ -39,31 +39,53 @@ std::string missing_ranks(Store& store, int size) {
          (missing > 1 ? "s " : " ") + ranks + (missing > 8 ? ", ..." : "");
 }
 
-// Says that this process is here; returns the names of all when all are.
-std::vector<std::string> meet(Store& store, const Place& place, std::chrono::seconds timeout) {
-  store.set("who/" + std::to_string(place.rank), own_name());
-  store.add("joined", 1);
+// The others see it, and say the same, before rank 0 takes the store along.
+[[noreturn]] void give_up_waiting(Store& store, const Place& place) {
+  const Error error =
+      Error::failed("these processes never came: " + missing_ranks(store, place.size),
+                    "$WORLD_SIZE " + std::to_string(place.size),
+                    "see whether all of them were started, with the same place to meet");
+  store.set_first(kFailureKey, failure_note(place.rank, error.what(), error.kind()));
+  if (place.rank == 0) std::this_thread::sleep_for(500ms);
+  throw error;
+}
+
+void wait_for_all(Store& store, const Place& place, std::chrono::seconds timeout) {
   const auto began = Clock::now();
   auto warned = began;
   while (store.add("joined", 0) < place.size) {
     if (const auto note = store.get(kFailureKey))
-      throw Error::failed("another process failed before all had joined: " +
-                          message_of_note(*note));
-    if (Clock::now() - began > timeout) {
-      throw Error::failed("these processes never came: " + missing_ranks(store, place.size),
-                          "$WORLD_SIZE " + std::to_string(place.size),
-                          "see whether all of them were started, with the same place to meet");
-    }
+      throw Error(ErrorKind::kFailed, message_of_note(*note));
+    if (Clock::now() - began > timeout) give_up_waiting(store, place);
     if (place.rank == 0 && Clock::now() - warned > 30s) {
       warned = Clock::now();
       log::warn("waiting for {}", missing_ranks(store, place.size));
     }
     std::this_thread::sleep_for(20ms);
   }
+}
+
+// Says that this process is here; returns the names of all when all are.
+std::vector<std::string> meet(Store& store, const Place& place, std::chrono::seconds timeout) {
   std::vector<std::string> who;
-  for (int rank = 0; rank < place.size; ++rank)
-    who.push_back(store.get("who/" + std::to_string(rank)).value_or("?"));
+  try {
+    store.set("who/" + std::to_string(place.rank), own_name());
+    store.add("joined", 1);
+    wait_for_all(store, place, timeout);
+    for (int rank = 0; rank < place.size; ++rank)
+      who.push_back(store.get("who/" + std::to_string(rank)).value_or("?"));
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception&) {  // of the store
+    throw Error::failed("rank 0 went away before all processes had joined",
+                        place.host + ":" + std::to_string(place.port), kRunAgain);
+  }
   return who;
+}
+
+void log_and_end(const Error& error) {
+  log::error("{}", error.what());
+  std::_Exit(error.exit_code());
 }
 
 std::shared_ptr<Job> join(const Place& place, const JoinOptions& options) {
@@ -79,8 +101,9 @@ std::shared_ptr<Job> join(const Place& place, const JoinOptions& options) {
   const bool serve = place.rank == 0 && !place.launcher_keeps_store;
   job->store = std::make_unique<Store>(place, serve, options.timeout);
   auto who = meet(*job->store, place, options.timeout);
-  job->health = std::make_unique<Health>(std::make_unique<Store>(place, false, options.timeout),
-                                         place.rank, std::move(who));
+  job->health =
+      std::make_unique<Health>(std::make_unique<Store>(place, false, options.timeout), place.rank,
+                               std::move(who), options.give_up ? options.give_up : log_and_end);
   return job;
 }
 
@@ -104,10 +127,10 @@ std::unique_ptr<Group> connect_all(const std::shared_ptr<Job>& job, const std::s
   host->max(cannot);
   if (cannot.item<int64_t>() == 0) return make_nccl_group(job, std::move(host), options.gpu, name);
   if (asked)
-    throw Error::input("NCCL cannot be used: " + (why_no_nccl().empty()
-                                                      ? "several processes share a GPU"
-                                                      : why_no_nccl()),
-                       "setting 'dist_backend=nccl'", "use the setting 'dist_backend=gloo'");
+    throw Error::input(
+        "NCCL cannot be used: " +
+            (why_no_nccl().empty() ? "several processes share a GPU" : why_no_nccl()),
+        "setting 'dist_backend=nccl'", "use the setting 'dist_backend=gloo'");
   if (host->is_first())
     log::info("GPUs exchange by way of main memory: {}",
               why_no_nccl().empty() ? "several processes share one" : why_no_nccl());
@@ -136,6 +159,7 @@ void in_group(const Place& place, const JoinOptions& options,
   const auto fail = [&](const std::string& message, ErrorKind kind) {
     failed = true;
     job->health->tell(message, kind);
+    job->health->stop();
   };
   std::unique_ptr<Group> group;  // outlives the failure of `work`
   try {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 
+#include "opencloc/base/error.h"
 #include "opencloc/dist/group.h"
 #include "opencloc/dist/place.h"
 
@@ -18,8 +19,11 @@ struct JoinOptions {
   int gpu = -1;  // the number of the GPU this process computes on; -1: none
   // How long a call, or the others' arrival, may take. A process that hangs ends the job after it.
   std::chrono::seconds timeout{600};
-  std::string interface {
-  };  // network interface to use ("eth0"); empty: the one that leads to rank 0
+  // Network interface to use ("eth0"); empty: the one that leads to rank 0.
+  std::string interface {};
+  // Ends the process with the error's exit code, from another thread: a call waits for a process
+  // that failed, and does not end by itself. Empty: the error is logged first.
+  std::function<void(const Error& error)> give_up{};
 };
 
 // Joins the job, does `work`, and leaves the job when all processes have done theirs. What `work`

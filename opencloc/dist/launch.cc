@@ -29,9 +29,9 @@ namespace {
 using LaunchClock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
-constexpr auto kOnTheirOwn = 6s;    // what the others have to find out that one failed
-constexpr auto kWithoutStore = 2s;  // the same where rank 0 was killed, and the store with it
-constexpr auto kToTerminate = 5s;   // after SIGTERM
+constexpr auto kOnTheirOwn = 4s;   // what the others have to find out that one failed, and to end
+constexpr auto kUntold = 2s;       // the same where nobody can tell them, for want of a store
+constexpr auto kToTerminate = 5s;  // after SIGTERM
 constexpr auto kToConnect = 300ms;
 constexpr auto kToTell = 2s;  // what the store has to answer in
 constexpr auto kTick = 50ms;
@@ -68,19 +68,6 @@ class Signals {
   static constexpr std::array<int, 3> kSignals = {SIGINT, SIGTERM, SIGUSR1};
   std::array<struct sigaction, 3> old_{};
 };
-
-int free_port() {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_ANY);
-  socklen_t length = sizeof(address);
-  const bool bound = fd >= 0 && bind(fd, reinterpret_cast<sockaddr*>(&address), length) == 0 &&
-                     getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0;
-  if (fd >= 0) close(fd);
-  if (!bound) throw Error::failed("no port is free (" + errno_text() + ")");
-  return ntohs(address.sin_port);
-}
 
 struct Child {
   int rank = 0;
@@ -270,7 +257,8 @@ class Attempt {
     place.port = port_;
     try {
       Store(place, /*serve=*/false, kToTell)
-          .set_first(kFailureKey, failure_note(killed.rank, death_of(killed), ErrorKind::kFailed));
+          .set_first(kFailureKey, failure_note(killed.rank, death_of(killed) + ": " + kRunAgain,
+                                               ErrorKind::kFailed));
       told_ = true;
     } catch (const std::exception&) {
       // Rank 0 ended just now. Without the store the others end by themselves, or are ended.
@@ -286,9 +274,8 @@ class Attempt {
   void end_the_rest() {
     if (first_failed_ == nullptr) return;
     const auto since = LaunchClock::now() - failed_at_;
-    const bool store_gone = first_failed_->rank == 0 && WIFSIGNALED(*first_failed_->status);
-    const auto on_their_own = store_gone ? kWithoutStore : kOnTheirOwn;
-    if (since < on_their_own && running()) tell_the_others();
+    if (since < kUntold && running()) tell_the_others();
+    const auto on_their_own = WIFSIGNALED(*first_failed_->status) && !told_ ? kUntold : kOnTheirOwn;
     if (since > on_their_own && !terminated_) send(SIGTERM), terminated_ = true;
     if (since > on_their_own + kToTerminate) send(SIGKILL);
   }

@@ -1,6 +1,6 @@
-// Work is put on a stream of the group's own, which waits for what the step has queued, and the step's
-// later work waits for it: an event each way, and the host waits for nothing. libtorch's stream is
-// CUDA's default one (nobody here sets another).
+// Work is put on a stream of the group's own, which waits for what the step has queued, and the
+// step's later work waits for it: an event each way, and the host waits for nothing. libtorch's
+// stream is CUDA's default one (nobody here sets another).
 #include "opencloc/dist/nccl.h"
 
 #include <utility>
@@ -31,14 +31,14 @@ using NcclClock = std::chrono::steady_clock;
 // The functions that are used, by the types of the headers.
 struct NcclLibrary {
   std::string missing;  // why it cannot be used
-#define OPENCLOC_NCCL_CALLS(call)                                                               \
-  call(ncclGetVersion) call(ncclGetUniqueId) call(ncclCommInitRankConfig) call(ncclCommFinalize) \
-      call(ncclCommDestroy) call(ncclCommAbort) call(ncclCommGetAsyncError)                      \
+#define OPENCLOC_NCCL_CALLS(call)                                                                 \
+  call(ncclGetVersion) call(ncclGetUniqueId) call(ncclCommInitRankConfig) call(ncclCommFinalize)  \
+      call(ncclCommDestroy) call(ncclCommAbort) call(ncclCommGetAsyncError)                       \
           call(ncclGetErrorString) call(ncclGetLastError) call(ncclAllReduce) call(ncclBroadcast) \
               call(ncclReduceScatter) call(ncclAllGather) call(ncclGroupStart) call(ncclGroupEnd)
-#define OPENCLOC_CUDA_CALLS(call)                                                             \
-  call(cudaSetDevice) call(cudaGetErrorString) call(cudaStreamCreateWithFlags)                 \
-      call(cudaStreamDestroy) call(cudaEventCreateWithFlags) call(cudaEventDestroy)            \
+#define OPENCLOC_CUDA_CALLS(call)                                                   \
+  call(cudaSetDevice) call(cudaGetErrorString) call(cudaStreamCreateWithFlags)      \
+      call(cudaStreamDestroy) call(cudaEventCreateWithFlags) call(cudaEventDestroy) \
           call(cudaEventRecord) call(cudaEventQuery) call(cudaStreamWaitEvent)
 #define OPENCLOC_DECLARE(function) decltype(&::function) function = nullptr;
   OPENCLOC_NCCL_CALLS(OPENCLOC_DECLARE)
@@ -50,9 +50,9 @@ struct NcclLibrary {
     const std::string runtime = "libcudart.so." + std::to_string(CUDART_VERSION / 1000);
     void* cuda = open(runtime.c_str());
     void* nccl = open("libnccl.so.2");
-#define OPENCLOC_FIND(library, function)                                             \
-  if (missing.empty()) {                                                             \
-    function = reinterpret_cast<decltype(function)>(::dlsym(library, #function));    \
+#define OPENCLOC_FIND(library, function)                                                  \
+  if (missing.empty()) {                                                                  \
+    function = reinterpret_cast<decltype(function)>(::dlsym(library, #function));         \
     if (function == nullptr) missing = std::string("it lacks the function ") + #function; \
   }
 #define OPENCLOC_FIND_CUDA(function) OPENCLOC_FIND(cuda, function)
@@ -297,17 +297,18 @@ class NcclGroup : public Group {
   void call(const std::string& what, int64_t bytes, const Work& work) {
     const auto began = NcclClock::now();
     try {
-      job_->health->begin(what);
-      if (broken_) throw std::runtime_error(why_broken());
-      work();
+      const int64_t number = job_->health->begin(what);
+      try {
+        if (broken_) throw std::runtime_error(why_broken());
+        work();
+      } catch (const std::exception& error) {
+        throw job_->health->explain(number, error.what());
+      }
+      job_->health->end(number);
     } catch (const Error&) {
       set_group_failed();
       throw;
-    } catch (const std::exception& error) {
-      set_group_failed();
-      throw job_->health->explain(error.what());
     }
-    job_->health->end();
     received_ += bytes;
     seconds_ += std::chrono::duration<double>(NcclClock::now() - began).count();
   }
@@ -350,8 +351,7 @@ class NcclGroup : public Group {
     std::unique_lock lock(mutex_);
     while (!stopping_) {
       changed_.wait_for(lock, 100ms);
-      while (!pending_.empty() &&
-             nccl().cudaEventQuery(**pending_.front().done) == cudaSuccess)
+      while (!pending_.empty() && nccl().cudaEventQuery(**pending_.front().done) == cudaSuccess)
         pending_.pop_front();
       if (pending_.empty() || broken_) continue;
       ncclResult_t result = ncclSuccess;
@@ -425,8 +425,9 @@ namespace opencloc::dist {
 std::string why_no_nccl() { return "this build was made without NCCL's header"; }
 std::string nccl_version() { return {}; }
 
-std::unique_ptr<Group> make_nccl_group(std::shared_ptr<Job> /*job*/, std::unique_ptr<Group> /*host*/,
-                                       int /*device*/, const std::string& /*name*/) {
+std::unique_ptr<Group> make_nccl_group(std::shared_ptr<Job> /*job*/,
+                                       std::unique_ptr<Group> /*host*/, int /*device*/,
+                                       const std::string& /*name*/) {
   throw Error::input("NCCL cannot be used: " + why_no_nccl(), "setting 'dist_backend=nccl'",
                      "use the setting 'dist_backend=gloo', or build with -DOPENCLOC_NCCL=ON");
 }

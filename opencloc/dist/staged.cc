@@ -11,8 +11,8 @@ bool on_host(const torch::Tensor& t) { return t.device().is_cpu(); }
 
 // Room in main memory for what lies on a device.
 torch::Tensor host_room(torch::IntArrayRef sizes, const torch::Tensor& like) {
-  return torch::empty(
-      sizes, like.options().device(torch::kCPU).pinned_memory(like.device().is_cuda()));
+  return torch::empty(sizes,
+                      like.options().device(torch::kCPU).pinned_memory(like.device().is_cuda()));
 }
 
 torch::Tensor to_host(const torch::Tensor& t) {

@@ -1,6 +1,6 @@
 // A group of processes whose tensors may lie on devices, over one that knows main memory only: what
-// lies on a device is exchanged by way of page-locked memory. For several processes on one GPU, which
-// NCCL refuses, and where there is no NCCL. Private to opencloc/dist.
+// lies on a device is exchanged by way of page-locked memory. For several processes on one GPU,
+// which NCCL refuses, and where there is no NCCL. Private to opencloc/dist.
 #pragma once
 
 #include <memory>

@@ -1,16 +1,39 @@
 #include "opencloc/dist/store.h"
 
+#include <cstdlib>
+#include <exception>
+#include <system_error>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <vector>
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include "opencloc/base/error.h"
+#include "opencloc/ops/torch_compat.h"
 
 namespace opencloc::dist {
 namespace {
 
 std::vector<uint8_t> to_bytes(const std::string& text) { return {text.begin(), text.end()}; }
 std::string to_text(const std::vector<uint8_t>& bytes) { return {bytes.begin(), bytes.end()}; }
+
+std::terminate_handler terminate_before = nullptr;
+
+// That thread waits for a call that we never make: it ends, and not the process.
+[[noreturn]] void end_store_thread() {
+  try {
+    if (getpid() != gettid() && std::current_exception())
+      std::rethrow_exception(std::current_exception());
+  } catch (const std::system_error& error) {
+    if (error.code() == std::errc::connection_reset) syscall(SYS_exit, 0);
+  } catch (...) {
+    // For the handler before.
+  }
+  if (terminate_before != nullptr) terminate_before();
+  std::abort();
+}
 
 [[noreturn]] void explain_store(const Place& place, bool serve, const std::string& error) {
   const std::string where = place.host + ":" + std::to_string(place.port);
@@ -32,6 +55,10 @@ std::string to_text(const std::vector<uint8_t>& bytes) { return {bytes.begin(), 
 }  // namespace
 
 Store::Store(const Place& place, bool serve, std::chrono::milliseconds timeout) {
+  if constexpr (ops::kStoreThreadThrows) {
+    [[maybe_unused]] static const bool once =
+        (terminate_before = std::set_terminate(end_store_thread), true);
+  }
   c10d::TCPStoreOptions options;
   options.port = static_cast<uint16_t>(place.port);
   options.isServer = serve;
@@ -45,6 +72,8 @@ Store::Store(const Place& place, bool serve, std::chrono::milliseconds timeout) 
     explain_store(place, serve, error.what());
   }
 }
+
+Store::~Store() = default;
 
 void Store::set(const std::string& key, const std::string& text) {
   store_->set(key, to_bytes(text));

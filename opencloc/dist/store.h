@@ -25,6 +25,9 @@ class Store {
   // Throws Error (failed) when nobody answers at place.host within `timeout`, Error (input) when
   // the port is taken. `serve`: this process keeps the store.
   Store(const Place& place, bool serve, std::chrono::milliseconds timeout);
+  ~Store();
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
   void set(const std::string& key, const std::string& text);
   std::optional<std::string> get(const std::string& key);
   int64_t add(const std::string& key, int64_t count);

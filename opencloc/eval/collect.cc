@@ -63,8 +63,8 @@ void ground(Cloc& model, const ImageFeatures& features, const std::vector<EvalSa
   const auto count = static_cast<int64_t>(phrases.boxes.size());
   if (count == 0) return;
   const auto device = features.tokens.device();
-  const auto text = texts.embeddings(phrases.text_ids).to(device);                  // [R, E]
-  const auto index = torch::tensor(phrases.image_index, torch::kInt64);             // [R]
+  const auto text = texts.embeddings(phrases.text_ids).to(device);       // [R, E]
+  const auto index = torch::tensor(phrases.image_index, torch::kInt64);  // [R]
   for (int64_t begin = 0; begin < count; begin += at_a_time) {
     const int64_t end = std::min(begin + at_a_time, count);
     const auto boxes =

@@ -33,9 +33,11 @@ struct Sides {
   Tensor a, b;  // [N, E]
   LocalRows local;
 };
-Sides gather(const Tensor& a, const Tensor& b, dist::Group& group) {
-  const auto all_a = group.gather(a), all_b = group.gather(b);
-  return {all_a.rows, all_b.rows, {all_a.first, all_a.first + a.size(0)}};
+Sides gather(const Tensor& a, const Tensor& b, const Tensor& known_b, dist::Group& group) {
+  const auto all_a = group.gather(a);
+  return {all_a.rows,
+          known_b.defined() ? known_b : group.gather(b).rows,
+          {all_a.first, all_a.first + a.size(0)}};
 }
 
 // Alone, both directions read the same block; else each has its own (in a process that happens to
@@ -60,8 +62,9 @@ double mean_of_pairs(int64_t n) { return 1.0 / static_cast<double>(2 * std::max<
 struct InfoNce : torch::autograd::Function<InfoNce> {
   static Tensor forward(AutogradContext* context, const Tensor& a, const Tensor& b,
                         const Tensor& logit_scale, const PairFilter& filter,
-                        const ContrastiveOptions& options, Tensor* similar_pairs) {
-    const Sides sides = gather(a, b, *options.group);
+                        const ContrastiveOptions& options, const Tensor* all_b,
+                        Tensor* similar_pairs) {
+    const Sides sides = gather(a, b, *all_b, *options.group);
     const int64_t n = sides.a.size(0);
     const Blocks blocks(sides, block_like(filter, capped_scale(logit_scale), options.chunk),
                         options.group->size() == 1);
@@ -89,8 +92,7 @@ struct InfoNce : torch::autograd::Function<InfoNce> {
   }
 
   static tensor_list backward(AutogradContext* context, const tensor_list& upstream) {
-    const BackendScope as_forward(
-        static_cast<Backend>(context->saved_data["backend"].toInt()));
+    const BackendScope as_forward(static_cast<Backend>(context->saved_data["backend"].toInt()));
     const auto saved = context->get_saved_variables();
     const Sides sides{
         saved[0],
@@ -115,10 +117,9 @@ struct InfoNce : torch::autograd::Function<InfoNce> {
     Tensor of_b;
     if (blocks.one_is_enough()) {
       forth.columns = of_b = zeros(sides.b);
-      add_gradient(
-          blocks.forth,
-          {.row_lse = row_lse, .own = {}, .column_lse = column_lse, .similar_pairs = {}}, weight,
-          forth);
+      add_gradient(blocks.forth,
+                   {.row_lse = row_lse, .own = {}, .column_lse = column_lse, .similar_pairs = {}},
+                   weight, forth);
     } else {
       // Own rows of a against all of b: their part of every sum, others' columns included. The
       // scale's gradient is the rows' of a; those of b would count each pair again.
@@ -138,7 +139,8 @@ struct InfoNce : torch::autograd::Function<InfoNce> {
       of_b = back.rows;
     }
     return {forth.rows, of_b, forth.log_scale.to(saved[2].scalar_type()).view(saved[2].sizes()),
-            {},         {},   {}};
+            {},         {},   {},
+            {}};
   }
 
  private:
@@ -154,16 +156,17 @@ Tensor exp_at_most(const Tensor& x, double cap) {
   const auto value = x.detach();
   if (ops::runs_on_kernels({value}))
     return torch::scalar_tensor(std::min(std::exp(value.item<double>()), cap), torch::kDouble);
-  return value.to(torch::kDouble).exp().clamp_max(cap).view({});
+  return value.to(torch::kDouble).exp().clamp_max(cap).squeeze();
 }
 
 InfoNceLoss symmetric_info_nce(const Tensor& a, const Tensor& b, const Tensor& logit_scale,
-                               const PairFilter& filter, const ContrastiveOptions& options) {
+                               const PairFilter& filter, const ContrastiveOptions& options,
+                               const Tensor& all_b) {
   TORCH_CHECK(a.dim() == 2 && a.sizes() == b.sizes(), "contrastive loss: [n, E] pairs expected");
   TORCH_CHECK(logit_scale.numel() == 1, "contrastive loss: logit_scale must be a scalar");
   TORCH_CHECK(options.chunk >= 1, "contrastive loss: chunk must be at least 1");
   InfoNceLoss result;
-  result.loss = InfoNce::apply(a, b, logit_scale, filter, options, &result.similar_pairs);
+  result.loss = InfoNce::apply(a, b, logit_scale, filter, options, &all_b, &result.similar_pairs);
   return result;
 }
 

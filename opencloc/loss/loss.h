@@ -50,7 +50,7 @@ struct TextFilter {
 };
 
 struct RegionLoss {
-  torch::Tensor loss;        // scalar
+  torch::Tensor loss;  // scalar
   // Scalars F64 where the regions lie, without a gradient: of the off-diagonal pairs, those removed
   // by identity or the cosine test; of the off-diagonal pairs of *distinct* texts, those above the
   // threshold (while the test is closed over at most kMeasuredRows of the regions).

@@ -45,9 +45,9 @@ class TextCounts {
 };
 
 // Pairs of distinct texts, and those of them with a cosine above the threshold, in rows
-// [begin, end); `filter.texts` must be set, `counts` is of filter.text_id. Of n > kMeasuredRows texts so many are looked at,
-// spread evenly over all n: however the rows are shared among processes, they measure the same
-// ones.
+// [begin, end); `filter.texts` must be set, `counts` is of filter.text_id. Of n > kMeasuredRows
+// texts so many are looked at, spread evenly over all n: however the rows are shared among
+// processes, they measure the same ones.
 inline constexpr int64_t kMeasuredRows = 2048;
 struct SimilarPairs {
   torch::Tensor similar;  // scalar F64 where the texts lie

@@ -14,7 +14,7 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Rows [begin, end) of the similarity matrix without the excluded pairs.
 struct Strip {
   int64_t begin, end;
-  Tensor similarity;  // [end - begin, n]
+  Tensor similarity;     // [end - begin, n]
   Tensor similar_pairs;  // scalar F64; undefined: there are none
 };
 

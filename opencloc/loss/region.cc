@@ -12,9 +12,10 @@ RegionLoss region_loss(const torch::Tensor& regions, const torch::Tensor& texts,
               "region loss: one text_id a region expected");
   const auto all_ids = options.group->gather(text_id.to(torch::kCPU));
   const TextCounts counts(all_ids.rows);
+  const auto all_texts = options.group->gather(texts).rows;  // [N, E], without gradient
   PairFilter pairs{.text_id = ops::to_device(all_ids.rows, regions.device()),
-                   .texts = options.group->gather(texts).rows,
-                   .threshold = filter.threshold};  // of the group's regions
+                   .texts = all_texts,
+                   .threshold = filter.threshold};
   const int64_t count = all_ids.rows.size(0);
   const int64_t begin = all_ids.first, end = begin + regions.size(0);
   const auto off_diagonal = static_cast<double>((end - begin) * (count - 1));
@@ -26,7 +27,7 @@ RegionLoss region_loss(const torch::Tensor& regions, const torch::Tensor& texts,
     pairs.texts = torch::Tensor();
   }
 
-  const auto nce = symmetric_info_nce(regions, texts, logit_scale, pairs, options);
+  const auto nce = symmetric_info_nce(regions, texts, logit_scale, pairs, options, all_texts);
   const auto& removed = nce.similar_pairs;  // 0 while the test is closed
   const auto share = [&](const torch::Tensor& part, double whole) {
     return whole > 0 ? part / whole : torch::zeros_like(removed);

@@ -32,7 +32,7 @@ struct SigmoidLoss : torch::autograd::Function<SigmoidLoss> {
     const auto gathered = options.group->gather(own_image);
     const Tensor &image = gathered.rows, text = options.group->gather(own_text).rows;  // [n, E]
     const int64_t n = image.size(0), first = gathered.first, last = first + own_image.size(0);
-    const auto scale = exp_at_most(logit_scale, kNoCap), bias = logit_bias.detach().view({});
+    const auto scale = exp_at_most(logit_scale, kNoCap), bias = logit_bias.detach().squeeze();
     auto total = torch::zeros({}, image.options());
     for (int64_t begin = first; begin < last; begin += options.chunk) {
       const int64_t end = std::min(begin + options.chunk, last);
@@ -51,9 +51,8 @@ struct SigmoidLoss : torch::autograd::Function<SigmoidLoss> {
   static tensor_list backward(AutogradContext* context, const tensor_list& upstream) {
     const auto saved = context->get_saved_variables();
     const Tensor &image = saved[0], &text = saved[1];
-    const BackendScope as_forward(
-        static_cast<Backend>(context->saved_data["backend"].toInt()));
-    const auto scale = exp_at_most(saved[2], kNoCap), bias = saved[3].detach().view({});
+    const BackendScope as_forward(static_cast<Backend>(context->saved_data["backend"].toInt()));
+    const auto scale = exp_at_most(saved[2], kNoCap), bias = saved[3].detach().squeeze();
     const int64_t n = image.size(0), chunk = context->saved_data["chunk"].toInt();
     const int64_t first = context->saved_data["begin"].toInt();
     const int64_t last = context->saved_data["end"].toInt();

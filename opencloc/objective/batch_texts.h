@@ -18,7 +18,7 @@ struct TextBatch {
   torch::Tensor caption_row;          // [C] int64: row in [0, U) of each one's text
   torch::Tensor region_row;           // [R] int64: row in [0, U) of each region's text
 
-  int64_t size() const;  // U
+  int64_t size() const;                      // U
   TextBatch to(torch::Device device) const;  // nobody waits
 };
 

@@ -41,8 +41,8 @@ class CocaWork : public BatchWork {
     const int64_t size = std::max<int64_t>(1, (images_ + options.parts - 1) / options.parts);
     for (int64_t begin = 0; begin < images_; begin += size) {
       const int64_t end = std::min(images_, begin + size);
-      const auto own = ids.slice(0, begin, end);              // [b, T]
-      const auto next = own.slice(1, 1).reshape(-1);          // [b (T - 1)]
+      const auto own = ids.slice(0, begin, end);                 // [b, T]
+      const auto next = own.slice(1, 1).reshape(-1);             // [b (T - 1)]
       const auto places = next.ne(kPadId).nonzero().squeeze(1);  // [n]
       parts_.push_back({ops::to_device(batch.pixels.slice(0, begin, end), device),
                         ops::to_device(own.contiguous(), device), ops::to_device(places, device),

@@ -4,8 +4,8 @@
 
 #include "opencloc/ops/attention_products.h"
 #include "opencloc/ops/dispatch.h"
-#include "opencloc/ops/ops.h"
 #include "opencloc/ops/on_torch.h"
+#include "opencloc/ops/ops.h"
 
 namespace opencloc::ops {
 namespace {

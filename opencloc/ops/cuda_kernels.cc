@@ -47,8 +47,9 @@ OtherDevice& other_device() {
 
 void check(int error) {
   if (error != 0)
-    throw Error::failed("a CUDA kernel was not started (CUDA's error " + std::to_string(error) + ")",
-                        kLibrary, "build it for this GPU (docs/guide/gpu.md)");
+    throw Error::failed(
+        "a CUDA kernel was not started (CUDA's error " + std::to_string(error) + ")", kLibrary,
+        "build it for this GPU (docs/guide/gpu.md)");
 }
 
 const uint16_t* bf16_of(const torch::Tensor& t) {
@@ -151,8 +152,9 @@ void set_cuda_kernels(c10::DeviceType device, const cuda::Kernels* kernels) {
 BranchStart add_layer_norm(const cuda::Kernels& kernels, const torch::Tensor& x,
                            const torch::Tensor& added, const torch::Tensor& weight,
                            const torch::Tensor& bias, double epsilon) {
-  const auto out = AddLayerNormFunction::apply(
-      x, added.defined() ? OptionalTensor(added) : OptionalTensor(), weight, bias, epsilon, &kernels);
+  const auto out =
+      AddLayerNormFunction::apply(x, added.defined() ? OptionalTensor(added) : OptionalTensor(),
+                                  weight, bias, epsilon, &kernels);
   return {out[1], out[0]};
 }
 

@@ -3,8 +3,8 @@
 #include <torch/autograd.h>
 
 #include "opencloc/ops/dispatch.h"
-#include "opencloc/ops/ops.h"
 #include "opencloc/ops/on_torch.h"
+#include "opencloc/ops/ops.h"
 
 namespace opencloc::ops {
 namespace {

@@ -12,8 +12,8 @@ namespace {
 
 constexpr int64_t kScores = int64_t{1} << 28;  // elements of the scores at a time
 
-// Groups side by side, row of keys by row of keys: each row has as many places as the fullest one of
-// its part.
+// Groups side by side, row of keys by row of keys: each row has as many places as the fullest one
+// of its part.
 struct Places {
   struct Part {
     int64_t begin, end;   // rows of keys
@@ -75,11 +75,11 @@ PartialAttention indexed_attention(const torch::Tensor& q, const torch::Tensor& 
     const int64_t rows = part.end - part.begin, all = rows * part.groups;
     const auto parts = keys_values.slice(0, part.begin, part.end).chunk(2, -1);  // [b, T, D] each
     const auto of_part = placed.slice(0, part.first_place, part.first_place + all)
-                             .reshape({rows, part.groups * queries, width});    // [b, M P, D]
+                             .reshape({rows, part.groups * queries, width});  // [b, M P, D]
     const auto scores =
-        torch::bmm(of_part, parts[0].transpose(1, 2)).to(torch::promoteTypes(
-            q.scalar_type(), torch::kFloat));                           // [b, M P, T]
-    const auto sum = scores.logsumexp(-1);                              // [b, M P]
+        torch::bmm(of_part, parts[0].transpose(1, 2))
+            .to(torch::promoteTypes(q.scalar_type(), torch::kFloat));  // [b, M P, T]
+    const auto sum = scores.logsumexp(-1);                             // [b, M P]
     const auto shares = (scores - sum.unsqueeze(-1)).exp().to(q.scalar_type());
     outs.push_back(torch::bmm(shares, parts[1]).reshape({all, queries, width}));
     sums.push_back(sum.reshape({all, queries}));

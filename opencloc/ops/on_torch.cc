@@ -44,8 +44,8 @@ struct LinearBf16OnTorch : torch::autograd::Function<LinearBf16OnTorch> {
     ctx->save_for_backward({x, weight});
     ctx->saved_data["f32"] = input.scalar_type() == torch::kFloat;
     ctx->saved_data["has_bias"] = bias_input.has_value();
-    return at::linear(x, weight, optional_of(bias_input ? rounded_bf16(*bias_input)
-                                                        : torch::Tensor()));
+    return at::linear(x, weight,
+                      optional_of(bias_input ? rounded_bf16(*bias_input) : torch::Tensor()));
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
@@ -78,7 +78,7 @@ struct MlpBf16OnTorch : torch::autograd::Function<MlpBf16OnTorch> {
                                int64_t kind) {
     const auto x = input.to(torch::kBFloat16);
     const auto fc = rounded_bf16(fc_weight), proj = rounded_bf16(proj_weight);
-    const auto z = at::linear(x, fc, rounded_bf16(fc_bias));             // [..., F]
+    const auto z = at::linear(x, fc, rounded_bf16(fc_bias));  // [..., F]
     const auto* kernels = cuda_kernels(z.device());
     const auto h = kernels != nullptr ? gelu_by(*kernels, z, static_cast<Gelu>(kind))
                                       : reference::gelu(z, static_cast<Gelu>(kind));  // [..., F]
@@ -109,8 +109,7 @@ struct MlpBf16OnTorch : torch::autograd::Function<MlpBf16OnTorch> {
       dx = torch::matmul(dz, fc);
       if (ctx->saved_data["f32"].toBool()) dx = dx.to(torch::kFloat);
     }
-    return {dx,    weight_gradient(dz, x), of_hidden.bias,
-            dproj, bias_gradient(dy),      torch::Tensor()};
+    return {dx, weight_gradient(dz, x), of_hidden.bias, dproj, bias_gradient(dy), torch::Tensor()};
   }
 };
 
@@ -151,8 +150,7 @@ BranchStart add_branch_start(const torch::Tensor& x, const torch::Tensor& added,
   const auto* kernels = cuda_kernels(x.device());
   const bool serve = kernels != nullptr && x.scalar_type() == torch::kBFloat16 &&
                      (!added.defined() || added.scalar_type() == torch::kBFloat16) &&
-                     weight.defined() && bias.defined() &&
-                     weight.scalar_type() == torch::kFloat &&
+                     weight.defined() && bias.defined() && weight.scalar_type() == torch::kFloat &&
                      x.size(-1) <= kernels::cuda::kMaxWidth;
   if (serve) return add_layer_norm(*kernels, x, added, weight, bias, epsilon);
   const auto sum = added.defined() ? x + added : x;

@@ -1,5 +1,6 @@
-// The operations of ops.h on libtorch: for other devices than the CPU, other types than F32, and for
-// Backend::kTorch. Private to opencloc/ops. What they give is what reference.h gives, up to rounding.
+// The operations of ops.h on libtorch: for other devices than the CPU, other types than F32, and
+// for Backend::kTorch. Private to opencloc/ops. What they give is what reference.h gives, up to
+// rounding.
 //
 // With products in bf16 (precision.h) activations are bf16 from one operation to the next, half the
 // memory and traffic; weights and their gradients stay F32. A weight is rounded once a step and not

@@ -55,7 +55,7 @@ void adamw_on_torch(const AdamWSlot& slot, const AdamWStep& s, const torch::Tens
                     const torch::Tensor& changes) {
   const auto power = static_cast<double>(s.step);
   auto value = slot.value, m = slot.exp_avg, v = slot.exp_avg_sq;
-  const auto grad = slot.grad * scale;
+  const auto grad = slot.grad * scale.to(slot.grad.scalar_type());  // also of 0 dimensions
   const auto next_m = m * s.beta1 + grad * (1.0 - s.beta1);
   const auto next_v = v * s.beta2 + grad * grad * (1.0 - s.beta2);
   const auto denominator =
@@ -192,9 +192,9 @@ torch::Tensor late_grad_norm(const std::vector<torch::Tensor>& grads) {
 }
 
 torch::Tensor late_clip_scale(const torch::Tensor& norm, double max_norm) {
-  const auto clipped = max_norm > 0 ? torch::where(norm > max_norm, max_norm / (norm + 1e-6),
-                                                   torch::ones_like(norm))
-                                    : torch::ones_like(norm);
+  const auto clipped =
+      max_norm > 0 ? torch::where(norm > max_norm, max_norm / (norm + 1e-6), torch::ones_like(norm))
+                   : torch::ones_like(norm);
   return torch::where(norm.isfinite(), clipped, norm);
 }
 

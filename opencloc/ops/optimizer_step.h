@@ -39,7 +39,8 @@ void adamw_step(const std::vector<AdamWSlot>& slots, const AdamWStep& step);
 // Infinite or NaN elements give an infinite or NaN norm.
 double grad_norm(const std::vector<torch::Tensor>& grads);
 
-// The same as a scalar F64 where the tensors lie, which nobody waits for. Defined for an empty list.
+// The same as a scalar F64 where the tensors lie, which nobody waits for. Defined for an empty
+// list.
 torch::Tensor late_grad_norm(const std::vector<torch::Tensor>& grads);
 
 // What late_grad_scale must be so that the clipped norm is at most max_norm (0: it is not clipped);

@@ -106,8 +106,8 @@ std::shared_ptr<const kernels::PackedWeight> packed_bf16(const torch::Tensor& we
 
 torch::Tensor rounded_bf16(const torch::Tensor& weight) {
   if (weight.dim() > 2) return weight.detach().to(torch::kBFloat16);
-  return *cache_of<torch::Tensor>().get(
-      weight, [&] { return weight.detach().to(torch::kBFloat16); });
+  return *cache_of<torch::Tensor>().get(weight,
+                                        [&] { return weight.detach().to(torch::kBFloat16); });
 }
 
 std::shared_ptr<const kernels::PackedInt8> packed_int8(const torch::Tensor& weight) {

@@ -44,7 +44,8 @@ class BackendScope {
 
 // Both, of a model's call.
 struct ComputeScope {
-  ComputeScope(Precision precision, Backend backend) : of_precision(precision), of_backend(backend) {}
+  ComputeScope(Precision precision, Backend backend)
+      : of_precision(precision), of_backend(backend) {}
   PrecisionScope of_precision;
   BackendScope of_backend;
 };

@@ -33,6 +33,9 @@ inline void use_one_thread() {
 #endif
 }
 
+// A thread of c10d's TCPStore throws where its connection is reset, and nothing catches that.
+inline constexpr bool kStoreThreadThrows = !OPENCLOC_TORCH_FROM(2, 3);
+
 // As libtorch's signatures write it: c10's own class at first, and std::optional for sure from 2.6
 // on.
 #if OPENCLOC_TORCH_FROM(2, 6)

@@ -1,6 +1,6 @@
-// Between main memory and a device, without waiting: a training step hands its numbers over and goes
-// on, and what it is to know of the device arrives while the next step is computed. On the CPU all
-// of this is free.
+// Between main memory and a device, without waiting: a training step hands its numbers over and
+// goes on, and what it is to know of the device arrives while the next step is computed. On the CPU
+// all of this is free.
 #pragma once
 
 #include <memory>

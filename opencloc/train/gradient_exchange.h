@@ -46,6 +46,8 @@ class GradientExchange {
   // L2 norm of all gradients, of what they are now: the same bits in all processes.
   double norm() const;
   torch::Tensor late_norm() const;  // scalar F64 where the gradients lie; nobody waits for it
+  // On its own line.
+  int64_t bytes_received() const { return line_->bytes_received(); }
 
   // What of the parameters this process has the sums of, and its optimizer steps.
   const std::vector<ParameterPiece>& own_pieces() const { return own_pieces_; }

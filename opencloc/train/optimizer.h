@@ -52,8 +52,8 @@ class AdamW {
   // One update at learning rate `lr`. `norm` is grad_norm(): gradients are scaled by
   // max_grad_norm / norm where that is below 1. Parameters without a gradient stay as they are.
   void step(double lr, double norm);
-  // The same without waiting for the device: `norm` is late_grad_norm(). Where it is not finite, the
-  // parameters and moments stay as they are.
+  // The same without waiting for the device: `norm` is late_grad_norm(). Where it is not finite,
+  // the parameters and moments stay as they are.
   torch::Tensor late_grad_norm() const;  // scalar F64
   void late_step(double lr, const torch::Tensor& norm);
   void zero_grad();

@@ -63,6 +63,7 @@ class Run {
   void start_loader();
   void step(const LoadedBatch& loaded, double waited);
   bool anyone_asked_to_stop();
+  int64_t bytes_received() const;
   void evaluate_model();
   void save();
   NamedTensors all_moments();
@@ -109,7 +110,9 @@ class Run {
   // Of the interval since the last metrics line.
   Clock::time_point interval_began_;
   double interval_waited_ = 0;
-  double interval_talked_ = 0;  // seconds of group_ until it began
+  double interval_talked_ = 0;     // seconds of group_ until it began
+  int64_t interval_received_ = 0;  // bytes of this process until it began
+  int64_t interval_steps_ = 0;
   int64_t interval_samples_ = 0;
   Clock::time_point line_shown_;
 };
@@ -216,6 +219,7 @@ TrainResult Run::run() {
     bar->start_at(state_.step * config_.batch_size);
   }
   interval_began_ = line_shown_ = Clock::now();
+  interval_received_ = bytes_received();
   TrainResult result{state_.step, 0};
   // Killed after its last checkpoint, before model/ followed? Then no step is left to write it.
   if (first() && resumed_) save_model(folder_->model(), parts_.model, save_options());
@@ -268,9 +272,9 @@ void Run::step(const LoadedBatch& loaded, double waited) {
   } else {
     optimizer_->zero_grad();
   }
-  const StepResult result = forward_backward(
-      *objective_, loaded.batch,
-      {.accum_freq = config_.accum_freq, .group = &group_, .late = late_});
+  const StepResult result =
+      forward_backward(*objective_, loaded.batch,
+                       {.accum_freq = config_.accum_freq, .group = &group_, .late = late_});
   if (exchange_) exchange_->finish();
   hold_capped_logit_scales(parts_.model);
 
@@ -289,6 +293,7 @@ void Run::step(const LoadedBatch& loaded, double waited) {
   state_.position = loaded.after;
   interval_waited_ += waited;
   interval_samples_ += config_.batch_size;
+  ++interval_steps_;
 }
 
 void Run::update_at_once(const StepResult& result, Told told) {
@@ -305,8 +310,8 @@ void Run::update_at_once(const StepResult& result, Told told) {
 
 void Run::update_late(const StepResult& result, Told told) {
   // Not finite where the loss is not, whatever the gradients are.
-  const auto norm = (exchange_ ? exchange_->late_norm() : optimizer_->late_grad_norm()) +
-                    0 * result.late_loss;
+  const auto norm =
+      (exchange_ ? exchange_->late_norm() : optimizer_->late_grad_norm()) + 0 * result.late_loss;
   optimizer_->late_step(told.lr, norm);
   if (exchange_) exchange_->share_values();
   clamp_logit_scales(parts_.model);
@@ -356,6 +361,10 @@ void Run::stop_if_not_finite(const Told& told) {
       "again");
 }
 
+int64_t Run::bytes_received() const {
+  return group_.bytes_received() + (exchange_ ? exchange_->bytes_received() : 0);
+}
+
 void Run::log_step() {
   const double seconds = seconds_since(interval_began_);
   auto of_all = torch::tensor(
@@ -373,7 +382,11 @@ void Run::log_step() {
   // Shares of the time, of all processes.
   const double time = std::max(1e-9, seconds) * group_.size();
   line["loader_wait"] = sums[1] / time;
-  if (group_.size() > 1) line["communication"] = sums[2] / time;
+  if (exchange_) {
+    line["communication"] = sums[2] / time;
+    line["received_mb"] = static_cast<double>(bytes_received() - interval_received_) * 1e-6 /
+                          static_cast<double>(interval_steps_);  // by this process in a step
+  }
   if (metrics_) metrics_->write(line);
   if (seconds_since(line_shown_) > kLogLineSeconds) {
     line_shown_ = Clock::now();
@@ -383,7 +396,8 @@ void Run::log_step() {
   interval_began_ = Clock::now();
   interval_waited_ = 0;
   interval_talked_ = group_.seconds();
-  interval_samples_ = 0;
+  interval_received_ = bytes_received();
+  interval_samples_ = interval_steps_ = 0;
 }
 
 void Run::evaluate_model() {

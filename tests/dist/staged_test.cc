@@ -1,5 +1,5 @@
-// Tensors that lie on a device, exchanged by way of main memory: two processes, each with tensors of
-// its own on the tests' device of main memory.
+// Tensors that lie on a device, exchanged by way of main memory: two processes, each with tensors
+// of its own on the tests' device of main memory.
 #include "opencloc/dist/staged.h"
 
 #include <gmock/gmock.h>

@@ -1,6 +1,6 @@
 // What only a GPU can show: operations, kernels, steps and the optimizer there against the CPU, and
-// that nothing in a step reads back. Without a GPU the program says what its first CUDA call said and
-// exits with 77. Run by tools/gpu_check.
+// that nothing in a step reads back. Without a GPU the program says what its first CUDA call said
+// and exits with 77. Run by tools/gpu_check.
 #include <cstdio>
 #include <mutex>
 #include <string>
@@ -52,7 +52,8 @@ TEST(Gpu, EveryOperationAgreesWithF64) {
     expect_each_near(ops::output_and_gradients(on_gpu(one.op), inputs, torch::kFloat), wanted,
                      2e-3);  // F32 products may be TF32
     const PrecisionScope bf16(Precision::kBf16);
-    expect_each_near(ops::output_and_gradients(on_gpu(one.op), inputs, torch::kFloat), wanted, 0.05);
+    expect_each_near(ops::output_and_gradients(on_gpu(one.op), inputs, torch::kFloat), wanted,
+                     0.05);
   }
 }
 
@@ -65,7 +66,8 @@ TEST(Gpu, ABlockOfARealTowerAgreesWithF32) {
   };
   const auto wanted = ops::output_and_gradients(attention, {qkv}, torch::kFloat);
   const PrecisionScope bf16(Precision::kBf16);
-  expect_each_near(ops::output_and_gradients(on_gpu(attention), {qkv}, torch::kFloat), wanted, 0.05);
+  expect_each_near(ops::output_and_gradients(on_gpu(attention), {qkv}, torch::kFloat), wanted,
+                   0.05);
 }
 
 TEST(Gpu, OurKernelsAreThere) {
@@ -79,14 +81,18 @@ TEST(Gpu, OurKernelsAgreeWithLibtorch) {
   torch::manual_seed(2);
   const PrecisionScope bf16(Precision::kBf16);
   const auto block = [](const ops::Tensors& t) {
-    const auto start = ops::add_branch_start(ops::as_activation(t[0]), ops::as_activation(t[1]),
-                                             t[2], t[3]);
+    const auto start =
+        ops::add_branch_start(ops::as_activation(t[0]), ops::as_activation(t[1]), t[2], t[3]);
     return ops::mlp(start.normed, {t[4], t[5], t[6], t[7], ops::Gelu::kQuick}) + start.x;
   };
-  const ops::Tensors inputs{ops::random({4, 50, 768}),      ops::random({4, 50, 768}),
-                            ops::random({768}),             ops::random({768}),
-                            ops::random({3072, 768}, 0.03), ops::random({3072}),
-                            ops::random({768, 3072}, 0.02), ops::random({768})};
+  const ops::Tensors inputs{ops::random({4, 50, 768}),
+                            ops::random({4, 50, 768}),
+                            ops::random({768}),
+                            ops::random({768}),
+                            ops::random({3072, 768}, 0.03),
+                            ops::random({3072}),
+                            ops::random({768, 3072}, 0.02),
+                            ops::random({768})};
   const auto with = ops::output_and_gradients(on_gpu(block), inputs, torch::kFloat);
   const kernels::cuda::Kernels none;
   ops::set_cuda_kernels(c10::DeviceType::CUDA, nullptr);
@@ -150,7 +156,8 @@ TEST(Gpu, FiftyStepsInBf16FollowF32) {
 }
 
 TEST(Gpu, AStepReadsNothingBackButWhatLiesInMainMemory) {
-  const auto& recipe = fixtures::recipes()[0];  // CLIP: the host reads how many pictures have a text
+  const auto& recipe =
+      fixtures::recipes()[0];  // CLIP: the host reads how many pictures have a text
   const ReadBacks counting;
   const auto reads_of = [&](torch::Device device) {
     fixtures::How how;
@@ -169,7 +176,8 @@ TEST(Gpu, AStepReadsNothingBackButWhatLiesInMainMemory) {
 TEST(Gpu, RegionLossAgreesWithF64) {
   torch::manual_seed(3);
   const auto unit = [](const torch::Tensor& x) { return x / x.norm(2, 1, true); };
-  const auto a = unit(torch::randn({700, 64}, torch::kDouble)), b = unit(torch::randn({700, 64}, torch::kDouble));
+  const auto a = unit(torch::randn({700, 64}, torch::kDouble)),
+             b = unit(torch::randn({700, 64}, torch::kDouble));
   const auto id = torch::randint(0, 300, {700}, torch::kInt64);
   const auto loss_of = [&](torch::Device device, torch::Dtype type) {
     auto x = a.to(device, type).requires_grad_(), y = b.to(device, type).requires_grad_();

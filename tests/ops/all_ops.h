@@ -22,8 +22,12 @@ inline torch::Tensor both_of(const PartialAttention& part) {
 inline std::vector<OneOp> all_ops() {
   const auto index = torch::tensor({2, 0, 2, 2, 3}, torch::kInt64);  // none of row 1
   std::vector<OneOp> ops = {
-      {"linear", [](const Tensors& t) { return ops::linear(t[0], t[1], t[2]); }, {{3, 5, 8}, {6, 8}, {6}}},
-      {"linear without bias", [](const Tensors& t) { return ops::linear(t[0], t[1]); }, {{4, 8}, {6, 8}}},
+      {"linear",
+       [](const Tensors& t) { return ops::linear(t[0], t[1], t[2]); },
+       {{3, 5, 8}, {6, 8}, {6}}},
+      {"linear without bias",
+       [](const Tensors& t) { return ops::linear(t[0], t[1]); },
+       {{4, 8}, {6, 8}}},
       {"linear of a view",
        [](const Tensors& t) { return ops::linear(t[0], t[1].t(), {}); },
        {{4, 8}, {8, 6}}},

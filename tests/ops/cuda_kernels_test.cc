@@ -7,20 +7,19 @@
 
 #include "compare.h"
 #include "opencloc/base/error.h"
-#include "opencloc/ops/precision.h"
-#include "tests/fake_device.h"
-
 #include "opencloc/kernels/cuda/gelu.cu"
 #include "opencloc/kernels/cuda/layer_norm.cu"
 #include "opencloc/kernels/cuda/table.cu"
+#include "opencloc/ops/precision.h"
+#include "tests/fake_device.h"
 
 namespace opencloc::ops {
 namespace {
 
 class CudaKernels : public testing::Test {
  protected:
-  CudaKernels() { set_cuda_kernels(c10::DeviceType::PrivateUse1, opencloc_cuda_kernels()); }
-  ~CudaKernels() override { set_cuda_kernels(c10::DeviceType::PrivateUse1, nullptr); }
+  CudaKernels() { set_cuda_kernels(c10::DeviceType::XPU, opencloc_cuda_kernels()); }
+  ~CudaKernels() override { set_cuda_kernels(c10::DeviceType::XPU, nullptr); }
   const ComputeScope scope_{Precision::kBf16, Backend::kTorch};
 };
 
@@ -36,9 +35,9 @@ Tensors on_device(const Op& op, const Tensors& inputs) {
 
 void expect_close(const Op& op, const Tensors& inputs) {
   const auto with = on_device(op, inputs);
-  set_cuda_kernels(c10::DeviceType::PrivateUse1, nullptr);
+  set_cuda_kernels(c10::DeviceType::XPU, nullptr);
   const auto without = on_device(op, inputs);
-  set_cuda_kernels(c10::DeviceType::PrivateUse1, opencloc_cuda_kernels());
+  set_cuda_kernels(c10::DeviceType::XPU, opencloc_cuda_kernels());
   for (size_t i = 0; i < with.size(); ++i) {
     EXPECT_LE(largest_difference(with[i], without[i]),
               0.02 * std::max(1.0, without[i].abs().max().item<double>()))
@@ -89,7 +88,7 @@ TEST_F(CudaKernels, ServeOnlyWhatTheyAreMadeFor) {
     ++calls;
     return opencloc_cuda_kernels()->add_layer_norm_forward(call, stream);
   };
-  set_cuda_kernels(c10::DeviceType::PrivateUse1, &counting);
+  set_cuda_kernels(c10::DeviceType::XPU, &counting);
   const auto there = [](const torch::Tensor& t) { return t.to(fixtures::fake_device()); };
   const auto x = there(random({3, 8})), weight = there(random({8})), bias = there(random({8}));
   calls = 0;
@@ -105,7 +104,7 @@ TEST_F(CudaKernels, AKernelThatDoesNotStartIsAnError) {
   auto broken = *opencloc_cuda_kernels();
   broken.gelu_forward = [](kernels::cuda::CudaGelu, int64_t, const uint16_t*, uint16_t*,
                            kernels::cuda::Stream) { return 209; };
-  set_cuda_kernels(c10::DeviceType::PrivateUse1, &broken);
+  set_cuda_kernels(c10::DeviceType::XPU, &broken);
   const auto there = [](std::vector<int64_t> sizes) {
     return random(sizes).to(fixtures::fake_device());
   };
@@ -117,7 +116,8 @@ TEST_F(CudaKernels, AKernelThatDoesNotStartIsAnError) {
 // tools/gpu_memory counts of it.
 int64_t kept_by(const Op& op, const Tensors& inputs) {
   Tensors there;
-  for (const auto& input : inputs) there.push_back(input.to(fixtures::fake_device()).requires_grad_());
+  for (const auto& input : inputs)
+    there.push_back(input.to(fixtures::fake_device()).requires_grad_());
   { const auto warm = op(there); }  // weights are rounded
   const int64_t before = fixtures::fake_bytes_in_use();
   const auto y = op(there);

@@ -131,8 +131,8 @@ Tensors adamw_after(Backend backend, const AdamWStep& how, const torch::Tensor& 
   std::vector<AdamWSlot> slots;
   Tensors results;
   for (const double decay : {0.2, 0.0}) {
-    AdamWSlot slot{random({40, 7}), grad.defined() ? grad.clone() : grad, random({40, 7}) * 0.1, random({40, 7}).abs(),
-                   decay};
+    AdamWSlot slot{random({40, 7}), grad.defined() ? grad.clone() : grad, random({40, 7}) * 0.1,
+                   random({40, 7}).abs(), decay};
     slots.push_back(slot);
     for (const auto& t : {slot.value, slot.exp_avg, slot.exp_avg_sq}) results.push_back(t);
   }
@@ -153,8 +153,8 @@ TEST(OnTorchOptimizer, AdamWAgreesWithOurKernels) {
       AdamWStep plain = how;
       plain.grad_scale = how.late_grad_scale.item<double>();
       plain.late_grad_scale = torch::Tensor();
-      expect_each_near(adamw_after(backend, how, grad),
-                       adamw_after(Backend::kKernels, plain, grad), 1e-6);
+      expect_each_near(adamw_after(backend, how, grad), adamw_after(Backend::kKernels, plain, grad),
+                       1e-6);
     }
   }
 }

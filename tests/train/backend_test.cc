@@ -20,13 +20,13 @@
 namespace opencloc {
 namespace {
 
-using fixtures::fake_device;
-using fixtures::FakeDevice;
-using fixtures::error_of;
 using fixtures::all_weights;
 using fixtures::batch_of;
+using fixtures::error_of;
 using fixtures::expect_near;
 using fixtures::expect_same;
+using fixtures::fake_device;
+using fixtures::FakeDevice;
 using fixtures::How;
 using fixtures::model_of;
 using fixtures::recipes;
@@ -69,8 +69,7 @@ TEST(TorchBackend, OneStepAgreesWithOurKernels) {
 TEST(TorchBackend, SeveralStepsAgreeWithOurKernels) {
   for (const auto& recipe : recipes()) {
     SCOPED_TRACE(recipe.name);
-    expect_same(train_steps(recipe, on_torch(true)),
-                train_steps(recipe, {}));
+    expect_same(train_steps(recipe, on_torch(true)), train_steps(recipe, {}));
   }
 }
 
@@ -174,7 +173,7 @@ class DeviceRun : public testing::Test {
 TEST_F(DeviceRun, LearnsAsOnTheCpu) {
   train(config("cpu", "cpu", Backend::kKernels));
   train(config("torch", "cpu", Backend::kTorch));
-  train(config("device", "privateuseone:0", Backend::kKernels));
+  train(config("device", "xpu:0", Backend::kKernels));
   const auto cpu = losses("cpu"), torch = losses("torch"), device = losses("device");
   ASSERT_EQ(cpu.size(), 8);
   ASSERT_EQ(torch.size(), 8);
@@ -189,7 +188,7 @@ TEST_F(DeviceRun, LearnsAsOnTheCpu) {
 TEST_F(DeviceRun, StepsBetweenLogLinesWaitForNothing) {
   std::vector<size_t> counts;
   for (const int64_t steps : {4, 8}) {
-    auto options = config(steps == 4 ? "four" : "eight", "privateuseone:0", Backend::kKernels);
+    auto options = config(steps == 4 ? "four" : "eight", "xpu:0", Backend::kKernels);
     options.steps = options.save_every = options.log_every = steps;
     FakeDevice::get().reset();
     train(options);
@@ -217,7 +216,7 @@ TEST_F(DeviceRun, AnUpdateThatIsNotFiniteIsNotMade) {
   const auto recipe = recipes()[1];
   Cloc model = model_of(recipe);
   Batch batch = batch_of(recipe);
-  batch.pixels[2][0][0][0] = std::numeric_limits<float>::quiet_NaN();
+  batch.pixels[0][0][0][0] = std::numeric_limits<float>::quiet_NaN();
   model->set_backend(Backend::kTorch);
   const BackendScope scope(Backend::kTorch);
   AdamW optimizer(all_weights(model), {});

@@ -1,5 +1,5 @@
-// Some training steps of every kind of model and loss, on any device and backend, and what they leave
-// behind.
+// Some training steps of every kind of model and loss, on any device and backend, and what they
+// leave behind.
 #pragma once
 
 #include <cmath>
@@ -37,8 +37,7 @@ inline const std::vector<Recipe>& recipes() {
       {.name = "filter open", .filter_open = true},
       {.name = "points and masks", .mixed_prompts = true},
       {.name = "in pieces", .accum_freq = 3},
-      {.name = "pool all",
-       .change = [](ModelConfig& config) { config.cloc.pool = Pool::kAll; }},
+      {.name = "pool all", .change = [](ModelConfig& config) { config.cloc.pool = Pool::kAll; }},
       {.name = "RoIAlign",
        .change =
            [](ModelConfig& config) {
@@ -108,8 +107,8 @@ inline Trained train_steps(const Recipe& recipe, const How& how, int steps = 3) 
   if (how.before_steps) how.before_steps();
   for (int step = 0; step < steps; ++step) {
     optimizer.zero_grad();
-    StepResult got = forward_backward(
-        *objective, batch, {.accum_freq = recipe.accum_freq, .late = how.late});
+    StepResult got =
+        forward_backward(*objective, batch, {.accum_freq = recipe.accum_freq, .late = how.late});
     hold_capped_logit_scales(model);
     if (how.late) {
       const auto norm = optimizer.late_grad_norm();
@@ -130,7 +129,8 @@ inline Trained train_steps(const Recipe& recipe, const How& how, int steps = 3) 
         result.losses.push_back(host[-2].item<double>());
         result.norms.push_back(host[-1].item<double>());
       }
-      for (const auto& item : got.figures.values().items())
+      const Json figures = got.figures.values();
+      for (const auto& item : figures.items())
         result.figures[item.key()] = item.value().get<double>();
     }
   }

@@ -50,8 +50,9 @@ BatchBuilder::BatchBuilder(int64_t batch_size, const SampleOptions& options,
     : batch_size_(batch_size), options_(options), pixels_(pixels) {
   const int64_t height = options.canvas.height, width = options.canvas.width;
   const auto place = torch::TensorOptions().pinned_memory(pixels.pinned);
-  batch_.pixels = pixels.bytes ? torch::empty({batch_size, height, width, 3}, place.dtype(torch::kByte))
-                               : torch::empty({batch_size, 3, height, width}, place);
+  batch_.pixels = pixels.bytes
+                      ? torch::empty({batch_size, height, width, 3}, place.dtype(torch::kByte))
+                      : torch::empty({batch_size, 3, height, width}, place);
 }
 
 void BatchBuilder::add(PreparedSample sample) {

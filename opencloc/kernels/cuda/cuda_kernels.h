@@ -2,8 +2,8 @@
 // passes over memory than needed (docs/guide/gpu.md has the numbers). Each call puts its work on
 // `stream` and returns CUDA's error code, 0 where all is well. Results are the same every time.
 //
-// The sources are CUDA's, and plain C++ as well: run_on_cpu.h runs them on the CPU, thread by thread,
-// for the tests.
+// The sources are CUDA's, and plain C++ as well: run_on_cpu.h runs them on the CPU, thread by
+// thread, for the tests.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +25,8 @@ struct AddLayerNorm {
   int64_t rows = 0;
   int width = 0;
   float epsilon = 1e-5f;
-  const bf16* x = nullptr;       // [rows, width]
-  const bf16* added = nullptr;   // [rows, width]; null: nothing is added, and `sum` not written
+  const bf16* x = nullptr;        // [rows, width]
+  const bf16* added = nullptr;    // [rows, width]; null: nothing is added, and `sum` not written
   const float* weight = nullptr;  // [width]
   const float* bias = nullptr;    // [width]
   bf16* sum = nullptr;            // [rows, width]
@@ -73,8 +73,8 @@ struct GeluBackward {
 int gelu_backward(const GeluBackward& call, Stream stream);
 int64_t gelu_scratch(int width);  // floats
 
-// All of them. The library that nvcc makes is loaded where there is a GPU, and hands them over by its
-// function opencloc_cuda_kernels().
+// All of them. The library that nvcc makes is loaded where there is a GPU, and hands them over by
+// its function opencloc_cuda_kernels().
 struct Kernels {
   int version = 1;
   int (*add_layer_norm_forward)(const AddLayerNorm& call, Stream stream) = nullptr;

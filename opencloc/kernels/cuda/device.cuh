@@ -3,9 +3,9 @@
 
 #ifdef __CUDACC__
 #include <cuda_runtime.h>
-#define OPENCLOC_LAUNCH(kernel, blocks, stream, ...)                                      \
-  kernel<<<static_cast<unsigned>(blocks), ::opencloc::kernels::cuda::kThreads, 0,          \
-           static_cast<cudaStream_t>(stream)>>>(__VA_ARGS__);                              \
+#define OPENCLOC_LAUNCH(kernel, blocks, stream, ...)                              \
+  kernel<<<static_cast<unsigned>(blocks), ::opencloc::kernels::cuda::kThreads, 0, \
+           static_cast<cudaStream_t>(stream)>>>(__VA_ARGS__);                     \
   return static_cast<int>(cudaGetLastError())
 #else
 #include "opencloc/kernels/cuda/run_on_cpu.h"

@@ -1,6 +1,6 @@
-// GELU of bf16, and its backward pass with the bias's gradient in the same pass: 2 reads and 1 write
-// of [rows, width] where libtorch reads the result once more, and for the quick GELU makes five
-// operations forward and nine backward.
+// GELU of bf16, and its backward pass with the bias's gradient in the same pass: 2 reads and 1
+// write of [rows, width] where libtorch reads the result once more, and for the quick GELU makes
+// five operations forward and nine backward.
 #include "opencloc/kernels/cuda/device.cuh"
 
 namespace opencloc::kernels::cuda {

@@ -130,13 +130,13 @@ int launch_add(const AddLayerNormBackward& call, Stream stream) {
 }
 
 // As many numbers a thread as the width needs.
-#define OPENCLOC_BY_WIDTH(launch, call, stream)                          \
-  ((call).width <= 1 * kThreads   ? launch<1>(call, stream)              \
-   : (call).width <= 2 * kThreads ? launch<2>(call, stream)              \
-   : (call).width <= 3 * kThreads ? launch<3>(call, stream)              \
-   : (call).width <= 4 * kThreads ? launch<4>(call, stream)              \
-   : (call).width <= 5 * kThreads ? launch<5>(call, stream)              \
-   : (call).width <= 8 * kThreads ? launch<8>(call, stream)              \
+#define OPENCLOC_BY_WIDTH(launch, call, stream)             \
+  ((call).width <= 1 * kThreads   ? launch<1>(call, stream) \
+   : (call).width <= 2 * kThreads ? launch<2>(call, stream) \
+   : (call).width <= 3 * kThreads ? launch<3>(call, stream) \
+   : (call).width <= 4 * kThreads ? launch<4>(call, stream) \
+   : (call).width <= 5 * kThreads ? launch<5>(call, stream) \
+   : (call).width <= 8 * kThreads ? launch<8>(call, stream) \
                                   : launch<kPerThread>(call, stream))
 
 constexpr int kInvalidValue = 1;  // cudaErrorInvalidValue

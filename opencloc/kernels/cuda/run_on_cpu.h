@@ -117,8 +117,8 @@ inline float __shfl_xor_sync(unsigned /*mask*/, float value, int distance) {
   return Fibers::get().exchange(value, Fibers::get().running() ^ static_cast<unsigned>(distance));
 }
 
-#define OPENCLOC_LAUNCH(kernel, blocks, stream, ...)                         \
-  (void)(stream);                                                            \
+#define OPENCLOC_LAUNCH(kernel, blocks, stream, ...)                              \
+  (void)(stream);                                                                 \
   Fibers::get().run(static_cast<unsigned>(blocks), [&] { kernel(__VA_ARGS__); }); \
   return 0
 

@@ -85,8 +85,7 @@ torch::Tensor ClocImpl::encode_regions(const ImageFeatures& features, const Prom
   need_region_part();
   const ComputeScope scope(precision_, backend_);
   if (roi_extractor && prompts.kind == PromptKind::kBox) {
-    return as_f32(
-        roi_extractor->forward(features.tokens, prompts.boxes, prompts.image_index));
+    return as_f32(roi_extractor->forward(features.tokens, prompts.boxes, prompts.image_index));
   }
   return as_f32(prompter->forward(context_of(features), prompts));
 }

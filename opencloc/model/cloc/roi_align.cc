@@ -49,7 +49,10 @@ torch::Tensor roi_align(const torch::Tensor& tokens, const torch::Tensor& boxes,
   const auto columns = axis_weights(boxes.select(1, 0), boxes.select(1, 2), grid);  // [R, grid]
   const auto rows = axis_weights(boxes.select(1, 1), boxes.select(1, 3), grid);     // [R, grid]
   const auto weights = (rows.unsqueeze(2) * columns.unsqueeze(1)).flatten(1);       // [R, N]
-  const auto patches = patch_tokens(tokens);                                        // [B, N, D]
+  // In F32: libtorch's CPU part has no bags of bf16.
+  const auto found = patch_tokens(tokens);
+  const auto patches =
+      found.scalar_type() == torch::kBFloat16 ? found.to(torch::kFloat) : found;  // [B, N, D]
   // A sum of weighted rows per region, which copies no patches: "bags" of libtorch's embeddings.
   const auto bags = image_index.unsqueeze(1) * patches.size(1) +
                     torch::arange(patches.size(1), image_index.options());  // [R, N]

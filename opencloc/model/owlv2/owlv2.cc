@@ -61,9 +61,9 @@ Owlv2Features Owlv2Impl::encode_image(const torch::Tensor& pixels) {
   const ComputeScope scope(precision_, backend_);
   const auto tokens = visual->post_norm(visual(pixels).tokens);  // [B, 1+N, D]
   Owlv2Features features;
-  features.patches = layer_norm_(tokens.slice(1, 1) * tokens.slice(1, 0, 1));   // [B, N, D]
+  features.patches = layer_norm_(tokens.slice(1, 1) * tokens.slice(1, 0, 1));      // [B, N, D]
   features.class_embeds = unit(class_dense_(features.patches).to(torch::kFloat));  // [B, N, E]
-  features.boxes = torch::sigmoid(box_head_(features.patches) + box_bias_);     // [B, N, 4]
+  features.boxes = torch::sigmoid(box_head_(features.patches) + box_bias_);        // [B, N, 4]
   features.objectness_logits =
       objectness_head_(features.patches).squeeze(-1).to(torch::kFloat);  // [B, N]
   return features;
