@@ -94,7 +94,8 @@ int run(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     return report_error("out of memory: use smaller batches, pictures or fewer threads", 1);
   } catch (const std::system_error& error) {
-    if (error.code() != std::errc::resource_unavailable_try_again) return report_error(error.what(), 1);
+    if (error.code() != std::errc::resource_unavailable_try_again)
+      return report_error(error.what(), 1);
     return report_error(
         "no further thread can be started: raise the limit of processes (ulimit -u), or "
         "use fewer threads",

@@ -3,9 +3,9 @@
 #include "opencloc/dist/gloo.h"
 
 #include <numeric>
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <utility>
 
-#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/utils.h>
 
 #include "opencloc/base/error.h"
