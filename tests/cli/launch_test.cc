@@ -18,6 +18,7 @@ using ::testing::HasSubstr;
 class LaunchTest : public fixtures::BinaryTest {
  protected:
   void SetUp() override {
+    OPENCLOC_SKIP_WITHOUT_GLOOS_LOCKS();
     ASSERT_EQ(
         run_binary("data scenes --count 60 --size 32 --seed 1 --out " + at("scenes")).exit_code, 0);
   }

@@ -22,6 +22,7 @@ using ::testing::HasSubstr;
 class RanksTest : public fixtures::BinaryTest {
  protected:
   void SetUp() override {
+    OPENCLOC_SKIP_WITHOUT_GLOOS_LOCKS();
     fixtures::write_tiny_model(folder_ / "model");
     auto records = fixtures::drawn_records(30);
     records[5].image = "no picture";
