@@ -5,6 +5,8 @@
 #pragma once
 
 #include <atomic>
+#include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -19,6 +21,7 @@
 #include <ATen/ops/view_native.h>
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
+#include <c10/util/Backtrace.h>
 #include <torch/library.h>
 #include <torch/types.h>
 #include <torch/utils.h>
@@ -51,6 +54,8 @@ class FakeDevice {
   }
 
   void count(const std::string& what) {
+    if (std::getenv("OPENCLOC_FAKE_TRACE") != nullptr)  // where does it come from?
+      std::fprintf(stderr, "%s\n%s\n", what.c_str(), c10::get_backtrace(1, 24).c_str());
     const std::lock_guard lock(mutex_);
     waits_.push_back(what);
   }
@@ -206,6 +211,18 @@ inline at::Scalar local_scalar(const at::Tensor& t) {
   return at::_local_scalar_dense(as_cpu(t));
 }
 
+// Is there one of the device?
+inline bool any_on_device(const torch::jit::Stack& stack) {
+  const auto there = [](const at::Tensor& t) { return t.defined() && !t.device().is_cpu(); };
+  for (const auto& value : stack) {
+    if (value.isTensor() && there(value.toTensor())) return true;
+    if (value.isTensorList())
+      for (const at::Tensor& t : value.toTensorVector())
+        if (there(t)) return true;
+  }
+  return false;
+}
+
 // Of both places, which a GPU refuses: numbers (0 dimensions) may come along.
 inline void refuse_mixed(const c10::OperatorHandle& op, const torch::jit::Stack& stack) {
   for (const auto& value : stack) {
@@ -230,8 +247,22 @@ inline void fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
     refuse_mixed(op, *stack);
     if (kWaiting.count(op.schema().name()) > 0) FakeDevice::get().count(op.schema().name());
   }
+  const bool on_device = any_on_device(*stack);
   const Inside guard;
   at::native::cpu_fallback(op, stack);
+  // It leaves the result where the first argument is, also where that is a number, and results that
+  // are lists on the CPU; a GPU does not.
+  const size_t results = op.schema().returns().size();
+  for (size_t i = stack->size() - results; on_device && i < stack->size(); ++i) {
+    auto& result = (*stack)[i];
+    if (result.isTensor() && result.toTensor().defined() && result.toTensor().device().is_cpu())
+      result = result.toTensor().to(fake_device());
+    if (result.isTensorList()) {
+      auto tensors = result.toTensorVector();
+      for (auto& t : tensors) t = t.to(fake_device());
+      result = tensors;
+    }
+  }
 }
 
 }  // namespace fake
