@@ -247,16 +247,17 @@ void report(const EmbedFlags& flags, const Embedder& embedder, const SkipCounter
   std::printf("%s\n", dump_json(result).c_str());
 }
 
-void run_embed(const EmbedFlags& flags, dist::Group& group) {
+void run_embed(const EmbedFlags& flags, torch::Device device, dist::Group& group) {
   check_flags(flags);
   if (group.is_first()) check_outputs(flags);
   LoadedModel loaded = load(flags);
   EmbedderOptions options = flags.options;
-  options.device = parse_device(flags.common.device);
+  options.device = device;
   options.tokens = token_choice(flags);
   options.penultimate |= !flags.tensors.empty() && options.tokens == Tokens::kNone;
   options.precision = parse_precision(flags.precision);
   options.group = &group;
+  options.backend = parse_backend(flags.common.backend);
   Embedder embedder(loaded, options);
   SkipCounter skips;
   if (!flags.tensors.empty()) embed_tensors(flags.tensors, embedder);
@@ -338,9 +339,12 @@ void add_embed(CLI::App& app) {
       "  opencloc embed --model clip-b16 --data 'shards/*.tar' --layer -2 --tokens patch \\\n"
       "    --image-size 336 --append-to with-features");
   app.callback([flags, &app] {
-    in_job(flags->dist, [&](dist::Group& group) {
+    const dist::Place place = place_of(flags->dist);
+    const auto device = parse_device(flags->common.device, place.local_rank);
+    // What the processes exchange lies in main memory.
+    in_job(flags->dist, place, torch::kCPU, [&](dist::Group& group) {
       require_same_flags(app, group);
-      run_embed(*flags, group);
+      run_embed(*flags, device, group);
     });
   });
 }

@@ -52,7 +52,7 @@ EvalOptions options_of(const EvalFlags& flags, const LoadedModel& loaded) {
   return options;
 }
 
-void run_eval(const EvalFlags& flags, dist::Group& group) {
+void run_eval(const EvalFlags& flags, torch::Device device, dist::Group& group) {
   if (group.is_first())
     check_output_file("--out", flags.out, kJsonOutput,
                       {flags.model, flags.data, flags.classes, flags.templates});
@@ -64,8 +64,9 @@ void run_eval(const EvalFlags& flags, dist::Group& group) {
   if (flags.image_size > 0) loaded.model = with_image_size(loaded.model, flags.image_size);
   EvalOptions options = options_of(flags, loaded);
   options.group = &group;
-  loaded.model->to(parse_device(flags.common.device));
+  loaded.model->to(device);
   loaded.model->set_precision(parse_precision(flags.precision));
+  loaded.model->set_backend(parse_backend(flags.common.backend));
 
   Json results = evaluate(loaded.model, *loaded.tokenizer, flags.data, options);
   if (!group.is_first()) return;
@@ -137,9 +138,12 @@ void add_eval(CLI::App& app) {
       "  opencloc eval --model runs/demo/model --data 'val/*.tar' --region-method all \\\n"
       "    --out results.json");
   app.callback([flags, &app] {
-    in_job(flags->dist, [&](dist::Group& group) {
+    const dist::Place place = place_of(flags->dist);
+    const auto device = parse_device(flags->common.device, place.local_rank);
+    // What the processes exchange lies in main memory.
+    in_job(flags->dist, place, torch::kCPU, [&](dist::Group& group) {
       require_same_flags(app, group);
-      run_eval(*flags, group);
+      run_eval(*flags, device, group);
     });
   });
 }

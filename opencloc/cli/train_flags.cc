@@ -350,11 +350,12 @@ void add_train_flags(CLI::App& app, TrainFlags& flags) {
   add_exchange_flags(app, flags);
 }
 
-TrainConfig train_config(const TrainFlags& flags) {
+TrainConfig train_config(const TrainFlags& flags, int local_rank) {
   TrainConfig config = flags.config;
   config.out = flags.out;
   config.seed = flags.common.seed;
-  config.device = parse_device(flags.common.device).str();
+  config.device = parse_device(flags.common.device, local_rank).str();
+  config.backend = parse_backend(flags.common.backend);
   config.precision = parse_precision(flags.precision);
   config.objective = find_objective(flags.objective);
   auto& objective = config.objective_options;

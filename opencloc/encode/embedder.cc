@@ -34,6 +34,7 @@ Embedder::Embedder(LoadedModel& loaded, const EmbedderOptions& options)
     : loaded_(loaded), options_(options) {
   loaded_.model->to(options_.device);
   loaded_.model->set_precision(options_.precision);
+  loaded_.model->set_backend(options_.backend);
   loaded_.model->eval();
   const int64_t layers = loaded_.model->config().vision.layers;
   if (options_.layer < -layers - 1 || options_.layer > layers) {
@@ -212,7 +213,7 @@ void Embedder::encode_regions(ImageFeatures& features,
   if (owners.empty()) return;
   const auto count = static_cast<int64_t>(owners.size());
   const RegionRows rows{torch::tensor(corners).reshape({count, 4}).to(options_.device),
-                        torch::tensor(owners).to(options_.device),
+                        torch::tensor(owners),
                         {},
                         {}};
   if (loaded_.has_region_heads) loaded_.model->prepare_prompts(features);

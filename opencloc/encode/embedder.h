@@ -24,6 +24,7 @@ enum class Tokens { kNone, kPatch, kClassAndPatch, kRegions };
 struct EmbedderOptions {
   torch::Device device = torch::kCPU;
   Precision precision = Precision::kFp32;  // of matrix products
+  Backend backend = Backend::kKernels;     // of the CPU
   int64_t batch_size = 32;                 // pictures or texts at a time
   int64_t region_batch = 0;                // region prompts at a time; 0: regions_at_a_time()
   bool penultimate = false;                // also vision_penultimate_hidden; layer is -2 then

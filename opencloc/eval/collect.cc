@@ -66,7 +66,7 @@ torch::Tensor ground(Cloc& model, const ImageFeatures& features, const Phrases& 
   const auto device = features.tokens.device();
   const auto count = static_cast<int64_t>(phrases.boxes.size());
   const auto texts = text.to(device);
-  const auto index = torch::tensor(phrases.image_index, torch::kInt64).to(device);  // [R]
+  const auto index = torch::tensor(phrases.image_index, torch::kInt64);  // [R]
   std::vector<torch::Tensor> boxes = {torch::empty({0, 4})};
   for (int64_t begin = 0; begin < count; begin += at_a_time) {
     const int64_t end = std::min(begin + at_a_time, count);

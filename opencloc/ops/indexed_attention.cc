@@ -1,7 +1,6 @@
 #include "opencloc/ops/indexed_attention.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include <torch/autograd.h>
 
@@ -9,6 +8,7 @@
 #include "opencloc/kernels/pointwise/merge.h"
 #include "opencloc/ops/attention_products.h"
 #include "opencloc/ops/dispatch.h"
+#include "opencloc/ops/on_torch.h"
 
 namespace opencloc::ops {
 namespace {
@@ -79,27 +79,9 @@ struct IndexedAttentionFunction : torch::autograd::Function<IndexedAttentionFunc
   }
 };
 
-// Plain torch; keys and values are copied for every group.
-PartialAttention plain(const torch::Tensor& q, const torch::Tensor& keys_values,
-                       const torch::Tensor& index) {
-  const auto parts = keys_values.index_select(0, index).chunk(2, -1);  // [N, T, D] each
-  const double scale = 1.0 / std::sqrt(static_cast<double>(q.size(2)));
-  const auto scores = torch::matmul(q * scale, parts[0].transpose(1, 2));  // [N, P, T]
-  return {torch::matmul(scores.softmax(-1), parts[1]), scores.logsumexp(-1)};
-}
-
 bool ascending(const torch::Tensor& index) {
   const auto* row = index.data_ptr<int64_t>();
   return std::is_sorted(row, row + index.numel());
-}
-
-torch::Tensor merged_by_torch(const torch::Tensor& x, const PartialAttention& a,
-                              const PartialAttention& b) {
-  const auto log_sum_exp = torch::logaddexp(a.log_sum_exp, b.log_sum_exp);  // [N, P]
-  const auto share = [&](const PartialAttention& part) {
-    return (part.log_sum_exp - log_sum_exp).exp().unsqueeze(-1);
-  };
-  return x.addcmul(share(a), a.out).addcmul(share(b), b.out);  // [N, P, D]
 }
 
 kernels::RepeatedRows rows_of(const torch::Tensor& stored, int64_t width) {
@@ -155,7 +137,8 @@ PartialAttention indexed_attention(const torch::Tensor& q, const torch::Tensor& 
                   (keys_values.size(1) > 0 || q.numel() == 0),
               "indexed_attention: q ", q.sizes(), ", keys and values ", keys_values.sizes(),
               ", index ", index_input.sizes(), " do not fit together");
-  if (!runs_on_kernels({q, keys_values})) return plain(q, keys_values, index_input);
+  if (!runs_on_kernels({q, keys_values}))
+    return on_torch::indexed_attention(q, keys_values, index_input);
   const auto index = index_input.contiguous();
   if (q.size(0) > 0) {
     TORCH_CHECK(
@@ -176,7 +159,7 @@ PartialAttention indexed_attention(const torch::Tensor& q, const torch::Tensor& 
 torch::Tensor add_merged(const torch::Tensor& x, const PartialAttention& a,
                          const PartialAttention& b) {
   if (!runs_on_kernels({x, a.out, a.log_sum_exp, b.out, b.log_sum_exp})) {
-    return merged_by_torch(x, a, b);
+    return on_torch::add_merged(x, a, b);
   }
   return AddMergedFunction::apply(x, a.out, a.log_sum_exp, b.out, b.log_sum_exp);
 }

@@ -60,6 +60,7 @@ struct TrainConfig {
   AdamWOptions adamw;
   Precision precision = Precision::kFp32;  // of matrix products
   std::string device = "cpu";
+  Backend backend = Backend::kKernels;  // of the CPU (ops/precision.h)
   uint64_t seed = 0;
 
   // Several processes.

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <utility>
 
 #include <torch/csrc/autograd/function.h>
@@ -166,15 +165,18 @@ void GradientExchange::finish() {
     if (used[i] == 0) parameters_[i].mutable_grad().reset();
 }
 
-double GradientExchange::norm() const {
+torch::Tensor GradientExchange::late_norm() const {
+  const torch::NoGradGuard no_grad;
   std::vector<torch::Tensor> own;
   for (const auto& bucket : buckets_) own.push_back(own_chunk(bucket.flat));
-  const double part = ops::grad_norm(own);
-  const auto parts = group_.gather(torch::full({1}, part * part, torch::kDouble)).rows;
-  double sum = 0;
-  for (int64_t rank = 0; rank < group_.size(); ++rank) sum += parts[rank].item<double>();
-  return std::sqrt(sum);
+  const auto part = ops::late_grad_norm(own);
+  const auto parts = group_.gather((part * part).view({1})).rows;
+  auto sum = torch::zeros({}, parts.options());
+  for (int64_t rank = 0; rank < group_.size(); ++rank) sum += parts[rank];
+  return sum.sqrt();
 }
+
+double GradientExchange::norm() const { return late_norm().item<double>(); }
 
 void GradientExchange::share_values() {
   if (!sharded_) return;

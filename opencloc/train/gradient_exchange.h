@@ -48,6 +48,7 @@ class GradientExchange {
   double waited() const { return waited_; }
   // L2 norm of all gradients, of what they are now: the same bits in all processes.
   double norm() const;
+  torch::Tensor late_norm() const;  // scalar F64 where the gradients lie; nobody waits for it
   // On its own line.
   int64_t bytes_received() const { return line_->bytes_received(); }
 
