@@ -12,13 +12,18 @@
 
 namespace opencloc::cli {
 
-void add_dist_flags(CLI::App& app, DistFlags& flags) {
+void add_dist_flags(CLI::App& app, DistFlags& flags, Exchanged exchanged) {
   const char* group = "Several processes (docs/guide/many_machines.md)";
-  app.add_option(
-         "--dist-backend", flags.backend,
-         "auto: as the launcher says, GPUs over NCCL where each process has its own; gloo: by "
-         "way of main memory; none: ignore the launcher, one process")
-      ->check(CLI::IsMember({"auto", "gloo", "nccl", "none"}))
+  const bool on_gpus = exchanged == Exchanged::kOnDevice;
+  std::vector<std::string> backends = {"auto", "gloo", "none"};
+  if (on_gpus) backends.insert(backends.begin() + 2, "nccl");
+  app.add_option("--dist-backend", flags.backend,
+                 std::string("auto: as the launcher says") +
+                     (on_gpus ? ", GPUs over NCCL where each process has its own; gloo: by way of "
+                                "main memory; "
+                              : "; ") +
+                     "none: ignore the launcher, one process")
+      ->check(CLI::IsMember(backends))
       ->capture_default_str()
       ->group(group);
   app.add_option("--dist-url", flags.url,

@@ -14,7 +14,9 @@ struct DistFlags {
   std::string backend = "auto", url, interface;
   int timeout = 600;  // seconds
 };
-void add_dist_flags(CLI::App& app, DistFlags& flags);
+// Where what a verb exchanges lies: only tensors on GPUs can go over NCCL.
+enum class Exchanged { kInMemory, kOnDevice };
+void add_dist_flags(CLI::App& app, DistFlags& flags, Exchanged exchanged);
 
 // Throws Error (input), the same one in every process, where a flag that results hang on differs.
 void require_same_flags(const CLI::App& app, dist::Group& group);

@@ -323,7 +323,7 @@ void add_embed(CLI::App& app) {
   app.add_flag("--skip-bad-shards", flags->skip_bad_shards,
                "count shards that cannot be read instead of failing");
   add_cache_flags(app);
-  add_dist_flags(app, flags->dist);
+  add_dist_flags(app, flags->dist, Exchanged::kInMemory);
   app.add_flag("--json", flags->json, "print the summary as JSON");
   add_device_flag(app, flags->common);
   add_threads_flag(app, flags->common);

@@ -129,7 +129,7 @@ void add_eval(CLI::App& app) {
   app.add_flag("--skip-bad-shards", options.skip_bad_shards,
                "Count shards that cannot be read instead of stopping");
   add_cache_flags(app);
-  add_dist_flags(app, flags->dist);
+  add_dist_flags(app, flags->dist, Exchanged::kInMemory);
   add_device_flag(app, flags->common);
   add_threads_flag(app, flags->common);
   add_config_flag(app);

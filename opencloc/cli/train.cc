@@ -40,7 +40,7 @@ void check_train_flags(const CLI::App& app, const TrainFlags& flags) {
 void add_train(CLI::App& app) {
   const auto flags = std::make_shared<TrainFlags>();
   add_train_flags(app, *flags);
-  add_dist_flags(app, flags->dist);
+  add_dist_flags(app, flags->dist, Exchanged::kOnDevice);
   add_common_flags(app, flags->common);
   app.footer(kTrainFooter);
   app.callback([flags, &app] {
