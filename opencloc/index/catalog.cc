@@ -308,6 +308,13 @@ std::optional<int64_t> Catalog::picture_of_digest(const std::string& digest) {
   return row.number();
 }
 
+std::vector<std::string> Catalog::digests() {
+  Query row = query(*connection_, "SELECT digest FROM pictures");
+  std::vector<std::string> digests;
+  while (row.step()) digests.push_back(row.text());
+  return digests;
+}
+
 std::optional<PictureName> Catalog::find_name(const std::string& name) {
   Query row =
       query(*connection_, std::string("SELECT ") + kNameColumns + " FROM names WHERE name = ?");

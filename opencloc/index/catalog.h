@@ -81,6 +81,7 @@ class Catalog {
   // Those of these ids that are there, in the order of `ids`; in one statement for all.
   std::vector<PictureEntry> pictures(std::span<const int64_t> ids);
   std::optional<int64_t> picture_of_digest(const std::string& digest);
+  std::vector<std::string> digests();
   std::optional<PictureName> find_name(const std::string& name);
   // All names, by picture, then as they were added.
   std::vector<PictureName> names();
