@@ -80,7 +80,7 @@ class Rehearsal:
 
     def teachers(self):
         self.run('data', 'scenes', '--count', 4000, '--size', 96, '--names', 100, '--seed', 12, '--out', self.out / 'seed')
-        common = ['--data', self.out / 'seed', '--precision', 'bf16', '--report-pictures', 0]
+        common = ['--data', self.out / 'seed', '--precision', 'bf16']
         self.run('train', *common, '--objective', 'coca', '--model', 'coca-XXS-16-96', '--steps', 250, '--batch-size', 64,
                  '--lr', '2e-3', '--augment', 'off', '--out', self.out / 'captioner', processes=self.options.processes)
         self.run('train', *common, *SMALL, '--steps', 700, '--out', self.out / 'detector', processes=self.options.processes)

@@ -105,8 +105,8 @@ class Scene {
 struct LoadOptions {
   std::string device = "auto";  // "auto" (CUDA where there is one), "cpu", "cuda"
   int threads = 0;  // CPU threads of this model's calls, at most; 0 = all this process may use
-  // Of this model's matrix products: "fp32", or "bf16", on the CPU only, which rounds the operands
-  // of each product to bfloat16: faster where the processor multiplies bf16, and less exact.
+  // Of this model's matrix products: "fp32", or "bf16", which rounds the operands of each product
+  // to bfloat16: faster where the processor multiplies bf16, and less exact.
   std::string precision = "fp32";
 };
 

@@ -104,9 +104,7 @@ torch::Tensor embeddings_tensor(std::span<const Embedding> embeddings, int64_t w
 }
 
 // All prompts are on the one picture of a scene.
-torch::Tensor first_image(int64_t prompts, torch::Device device) {
-  return torch::zeros({prompts}, torch::dtype(torch::kInt64).device(device));
-}
+torch::Tensor first_image(int64_t prompts) { return torch::zeros({prompts}, torch::kInt64); }
 
 }  // namespace
 
@@ -141,8 +139,8 @@ Embedding Scene::region(const Point& point) const {
                        {}, "coordinates are in [0, 1] of the picture");
   }
   const auto points = points_tensor({*at}).to(device);
-  const auto rows = impl_->model->handle()->encode_regions(
-      impl_->features, point_prompts(points, first_image(1, device)));
+  const auto rows = impl_->model->handle()->encode_regions(impl_->features,
+                                                           point_prompts(points, first_image(1)));
   return to_embeddings(rows).front();
 }
 
@@ -153,7 +151,7 @@ Embedding Scene::region(const Mask& mask) const {
   const auto box = boxes_tensor({on_canvas(mask.bounds(), impl_->map)}).to(device);
   const auto points = points_tensor(mask_points(mask, impl_->map)).to(device);
   const auto rows = impl_->model->handle()->encode_regions(
-      impl_->features, mask_prompts(box, points, first_image(1, device)));
+      impl_->features, mask_prompts(box, points, first_image(1)));
   return to_embeddings(rows).front();
 }
 
@@ -162,8 +160,8 @@ Embedding Scene::region(std::string_view text) const {
   const Model::Impl::Run run(*impl_->model);
   const auto device = impl_->features.tokens.device();
   const auto texts = impl_->model->encode_texts({std::string(text)}).to(device);  // [1, E]
-  const auto rows = impl_->model->handle()->encode_regions(
-      impl_->features, text_prompts(texts, first_image(1, device)));
+  const auto rows =
+      impl_->model->handle()->encode_regions(impl_->features, text_prompts(texts, first_image(1)));
   return to_embeddings(rows).front();
 }
 
@@ -191,7 +189,7 @@ std::vector<Box> Scene::Impl::ground(const torch::Tensor& texts) const {
   std::vector<Box> boxes;
   for (const auto& piece : texts.to(device).split(static_cast<int64_t>(kPromptsAtATime))) {
     if (piece.size(0) == 0) break;
-    const auto found = cloc->ground(features, piece, first_image(piece.size(0), device))
+    const auto found = cloc->ground(features, piece, first_image(piece.size(0)))
                            .to(torch::kCPU, torch::kFloat)
                            .contiguous();  // [r, 4]
     const float* b = found.data_ptr<float>();

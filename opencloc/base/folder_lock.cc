@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "opencloc/base/error.h"
+#include "opencloc/base/host_name.h"
 #include "opencloc/base/log.h"
 #include "opencloc/base/temporary.h"
 
@@ -33,10 +34,8 @@ Holder holder_of(int file) {
 
 // True when the file now says that this process works here.
 bool write_holder(int file) {
-  char host[256] = {};
-  ::gethostname(host, sizeof host - 1);
   const std::string line =
-      owner_tag() + " process " + std::to_string(::getpid()) + " on " + host + '\n';
+      owner_tag() + " process " + std::to_string(::getpid()) + " on " + host_name() + '\n';
   return ::ftruncate(file, 0) == 0 &&
          ::pwrite(file, line.data(), line.size(), 0) == static_cast<ssize_t>(line.size());
 }

@@ -14,6 +14,7 @@
 
 #include <unistd.h>
 
+#include "opencloc/base/host_name.h"
 #include "opencloc/base/rng.h"
 
 namespace opencloc {
@@ -32,11 +33,9 @@ std::string text_of_file(const char* path) {
 // Eight hexadecimal digits: the name of the machine, this start of its system, and the space that
 // process numbers are counted in (containers of one machine have their own).
 std::string machine_tag() {
-  char host[256] = {};
-  ::gethostname(host, sizeof host - 1);
   char space[64] = {};
   const ssize_t length = ::readlink("/proc/self/ns/pid", space, sizeof space - 1);
-  std::string text = std::string(host) + '\n' + text_of_file("/proc/sys/kernel/random/boot_id");
+  std::string text = host_name() + '\n' + text_of_file("/proc/sys/kernel/random/boot_id");
   if (length > 0) text.append(space, static_cast<size_t>(length));
   uint64_t hash = text.size();
   for (const char c : text) hash = mix64(hash ^ static_cast<unsigned char>(c));

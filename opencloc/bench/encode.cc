@@ -10,6 +10,8 @@ void encode(const BenchOptions& options) {
   const torch::NoGradGuard no_grad;
   std::vector<std::string> models{"ViT-B-16", "ViT-L-14-336"};
   if (!options.model.empty()) models = {options.model};
+  const auto device = device_of(options);
+  const std::string suffix = device.is_cpu() ? "" : "/" + options.device;
   std::vector<int64_t> batches{1, 8, 32};
   if (options.batch > 0) batches = {options.batch};
   for (const std::string& name : models) {
@@ -20,15 +22,17 @@ void encode(const BenchOptions& options) {
       torch::manual_seed(1);
       Cloc model(config);
       model->eval();
+      model->to(device);
       apply(precision, model);
       for (const int64_t batch : batches) {
-        const auto pixels = torch::randn({batch, 3, side, side});
-        const Spent spent = time_of(options.seconds, [&] { model->encode_image(pixels); });
-        auto figure =
-            figure_of("encode/" + name + "/" + precision.name + "/b" + std::to_string(batch),
-                      static_cast<double>(batch), spent);
+        const auto pixels = torch::randn({batch, 3, side, side}).to(device);
+        const Spent spent =
+            time_of(options.seconds, [&] { wait_for(model->encode_image(pixels).embedding); });
+        auto figure = figure_of(
+            "encode/" + name + "/" + precision.name + "/b" + std::to_string(batch) + suffix,
+            static_cast<double>(batch), spent);
         figure.gflops = figure.items_per_s * operations * 1e-9;
-        figure.peak = precision.peak();
+        figure.peak = peak_of(precision, device);
         report(options, figure);
       }
     }

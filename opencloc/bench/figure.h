@@ -21,6 +21,7 @@ struct BenchOptions {
   int64_t rows = 1'000'000;             // search
   std::vector<std::string> precisions;  // where a subject has several; empty = all
   double seconds = 2;                   // for each figure
+  std::string device = "cpu";           // encode, train
   int threads = 1;
   uint64_t seed = 0;
   bool json = false;

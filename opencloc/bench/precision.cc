@@ -1,8 +1,12 @@
 #include "opencloc/bench/precision.h"
 
 #include <algorithm>
+#include <map>
+
+#include <torch/utils.h>
 
 #include "opencloc/kernels/isa/peak.h"
+#include "opencloc/model/device.h"
 #include "opencloc/model/quantized.h"
 
 namespace opencloc::bench {
@@ -37,6 +41,25 @@ double measured_peak_int8() {
 }
 double measured_peak_fp32() {
   static const double peak = kernels::peak_fp32_gflops();
+  return peak;
+}
+
+torch::Device device_of(const BenchOptions& options) { return parse_device(options.device); }
+
+void wait_for(const torch::Tensor& t) {
+  if (!t.device().is_cpu()) (void)t.flatten().slice(0, 0, 1).cpu();
+}
+
+double peak_of(const BenchPrecision& precision, torch::Device device) {
+  if (device.is_cpu()) return precision.peak();
+  constexpr int64_t kSide = 8192;
+  static std::map<Precision, double> measured;
+  auto& peak = measured[precision.products];
+  if (peak > 0) return peak;
+  const auto type = precision.products == Precision::kBf16 ? torch::kBFloat16 : torch::kFloat;
+  const auto a = torch::randn({kSide, kSide}, torch::TensorOptions(device).dtype(type));
+  const Spent spent = time_of(1, [&] { wait_for(torch::mm(a, a)); });
+  peak = 2.0 * kSide * kSide * kSide / spent.wall * 1e-9;
   return peak;
 }
 

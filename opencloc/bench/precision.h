@@ -21,6 +21,14 @@ std::vector<BenchPrecision> precisions_of(const BenchOptions& options);
 // Makes a new model one of that precision.
 void apply(const BenchPrecision& precision, Cloc& model);
 
+// The device to measure on. Error (input) for a GPU where there is none.
+torch::Device device_of(const BenchOptions& options);
+// Waits until all that was queued on the device of `t` is computed.
+void wait_for(const torch::Tensor& t);
+// What 10^9 operations a second a product of large squares reaches there, in the type of the
+// precision's products, measured once a run; on the CPU precision.peak().
+double peak_of(const BenchPrecision& precision, torch::Device device);
+
 double measured_peak_bf16();
 double measured_peak_int8();
 double measured_peak_fp32();

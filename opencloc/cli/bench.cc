@@ -77,6 +77,9 @@ void add_bench(CLI::App& app) {
          "Time for each figure, after a run to warm up; what takes ten times as long runs once")
       ->check(CLI::Range(0.01, 3600.0))
       ->capture_default_str();
+  app.add_option("--device", options.device, "encode, train: where")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->capture_default_str();
   app.add_flag("--json", options.json, "One JSON object a line");
   add_threads_flag(app, flags->common);
   add_seed_flag(app, flags->common);

@@ -219,6 +219,10 @@ void add_device_flag(CLI::App& app, CommonFlags& flags) {
   app.add_option("--device", flags.device, "Where tensors live")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();
+  app.add_option("--backend", flags.backend,
+                 "What computes on the CPU: OpenCLOC's kernels, or libtorch as on a GPU")
+      ->check(CLI::IsMember({"kernels", "torch"}))
+      ->capture_default_str();
 }
 
 void add_threads_flag(CLI::App& app, CommonFlags& flags) {

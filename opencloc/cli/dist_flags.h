@@ -6,6 +6,7 @@
 
 #include "opencloc/cli/verb.h"
 #include "opencloc/dist/join.h"
+#include "opencloc/dist/place.h"
 
 namespace opencloc::cli {
 
@@ -15,8 +16,14 @@ struct DistFlags {
 };
 void add_dist_flags(CLI::App& app, DistFlags& flags);
 
-// Runs `work` with the group of the job that the launcher has started, or with a group of one
-// process if there is no launcher.
-void in_job(const DistFlags& flags, const std::function<void(dist::Group& group)>& work);
+// Throws Error (input), the same one in every process, where a flag that results hang on differs.
+void require_same_flags(const CLI::App& app, dist::Group& group);
+
+// This process in the job that the launcher has started; one of one if there is no launcher.
+dist::Place place_of(const DistFlags& flags);
+
+// Runs `work`, which computes on `device`, with the group of the job.
+void in_job(const DistFlags& flags, const dist::Place& place, torch::Device device,
+            const std::function<void(dist::Group& group)>& work);
 
 }  // namespace opencloc::cli

@@ -2,15 +2,20 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <optional>
+#include <utility>
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/log.h"
 #include "opencloc/base/progress.h"
 #include "opencloc/cli/box_file.h"
+#include "opencloc/cli/dist_flags.h"
 #include "opencloc/cli/outputs.h"
 #include "opencloc/cli/verb.h"
 #include "opencloc/data/shard/shard_writer.h"
+#include "opencloc/encode/count_of_all.h"
 #include "opencloc/encode/embedder.h"
+#include "opencloc/encode/wire.h"
 #include "opencloc/model/clip/resize.h"
 #include "opencloc/model/device.h"
 
@@ -21,6 +26,7 @@ constexpr const char* kFeatureExtension = "safetensors";
 
 struct EmbedFlags {
   CommonFlags common;
+  DistFlags dist;
   std::string model;
   std::string architecture;
   std::string tokenizer;
@@ -62,13 +68,16 @@ void check_flags(const EmbedFlags& flags) {
     throw Error::input("features are appended to the shards of --data alone", "--append-to",
                        "give the other inputs an --out");
   }
+  if (flags.options.penultimate && flags.options.layer != -2) {
+    throw Error::input("--penultimate is layer -2", "--layer", "leave --penultimate out");
+  }
+}
+
+void check_outputs(const EmbedFlags& flags) {
   std::vector<std::string> inputs = flags.images;
   inputs.insert(inputs.end(), {flags.model, flags.texts, flags.boxes, flags.tensors, flags.data});
   check_output_file("--out", flags.out, kSafetensorsOutput, inputs);
   check_output_folder("--append-to", flags.append_to, {flags.data, flags.model});
-  if (flags.options.penultimate && flags.options.layer != -2) {
-    throw Error::input("--penultimate is layer -2", "--layer", "leave --penultimate out");
-  }
 }
 
 // --layer alone means LLaVA's choice of its tokens.
@@ -92,57 +101,90 @@ LoadedModel load(const EmbedFlags& flags) {
 }
 
 // Every sample goes on with its features as one more member, KEY.safetensors; a broken one as it
-// is.
-void append_features(std::vector<SourcePicture>& batch, Embedder& embedder,
-                     ShardSetWriter& shards) {
+// is. Rank 0 writes those of all processes, whose `shards` are null.
+void append_features(std::vector<SourcePicture>& batch, Embedder& embedder, dist::Group& group,
+                     ShardSetWriter* shards) {
   const auto features = embedder.take_features(static_cast<int64_t>(batch.size()));
+  std::vector<std::string> records;
   for (size_t i = 0; i < batch.size(); ++i) {
     Record& record = *batch[i].record;
     std::erase_if(record.others,
                   [](const Member& member) { return member.extension == kFeatureExtension; });
     if (!features[i].empty())
       record.others.push_back({kFeatureExtension, safetensors_bytes(features[i])});
-    shards.write(record);
+    if (shards != nullptr) {
+      shards->write(record);
+    } else {
+      records.push_back(pack_record(record));
+    }
   }
+  group.collect(pack(records), [&](int /*rank*/, const std::string& bytes) {
+    for (const auto& record : unpack(bytes)) shards->write(unpack_record(record));
+  });
+}
+
+std::vector<std::string> captions_of(const std::vector<SourcePicture>& batch) {
+  std::vector<std::string> captions;
+  for (const auto& picture : batch) {
+    if (picture.from_data && picture.pixels.defined())
+      captions.emplace_back(image_text(*picture.record));
+  }
+  return captions;
+}
+
+// One batch of every process; false at the end, which all of them reach together.
+bool next_round(PictureSource& source, dist::Group& group, SkipCounter& skips,
+                std::vector<SourcePicture>& own) {
+  PictureBatch batch = source.next();
+  for (auto& one : batch.skipped) skips.add(std::move(one));
+  own = std::move(batch.pictures);
+  auto last = torch::full({1}, int64_t{batch.last}, torch::kInt64);
+  group.max(last);
+  return last.item<int64_t>() == 0;
 }
 
 void embed_pictures(const EmbedFlags& flags, const LoadedModel& loaded, Embedder& embedder,
-                    SkipCounter& skips) {
+                    dist::Group& group, SkipCounter& skips) {
   std::vector<PictureFile> files;
   for (const auto& path : flags.images) files.push_back({path, {}});
   if (!flags.boxes.empty()) add_boxes(flags.boxes, files);
   if (files.empty() && flags.data.empty()) return;
   const bool append = !flags.append_to.empty();
   const PictureSourceOptions options{.batch_size = flags.options.batch_size,
+                                     .deal = {group.rank(), group.size()},
                                      .workers = thread_count(flags.common),
                                      .skip_bad_shards = flags.skip_bad_shards,
                                      .keep_records = append,
                                      .jpeg_draft = flags.jpeg_draft};
   std::unique_ptr<ShardSetWriter> shards;
-  if (append) shards = std::make_unique<ShardSetWriter>(flags.append_to);
+  if (append && group.is_first()) shards = std::make_unique<ShardSetWriter>(flags.append_to);
   PictureSource source(std::move(files), flags.data, loaded.model->config(), options, skips);
-  if (!flags.data.empty() && !loaded.tokenizer && !append)
+  const bool captions = loaded.tokenizer && !append;
+  if (!flags.data.empty() && !captions && !append)
     log::warn("the model has no tokenizer: the captions of the data are left out");
-  ProgressBar bar("embed", source.expected(), "images");
-  for (auto batch = source.next_batch(); !batch.empty(); batch = source.next_batch()) {
+  std::optional<ProgressBar> bar;
+  if (group.is_first()) bar.emplace("embed", source.expected(), "images");
+  std::vector<SourcePicture> batch;
+  int64_t shown = 0;
+  for (bool more = true; more;) {
+    more = next_round(source, group, skips, batch);
+    const auto texts = captions ? captions_of(batch) : std::vector<std::string>();
+    embedder.begin_round(batch, texts.size());
     embedder.add_pictures(batch);
-    bar.advance(static_cast<int64_t>(batch.size()));
-    if (append) {
-      append_features(batch, embedder, *shards);
-      continue;
-    }
-    std::vector<std::string> captions;
-    for (auto& picture : batch) {
-      if (picture.from_data && picture.pixels.defined() && loaded.tokenizer)
-        captions.emplace_back(image_text(*picture.record));
-    }
-    embedder.add_texts(captions);
+    embedder.add_texts(texts);
+    if (append) append_features(batch, embedder, group, shards.get());
+    embedder.end_round();
+    const int64_t done = embedder.pictures() + embedder.skipped_pictures();
+    if (bar) bar->advance(done - std::exchange(shown, done));
   }
+  count_of_all(group, skips);
   if (embedder.pictures() == 0) {
     throw Error::input("not one picture could be read",
                        flags.data.empty() ? "--images" : flags.data, "see the warnings above");
   }
-  if (append) shards->commit();
+  group.first_alone("writing the shards", [&] {
+    if (append) shards->commit();
+  });
 }
 
 void embed_tensors(const std::string& path, Embedder& embedder) {
@@ -205,21 +247,26 @@ void report(const EmbedFlags& flags, const Embedder& embedder, const SkipCounter
   std::printf("%s\n", dump_json(result).c_str());
 }
 
-void run_embed(const EmbedFlags& flags) {
+void run_embed(const EmbedFlags& flags, torch::Device device, dist::Group& group) {
   check_flags(flags);
+  if (group.is_first()) check_outputs(flags);
   LoadedModel loaded = load(flags);
   EmbedderOptions options = flags.options;
-  options.device = parse_device(flags.common.device);
+  options.device = device;
   options.tokens = token_choice(flags);
   options.penultimate |= !flags.tensors.empty() && options.tokens == Tokens::kNone;
   options.precision = parse_precision(flags.precision);
+  options.group = &group;
+  options.backend = parse_backend(flags.common.backend);
   Embedder embedder(loaded, options);
   SkipCounter skips;
   if (!flags.tensors.empty()) embed_tensors(flags.tensors, embedder);
-  if (!flags.texts.empty()) embedder.add_texts(read_text_lines(flags.texts));
-  embed_pictures(flags, loaded, embedder, skips);
-  write_results(flags, embedder);
-  report(flags, embedder, skips);
+  if (!flags.texts.empty()) embedder.add_texts_of_all(read_text_lines(flags.texts));
+  embed_pictures(flags, loaded, embedder, group, skips);
+  group.first_alone("writing the embeddings", [&] {
+    write_results(flags, embedder);
+    report(flags, embedder, skips);
+  });
 }
 
 }  // namespace
@@ -276,6 +323,7 @@ void add_embed(CLI::App& app) {
   app.add_flag("--skip-bad-shards", flags->skip_bad_shards,
                "count shards that cannot be read instead of failing");
   add_cache_flags(app);
+  add_dist_flags(app, flags->dist);
   app.add_flag("--json", flags->json, "print the summary as JSON");
   add_device_flag(app, flags->common);
   add_threads_flag(app, flags->common);
@@ -290,7 +338,15 @@ void add_embed(CLI::App& app) {
       "  # what LLaVA reads, at 336 x 336, appended to shards\n"
       "  opencloc embed --model clip-b16 --data 'shards/*.tar' --layer -2 --tokens patch \\\n"
       "    --image-size 336 --append-to with-features");
-  app.callback([flags] { run_embed(*flags); });
+  app.callback([flags, &app] {
+    const dist::Place place = place_of(flags->dist);
+    const auto device = parse_device(flags->common.device, place.local_rank);
+    // What the processes exchange lies in main memory.
+    in_job(flags->dist, place, torch::kCPU, [&](dist::Group& group) {
+      require_same_flags(app, group);
+      run_embed(*flags, device, group);
+    });
+  });
 }
 
 }  // namespace opencloc::cli

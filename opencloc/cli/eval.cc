@@ -5,6 +5,7 @@
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
 #include "opencloc/checkpoint/model_directory.h"
+#include "opencloc/cli/dist_flags.h"
 #include "opencloc/cli/outputs.h"
 #include "opencloc/cli/verb.h"
 #include "opencloc/eval/evaluate.h"
@@ -17,6 +18,7 @@ namespace {
 
 struct EvalFlags {
   CommonFlags common;
+  DistFlags dist;
   std::string model;
   std::string architecture;
   std::string data;
@@ -50,20 +52,24 @@ EvalOptions options_of(const EvalFlags& flags, const LoadedModel& loaded) {
   return options;
 }
 
-void run_eval(const EvalFlags& flags) {
-  check_output_file("--out", flags.out, kJsonOutput,
-                    {flags.model, flags.data, flags.classes, flags.templates});
+void run_eval(const EvalFlags& flags, torch::Device device, dist::Group& group) {
+  if (group.is_first())
+    check_output_file("--out", flags.out, kJsonOutput,
+                      {flags.model, flags.data, flags.classes, flags.templates});
   LoadedModel loaded = load_model(flags.model, {flags.architecture});
   if (!loaded.tokenizer) {
     throw Error::input("the model has no tokenizer", flags.model,
                        "put its tokenizer files into the folder");
   }
   if (flags.image_size > 0) loaded.model = with_image_size(loaded.model, flags.image_size);
-  const EvalOptions options = options_of(flags, loaded);
-  loaded.model->to(parse_device(flags.common.device));
+  EvalOptions options = options_of(flags, loaded);
+  options.group = &group;
+  loaded.model->to(device);
   loaded.model->set_precision(parse_precision(flags.precision));
+  loaded.model->set_backend(parse_backend(flags.common.backend));
 
   Json results = evaluate(loaded.model, *loaded.tokenizer, flags.data, options);
+  if (!group.is_first()) return;
   results["model"] = flags.model;
   results["data"] = flags.data;
   results["precision"] = flags.precision;
@@ -123,6 +129,7 @@ void add_eval(CLI::App& app) {
   app.add_flag("--skip-bad-shards", options.skip_bad_shards,
                "Count shards that cannot be read instead of stopping");
   add_cache_flags(app);
+  add_dist_flags(app, flags->dist);
   add_device_flag(app, flags->common);
   add_threads_flag(app, flags->common);
   add_config_flag(app);
@@ -130,7 +137,15 @@ void add_eval(CLI::App& app) {
       "Example:\n"
       "  opencloc eval --model runs/demo/model --data 'val/*.tar' --region-method all \\\n"
       "    --out results.json");
-  app.callback([flags] { run_eval(*flags); });
+  app.callback([flags, &app] {
+    const dist::Place place = place_of(flags->dist);
+    const auto device = parse_device(flags->common.device, place.local_rank);
+    // What the processes exchange lies in main memory.
+    in_job(flags->dist, place, torch::kCPU, [&](dist::Group& group) {
+      require_same_flags(app, group);
+      run_eval(*flags, device, group);
+    });
+  });
 }
 
 }  // namespace opencloc::cli

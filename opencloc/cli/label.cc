@@ -86,6 +86,7 @@ void label_tensors(const LabelFlags& flags) {
   const auto device = parse_device(flags.common.device);
   loaded.model->to(device);
   loaded.model->set_precision(parse_precision(flags.precision));
+  loaded.model->set_backend(parse_backend(flags.common.backend));
   const auto features = loaded.model->encode_image(pixels.to(device));
   const auto rows = ids.reshape({-1, ids.size(-1)}).to(device);  // [Q or B Q, T]
   auto queries = loaded.model->encode_queries(rows);             // [Q or B Q, E]

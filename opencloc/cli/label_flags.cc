@@ -119,6 +119,7 @@ std::shared_ptr<EmbeddedCaptioner> make_embedded_captioner(const LabelFlags& fla
   return embedded_captioner(flags.captioner_place,
                             {.device = parse_device(flags.common.device).str(),
                              .precision = parse_precision(flags.precision),
+                             .backend = parse_backend(flags.common.backend),
                              .max_tokens = flags.captioner_max_tokens,
                              .beams = flags.captioner_beams});
 }
@@ -158,8 +159,11 @@ std::unique_ptr<Stage> make_detect_stage(const LabelFlags& flags, double thresho
     throw Error::input("no detector is named", "label",
                        "pass --detector DIR, or --detector-kind none for records with boxes");
   }
-  const DetectorOptions options{parse_device(flags.common.device), parse_precision(flags.precision),
-                                flags.tokenizer, flags.resolution};
+  const DetectorOptions options{.device = parse_device(flags.common.device),
+                                .precision = parse_precision(flags.precision),
+                                .backend = parse_backend(flags.common.backend),
+                                .tokenizer = flags.tokenizer,
+                                .resolution = flags.resolution};
   return detect_stage(flags.detector_kind == "cloc" ? cloc_detector(flags.detector, options)
                                                     : owlv2_detector(flags.detector, options),
                       static_cast<float>(threshold));

@@ -45,11 +45,12 @@ void add_train(CLI::App& app) {
   app.footer(kTrainFooter);
   app.callback([flags, &app] {
     check_train_flags(app, *flags);
-    TrainConfig config = train_config(*flags);
+    const dist::Place place = place_of(flags->dist);
+    TrainConfig config = train_config(*flags, place.local_rank);
     config.effective = effective_flags(app);
     if (flags->as_always)
       log::info("--local-loss and --gather-with-grad: this is always so, the flags change nothing");
-    in_job(flags->dist, [&](dist::Group& group) {
+    in_job(flags->dist, place, torch::Device(config.device), [&](dist::Group& group) {
       if (flags->local_batch_size > 0) config.batch_size = flags->local_batch_size * group.size();
       const TrainResult result = train(config, group);
       if (!group.is_first()) return;

@@ -313,7 +313,9 @@ auto evaluation(const TrainFlags& flags, const TrainConfig& config) {
   if (!flags.eval_tasks.empty()) options.tasks.clear();
   std::istringstream names(flags.eval_tasks);
   for (std::string name; std::getline(names, name, ',');) options.tasks.push_back(parse_task(name));
-  return [options, data = config.val](Cloc& model, const Tokenizer& tokenizer, int64_t step) {
+  return [options, data = config.val](Cloc& model, const Tokenizer& tokenizer, int64_t step,
+                                      dist::Group& group) mutable {
+    options.group = &group;
     Json results = evaluate(model, tokenizer, data, options);
     log::info("after step {}:\n{}", step, results_table(results));
     return results;
@@ -348,11 +350,12 @@ void add_train_flags(CLI::App& app, TrainFlags& flags) {
   add_exchange_flags(app, flags);
 }
 
-TrainConfig train_config(const TrainFlags& flags) {
+TrainConfig train_config(const TrainFlags& flags, int local_rank) {
   TrainConfig config = flags.config;
   config.out = flags.out;
   config.seed = flags.common.seed;
-  config.device = parse_device(flags.common.device).str();
+  config.device = parse_device(flags.common.device, local_rank).str();
+  config.backend = parse_backend(flags.common.backend);
   config.precision = parse_precision(flags.precision);
   config.objective = find_objective(flags.objective);
   auto& objective = config.objective_options;

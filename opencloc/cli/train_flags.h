@@ -27,8 +27,9 @@ struct TrainFlags {
 };
 
 void add_train_flags(CLI::App& app, TrainFlags& flags);
-// Throws Error (input) naming the flag.
-TrainConfig train_config(const TrainFlags& flags);
+// For the process of this number on its machine, which takes a GPU of its own where there are
+// enough. Throws Error (input) naming the flag.
+TrainConfig train_config(const TrainFlags& flags, int local_rank);
 // "flag = value" lines (TOML) of every flag of the verb that has a value, given or default.
 std::string effective_flags(const CLI::App& app);
 

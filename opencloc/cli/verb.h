@@ -35,14 +35,16 @@ int report_error(const std::string& message, int exit_code);
 // Flags shared by verbs; the values are applied before the callback runs.
 struct CommonFlags {
   std::string device = "auto";
+  std::string backend = "kernels";
   int threads = 0;  // 0 = all processors this process may use
   uint64_t seed = 0;
 };
-// --device, --threads, --seed where they mean something, and --config FILE.toml for any flag.
+// --device, --backend, --threads, --seed where they mean something, and --config FILE.toml for any
+// flag.
 void add_common_flags(CLI::App& app, CommonFlags& flags);
 // The same one by one, for verbs where not all of them mean something.
 void add_config_flag(CLI::App& app);
-void add_device_flag(CLI::App& app, CommonFlags& flags);
+void add_device_flag(CLI::App& app, CommonFlags& flags);   // with --backend
 void add_threads_flag(CLI::App& app, CommonFlags& flags);  // also sets torch's threads
 void add_seed_flag(CLI::App& app, CommonFlags& flags);
 // --cache-dir, --cache-gb, for verbs that read shards: the cache of the whole process.

@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "opencloc/dist/group.h"
 
 namespace opencloc::dist {
@@ -13,6 +15,10 @@ class Alone : public Group {
   void broadcast(torch::Tensor& /*values*/) override {}
   torch::Tensor reduce_scatter(const torch::Tensor& values) override { return values.clone(); }
   void all_gather(const torch::Tensor& chunk, torch::Tensor& all) override { all.copy_(chunk); }
+  void collect(std::string text,
+               const std::function<void(int rank, std::string text)>& take) override {
+    take(0, std::move(text));
+  }
   void first_alone(const std::string& /*what*/, const std::function<void()>& work) override {
     work();
   }

@@ -3,12 +3,13 @@
 #include "opencloc/dist/gloo.h"
 
 #include <numeric>
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <utility>
 
-#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/utils.h>
 
 #include "opencloc/base/error.h"
+#include "opencloc/dist/texts.h"
 
 namespace opencloc::dist {
 namespace {
@@ -33,6 +34,8 @@ std::string first_line(const std::string& message) {
     line.erase(0, line.find("] ") + 2);
   return line;
 }
+
+constexpr int kTextTag = 1;
 
 class GlooGroup : public Group {
  public:
@@ -108,6 +111,18 @@ class GlooGroup : public Group {
          [&] { group_->allgather(outputs, inputs)->wait(); });
   }
 
+  void collect(std::string text,
+               const std::function<void(int rank, std::string text)>& take) override {
+    if (is_first()) take(0, std::move(text));
+    for (int from = 1; from < size(); ++from) {
+      if (is_first()) {
+        take(from, received_text(from));
+      } else if (from == rank()) {
+        send_text(text);
+      }
+    }
+  }
+
   // Not a call of Gloo, whose time is limited.
   void first_alone(const std::string& what, const std::function<void()>& work) override {
     const std::string key = "done/" + name_ + "/" + std::to_string(turns_++);
@@ -161,6 +176,30 @@ class GlooGroup : public Group {
       group_->allreduce(tensors, options)->wait();
     });
     if (!flat.is_alias_of(values)) values.copy_(flat);
+  }
+
+  // A message's length goes before it; empty ones are not sent.
+  void send_text(const std::string& text) {
+    call("sending to rank 0", 0, [&] {
+      std::vector<torch::Tensor> length{
+          torch::full({1}, static_cast<int64_t>(text.size()), torch::kInt64)};
+      group_->send(length, 0, kTextTag)->wait();
+      if (text.empty()) return;
+      std::vector<torch::Tensor> bytes{bytes_of(text)};
+      group_->send(bytes, 0, kTextTag)->wait();
+    });
+  }
+  std::string received_text(int from) {
+    std::vector<torch::Tensor> bytes(1);
+    auto length = torch::zeros({1}, torch::kInt64);
+    call("receiving from rank " + std::to_string(from), 0, [&] {
+      std::vector<torch::Tensor> lengths{length};
+      group_->recv(lengths, from, kTextTag)->wait();
+      bytes[0] = torch::empty({length.item<int64_t>()}, torch::kUInt8);
+      if (bytes[0].numel() > 0) group_->recv(bytes, from, kTextTag)->wait();
+    });
+    received_ += bytes[0].numel();
+    return text_of(bytes[0]);
   }
 
   std::vector<int64_t> counts_of(int64_t own) {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <torch/types.h>
 
@@ -37,6 +38,10 @@ class Group {
   // The chunks [n] of all processes side by side, into all [size() n].
   virtual void all_gather(const torch::Tensor& chunk, torch::Tensor& all) = 0;
 
+  // Rank 0 takes the texts of all one after the other, in order of the ranks, and holds one at a
+  // time; the others' `take` is not called.
+  virtual void collect(std::string text,
+                       const std::function<void(int rank, std::string text)>& take) = 0;
   // Rank 0 does `work`, however long it takes, while the others wait. Where it fails, all do.
   virtual void first_alone(const std::string& what, const std::function<void()>& work) = 0;
   // The same processes on another line, whose calls may run beside this one's. A call of all.
@@ -49,6 +54,14 @@ class Group {
 
 // One process.
 Group& alone();
+
+// This process's of `count` pieces of work: contiguous, as even as can be, in order of the ranks.
+struct Share {
+  int64_t begin = 0, end = 0;
+};
+inline Share share_of(int64_t count, const Group& group) {
+  return {count * group.rank() / group.size(), count * (group.rank() + 1) / group.size()};
+}
 
 // One process's text becomes every one's.
 std::string broadcast(Group& group, const std::string& text);

@@ -3,12 +3,16 @@
 #include <atomic>
 #include <thread>
 
+#include <torch/utils.h>
 #include <unistd.h>
 
 #include "opencloc/base/error.h"
+#include "opencloc/base/host_name.h"
 #include "opencloc/base/log.h"
 #include "opencloc/dist/address.h"
 #include "opencloc/dist/gloo.h"
+#include "opencloc/dist/nccl.h"
+#include "opencloc/dist/staged.h"
 
 namespace opencloc::dist {
 namespace {
@@ -19,11 +23,7 @@ using namespace std::chrono_literals;
 std::atomic<bool> failed{false};
 
 // "n02, pid 812".
-std::string own_name() {
-  char host[256] = {};
-  gethostname(host, sizeof(host) - 1);
-  return std::string(host) + ", pid " + std::to_string(getpid());
-}
+std::string own_name() { return host_name() + ", pid " + std::to_string(getpid()); }
 
 std::string missing_ranks(Store& store, int size) {
   std::string ranks;
@@ -104,13 +104,41 @@ std::shared_ptr<Job> join(const Place& place, const JoinOptions& options) {
   return job;
 }
 
+// Has every process of this machine a GPU of its own?
+bool own_gpu(const Place& place, const JoinOptions& options) {
+  return place.local_size == 1 || options.gpu == place.local_rank;
+}
+
+// Over what the tensors go.
+std::unique_ptr<Group> connect_all(const std::shared_ptr<Job>& job, const std::string& name) {
+  auto host = make_gloo_group(job, name);
+  const auto& options = job->options;
+  const bool asked = options.backend == "nccl";
+  if (asked && options.gpu < 0)
+    throw Error::input("NCCL is for processes that compute on GPUs", "setting 'dist_backend=nccl'",
+                       "use the setting 'dist_backend=gloo', or the setting 'device=cuda'");
+  if (options.gpu < 0 || options.backend == "gloo") return make_staged_group(std::move(host));
+  // NCCL refuses two processes on one GPU. All of them decide the same.
+  auto cannot = torch::full({1}, why_no_nccl().empty() && own_gpu(job->place, options) ? 0 : 1,
+                            torch::kInt64);
+  host->max(cannot);
+  if (cannot.item<int64_t>() == 0) return make_nccl_group(job, std::move(host), options.gpu, name);
+  if (asked)
+    throw Error::input(
+        "NCCL cannot be used: " +
+            (why_no_nccl().empty() ? "several processes share a GPU" : why_no_nccl()),
+        "setting 'dist_backend=nccl'", "use the setting 'dist_backend=gloo'");
+  if (host->is_first())
+    log::info("GPUs exchange by way of main memory: {}",
+              why_no_nccl().empty() ? "several processes share one" : why_no_nccl());
+  return make_staged_group(std::move(host));
+}
+
 // What goes to stderr of a process that is not the first: its warnings, with its rank.
 void log_as(const Place& place) {
   if (place.rank == 0) return;
   log::set_level(log::Level::kWarn);
-  const std::string name = own_name();
-  log::set_prefix("[rank " + std::to_string(place.rank) + " " + name.substr(0, name.find(',')) +
-                  "] ");
+  log::set_prefix("[rank " + std::to_string(place.rank) + " " + host_name() + "] ");
 }
 
 }  // namespace
@@ -130,7 +158,7 @@ void in_group(const Place& place, const JoinOptions& options,
   };
   std::unique_ptr<Group> group;  // outlives the failure of `work`
   try {
-    group = make_gloo_group(job, "main");
+    group = connect_all(job, "main");
     work(*group);
     // Nobody leaves, and takes the store along, before all are done.
     auto done = torch::zeros({1}, torch::kInt64);

@@ -12,9 +12,11 @@
 namespace opencloc::dist {
 
 struct JoinOptions {
-  // auto: Gloo where there is more than one process. none: one process, whatever the
-  // launcher says.
+  // auto: where there is more than one process NCCL for what lies on GPUs, if each has its own, and
+  // Gloo for all else. gloo: what lies on GPUs goes by way of main memory. nccl: as auto, and an
+  // error where NCCL cannot be used. none: one process, whatever the launcher says.
   std::string backend = "auto";
+  int gpu = -1;  // the number of the GPU this process computes on; -1: none
   // How long a call, or the others' arrival, may take. A process that hangs ends the job after it.
   std::chrono::seconds timeout{600};
   // Network interface to use ("eth0"); empty: the one that leads to rank 0.

@@ -7,6 +7,7 @@
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <vector>
 
+#include <c10/util/Logging.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -59,6 +60,9 @@ Store::Store(const Place& place, bool serve, std::chrono::milliseconds timeout) 
     [[maybe_unused]] static const bool once =
         (terminate_before = std::set_terminate(end_store_thread), true);
   }
+  // Newer stores tell of a connection that was lost at length, with addresses of code.
+  ::setenv("TORCH_CPP_LOG_LEVEL", "ERROR", /*overwrite=*/0);
+  c10::initLogging();
   c10d::TCPStoreOptions options;
   options.port = static_cast<uint16_t>(place.port);
   options.isServer = serve;

@@ -1,4 +1,5 @@
-// Texts go as tensors of bytes.
+#include "opencloc/dist/texts.h"
+
 #include <cstring>
 
 #include <torch/utils.h>
@@ -6,7 +7,6 @@
 #include "opencloc/dist/group.h"
 
 namespace opencloc::dist {
-namespace {
 
 torch::Tensor bytes_of(const std::string& text) {
   auto bytes = torch::empty({static_cast<int64_t>(text.size())}, torch::kUInt8);
@@ -18,8 +18,6 @@ std::string text_of(const torch::Tensor& bytes) {
   const auto whole = bytes.contiguous();
   return {static_cast<const char*>(whole.data_ptr()), static_cast<size_t>(whole.numel())};
 }
-
-}  // namespace
 
 std::string broadcast(Group& group, const std::string& text) {
   if (group.size() == 1) return text;

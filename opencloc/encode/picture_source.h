@@ -1,5 +1,9 @@
 // Pictures from files and shards, decoded and put onto the model's canvas a batch ahead of the
 // model.
+//
+// Inputs are numbered from 0, files first, then the samples of the shards, broken ones included.
+// Batch b holds those of [b batch_size, (b + 1) batch_size): what is in a batch hangs on nothing
+// but the data, so that several processes that take turns make the batches of one.
 #pragma once
 
 #include <cstdint>
@@ -50,8 +54,24 @@ struct PictureFile {
   std::vector<SourceRegion> regions;
 };
 
+// Which batches this process takes: first, first + every, ... They are dealt like cards, not cut
+// into shares, so that results can go on in the order of the data while the work does, and nobody
+// needs to know how many there are. What lies between is passed over; each damaged shard is counted
+// by the process whose batch it falls into.
+struct PictureDeal {
+  int64_t first = 0;
+  int64_t every = 1;
+};
+
+struct PictureBatch {
+  std::vector<SourcePicture> pictures;  // broken ones too; samples that cannot be read have none
+  std::vector<SkipCase> skipped;        // those, for a SkipCounter
+  bool last = false;                    // the data ends here: all later batches are empty
+};
+
 struct PictureSourceOptions {
   int64_t batch_size = 32;
+  PictureDeal deal;
   int workers = 1;
   bool skip_bad_shards = false;
   bool keep_records = false;
@@ -78,7 +98,9 @@ class PictureSource {
 
   // How many pictures will come, broken ones included; 0 = not known without reading shards.
   int64_t expected() const { return expected_; }
-  // At most batch_size; empty at the end.
+  // The next batch of this process; it may be empty and not the last. Counts nothing.
+  PictureBatch next();
+  // The next batch with a picture in it; empty at the end. Counts what was skipped.
   std::vector<SourcePicture> next_batch();
 
  private:
@@ -86,8 +108,11 @@ class PictureSource {
     SourcePicture picture;
     std::string bytes;  // of a shard's sample; files are read by the workers
   };
+  PictureBatch load_batch();
   std::vector<Raw> read_batch();
-  std::vector<SourcePicture> load_batch();
+  void pass_to(int64_t input);
+  bool open_shard();
+  bool read_sample(Raw& raw, int64_t end);
   void decode(Raw& raw) const;
 
   const ModelConfig& config_;
@@ -95,11 +120,15 @@ class PictureSource {
   SkipCounter& skips_;
   std::vector<PictureFile> files_;
   std::vector<std::string> shards_;
-  size_t next_file_ = 0;
+  SkipCounter reading_{0};  // of the batch that is read
+  int64_t next_batch_;
+  int64_t next_input_ = 0;
   size_t next_shard_ = 0;
+  int64_t shard_begin_ = 0;  // number of the open shard's first sample
   int64_t expected_ = 0;
   std::unique_ptr<ShardReader> shard_;
-  std::future<std::vector<SourcePicture>> ahead_;
+  std::future<PictureBatch> ahead_;
+  bool ended_ = false;  // the last batch was handed out
 };
 
 }  // namespace opencloc

@@ -77,7 +77,7 @@ RegionRows region_rows(const std::vector<std::vector<Box>>& boxes, torch::Device
     }
   }
   return {torch::tensor(coordinates, torch::kFloat).view({-1, 4}).to(device),
-          torch::tensor(image_index, torch::kInt64).to(device),
+          torch::tensor(image_index, torch::kInt64),
           {},
           {}};
 }

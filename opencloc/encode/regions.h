@@ -27,7 +27,7 @@ RegionMethod parse_region_method(std::string_view name);
 // The regions of a batch of pictures, picture by picture.
 struct RegionRows {
   torch::Tensor boxes;        // [R, 4], of the canvas
-  torch::Tensor image_index;  // [R] int64
+  torch::Tensor image_index;  // [R] int64, in main memory
   // For kCrop only: [R] each, the stored picture of a region and its box there. The pictures
   // outlive the rows.
   std::vector<const Image*> pictures;

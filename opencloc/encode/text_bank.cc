@@ -22,9 +22,22 @@ int64_t TextBank::id_of(std::string_view text) {
   return place->second;
 }
 
+void TextBank::end_list() {
+  const int64_t begin = list_ends_.empty() ? encoded_ : list_ends_.back();
+  if (size() > begin) list_ends_.push_back(size());
+}
+
 void TextBank::encode_new() {
-  if (encoded_ == size()) return;
-  const auto fresh = encoder_.encode({texts_.begin() + encoded_, texts_.end()});
+  end_list();
+  if (list_ends_.empty()) return;
+  std::vector<TokenRows> lists;
+  int64_t begin = encoded_;
+  for (const int64_t end : list_ends_) {
+    lists.push_back(encoder_.tokenize({texts_.begin() + begin, texts_.begin() + end}).rows);
+    begin = end;
+  }
+  list_ends_.clear();
+  const auto fresh = torch::cat(encoder_.encode_lists(lists, group_));
   if (!rows_.defined() || rows_.size(0) < size()) {
     auto grown = torch::empty({std::max<int64_t>(2 * size(), 1024), fresh.size(1)});
     if (encoded_ > 0) grown.slice(0, 0, encoded_).copy_(rows_.slice(0, 0, encoded_));
@@ -44,8 +57,8 @@ torch::Tensor TextBank::unit_embeddings(const std::vector<int64_t>& ids) {
 }
 
 torch::Tensor class_embeddings(TextEncoder& encoder, const std::vector<std::string>& classes,
-                               const std::vector<std::string>& templates) {
-  if (templates.empty()) return normalized(encoder.encode(classes));
+                               const std::vector<std::string>& templates, dist::Group& group) {
+  if (templates.empty()) return normalized(encoder.encode(classes, group));
   constexpr size_t kClassesAtATime = 64;
   std::vector<torch::Tensor> blocks;
   for (size_t begin = 0; begin < classes.size(); begin += kClassesAtATime) {
@@ -54,7 +67,7 @@ torch::Tensor class_embeddings(TextEncoder& encoder, const std::vector<std::stri
     for (size_t i = begin; i < end; ++i) {
       for (const auto& pattern : templates) prompts.push_back(filled(pattern, classes[i]));
     }
-    const auto embeddings = normalized(encoder.encode(prompts))
+    const auto embeddings = normalized(encoder.encode(prompts, group))
                                 .view({static_cast<int64_t>(end - begin),
                                        static_cast<int64_t>(templates.size()), -1});  // [c, t, E]
     blocks.push_back(normalized(embeddings.mean(1)));

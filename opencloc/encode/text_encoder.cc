@@ -37,14 +37,29 @@ TextEncoder::Tokens TextEncoder::tokenize(const std::vector<std::string>& texts)
   return result;
 }
 
-torch::Tensor TextEncoder::encode(const TokenRows& rows) const {
+std::vector<torch::Tensor> TextEncoder::encode_lists(const std::vector<TokenRows>& lists,
+                                                     dist::Group& group) const {
   const torch::NoGradGuard no_grad;
-  const TextGroups texts =
-      group_texts({rows}, {.max_rows = batch_size_, .cut = tower_.padding_is_ignored});
+  std::vector<TextGroups> grouped;
+  std::vector<torch::Tensor> all;  // groups of texts [u, L] of all lists
+  for (const auto& list : lists) {
+    grouped.push_back(
+        group_texts({list}, {.max_rows = batch_size_, .cut = tower_.padding_is_ignored}));
+    const auto& own = grouped.back().groups;
+    all.insert(all.end(), own.begin(), own.end());
+  }
+  const auto share = dist::share_of(static_cast<int64_t>(all.size()), group);
   std::vector<torch::Tensor> parts = {torch::empty({0, tower_.embed_dim})};
-  for (const auto& group : texts.groups)
-    parts.push_back(tower_.encode(group).to(torch::kCPU));  // [u, E]
-  return torch::cat(parts).index_select(0, texts.rows[0]);
+  for (int64_t i = share.begin; i < share.end; ++i)
+    parts.push_back(tower_.encode(all[static_cast<size_t>(i)]).to(torch::kCPU));  // [u, E]
+  const auto rows = group.gather(torch::cat(parts)).rows;                         // [all u, E]
+  std::vector<torch::Tensor> embeddings;
+  int64_t begin = 0;
+  for (const auto& list : grouped) {
+    embeddings.push_back(rows.narrow(0, begin, list.size()).index_select(0, list.rows[0]));
+    begin += list.size();
+  }
+  return embeddings;
 }
 
 }  // namespace opencloc

@@ -8,6 +8,7 @@
 
 #include <torch/types.h>
 
+#include "opencloc/dist/group.h"
 #include "opencloc/encode/text_groups.h"
 #include "opencloc/model/cloc/cloc.h"
 #include "opencloc/text/tokenizer.h"
@@ -39,12 +40,19 @@ class TextEncoder {
   };
   Tokens tokenize(const std::vector<std::string>& texts);
 
-  // -> [texts, E], not normalised, on the CPU.
-  torch::Tensor encode(const std::vector<std::string>& texts) {
-    return encode(tokenize(texts).rows);
+  // -> [texts, E], not normalised, on the CPU. With a group a call of all its processes with the
+  // same texts, which share the work and all have the result.
+  torch::Tensor encode(const std::vector<std::string>& texts, dist::Group& group = dist::alone()) {
+    return encode(tokenize(texts).rows, group);
   }
-  torch::Tensor encode(const TokenRows& rows) const;
+  torch::Tensor encode(const TokenRows& rows, dist::Group& group = dist::alone()) const {
+    return encode_lists({rows}, group).front();
+  }
+  // The same of several lists, each of which goes through by itself.
+  std::vector<torch::Tensor> encode_lists(const std::vector<TokenRows>& lists,
+                                          dist::Group& group = dist::alone()) const;
   const TruncationCounter& truncation() const { return truncation_; }
+  TruncationCounter& truncation() { return truncation_; }
 
  private:
   const TextTowerUse tower_;

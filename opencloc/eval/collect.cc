@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
+#include <optional>
+#include <utility>
 
 #include <torch/utils.h>
 
@@ -57,26 +60,20 @@ Phrases unique_phrases(const std::vector<EvalSample>& batch, TextBank& texts, in
   return phrases;
 }
 
-void ground(Cloc& model, const ImageFeatures& features, const std::vector<EvalSample>& batch,
-            TextBank& texts, int64_t at_a_time, Collected& out) {
-  const Phrases phrases = unique_phrases(batch, texts, out.repeated_phrases);
-  const auto count = static_cast<int64_t>(phrases.boxes.size());
-  if (count == 0) return;
+// -> boxes of the canvas [phrases, 4], on the CPU. text [phrases, E].
+torch::Tensor ground(Cloc& model, const ImageFeatures& features, const Phrases& phrases,
+                     const torch::Tensor& text, int64_t at_a_time) {
   const auto device = features.tokens.device();
-  const auto text = texts.embeddings(phrases.text_ids).to(device);                  // [R, E]
-  const auto index = torch::tensor(phrases.image_index, torch::kInt64).to(device);  // [R]
+  const auto count = static_cast<int64_t>(phrases.boxes.size());
+  const auto texts = text.to(device);
+  const auto index = torch::tensor(phrases.image_index, torch::kInt64);  // [R]
+  std::vector<torch::Tensor> boxes = {torch::empty({0, 4})};
   for (int64_t begin = 0; begin < count; begin += at_a_time) {
     const int64_t end = std::min(begin + at_a_time, count);
-    const auto boxes =
-        model->ground(features, text.slice(0, begin, end), index.slice(0, begin, end))
-            .to(torch::kCPU, torch::kFloat)
-            .contiguous();  // [r, 4]
-    const float* b = boxes.data_ptr<float>();
-    for (int64_t i = 0; i < boxes.size(0); ++i, b += 4) {
-      out.predicted_boxes.push_back({b[0], b[1], b[2], b[3]});
-    }
+    boxes.push_back(model->ground(features, texts.slice(0, begin, end), index.slice(0, begin, end))
+                        .to(torch::kCPU, torch::kFloat));  // [r, 4]
   }
-  out.true_boxes.insert(out.true_boxes.end(), phrases.boxes.begin(), phrases.boxes.end());
+  return torch::cat(boxes);
 }
 
 // What needs no model: labels, captions, region texts.
@@ -93,37 +90,129 @@ void note_texts(const std::vector<EvalSample>& batch, TextBank& texts, Collected
   }
 }
 
+// How many rows every batch makes, in order of the data: the same in all processes.
+class DealtRows {
+ public:
+  explicit DealtRows(dist::Group& group) : group_(group) {}
+  void add(int64_t rows) { rows_.push_back(rows); }
+  // `own`: the rows [n, width] of this process's batches; those of all of them afterwards, in order
+  // of the data.
+  void gather(RowStore& own, int64_t width) const {
+    if (group_.size() == 1) return;
+    const auto rows = own.size() > 0 ? own.rows() : torch::empty({0, width});
+    const auto all = group_.gather(rows).rows;  // [n of all, width], by rank
+    const auto ranks = static_cast<size_t>(group_.size());
+    std::vector<int64_t> next(ranks + 1);  // row of each rank; batch b is of rank b % ranks
+    for (size_t b = 0; b < rows_.size(); ++b) next[b % ranks + 1] += rows_[b];
+    std::partial_sum(next.begin(), next.end(), next.begin());
+    std::vector<int64_t> order;
+    for (size_t b = 0; b < rows_.size(); ++b)
+      for (int64_t row = 0; row < rows_[b]; ++row) order.push_back(next[b % ranks]++);
+    own = RowStore();
+    own.append(all.index_select(0, torch::tensor(order, torch::kInt64)));
+  }
+
+ private:
+  dist::Group& group_;
+  std::vector<int64_t> rows_;
+};
+
+std::vector<Box> boxes_of(const torch::Tensor& corners) {
+  std::vector<Box> boxes;
+  if (!corners.defined()) return boxes;
+  const auto flat = corners.contiguous();  // [n, 4]
+  const float* b = flat.data_ptr<float>();
+  for (int64_t i = 0; i < flat.size(0); ++i, b += 4) boxes.push_back({b[0], b[1], b[2], b[3]});
+  return boxes;
+}
+
+int64_t region_count(const std::vector<EvalSample>& batch) {
+  size_t count = 0;
+  for (const auto& sample : batch) count += sample.regions.size();
+  return static_cast<int64_t>(count);
+}
+
+// Encodes the batches of this process.
+class Collector {
+ public:
+  Collector(Cloc& model, TextBank& texts, const CollectOptions& options)
+      : model_(model), texts_(texts), options_(options) {}
+
+  // Of every process one batch, of which `own` is this one's.
+  void add(const std::vector<std::vector<EvalSample>>& round, size_t own) {
+    Phrases phrases;
+    for (size_t rank = 0; rank < round.size(); ++rank) {
+      note_texts(round[rank], texts_, out_);
+      images_.add(static_cast<int64_t>(round[rank].size()));
+      regions_.add(region_count(round[rank]));
+      if (!options_.grounding) continue;
+      Phrases of_batch = unique_phrases(round[rank], texts_, out_.repeated_phrases);
+      texts_.end_list();
+      phrases_.add(static_cast<int64_t>(of_batch.boxes.size()));
+      out_.true_boxes.insert(out_.true_boxes.end(), of_batch.boxes.begin(), of_batch.boxes.end());
+      if (rank == own) phrases = std::move(of_batch);
+    }
+    torch::Tensor phrase_embeds;  // [phrases, E]
+    if (options_.grounding && texts_.size() > 0)
+      phrase_embeds = texts_.embeddings(phrases.text_ids);
+    if (!round[own].empty()) encode(round[own], phrases, phrase_embeds);
+  }
+
+  Collected take() {
+    const int64_t width = model_->config().embed_dim;
+    images_.gather(out_.image_embeds, width);
+    for (const auto method : options_.methods) regions_.gather(out_.region_embeds[method], width);
+    if (options_.grounding) phrases_.gather(predicted_, 4);
+    out_.predicted_boxes = boxes_of(predicted_.rows());
+    return std::move(out_);
+  }
+
+ private:
+  void encode(const std::vector<EvalSample>& batch, const Phrases& phrases,
+              const torch::Tensor& phrase_embeds) {
+    const auto device = model_->logit_scale.device();
+    EncodeOptions encode;
+    if (options_.penultimate) encode.hidden_layer = -2;
+    auto features = model_->encode_image(stack_pixels(batch, device), encode);
+    out_.image_embeds.append(normalized(features.embedding));
+    const auto& methods = options_.methods;
+    const bool prompts = options_.grounding || std::find(methods.begin(), methods.end(),
+                                                         RegionMethod::kPrompter) != methods.end();
+    if (prompts) model_->prepare_prompts(features);
+    const RegionRows rows = rows_of(batch, device);
+    for (const auto method : methods) {
+      out_.region_embeds[method].append(
+          normalized(encode_regions(method, model_, features, rows, options_.batching)));
+    }
+    if (phrases.boxes.empty()) return;
+    predicted_.append(ground(model_, features, phrases, phrase_embeds,
+                             regions_at_a_time(options_.batching.regions, model_->config())));
+  }
+
+  Cloc& model_;
+  TextBank& texts_;
+  const CollectOptions& options_;
+  Collected out_;
+  RowStore predicted_;  // [phrases, 4]
+  DealtRows images_{*options_.group}, regions_{*options_.group}, phrases_{*options_.group};
+};
+
 }  // namespace
 
 Collected collect(Cloc& model, SampleReader& reader, TextBank& texts,
                   const CollectOptions& options) {
   const torch::NoGradGuard no_grad;
-  const auto device = model->logit_scale.device();
-  Collected out;
+  const auto own = static_cast<size_t>(options.group->rank());
   std::optional<ProgressBar> bar;
   if (options.progress) bar.emplace("evaluate", reader.expected(), "samples");
-  for (auto batch = reader.next_batch(); !batch.empty(); batch = reader.next_batch()) {
-    EncodeOptions encode;
-    if (options.penultimate) encode.hidden_layer = -2;
-    auto features = model->encode_image(stack_pixels(batch, device), encode);
-    out.image_embeds.append(normalized(features.embedding));
-    note_texts(batch, texts, out);
-    const bool prompts =
-        options.grounding || std::find(options.methods.begin(), options.methods.end(),
-                                       RegionMethod::kPrompter) != options.methods.end();
-    if (prompts) model->prepare_prompts(features);
-    const RegionRows rows = rows_of(batch, device);
-    for (const auto method : options.methods) {
-      out.region_embeds[method].append(
-          normalized(encode_regions(method, model, features, rows, options.batching)));
-    }
-    if (options.grounding) {
-      ground(model, features, batch, texts,
-             regions_at_a_time(options.batching.regions, model->config()), out);
-    }
-    if (bar) bar->advance(static_cast<int64_t>(batch.size()));
+  Collector collector(model, texts, options);
+  for (auto round = reader.next_round(); !round.empty(); round = reader.next_round()) {
+    collector.add(round, own);
+    size_t samples = 0;
+    for (const auto& batch : round) samples += batch.size();
+    if (bar) bar->advance(static_cast<int64_t>(samples));
   }
-  return out;
+  return collector.take();
 }
 
 }  // namespace opencloc

@@ -46,9 +46,11 @@ struct CollectOptions {
   bool penultimate = false;
   RegionBatching batching;
   bool progress = true;
+  dist::Group* group = &dist::alone();  // the reader's
 };
 
-// Reads all samples. `texts` receives the captions and region texts.
+// Reads all samples. `texts` receives the captions and region texts. A call of all processes of the
+// group, each of which encodes its own batches and gets the rows of all.
 Collected collect(Cloc& model, SampleReader& reader, TextBank& texts,
                   const CollectOptions& options);
 

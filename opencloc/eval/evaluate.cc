@@ -7,6 +7,7 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/parallel_for.h"
+#include "opencloc/encode/count_of_all.h"
 #include "opencloc/eval/tasks.h"
 
 namespace opencloc {
@@ -96,16 +97,21 @@ Json evaluate(Cloc& model, const Tokenizer& tokenizer, const std::string& data_g
   };
   const int workers = options.workers > 0 ? static_cast<int>(options.workers) : available_cpus();
 
+  dist::Group& group = *options.group;
+  const bool progress = options.progress && group.is_first();
+
   SkipCounter skips;
   SampleReader reader(data_glob, model->config(),
                       {.batch_size = std::max<int64_t>(options.batch_size, 1),
                        .max_samples = options.max_samples,
                        .workers = workers,
                        .keep_images = uses(RegionMethod::kCrop),
-                       .skip_bad_shards = options.skip_bad_shards},
+                       .skip_bad_shards = options.skip_bad_shards,
+                       .count_samples = progress && group.size() == 1,  // nobody waits for it
+                       .group = &group},
                       skips);
   TextEncoder encoder(model, tokenizer, options.batch_size);
-  TextBank texts(encoder);
+  TextBank texts(encoder, group);
   Collected data = collect(model, reader, texts,
                            {.methods = methods,
                             .grounding = wanted(options, Task::kGrounding) && options.region_heads,
@@ -113,7 +119,9 @@ Json evaluate(Cloc& model, const Tokenizer& tokenizer, const std::string& data_g
                             .batching = {.regions = options.region_batch,
                                          .images = std::max<int64_t>(options.batch_size, 1),
                                          .workers = workers},
-                            .progress = options.progress});
+                            .progress = progress,
+                            .group = &group});
+  count_of_all(group, skips);
   if (data.images == 0) {
     throw Error::input("no good sample to evaluate on", data_glob, skips.summary());
   }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "opencloc/base/json.h"
+#include "opencloc/dist/group.h"
 #include "opencloc/encode/regions.h"
 #include "opencloc/model/cloc/cloc.h"
 #include "opencloc/text/tokenizer.h"
@@ -41,6 +42,10 @@ struct EvalOptions {
   int64_t workers = 0;       // decoding threads; 0 = one a processor
   bool skip_bad_shards = false;
   bool progress = true;  // a bar on stderr
+  // The processes that share the work, each with the same model, data and options. All get the
+  // result, which is one process's to the last digit: every batch and every strip of similarities
+  // is made whole by one of them.
+  dist::Group* group = &dist::alone();
 };
 
 // Runs `options.tasks` on the shards of `data_glob` (patterns joined by "::"). The model is put in

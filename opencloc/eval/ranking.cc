@@ -47,7 +47,7 @@ torch::Tensor plain(const torch::Tensor& tensor, torch::Dtype type) {
 
 }  // namespace
 
-torch::Tensor best_ranks(const Ranking& ranking, int64_t chunk) {
+torch::Tensor best_ranks(const Ranking& ranking, int64_t chunk, dist::Group& group) {
   const torch::NoGradGuard no_grad;
   const auto queries = plain(ranking.queries, torch::kFloat);
   const auto transposed = plain(ranking.candidates, torch::kFloat).t();  // [E, C]
@@ -61,16 +61,20 @@ torch::Tensor best_ranks(const Ranking& ranking, int64_t chunk) {
                               weight.defined() ? weight.data_ptr<int64_t>() : nullptr};
   const int64_t rows =
       std::clamp<int64_t>(kMaxStrip / candidates.count, 1, std::max<int64_t>(chunk, 1));
-  for (int64_t begin = 0; begin < queries.size(0); begin += rows) {
-    const int64_t end = std::min(begin + rows, queries.size(0));
+  const auto own = dist::share_of((queries.size(0) + rows - 1) / rows, group);  // of the strips
+  const int64_t first = std::min(own.begin * rows, queries.size(0)),
+                last = std::min(own.end * rows, queries.size(0));
+  for (int64_t begin = first; begin < last; begin += rows) {
+    const int64_t end = std::min(begin + rows, last);
     const auto scores = ops::product(queries.slice(0, begin, end), transposed);  // [r, C]
     const float* score = scores.data_ptr<float>();
-    const int64_t* group = query_group.data_ptr<int64_t>() + begin;
+    const int64_t* right = query_group.data_ptr<int64_t>() + begin;
     int64_t* rank = ranks.data_ptr<int64_t>() + begin;
     kernels::parallel_items(end - begin, [&](int64_t i) {
-      rank[i] = rank_of(score + i * candidates.count, group[i], candidates);
+      rank[i] = rank_of(score + i * candidates.count, right[i], candidates);
     });
   }
+  ranks = group.gather(ranks.slice(0, first, last)).rows;
   if (ranks.min().item<int64_t>() < 0) {
     throw Error::failed("the model gives embeddings that are not finite numbers", {},
                         "evaluate an earlier checkpoint");

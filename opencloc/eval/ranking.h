@@ -5,6 +5,8 @@
 
 #include <torch/types.h>
 
+#include "opencloc/dist/group.h"
+
 namespace opencloc {
 
 // Queries and candidates of one ranking. Candidate j is right for query i when their groups are
@@ -25,6 +27,10 @@ struct Ranking {
 // Rows of the similarity matrix are computed `chunk` at a time, fewer where C is large: memory
 // grows with Q + C. Deterministic; the same for every chunk up to the rounding of the products.
 // Throws Error (failed) when a score is not finite. -> [Q] int64, on the CPU.
-torch::Tensor best_ranks(const Ranking& ranking, int64_t chunk = 1024);
+//
+// A call of all processes of `group` with the same ranking: they share the strips, each of which is
+// what one process makes, and all have the result.
+torch::Tensor best_ranks(const Ranking& ranking, int64_t chunk = 1024,
+                         dist::Group& group = dist::alone());
 
 }  // namespace opencloc

@@ -9,6 +9,7 @@
 #include <torch/types.h>
 
 #include "opencloc/data/shard/skips.h"
+#include "opencloc/dist/group.h"
 #include "opencloc/encode/picture_source.h"
 #include "opencloc/model/config/config.h"
 
@@ -35,9 +36,12 @@ struct SampleReaderOptions {
   int workers = 1;
   bool keep_images = false;
   bool skip_bad_shards = false;
+  bool count_samples = true;  // for expected()
+  dist::Group* group = &dist::alone();
 };
 
-// Reads shards in order, front to back; always in the same order. Not thread-safe.
+// Reads shards in order, front to back; always in the same order. Several processes take turns:
+// each batch is read and decoded by one of them. Not thread-safe.
 // Counted and left out: samples whose picture does not decode; regions without text or of which
 // the canvas shows less than 0.3.
 class SampleReader {
@@ -48,17 +52,21 @@ class SampleReader {
 
   // Number of samples the shards hold, broken ones included; 0 = not known without unpacking them.
   int64_t expected() const;
-  // The next good samples, at most batch_size; empty at the end.
-  std::vector<EvalSample> next_batch();
+  // The good samples of the next batch of every process, at most batch_size each, in order of the
+  // ranks, which is that of the data. Only a process's own have pixels and pictures. Empty at the
+  // end. A call of all processes.
+  std::vector<std::vector<EvalSample>> next_round();
 
  private:
+  std::vector<EvalSample> samples_of(PictureBatch& batch, int64_t room);
   std::optional<EvalSample> sample_of(SourcePicture& picture) const;
 
   const ModelConfig& config_;
   const SampleReaderOptions options_;
   SkipCounter& skips_;
   PictureSource source_;
-  int64_t taken_ = 0;
+  int64_t taken_ = 0;  // by all processes
+  bool ended_ = false;
 };
 
 }  // namespace opencloc

@@ -16,10 +16,11 @@ torch::Tensor ids(const std::vector<int64_t>& values) {
 TaskResult not_run(std::string why) { return {{}, std::move(why)}; }
 
 Json classify(const torch::Tensor& embeddings, const torch::Tensor& class_embeddings,
-              const torch::Tensor& targets, int64_t chunk) {
+              const torch::Tensor& targets, const EvalOptions& options) {
   const auto classes = class_embeddings.size(0);
-  const auto ranks = best_ranks(
-      {embeddings, class_embeddings, targets, torch::arange(classes, torch::kInt64), {}}, chunk);
+  const auto ranks =
+      best_ranks({embeddings, class_embeddings, targets, torch::arange(classes, torch::kInt64), {}},
+                 options.chunk, *options.group);
   Json figures = classification_figures(ranks, targets, classes);
   figures["classes"] = classes;
   figures["chance"] = 1.0 / static_cast<double>(classes);
@@ -35,8 +36,8 @@ Json held_out_figures(TaskInput& input, const torch::Tensor& regions) {
   const ClassTargets held_out = class_targets(names, {});
   if (held_out.rows.numel() == 0) return {};
   return classify(regions.index_select(0, held_out.rows),
-                  class_embeddings(input.encoder, held_out.classes, {}), held_out.targets,
-                  input.options.chunk);
+                  class_embeddings(input.encoder, held_out.classes, {}, *input.options.group),
+                  held_out.targets, input.options);
 }
 
 }  // namespace
@@ -49,10 +50,10 @@ TaskResult zeroshot(TaskInput& input) {
     return not_run(samples.left_out > 0 ? "no sample's label is among the classes"
                                         : "no sample has a label");
   }
-  const auto names_embedded =
-      class_embeddings(input.encoder, samples.classes, input.options.templates);
+  const auto names_embedded = class_embeddings(input.encoder, samples.classes,
+                                               input.options.templates, *input.options.group);
   Json figures = classify(input.data.image_embeds.rows().index_select(0, samples.rows),
-                          names_embedded, samples.targets, input.options.chunk);
+                          names_embedded, samples.targets, input.options);
   figures["templates"] = input.options.templates;
   figures["left_out"] = samples.left_out;
   return {figures, {}};
@@ -73,10 +74,10 @@ TaskResult retrieval(TaskInput& input) {
   }
   const auto images = input.data.image_embeds.rows().index_select(0, ids(image_rows));  // [n, E]
   const auto texts = input.texts.unit_embeddings(caption_text);                         // [t, E]
-  const auto text_ranks =
-      best_ranks({texts, images, ids(caption_image), ids(image_rows), {}}, input.options.chunk);
-  const auto image_ranks =
-      best_ranks({images, texts, ids(image_rows), ids(caption_image), {}}, input.options.chunk);
+  const auto text_ranks = best_ranks({texts, images, ids(caption_image), ids(image_rows), {}},
+                                     input.options.chunk, *input.options.group);
+  const auto image_ranks = best_ranks({images, texts, ids(image_rows), ids(caption_image), {}},
+                                      input.options.chunk, *input.options.group);
   Json figures;
   for (const int k : {1, 5, 10}) {
     figures["image_retrieval_recall@" + std::to_string(k)] = recall_at(text_ranks, k);
@@ -104,9 +105,10 @@ TaskResult region_recognition(TaskInput& input, RegionMethod method) {
   if (samples.rows.numel() == 0) return not_run("no region's text is among the classes");
 
   const auto all_regions = input.data.region_embeds.at(method).rows();
-  const auto regions = all_regions.index_select(0, samples.rows);                    // [n, E]
-  const auto names_embedded = class_embeddings(input.encoder, samples.classes, {});  // [C, E]
-  Json figures = classify(regions, names_embedded, samples.targets, input.options.chunk);
+  const auto regions = all_regions.index_select(0, samples.rows);  // [n, E]
+  const auto names_embedded =
+      class_embeddings(input.encoder, samples.classes, {}, *input.options.group);  // [C, E]
+  Json figures = classify(regions, names_embedded, samples.targets, input.options);
   figures["templates"] = false;
   figures["method"] = to_string(method);
   figures["left_out"] = samples.left_out;
@@ -137,10 +139,11 @@ TaskResult region_retrieval(TaskInput& input, RegionMethod method) {
   }
   const auto regions = input.data.region_embeds.at(method).rows();  // [n, E]
   const auto texts = input.texts.unit_embeddings(text_ids);         // [u, E]
-  const auto region_ranks = best_ranks(
-      {regions, texts, ids(region_text), ids(text_ids), ids(weights)}, input.options.chunk);
-  const auto text_ranks =
-      best_ranks({texts, regions, ids(text_ids), ids(region_text), {}}, input.options.chunk);
+  const auto region_ranks =
+      best_ranks({regions, texts, ids(region_text), ids(text_ids), ids(weights)},
+                 input.options.chunk, *input.options.group);
+  const auto text_ranks = best_ranks({texts, regions, ids(text_ids), ids(region_text), {}},
+                                     input.options.chunk, *input.options.group);
   Json figures;
   for (const int k : {1, 5, 10}) {
     figures["region_to_text_recall@" + std::to_string(k)] = recall_at(region_ranks, k);

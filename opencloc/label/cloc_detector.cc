@@ -46,7 +46,7 @@ class ClocDetector : public Detector {
     }
     auto features = model->encode_image(torch::stack(pictures).to(device_));
     model->prepare_prompts(features);
-    const auto image_index = torch::tensor(image_of).to(device_);    // [R]
+    const auto image_index = torch::tensor(image_of);                // [R]
     const auto texts = texts_.embeddings(phrases).to(device_);       // [R, E]
     const auto boxes = model->ground(features, texts, image_index);  // [R, 4] of the canvas
     const auto regions =
@@ -84,6 +84,7 @@ std::unique_ptr<Detector> cloc_detector(const std::filesystem::path& directory,
   LoadedModel loaded = load_model(directory);
   loaded.model->to(options.device);
   loaded.model->set_precision(options.precision);
+  loaded.model->set_backend(options.backend);
   if (!loaded.has_region_heads) {
     throw Error::input("the model has no trained region heads (a plain CLIP)", directory.string(),
                        "name a model trained with the setting 'objective=cloc'");

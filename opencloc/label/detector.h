@@ -38,6 +38,7 @@ class Detector {
 struct DetectorOptions {
   torch::Device device = torch::kCPU;
   Precision precision = Precision::kFp32;  // of matrix products
+  Backend backend = Backend::kKernels;     // of the CPU
   std::filesystem::path tokenizer;         // empty: the model directory's own
   int64_t resolution = 0;                  // OWLv2: pixels a side of the canvas; 0 = as trained
 };

@@ -60,6 +60,7 @@ std::unique_ptr<EmbeddedCaptioner> embedded_captioner(const std::filesystem::pat
   LoadedModel loaded = load_model(directory);
   loaded.model->to(torch::Device(options.device));
   loaded.model->set_precision(options.precision);
+  loaded.model->set_backend(options.backend);
   const auto& config = loaded.model->config();
   const std::string where = directory.string();
   if (!config.multimodal) {

@@ -19,6 +19,7 @@ namespace opencloc {
 struct EmbeddedCaptionerOptions {
   std::string device = "cpu";
   Precision precision = Precision::kFp32;  // of matrix products
+  Backend backend = Backend::kKernels;     // of the CPU
   int64_t max_tokens = 0;                  // 0: as many as the model has places for
   int64_t beams = 1;                       // 1 = greedy
 };

@@ -104,6 +104,7 @@ std::unique_ptr<Detector> owlv2_detector(const std::filesystem::path& directory,
   LoadedOwlv2 loaded = load_owlv2(directory, options.resolution);
   loaded.model->to(options.device);
   loaded.model->set_precision(options.precision);
+  loaded.model->set_backend(options.backend);
   if (!options.tokenizer.empty()) {
     loaded.tokenizer = load_tokenizer(options.tokenizer);
   } else if (!loaded.tokenizer) {

@@ -15,7 +15,11 @@ constexpr double kGiouWeight = 2;
 constexpr double kTinyArea = 1e-9;
 
 // width * height, 0 for inverted boxes. low, high [R, 2] -> [R].
-Tensor area(const Tensor& low, const Tensor& high) { return (high - low).clamp_min(0).prod(1); }
+// Not prod(1): its backward pass reads values back from a device.
+Tensor area(const Tensor& low, const Tensor& high) {
+  const auto sides = (high - low).clamp_min(0);
+  return sides.select(1, 0) * sides.select(1, 1);
+}
 
 struct Overlap {
   Tensor iou;   // [R]

@@ -15,15 +15,17 @@ using torch::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
 
-BlockSums sums_of(const PairBlock& block) {
-  const bool tiles = ops::runs_on_kernels({block.rows, block.columns, block.filter.texts});
-  return tiles ? sums_in_tiles(block) : sums_in_strips(block);
+bool in_tiles(const PairBlock& block) {
+  return ops::runs_on_kernels({block.rows, block.columns, block.filter.texts});
 }
 
-void add_gradient(const PairBlock& block, const BlockSums& sums, double weight,
+BlockSums sums_of(const PairBlock& block) {
+  return in_tiles(block) ? sums_in_tiles(block) : sums_in_strips(block);
+}
+
+void add_gradient(const PairBlock& block, const BlockSums& sums, const Tensor& weight,
                   BlockGradient& gradient) {
-  const bool tiles = ops::runs_on_kernels({block.rows, block.columns, block.filter.texts});
-  (tiles ? add_gradient_in_tiles : add_gradient_in_strips)(block, sums, weight, gradient);
+  (in_tiles(block) ? add_gradient_in_tiles : add_gradient_in_strips)(block, sums, weight, gradient);
 }
 
 // The rows of the group, and this process's among them.
@@ -52,9 +54,7 @@ struct Blocks {
   bool one_is_enough() const { return forth.directions == Directions::kRowsAndColumns; }
 };
 
-double capped_scale(const Tensor& logit_scale) {
-  return std::min(std::exp(logit_scale.item<double>()), kMaxLogitScale);
-}
+Tensor capped_scale(const Tensor& logit_scale) { return exp_at_most(logit_scale, kMaxLogitScale); }
 
 double mean_of_pairs(int64_t n) { return 1.0 / static_cast<double>(2 * std::max<int64_t>(n, 1)); }
 
@@ -63,7 +63,7 @@ struct InfoNce : torch::autograd::Function<InfoNce> {
   static Tensor forward(AutogradContext* context, const Tensor& a, const Tensor& b,
                         const Tensor& logit_scale, const PairFilter& filter,
                         const ContrastiveOptions& options, const Tensor* all_b,
-                        int64_t* similar_pairs) {
+                        Tensor* similar_pairs) {
     const Sides sides = gather(a, b, *all_b, *options.group);
     const int64_t n = sides.a.size(0);
     const Blocks blocks(sides, block_like(filter, capped_scale(logit_scale), options.chunk),
@@ -87,10 +87,12 @@ struct InfoNce : torch::autograd::Function<InfoNce> {
     context->saved_data["alone"] = options.group->size() == 1;
     context->saved_data["begin"] = sides.local.begin;
     context->saved_data["end"] = sides.local.end;
+    context->saved_data["backend"] = static_cast<int64_t>(backend_now());
     return total * mean_of_pairs(n);
   }
 
   static tensor_list backward(AutogradContext* context, const tensor_list& upstream) {
+    const BackendScope as_forward(static_cast<Backend>(context->saved_data["backend"].toInt()));
     const auto saved = context->get_saved_variables();
     const Sides sides{
         saved[0],
@@ -103,42 +105,59 @@ struct InfoNce : torch::autograd::Function<InfoNce> {
                                     .threshold = context->saved_data["threshold"].toDouble()},
                                    capped_scale(saved[2]), context->saved_data["chunk"].toInt()),
                         context->saved_data["alone"].toBool());
-    const double weight = upstream[0].item<double>() * mean_of_pairs(sides.a.size(0));
+    const auto weight = upstream[0].to(torch::kDouble) * mean_of_pairs(sides.a.size(0));
     const auto own = [&](const Tensor& of_all) {
       return of_all.slice(0, sides.local.begin, sides.local.end);
     };
     const auto zeros = [&](const Tensor& of_all) {
       return torch::zeros(own(of_all).sizes(), of_all.options());
     };
-    BlockGradient forth{.rows = zeros(sides.a), .columns = {}};
+    const auto none = torch::zeros({}, weight.options());
+    BlockGradient forth{.rows = zeros(sides.a), .columns = {}, .log_scale = none};
     Tensor of_b;
     if (blocks.one_is_enough()) {
       forth.columns = of_b = zeros(sides.b);
-      add_gradient(blocks.forth, {.row_lse = row_lse, .own = {}, .column_lse = column_lse}, weight,
-                   forth);
+      add_gradient(blocks.forth,
+                   {.row_lse = row_lse, .own = {}, .column_lse = column_lse, .similar_pairs = {}},
+                   weight, forth);
     } else {
       // Own rows of a against all of b: their part of every sum, others' columns included. The
       // scale's gradient is the rows' of a; those of b would count each pair again.
       add_gradient(blocks.forth,
-                   {.row_lse = own(row_lse).contiguous(), .own = {}, .column_lse = column_lse},
+                   {.row_lse = own(row_lse).contiguous(),
+                    .own = {},
+                    .column_lse = column_lse,
+                    .similar_pairs = {}},
                    weight, forth);
-      BlockGradient back{.rows = zeros(sides.b), .columns = {}};
+      BlockGradient back{.rows = zeros(sides.b), .columns = {}, .log_scale = none.clone()};
       add_gradient(blocks.back,
-                   {.row_lse = own(column_lse).contiguous(), .own = {}, .column_lse = row_lse},
+                   {.row_lse = own(column_lse).contiguous(),
+                    .own = {},
+                    .column_lse = row_lse,
+                    .similar_pairs = {}},
                    weight, back);
       of_b = back.rows;
     }
-    return {forth.rows, of_b, torch::full_like(saved[2], forth.log_scale), {}, {}, {}, {}};
+    return {forth.rows, of_b, forth.log_scale.to(saved[2].scalar_type()).view(saved[2].sizes()),
+            {},         {},   {},
+            {}};
   }
 
  private:
-  static PairBlock block_like(const PairFilter& filter, double scale, int64_t chunk) {
+  static PairBlock block_like(const PairFilter& filter, const Tensor& scale, int64_t chunk) {
     return {
         .rows = {}, .columns = {}, .local = {}, .filter = filter, .scale = scale, .chunk = chunk};
   }
 };
 
 }  // namespace
+
+Tensor exp_at_most(const Tensor& x, double cap) {
+  const auto value = x.detach();
+  if (ops::runs_on_kernels({value}))
+    return torch::scalar_tensor(std::min(std::exp(value.item<double>()), cap), torch::kDouble);
+  return value.to(torch::kDouble).exp().clamp_max(cap).squeeze();
+}
 
 InfoNceLoss symmetric_info_nce(const Tensor& a, const Tensor& b, const Tensor& logit_scale,
                                const PairFilter& filter, const ContrastiveOptions& options,

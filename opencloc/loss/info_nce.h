@@ -13,8 +13,8 @@ namespace opencloc {
 inline constexpr double kMaxLogitScale = 100.0;
 
 struct InfoNceLoss {
-  torch::Tensor loss;         // scalar
-  int64_t similar_pairs = 0;  // among the own rows, where filter.texts is set
+  torch::Tensor loss;           // scalar
+  torch::Tensor similar_pairs;  // scalar F64, among the own rows, where filter.texts is set
 };
 
 // a, b [n, E] L2-normalised, pair i = row i, of this process; logit_scale scalar. `filter` is of
@@ -26,6 +26,9 @@ struct InfoNceLoss {
 InfoNceLoss symmetric_info_nce(const torch::Tensor& a, const torch::Tensor& b,
                                const torch::Tensor& logit_scale, const PairFilter& filter,
                                const ContrastiveOptions& options, const torch::Tensor& all_b = {});
+
+// exp(x), at most `cap`, as a scalar F64 where x lies: on a device nobody waits for it.
+torch::Tensor exp_at_most(const torch::Tensor& x, double cap);
 
 // This process's rows [begin, end) among those of the group.
 struct LocalRows {

@@ -50,10 +50,11 @@ struct TextFilter {
 };
 
 struct RegionLoss {
-  torch::Tensor loss;        // scalar
-  double removed_share = 0;  // of the off-diagonal pairs, removed by identity or the cosine test
-  double similar_share = 0;  // of the off-diagonal pairs of *distinct* texts, above the threshold;
-                             // while the test is closed over at most kMeasuredRows of the regions
+  torch::Tensor loss;  // scalar
+  // Scalars F64 where the regions lie, without a gradient: of the off-diagonal pairs, those removed
+  // by identity or the cosine test; of the off-diagonal pairs of *distinct* texts, those above the
+  // threshold (while the test is closed over at most kMeasuredRows of the regions).
+  torch::Tensor removed_share, similar_share;
   // How many pairs the two are shares of: with them the shares of several processes are weighted.
   double pairs = 0;
   double distinct_pairs = 0;
@@ -61,8 +62,8 @@ struct RegionLoss {
 
 // L_CLOC: as clip_loss over R regions and their texts; pairs of identical texts (equal text_id)
 // never are negatives; with filter.similarity_test neither are pairs whose texts have cosine >
-// threshold (no gradient through the test). regions, texts [R, E] L2-normalised, text_id [R] int64.
-// R >= 0 (loss 0 with R = 0).
+// threshold (no gradient through the test). regions, texts [R, E] L2-normalised; text_id [R] int64
+// in main memory (elsewhere it is read back, which waits). R >= 0 (loss 0 with R = 0).
 RegionLoss region_loss(const torch::Tensor& regions, const torch::Tensor& texts,
                        const torch::Tensor& text_id, const torch::Tensor& logit_scale,
                        const TextFilter& filter, const ContrastiveOptions& options = {});

@@ -1,13 +1,15 @@
 // Which pairs (i, j), i != j, of a contrastive loss are no negatives (spec/cloc.md section 3).
 #pragma once
 
+#include <unordered_map>
+
 #include <torch/types.h>
 
 namespace opencloc {
 
 struct ExcludedPairs {
   torch::Tensor pairs;  // bool [end - begin, n]; never the diagonal; undefined: nothing is filtered
-  int64_t similar = 0;  // pairs of distinct texts with a cosine above the threshold
+  torch::Tensor similar;  // scalar F64: pairs of distinct texts with a cosine above the threshold
 };
 
 // Of the rows of the group. Plain data, so that a backward pass can rebuild exactly the pairs its
@@ -28,18 +30,30 @@ struct DenseIds {
 };
 DenseIds dense_ids(const torch::Tensor& text_id);
 
-// Pairs (i, j), i != j, i in [begin, end), of identical texts.
-int64_t identical_pairs(const torch::Tensor& text_id, int64_t begin, int64_t end);
+// What texts are equal, counted in main memory: text_id [n] int64 there.
+class TextCounts {
+ public:
+  explicit TextCounts(const torch::Tensor& text_id);
+  // Pairs (i, j), i != j, i in [begin, end), of identical texts.
+  int64_t identical_pairs(int64_t begin, int64_t end) const;
+  // Pairs (i, j) of distinct texts, i every `step`th of [begin, end).
+  int64_t distinct_pairs(int64_t begin, int64_t end, int64_t step) const;
+
+ private:
+  torch::Tensor text_id_;
+  std::unordered_map<int64_t, int64_t> counts_;
+};
 
 // Pairs of distinct texts, and those of them with a cosine above the threshold, in rows
-// [begin, end); `filter.texts` must be set. Of n > kMeasuredRows texts so many are looked at,
-// spread evenly over all n: however the rows are shared among processes, they measure the same
-// ones.
+// [begin, end); `filter.texts` must be set, `counts` is of filter.text_id. Of n > kMeasuredRows
+// texts so many are looked at, spread evenly over all n: however the rows are shared among
+// processes, they measure the same ones.
 inline constexpr int64_t kMeasuredRows = 2048;
 struct SimilarPairs {
-  int64_t similar = 0;
+  torch::Tensor similar;  // scalar F64 where the texts lie
   int64_t distinct = 0;
 };
-SimilarPairs similar_pairs(const PairFilter& filter, int64_t begin, int64_t end);
+SimilarPairs similar_pairs(const PairFilter& filter, const TextCounts& counts, int64_t begin,
+                           int64_t end);
 
 }  // namespace opencloc

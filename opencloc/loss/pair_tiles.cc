@@ -19,7 +19,7 @@ class KernelMatrix {
                .columns = {.count = columns_.size(0), .embeddings = columns_.data_ptr<float>()},
                .width = width,
                .first = begin,
-               .scale = static_cast<float>(block.scale),
+               .scale = static_cast<float>(block.scale.item<double>()),
                .threshold = static_cast<float>(block.filter.threshold)};
     if (block.filter.text_id.defined()) {
       ids_ = dense_ids(block.filter.text_id).ids;
@@ -48,24 +48,26 @@ BlockSums sums_in_tiles(const PairBlock& block) {
   const int64_t count = block.local.end - block.local.begin;
   BlockSums sums{.row_lse = torch::empty({count}, block.rows.options()),
                  .own = torch::empty({count}, block.rows.options()),
-                 .column_lse = {}};
+                 .column_lse = {},
+                 .similar_pairs = {}};
   kernels::PairSums into{.rows = sums.row_lse.data_ptr<float>(), .own = sums.own.data_ptr<float>()};
   if (block.directions == Directions::kRowsAndColumns) {
     sums.column_lse = torch::empty({block.columns.size(0)}, block.rows.options());
     into.columns = sums.column_lse.data_ptr<float>();
   }
   kernels::pair_sums(*matrix, into);
-  sums.similar_pairs = into.similar_pairs;
+  sums.similar_pairs =
+      torch::scalar_tensor(static_cast<double>(into.similar_pairs), torch::kDouble);
   return sums;
 }
 
-void add_gradient_in_tiles(const PairBlock& block, const BlockSums& sums, double weight,
+void add_gradient_in_tiles(const PairBlock& block, const BlockSums& sums, const Tensor& weight,
                            BlockGradient& gradient) {
   const KernelMatrix matrix(block);
   kernels::PairGradient into{
       .row_sums = sums.row_lse.data_ptr<float>(),
       .column_sums = data_or_null(sums.column_lse),
-      .weight = static_cast<float>(weight),
+      .weight = static_cast<float>(weight.item<double>()),
       .rows = gradient.rows.data_ptr<float>(),
       .columns = gradient.columns.defined() ? gradient.columns.data_ptr<float>() : nullptr};
   kernels::pair_gradient(*matrix, into);

@@ -1,9 +1,11 @@
 #include <algorithm>
-#include <cmath>
+#include <limits>
 
 #include <torch/autograd.h>
 
+#include "opencloc/loss/info_nce.h"
 #include "opencloc/loss/loss.h"
+#include "opencloc/ops/precision.h"
 #include "opencloc/ops/product.h"
 
 namespace opencloc {
@@ -13,9 +15,11 @@ using torch::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
 
+constexpr double kNoCap = std::numeric_limits<double>::infinity();
+
 // Rows [begin, end) of the logits -> [end - begin, n].
-Tensor logits(const Tensor& image, const Tensor& text, double scale, double bias, int64_t begin,
-              int64_t end) {
+Tensor logits(const Tensor& image, const Tensor& text, const Tensor& scale, const Tensor& bias,
+              int64_t begin, int64_t end) {
   return ops::product_nt(image.slice(0, begin, end), text).mul_(scale).add_(bias);
 }
 
@@ -28,7 +32,7 @@ struct SigmoidLoss : torch::autograd::Function<SigmoidLoss> {
     const auto gathered = options.group->gather(own_image);
     const Tensor &image = gathered.rows, text = options.group->gather(own_text).rows;  // [n, E]
     const int64_t n = image.size(0), first = gathered.first, last = first + own_image.size(0);
-    const double scale = std::exp(logit_scale.item<double>()), bias = logit_bias.item<double>();
+    const auto scale = exp_at_most(logit_scale, kNoCap), bias = logit_bias.detach().squeeze();
     auto total = torch::zeros({}, image.options());
     for (int64_t begin = first; begin < last; begin += options.chunk) {
       const int64_t end = std::min(begin + options.chunk, last);
@@ -40,13 +44,15 @@ struct SigmoidLoss : torch::autograd::Function<SigmoidLoss> {
     context->saved_data["chunk"] = options.chunk;
     context->saved_data["begin"] = first;
     context->saved_data["end"] = last;
+    context->saved_data["backend"] = static_cast<int64_t>(backend_now());
     return total / static_cast<double>(std::max<int64_t>(n, 1));
   }
 
   static tensor_list backward(AutogradContext* context, const tensor_list& upstream) {
     const auto saved = context->get_saved_variables();
     const Tensor &image = saved[0], &text = saved[1];
-    const double scale = std::exp(saved[2].item<double>()), bias = saved[3].item<double>();
+    const BackendScope as_forward(static_cast<Backend>(context->saved_data["backend"].toInt()));
+    const auto scale = exp_at_most(saved[2], kNoCap), bias = saved[3].detach().squeeze();
     const int64_t n = image.size(0), chunk = context->saved_data["chunk"].toInt();
     const int64_t first = context->saved_data["begin"].toInt();
     const int64_t last = context->saved_data["end"].toInt();

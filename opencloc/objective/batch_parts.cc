@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "opencloc/ops/transfer.h"
+
 namespace opencloc {
 namespace {
 
@@ -36,11 +38,8 @@ std::vector<BatchPart> cut_batch(const Batch& batch, int64_t parts) {
 
 Batch to_device(const Batch& batch, torch::Device device) {
   Batch moved = batch;
-  for (torch::Tensor* tensor :
-       {&moved.pixels, &moved.boxes, &moved.region_image, &moved.region_text_id,
-        &moved.names_one_box, &moved.prompt_kind, &moved.points}) {
-    if (tensor->defined()) *tensor = tensor->to(device);
-  }
+  for (torch::Tensor* tensor : {&moved.pixels, &moved.boxes, &moved.points})
+    *tensor = ops::to_device(*tensor, device);
   return moved;
 }
 

@@ -18,7 +18,8 @@ struct BatchPart {
 // At most `parts` parts of ceil(B / parts) images. The batch lies on the CPU.
 std::vector<BatchPart> cut_batch(const Batch& batch, int64_t parts);
 
-// The tensors a step needs of images and regions, on `device`.
+// The tensors that the model reads of images and regions, on `device`: pixels, boxes and points.
+// What says which rows go together stays in main memory. Nobody waits.
 Batch to_device(const Batch& batch, torch::Device device);
 
 }  // namespace opencloc

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "opencloc/ops/transfer.h"
+
 namespace opencloc {
 
 int64_t TextBatch::size() const {
@@ -12,10 +14,10 @@ int64_t TextBatch::size() const {
 
 TextBatch TextBatch::to(torch::Device device) const {
   TextBatch moved{{},
-                  captioned.defined() ? captioned.to(device) : captioned,
-                  caption_row.to(device),
-                  region_row.to(device)};
-  for (const auto& group : groups) moved.groups.push_back(group.to(device));
+                  ops::to_device(captioned, device),
+                  ops::to_device(caption_row, device),
+                  ops::to_device(region_row, device)};
+  for (const auto& group : groups) moved.groups.push_back(ops::to_device(group, device));
   return moved;
 }
 

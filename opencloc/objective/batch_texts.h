@@ -18,8 +18,8 @@ struct TextBatch {
   torch::Tensor caption_row;          // [C] int64: row in [0, U) of each one's text
   torch::Tensor region_row;           // [R] int64: row in [0, U) of each region's text
 
-  int64_t size() const;  // U
-  TextBatch to(torch::Device device) const;
+  int64_t size() const;                      // U
+  TextBatch to(torch::Device device) const;  // nobody waits
 };
 
 // No group has more than `max_rows` texts. What is left out has no rows (and may make U = 0).

@@ -108,6 +108,7 @@ torch::Tensor ClipWork::rows_or_none(const NamedRows& rows, std::string_view nam
 }
 
 Loss ClipWork::loss(const NamedRows& rows) {
+  const BackendScope scope(model_->backend());
   Loss loss;
   if (!objective_.clip || all_.captioned == 0) return loss;
   const int64_t width = model_->config().embed_dim;

@@ -33,7 +33,7 @@ class ClipWork : public BatchWork {
   };
   const Counts& all() const { return all_; }
   const Counts& local() const { return local_; }
-  const Batch& batch() const { return batch_; }  // its regions, on the model's device
+  const Batch& batch() const { return batch_; }  // its regions, boxes on the model's device
   const TextBatch& texts() const { return texts_; }
   const ObjectiveOptions& objective() const { return objective_; }
   Cloc& model() { return model_; }

@@ -7,15 +7,17 @@
 #include "opencloc/base/log.h"
 #include "opencloc/objective/clip.h"
 #include "opencloc/objective/contrastive.h"
+#include "opencloc/ops/transfer.h"
 
 namespace opencloc {
 namespace {
 
 constexpr double kRemovedShareWarning = 0.5;
 
-// The regions `rows` [r] of the batch as prompts of one kind.
-PromptBatch prompts_of_kind(const Batch& batch, PromptKind kind, const torch::Tensor& rows) {
-  const auto image = batch.region_image.index_select(0, rows);
+// The regions `in_batch` [r] of the batch (in main memory) as prompts of one kind.
+PromptBatch prompts_of_kind(const Batch& batch, PromptKind kind, const torch::Tensor& in_batch) {
+  const auto image = batch.region_image.index_select(0, in_batch);
+  const auto rows = ops::to_device(in_batch, batch.boxes.device());
   if (kind == PromptKind::kPoint) {
     return point_prompts(batch.points.index_select(0, rows).slice(1, 0, 1), image);
   }
@@ -39,7 +41,8 @@ torch::Tensor region_embeddings(Cloc& model, const ImageFeatures& features, cons
     embeddings.push_back(model->encode_regions(features, prompts_of_kind(batch, kind, of_kind)));
   }
   // Back from the order by kind to the order of the batch.
-  return torch::cat(embeddings).index_select(0, torch::cat(rows).argsort());
+  const auto all = torch::cat(embeddings);  // [R, E]
+  return all.index_select(0, ops::to_device(torch::cat(rows).argsort(), all.device()));
 }
 
 // Mean IoU of every given box [R, 4] with their mean box: what a head that ignores its input gets.
@@ -53,7 +56,8 @@ torch::Tensor constant_box_iou(const torch::Tensor& boxes) {
 // of the two would be its best answer. Such regions are left out, as in evaluation.
 torch::Tensor grounded(const torch::Tensor& of_regions, const Batch& batch) {
   if (!batch.names_one_box.defined()) return of_regions;
-  return of_regions.index_select(0, batch.names_one_box.nonzero().squeeze(1));
+  const auto rows = batch.names_one_box.nonzero().squeeze(1);  // [G], in main memory
+  return of_regions.index_select(0, ops::to_device(rows, of_regions.device()));
 }
 
 double ratio(int64_t part, int64_t whole) {
@@ -69,6 +73,7 @@ class ClocWork : public ClipWork {
       : ClipWork(model, batch, objective, options, /*with_regions=*/true), filter_(filter) {}
 
   Loss loss(const NamedRows& rows) override {
+    const BackendScope scope(model()->backend());
     Loss clip = ClipWork::loss(rows);
     if (all().regions == 0) return clip;
     Loss localized = localized_loss(rows);

@@ -9,6 +9,7 @@
 
 #include "opencloc/objective/contrastive.h"
 #include "opencloc/objective/objective.h"
+#include "opencloc/ops/transfer.h"
 
 namespace opencloc {
 namespace {
@@ -16,9 +17,8 @@ namespace {
 struct Pairs {
   torch::Tensor pixels;  // [b, 3, H, W]
   torch::Tensor ids;     // [b, T]
-
-  // What follows each place but the last, padding included.
-  torch::Tensor next_ids() const { return ids.slice(1, 1); }  // [b, T - 1]
+  // Of the places that a word follows: where they are in [b (T - 1)], and the word.
+  torch::Tensor places, words;  // [n]
 };
 
 // Pictures with their own texts: "image", "text" [B, E].
@@ -41,8 +41,12 @@ class CocaWork : public BatchWork {
     const int64_t size = std::max<int64_t>(1, (images_ + options.parts - 1) / options.parts);
     for (int64_t begin = 0; begin < images_; begin += size) {
       const int64_t end = std::min(images_, begin + size);
-      parts_.push_back(
-          {batch.pixels.slice(0, begin, end).to(device), ids.slice(0, begin, end).to(device)});
+      const auto own = ids.slice(0, begin, end);                 // [b, T]
+      const auto next = own.slice(1, 1).reshape(-1);             // [b (T - 1)]
+      const auto places = next.ne(kPadId).nonzero().squeeze(1);  // [n]
+      parts_.push_back({ops::to_device(batch.pixels.slice(0, begin, end), device),
+                        ops::to_device(own.contiguous(), device), ops::to_device(places, device),
+                        ops::to_device(next.index_select(0, places), device)});
     }
   }
 
@@ -64,6 +68,7 @@ class CocaWork : public BatchWork {
   }
 
   Loss loss(const NamedRows& rows) override {
+    const BackendScope scope(model_->backend());
     Loss loss;
     if (!objective_.clip) return loss;
     const auto none = torch::zeros({0, model_->config().embed_dim}, model_->logit_scale.options());
@@ -84,13 +89,12 @@ class CocaWork : public BatchWork {
  private:
   Loss loss_of_words(const Pairs& pairs, const ImageFeatures& image, const TextFeatures& text) {
     const auto& decoder = model_->text_decoder;
-    const auto labels = pairs.next_ids().reshape(-1);
-    const auto rows = labels.ne(kPadId).nonzero().squeeze(1);  // [n]
+    const BackendScope scope(model_->backend());
     const auto normed = model_->decode_text(text.tokens.slice(1, 0, -1), image.captioning);
     const auto mean =  // [b, T - 1, D] -> scalar
-        caption_loss(normed.flatten(0, 1).index_select(0, rows), decoder->text_projection,
-                     labels.index_select(0, rows));
-    const auto words = static_cast<double>(rows.size(0));
+        caption_loss(normed.flatten(0, 1).index_select(0, pairs.places), decoder->text_projection,
+                     pairs.words);
+    const auto words = static_cast<double>(pairs.words.size(0));
     const double share = words / static_cast<double>(all_words_);
     Loss loss{(objective_.caption_weight * share) * mean, {}};
     loss.figures.mean("loss_caption", mean, words);

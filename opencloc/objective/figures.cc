@@ -5,10 +5,23 @@
 
 #include <torch/utils.h>
 
+#include "opencloc/ops/transfer.h"
+
 namespace opencloc {
 namespace {
 
 torch::Tensor scalar(double value) { return torch::scalar_tensor(value, torch::kDouble); }
+
+// [n], on the device where one of them lies there: what lies in main memory goes along.
+torch::Tensor beside_each_other(std::vector<torch::Tensor> values) {
+  for (const auto& value : values) {
+    if (value.device().is_cpu()) continue;
+    const auto device = value.device();
+    for (auto& other : values) other = ops::to_device(other, device);
+    break;
+  }
+  return torch::stack(values);
+}
 
 }  // namespace
 
@@ -60,19 +73,40 @@ void Figures::merge(dist::Group& group) {
   for (const auto* at : sorted) {
     const auto& figure = *at;
     const double weight = figure.kind == Kind::kMean ? figure.weight : 1;
-    values.push_back((weight == 0 ? torch::zeros_like(figure.value) : figure.value * weight).cpu());
+    values.push_back(weight == 0 ? torch::zeros_like(figure.value) : figure.value * weight);
     weights.push_back(scalar(weight));
   }
-  auto all = torch::stack({torch::stack(values), torch::stack(weights)});  // [2, n]
-  group.sum(all);
+  auto sums = beside_each_other(values), all_weights = torch::stack(weights);  // [n]
+  if (sums.device().is_cpu()) {
+    auto both = torch::stack({sums, all_weights});  // [2, n]
+    group.sum(both);
+    sums = both[0];
+    all_weights = both[1];
+  } else {
+    group.sum(sums);
+    group.sum(all_weights);
+  }
   for (size_t i = 0; i < sorted.size(); ++i) {
     auto& figure = *sorted[i];
     const auto at = static_cast<int64_t>(i);
-    figure.value = all[0][at];
+    figure.value = sums[at];
     if (figure.kind != Kind::kMean) continue;
-    figure.weight = all[1][at].item<double>();
+    figure.weight = all_weights[at].item<double>();
     if (figure.weight > 0) figure.value = figure.value / figure.weight;
   }
+}
+
+torch::Tensor Figures::stacked() const {
+  std::vector<torch::Tensor> values;
+  for (const auto& figure : figures_) values.push_back(figure.value);
+  return values.empty() ? torch::zeros({0}, torch::kDouble) : beside_each_other(values);
+}
+
+Figures Figures::with_values(const torch::Tensor& values) const {
+  Figures read = *this;
+  for (size_t i = 0; i < figures_.size(); ++i)
+    read.figures_[i].value = values[static_cast<int64_t>(i)];
+  return read;
 }
 
 const Figures::Figure* Figures::find(std::string_view name) const {
@@ -96,10 +130,7 @@ Json Figures::values() const {
     if (figure.kind != Kind::kMean || figure.weight > 0) told.push_back(figure.value);
   }
   if (told.empty()) return values;
-  // Counts lie on the CPU already; what lies on a device comes in one piece.
-  const auto device = told.back().device();
-  for (auto& value : told) value = value.to(device);
-  const auto numbers = torch::stack(told).cpu();  // [n]
+  const auto numbers = beside_each_other(told).cpu();  // [n]
   const auto* number = numbers.data_ptr<double>();
   for (const auto& figure : figures_) {
     if (figure.kind == Kind::kMean && figure.weight <= 0) continue;

@@ -27,8 +27,13 @@ class Figures {
 
   // Those of another piece of the batch: sums and counts add, means are weighted.
   void merge(const Figures& other);
-  // The same over all processes, which have the same names.
+  // The same over all processes, which have the same names. Values stay where they are.
   void merge(dist::Group& group);
+
+  // All values as [n] F64 where the device has some of them, else in main memory.
+  torch::Tensor stacked() const;
+  // The same figures with the values [n] that came of stacked() later, in main memory.
+  Figures with_values(const torch::Tensor& values) const;
 
   bool has(std::string_view name) const;
   // 0 where there is none. This waits for the device.

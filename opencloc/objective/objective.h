@@ -86,7 +86,8 @@ class Objective {
   virtual ~Objective() = default;
   // `batch` may lie on the CPU and outlives the work. Calls of all processes of the group.
   virtual std::unique_ptr<BatchWork> work(const Batch& batch, const WorkOptions& options) = 0;
-  // After each step; `warm`: warm-up is over. `step` from 1.
+  // After each step, or, where its figures come from a device, while the next one is computed;
+  // their values are in main memory. `warm`: warm-up is over. `step` from 1.
   virtual void after_step(const Figures& /*figures*/, int64_t /*step*/, bool /*warm*/) {}
   // What an exact resume needs beside weights and moments.
   virtual Json state() const { return Json::object(); }

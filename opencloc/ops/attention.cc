@@ -4,8 +4,8 @@
 
 #include "opencloc/ops/attention_products.h"
 #include "opencloc/ops/dispatch.h"
+#include "opencloc/ops/on_torch.h"
 #include "opencloc/ops/ops.h"
-#include "opencloc/ops/reference.h"
 
 namespace opencloc::ops {
 namespace {
@@ -114,7 +114,7 @@ struct CrossAttentionFunction : torch::autograd::Function<CrossAttentionFunction
 }  // namespace
 
 torch::Tensor self_attention(const torch::Tensor& qkv, int64_t heads, Mask mask) {
-  if (!runs_on_kernels({qkv})) return reference::self_attention(qkv, heads, mask);
+  if (!runs_on_kernels({qkv})) return on_torch::self_attention(qkv, heads, mask);
   TORCH_CHECK(qkv.dim() == 3 && heads > 0 && qkv.size(2) % (3 * heads) == 0, "self_attention: qkv ",
               qkv.sizes(), " does not split into ", heads, " heads");
   return SelfAttentionFunction::apply(qkv, heads, mask == Mask::kCausal);
@@ -122,7 +122,7 @@ torch::Tensor self_attention(const torch::Tensor& qkv, int64_t heads, Mask mask)
 
 torch::Tensor cross_attention(const torch::Tensor& q, const torch::Tensor& k,
                               const torch::Tensor& v, int64_t heads) {
-  if (!runs_on_kernels({q, k, v})) return reference::cross_attention(q, k, v, heads);
+  if (!runs_on_kernels({q, k, v})) return on_torch::cross_attention(q, k, v, heads);
   TORCH_CHECK(q.dim() == 3 && heads > 0 && q.size(2) % heads == 0 && k.sizes() == v.sizes() &&
                   k.dim() == 3 && k.size(0) == q.size(0) && k.size(2) == q.size(2) &&
                   (k.size(1) > 0 || q.numel() == 0),

@@ -9,17 +9,28 @@
 #include "opencloc/kernels/gemm/packed_bf16.h"
 #include "opencloc/kernels/pointwise/gelu.h"
 #include "opencloc/ops/ops.h"
+#include "opencloc/ops/precision.h"
 
 namespace opencloc::ops {
 
-// All defined tensors are F32 in main memory. Also makes torch's thread count OpenMP's on this
-// thread, which the kernels read.
-inline bool runs_on_kernels(std::initializer_list<torch::Tensor> tensors) {
+// All defined tensors are F32 in main memory, and Backend::kKernels computes. Also makes torch's
+// thread count OpenMP's on this thread, which the kernels read.
+inline bool runs_on_kernels(c10::ArrayRef<torch::Tensor> tensors) {
+  if (backend_now() != Backend::kKernels) return false;
   for (const torch::Tensor& t : tensors) {
     if (t.defined() && !(t.device().is_cpu() && t.scalar_type() == torch::kFloat)) return false;
   }
   at::internal::lazy_init_num_threads();
   return true;
+}
+inline bool runs_on_kernels(std::initializer_list<torch::Tensor> tensors) {
+  return runs_on_kernels(c10::ArrayRef<torch::Tensor>(tensors));
+}
+
+// On libtorch, with products in bf16: the activations are bf16 between them.
+inline bool activations_are_bf16(torch::Device device) {
+  return matmul_precision() == Precision::kBf16 &&
+         (backend_now() == Backend::kTorch || !device.is_cpu());
 }
 
 // Whether autograd will ask for the gradient of something made of these.

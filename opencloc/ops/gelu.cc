@@ -3,8 +3,8 @@
 #include <torch/autograd.h>
 
 #include "opencloc/ops/dispatch.h"
+#include "opencloc/ops/on_torch.h"
 #include "opencloc/ops/ops.h"
-#include "opencloc/ops/reference.h"
 
 namespace opencloc::ops {
 namespace {
@@ -35,7 +35,7 @@ struct GeluFunction : torch::autograd::Function<GeluFunction> {
 }  // namespace
 
 torch::Tensor gelu(const torch::Tensor& x, Gelu kind) {
-  if (!runs_on_kernels({x})) return reference::gelu(x, kind);
+  if (!runs_on_kernels({x})) return on_torch::gelu(x, kind);
   return GeluFunction::apply(x, static_cast<int64_t>(kernel_kind(kind)));
 }
 

@@ -1,7 +1,6 @@
 #include "opencloc/ops/indexed_attention.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include <torch/autograd.h>
 
@@ -9,6 +8,7 @@
 #include "opencloc/kernels/pointwise/merge.h"
 #include "opencloc/ops/attention_products.h"
 #include "opencloc/ops/dispatch.h"
+#include "opencloc/ops/on_torch.h"
 
 namespace opencloc::ops {
 namespace {
@@ -36,14 +36,21 @@ AttentionShape ragged_shape(const torch::Tensor& q, const torch::Tensor& keys_va
           .kv_stride = 2 * width};
 }
 
+// t [N, P, ...] without a copy where all N are the same (an expanded tensor), else contiguous.
+torch::Tensor stored_rows(const torch::Tensor& t) {
+  return t.size(0) > 0 && t.stride(0) == 0 ? t[0].contiguous() : t.contiguous();
+}
+
 struct IndexedAttentionFunction : torch::autograd::Function<IndexedAttentionFunction> {
   static variable_list forward(AutogradContext* ctx, const torch::Tensor& q_input,
                                const torch::Tensor& keys_values_input, const torch::Tensor& index) {
-    const auto q = q_input.contiguous(), keys_values = keys_values_input.contiguous();
-    const auto shape = ragged_shape(q, keys_values);
-    const auto first = first_queries(index, shape.batch, q.size(1));
-    auto out = torch::empty_like(q);                                         // [N, P, D]
-    auto log_sum_exp = torch::empty({q.size(0), q.size(1)}, out.options());  // [N, P]
+    const auto q = stored_rows(q_input), keys_values = keys_values_input.contiguous();
+    const int64_t groups = q_input.size(0), group = q_input.size(1);
+    auto shape = ragged_shape(q_input, keys_values);
+    if (q.dim() == 2) shape.q_rows = group;
+    const auto first = first_queries(index, shape.batch, group);
+    auto out = torch::empty({groups, group, shape.head_width}, q.options());  // [N, P, D]
+    auto log_sum_exp = torch::empty({groups, group}, out.options());          // [N, P]
     const float* k = keys_values.data_ptr<float>();
     kernels::ragged_attention_forward(products_now(), shape, first.data(), q.data_ptr<float>(), k,
                                       k + shape.head_width, out.data_ptr<float>(),
@@ -55,10 +62,11 @@ struct IndexedAttentionFunction : torch::autograd::Function<IndexedAttentionFunc
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const auto saved = ctx->get_saved_variables();
-    const auto &q = saved[0], &keys_values = saved[1], &index = saved[2];
+    const auto &keys_values = saved[1], &index = saved[2];
+    const auto dout = grads[0].contiguous(), dlse = grads[1].contiguous();
+    const auto q = saved[0].expand_as(dout).contiguous();  // [N, P, D]
     const auto shape = ragged_shape(q, keys_values);
     const auto first = first_queries(index, shape.batch, q.size(1));
-    const auto dout = grads[0].contiguous(), dlse = grads[1].contiguous();
     auto dq = torch::empty_like(q), dkv = torch::empty_like(keys_values);
     const float* k = keys_values.data_ptr<float>();
     float* dk = dkv.data_ptr<float>();
@@ -71,32 +79,9 @@ struct IndexedAttentionFunction : torch::autograd::Function<IndexedAttentionFunc
   }
 };
 
-// Plain torch; keys and values are copied for every group.
-PartialAttention plain(const torch::Tensor& q, const torch::Tensor& keys_values,
-                       const torch::Tensor& index) {
-  const auto parts = keys_values.index_select(0, index).chunk(2, -1);  // [N, T, D] each
-  const double scale = 1.0 / std::sqrt(static_cast<double>(q.size(2)));
-  const auto scores = torch::matmul(q * scale, parts[0].transpose(1, 2));  // [N, P, T]
-  return {torch::matmul(scores.softmax(-1), parts[1]), scores.logsumexp(-1)};
-}
-
 bool ascending(const torch::Tensor& index) {
   const auto* row = index.data_ptr<int64_t>();
   return std::is_sorted(row, row + index.numel());
-}
-
-torch::Tensor merged_by_torch(const torch::Tensor& x, const PartialAttention& a,
-                              const PartialAttention& b) {
-  const auto log_sum_exp = torch::logaddexp(a.log_sum_exp, b.log_sum_exp);  // [N, P]
-  const auto share = [&](const PartialAttention& part) {
-    return (part.log_sum_exp - log_sum_exp).exp().unsqueeze(-1);
-  };
-  return x.addcmul(share(a), a.out).addcmul(share(b), b.out);  // [N, P, D]
-}
-
-// t [N, P, ...] without a copy where all N are the same (an expanded tensor), else contiguous.
-torch::Tensor stored_rows(const torch::Tensor& t) {
-  return t.size(0) > 0 && t.stride(0) == 0 ? t[0].contiguous() : t.contiguous();
 }
 
 kernels::RepeatedRows rows_of(const torch::Tensor& stored, int64_t width) {
@@ -152,7 +137,8 @@ PartialAttention indexed_attention(const torch::Tensor& q, const torch::Tensor& 
                   (keys_values.size(1) > 0 || q.numel() == 0),
               "indexed_attention: q ", q.sizes(), ", keys and values ", keys_values.sizes(),
               ", index ", index_input.sizes(), " do not fit together");
-  if (!runs_on_kernels({q, keys_values})) return plain(q, keys_values, index_input);
+  if (!runs_on_kernels({q, keys_values}))
+    return on_torch::indexed_attention(q, keys_values, index_input);
   const auto index = index_input.contiguous();
   if (q.size(0) > 0) {
     TORCH_CHECK(
@@ -173,7 +159,7 @@ PartialAttention indexed_attention(const torch::Tensor& q, const torch::Tensor& 
 torch::Tensor add_merged(const torch::Tensor& x, const PartialAttention& a,
                          const PartialAttention& b) {
   if (!runs_on_kernels({x, a.out, a.log_sum_exp, b.out, b.log_sum_exp})) {
-    return merged_by_torch(x, a, b);
+    return on_torch::add_merged(x, a, b);
   }
   return AddMergedFunction::apply(x, a.out, a.log_sum_exp, b.out, b.log_sum_exp);
 }

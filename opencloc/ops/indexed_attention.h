@@ -14,7 +14,8 @@ struct PartialAttention {
 };
 
 // Group n, q[n], reads the keys and values of row index[n]. q [N, P, D], keys_values [B, T, 2 D]
-// (T >= 1), index [N] int64 in [0, B), in any order; scale D^-1/2. Both results have gradients.
+// (T >= 1), index [N] int64 in [0, B), in any order, in main memory (elsewhere it is read back,
+// which waits); scale D^-1/2. Both results have gradients.
 PartialAttention indexed_attention(const torch::Tensor& q, const torch::Tensor& keys_values,
                                    const torch::Tensor& index);
 

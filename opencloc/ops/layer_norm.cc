@@ -3,8 +3,8 @@
 #include <torch/autograd.h>
 
 #include "opencloc/ops/dispatch.h"
+#include "opencloc/ops/on_torch.h"
 #include "opencloc/ops/ops.h"
-#include "opencloc/ops/reference.h"
 
 namespace opencloc::ops {
 namespace {
@@ -59,7 +59,7 @@ void check_sizes(const torch::Tensor& x, const torch::Tensor& weight, const torc
 torch::Tensor layer_norm(const torch::Tensor& x, const torch::Tensor& weight,
                          const torch::Tensor& bias, double epsilon) {
   if (!runs_on_kernels({x, weight, bias}) || !weight.defined() || !bias.defined()) {
-    return reference::layer_norm(x, weight, bias, epsilon);
+    return on_torch::layer_norm(x, weight, bias, epsilon);
   }
   check_sizes(x, weight, bias);
   return LayerNormFunction::apply(x, weight, bias, epsilon, false)[0];
@@ -67,13 +67,21 @@ torch::Tensor layer_norm(const torch::Tensor& x, const torch::Tensor& weight,
 
 BranchStart branch_start(const torch::Tensor& x, const torch::Tensor& weight,
                          const torch::Tensor& bias, double epsilon) {
-  if (!gradients_wanted({x}) || !runs_on_kernels({x, weight, bias}) || !weight.defined() ||
-      !bias.defined()) {
+  if (!runs_on_kernels({x, weight, bias}))
+    return on_torch::add_branch_start(x, {}, weight, bias, epsilon);
+  if (!gradients_wanted({x}) || !weight.defined() || !bias.defined())
     return {x, layer_norm(x, weight, bias, epsilon)};
-  }
   check_sizes(x, weight, bias);
   const auto out = LayerNormFunction::apply(x, weight, bias, epsilon, true);
   return {out[1], out[0]};
+}
+
+BranchStart add_branch_start(const torch::Tensor& x, const torch::Tensor& added,
+                             const torch::Tensor& weight, const torch::Tensor& bias,
+                             double epsilon) {
+  if (!runs_on_kernels({x, added, weight, bias}))
+    return on_torch::add_branch_start(x, added, weight, bias, epsilon);
+  return branch_start(ops::add(x, added), weight, bias, epsilon);
 }
 
 }  // namespace opencloc::ops

@@ -1,10 +1,10 @@
 #include <torch/autograd.h>
 
 #include "opencloc/ops/dispatch.h"
+#include "opencloc/ops/on_torch.h"
 #include "opencloc/ops/ops.h"
 #include "opencloc/ops/products.h"
 #include "opencloc/ops/quantized.h"
-#include "opencloc/ops/reference.h"
 #include "opencloc/ops/torch_compat.h"
 
 namespace opencloc::ops {
@@ -53,7 +53,7 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
 torch::Tensor linear(const torch::Tensor& x, const torch::Tensor& weight,
                      const torch::Tensor& bias) {
   if (weight.is_quantized()) return quantized_linear(x, weight, bias);
-  if (!runs_on_kernels({x, weight, bias})) return reference::linear(x, weight, bias);
+  if (!runs_on_kernels({x, weight, bias})) return on_torch::linear(x, weight, bias);
   TORCH_CHECK(weight.dim() == 2 && x.dim() >= 1 && x.size(-1) == weight.size(1) &&
                   (!bias.defined() || bias.numel() == weight.size(0)),
               "linear: x ", x.sizes(), " does not fit weight ", weight.sizes());

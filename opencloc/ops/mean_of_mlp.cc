@@ -65,7 +65,7 @@ struct MeanHiddenBf16Function : torch::autograd::Function<MeanHiddenBf16Function
 // mean over T of gelu(x W^T + b): [N, T, D] -> [N, F]. A bounded number of groups at a time: the
 // hidden layer is written.
 torch::Tensor mean_hidden(const torch::Tensor& x, const MlpWeights& w) {
-  constexpr int64_t kElements = 8 << 20;
+  const int64_t kElements = int64_t{x.device().is_cpu() ? 8 : 256} << 20;
   const int64_t of_group = std::max<int64_t>(1, x.size(1) * w.fc_weight.size(0));
   const int64_t groups = std::max<int64_t>(1, kElements / of_group);
   std::vector<torch::Tensor> parts;

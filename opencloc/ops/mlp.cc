@@ -3,12 +3,12 @@
 #include "opencloc/kernels/gemm/mlp_bf16.h"
 #include "opencloc/kernels/pointwise/gelu.h"
 #include "opencloc/ops/dispatch.h"
+#include "opencloc/ops/on_torch.h"
 #include "opencloc/ops/ops.h"
 #include "opencloc/ops/packed_weights.h"
 #include "opencloc/ops/precision.h"
 #include "opencloc/ops/products.h"
 #include "opencloc/ops/quantized.h"
-#include "opencloc/ops/reference.h"
 
 namespace opencloc::ops {
 namespace {
@@ -122,7 +122,7 @@ struct MlpBf16Function : torch::autograd::Function<MlpBf16Function> {
 torch::Tensor mlp(const torch::Tensor& x, const MlpWeights& w) {
   if (w.fc_weight.is_quantized() || w.proj_weight.is_quantized()) return quantized_mlp(x, w);
   if (!runs_on_kernels({x, w.fc_weight, w.fc_bias, w.proj_weight, w.proj_bias})) {
-    return reference::mlp(x, w);
+    return on_torch::mlp(x, w);
   }
   TORCH_CHECK(x.dim() >= 1 && x.size(-1) == w.fc_weight.size(1) &&
                   w.proj_weight.size(1) == w.fc_weight.size(0),

@@ -1,6 +1,7 @@
-// Differentiable operations on torch tensors; CPU tensors run on our kernels where they are faster.
-// All inputs and outputs are F32, but linear() and mlp() also take weights of 8 bits (quantized.h);
-// leading dimensions are free unless named.
+// Differentiable operations on torch tensors. F32 tensors in main memory run on our kernels, all
+// others on libtorch (precision.h: Backend). Weights are F32, but linear() and mlp() also take
+// those of 8 bits (quantized.h). Activations are F32; libtorch's are bf16 where products are
+// (precision.h), and then what goes in may be either. Leading dimensions are free unless named.
 #pragma once
 
 #include <torch/types.h>
@@ -35,6 +36,14 @@ struct BranchStart {
 };
 BranchStart branch_start(const torch::Tensor& x, const torch::Tensor& weight,
                          const torch::Tensor& bias, double epsilon = 1e-5);
+// x as activations are now (precision.h): F32 -> bf16 where libtorch multiplies in bf16, else x.
+// For what a tower begins with.
+torch::Tensor as_activation(const torch::Tensor& x);
+
+// The same of x + added, where one branch ends and the next begins: `x` is the sum.
+BranchStart add_branch_start(const torch::Tensor& x, const torch::Tensor& added,
+                             const torch::Tensor& weight, const torch::Tensor& bias,
+                             double epsilon = 1e-5);
 // a + b of the same sizes, on all threads of the caller.
 torch::Tensor add(const torch::Tensor& a, const torch::Tensor& b);
 

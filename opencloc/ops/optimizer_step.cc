@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include <torch/utils.h>
 
@@ -9,6 +10,7 @@
 #include "opencloc/kernels/pointwise/optimizer.h"
 #include "opencloc/ops/dispatch.h"
 #include "opencloc/ops/packed_weights.h"
+#include "opencloc/ops/torch_compat.h"
 
 namespace opencloc::ops {
 namespace {
@@ -26,7 +28,8 @@ void append_chunks(size_t tensor, int64_t count, std::vector<Chunk>& chunks) {
   }
 }
 
-kernels::AdamWCoefficients coefficients(const AdamWStep& s, double weight_decay) {
+kernels::AdamWCoefficients coefficients(const AdamWStep& s, double grad_scale,
+                                        double weight_decay) {
   const auto power = static_cast<double>(s.step);
   return {
       .beta1 = static_cast<float>(s.beta1),
@@ -37,19 +40,68 @@ kernels::AdamWCoefficients coefficients(const AdamWStep& s, double weight_decay)
       .decay = static_cast<float>(1.0 - s.lr * weight_decay),
       .step_size = static_cast<float>(s.lr / (1.0 - std::pow(s.beta1, power))),
       .inv_sqrt_correction2 = static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(s.beta2, power))),
-      .grad_scale = static_cast<float>(s.grad_scale)};
+      .grad_scale = static_cast<float>(grad_scale)};
 }
 
-// The same maths where our kernels do not run.
-void adamw_on_torch(const AdamWSlot& slot, const AdamWStep& s) {
+// The scale as a tensor beside `like`, whichever way it was given.
+torch::Tensor scale_beside(const torch::Tensor& like, const AdamWStep& s) {
+  if (s.late_grad_scale.defined()) return s.late_grad_scale;
+  return torch::full({}, s.grad_scale, like.options().dtype(torch::kDouble));
+}
+
+// The same maths where our kernels do not run, for any device and type. What is not to change is
+// written with itself.
+void adamw_on_torch(const AdamWSlot& slot, const AdamWStep& s, const torch::Tensor& scale,
+                    const torch::Tensor& changes) {
   const auto power = static_cast<double>(s.step);
   auto value = slot.value, m = slot.exp_avg, v = slot.exp_avg_sq;
-  const auto grad = slot.grad * s.grad_scale;
-  value.mul_(1.0 - s.lr * slot.weight_decay);
-  m.mul_(s.beta1).add_(grad, 1.0 - s.beta1);
-  v.mul_(s.beta2).addcmul_(grad, grad, 1.0 - s.beta2);
-  const auto denominator = v.sqrt().div_(std::sqrt(1.0 - std::pow(s.beta2, power))).add_(s.epsilon);
-  value.addcdiv_(m, denominator, -s.lr / (1.0 - std::pow(s.beta1, power)));
+  const auto grad = slot.grad * scale.to(slot.grad.scalar_type());  // also of 0 dimensions
+  const auto next_m = m * s.beta1 + grad * (1.0 - s.beta1);
+  const auto next_v = v * s.beta2 + grad * grad * (1.0 - s.beta2);
+  const auto denominator =
+      next_v.sqrt().div_(std::sqrt(1.0 - std::pow(s.beta2, power))).add_(s.epsilon);
+  const auto next = (value * (1.0 - s.lr * slot.weight_decay))
+                        .addcdiv_(next_m, denominator, -s.lr / (1.0 - std::pow(s.beta1, power)));
+  value.copy_(torch::where(changes, next, value));
+  m.copy_(torch::where(changes, next_m, m));
+  v.copy_(torch::where(changes, next_v, v));
+}
+
+// F32 on one device; all of one weight decay go together.
+void adamw_on_torch(const std::vector<AdamWSlot>& slots, const AdamWStep& s) {
+  if (slots.empty()) return;
+  const auto& first = slots.front().value;
+  const auto scale = scale_beside(first, s);
+  const auto changes = scale.isfinite();
+  if (!has_fused_adamw(first.device())) {
+    for (const auto& slot : slots) adamw_on_torch(slot, s, scale, changes);
+    return;
+  }
+  std::map<double, FusedAdamW> calls;  // by weight decay
+  const auto steps =
+      torch::full({}, static_cast<double>(s.step), first.options().dtype(torch::kFloat));
+  for (const auto& slot : slots) {
+    auto& call = calls[slot.weight_decay];
+    call.values.push_back(slot.value);
+    call.grads.push_back(slot.grad.contiguous());
+    call.exp_avgs.push_back(slot.exp_avg);
+    call.exp_avg_sqs.push_back(slot.exp_avg_sq);
+    call.steps.push_back(steps);
+  }
+  for (auto& [weight_decay, call] : calls) {
+    call.lr = s.lr;
+    call.beta1 = s.beta1;
+    call.beta2 = s.beta2;
+    call.weight_decay = weight_decay;
+    call.epsilon = s.epsilon;
+    call.grad_divisor = scale.reciprocal().to(torch::kFloat);
+    call.skip = changes.logical_not().to(torch::kFloat);
+    fused_adamw(call);
+  }
+}
+
+double read_scale(const AdamWStep& s) {
+  return s.late_grad_scale.defined() ? s.late_grad_scale.item<double>() : s.grad_scale;
 }
 
 }  // namespace
@@ -63,6 +115,9 @@ void adamw_step(const std::vector<AdamWSlot>& slots, const AdamWStep& step) {
   };
   std::vector<Pointers> tensors;
   std::vector<Chunk> chunks;
+  std::vector<AdamWSlot> on_torch;
+  double grad_scale = 1;
+  bool changes = true;
   for (const AdamWSlot& slot : slots) {
     if (!slot.grad.defined()) continue;
     TORCH_CHECK(
@@ -70,8 +125,12 @@ void adamw_step(const std::vector<AdamWSlot>& slots, const AdamWStep& step) {
             slot.exp_avg_sq.sizes() == slot.value.sizes(),
         "adamw_step: value ", slot.value.sizes(), " and its grad and state differ in shape");
     if (!runs_on_kernels({slot.value, slot.grad, slot.exp_avg, slot.exp_avg_sq})) {
-      adamw_on_torch(slot, step);
+      on_torch.push_back(slot);
       continue;
+    }
+    if (tensors.empty()) {
+      grad_scale = read_scale(step);
+      changes = std::isfinite(grad_scale);
     }
     TORCH_CHECK(slot.value.is_contiguous() && slot.exp_avg.is_contiguous() &&
                     slot.exp_avg_sq.is_contiguous(),
@@ -79,8 +138,10 @@ void adamw_step(const std::vector<AdamWSlot>& slots, const AdamWStep& step) {
     append_chunks(tensors.size(), slot.value.numel(), chunks);
     tensors.push_back({slot.value.data_ptr<float>(), slot.exp_avg.data_ptr<float>(),
                        slot.exp_avg_sq.data_ptr<float>(), slot.grad.contiguous(),
-                       coefficients(step, slot.weight_decay)});
+                       coefficients(step, grad_scale, slot.weight_decay)});
   }
+  adamw_on_torch(on_torch, step);
+  if (!changes) chunks.clear();
   kernels::parallel_items(static_cast<int64_t>(chunks.size()), [&](int64_t i) {
     const Chunk& at = chunks[static_cast<size_t>(i)];
     const Pointers& p = tensors[at.tensor];
@@ -102,7 +163,8 @@ double grad_norm(const std::vector<torch::Tensor>& grads) {
   for (const auto& grad : grads) {
     if (!grad.defined()) continue;
     if (!runs_on_kernels({grad})) {
-      total += grad.to(torch::kDouble).square().sum().item<double>();
+      const double norm = late_grad_norm({grad}).item<double>();
+      total += norm * norm;
       continue;
     }
     append_chunks(dense.size(), grad.numel(), chunks);
@@ -116,6 +178,24 @@ double grad_norm(const std::vector<torch::Tensor>& grads) {
   });
   for (const double sum : sums) total += sum;
   return std::sqrt(total);
+}
+
+torch::Tensor late_grad_norm(const std::vector<torch::Tensor>& grads) {
+  const torch::NoGradGuard no_grad;
+  std::vector<torch::Tensor> there;
+  for (const auto& grad : grads)
+    if (grad.defined() && grad.numel() > 0) there.push_back(grad);
+  if (there.empty()) return torch::zeros({}, torch::kDouble);
+  if (runs_on_kernels(c10::ArrayRef<torch::Tensor>(there)))
+    return torch::scalar_tensor(grad_norm(there), torch::kDouble);
+  return torch::stack(at::_foreach_norm(there, 2)).to(torch::kDouble).norm();
+}
+
+torch::Tensor late_clip_scale(const torch::Tensor& norm, double max_norm) {
+  const auto clipped =
+      max_norm > 0 ? torch::where(norm > max_norm, max_norm / (norm + 1e-6), torch::ones_like(norm))
+                   : torch::ones_like(norm);
+  return torch::where(norm.isfinite(), clipped, norm);
 }
 
 }  // namespace opencloc::ops

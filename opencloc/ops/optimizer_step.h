@@ -26,14 +26,26 @@ struct AdamWStep {
   double beta2 = 0.999;
   double epsilon = 1e-8;
   double grad_scale = 1.0;  // gradients are multiplied by this as they are read (clipping)
+  // The same as a scalar F64 where the tensors lie, in place of grad_scale where it is defined:
+  // nobody waits for it. Where it is not finite, nothing changes.
+  torch::Tensor late_grad_scale = {};
 };
 
-// One AdamW update of every slot, the maths of torch::optim::AdamW without amsgrad.
+// One AdamW update of every slot, the maths of torch::optim::AdamW without amsgrad. On libtorch
+// gradients may be changed: they are spent.
 void adamw_step(const std::vector<AdamWSlot>& slots, const AdamWStep& step);
 
 // L2 norm over all elements of all defined tensors, summed in double. 0 for an empty list.
 // Infinite or NaN elements give an infinite or NaN norm.
 double grad_norm(const std::vector<torch::Tensor>& grads);
+
+// The same as a scalar F64 where the tensors lie, which nobody waits for. Defined for an empty
+// list.
+torch::Tensor late_grad_norm(const std::vector<torch::Tensor>& grads);
+
+// What late_grad_scale must be so that the clipped norm is at most max_norm (0: it is not clipped);
+// not finite where the norm is not.
+torch::Tensor late_clip_scale(const torch::Tensor& norm, double max_norm);
 
 // What grad_scale must be so that the clipped norm is at most max_norm (> 0).
 inline double clip_scale(double norm, double max_norm) {

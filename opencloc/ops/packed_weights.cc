@@ -19,6 +19,7 @@ struct Place {
   auto operator<=>(const Place&) const = default;
 };
 Place place_of(const torch::Tensor& m) {
+  if (m.dim() == 1) return {m.data_ptr(), m.size(0), 1, m.stride(0), 1};
   return {m.data_ptr(), m.size(0), m.size(1), m.stride(0), m.stride(1)};
 }
 
@@ -103,6 +104,12 @@ std::shared_ptr<const kernels::PackedWeight> packed_bf16(const torch::Tensor& we
       kernels::PackedWeight::for_forward(weight.data_ptr<float>(), weight.size(0), weight.size(1)));
 }
 
+torch::Tensor rounded_bf16(const torch::Tensor& weight) {
+  if (weight.dim() > 2) return weight.detach().to(torch::kBFloat16);
+  return *cache_of<torch::Tensor>().get(weight,
+                                        [&] { return weight.detach().to(torch::kBFloat16); });
+}
+
 std::shared_ptr<const kernels::PackedInt8> packed_int8(const torch::Tensor& weight) {
   return cache_of<kernels::PackedInt8>().get(weight, [&] {
     const auto scale = quantized_scale(weight);  // [O]
@@ -114,10 +121,12 @@ std::shared_ptr<const kernels::PackedInt8> packed_int8(const torch::Tensor& weig
 void drop_stale_packed_weights() {
   cache_of<kernels::PackedWeight>().clean();
   cache_of<kernels::PackedInt8>().clean();
+  cache_of<torch::Tensor>().clean();
 }
 
 int64_t packed_weights_held() {
-  return cache_of<kernels::PackedWeight>().size() + cache_of<kernels::PackedInt8>().size();
+  return cache_of<kernels::PackedWeight>().size() + cache_of<kernels::PackedInt8>().size() +
+         cache_of<torch::Tensor>().size();
 }
 
 }  // namespace opencloc::ops

@@ -24,6 +24,9 @@ std::shared_ptr<const kernels::PackedWeight> packed_bf16(const torch::Tensor& we
 // The same, kept with WeightUse::kAgain alone; `weight` is dense.
 std::shared_ptr<const kernels::PackedWeight> packed_bf16(const torch::Tensor& weight,
                                                          WeightUse use);
+// weight [O, I] or bias [O] F32 on any device, any strides -> the same rounded to bf16, kept: what
+// libtorch's products read. Outside of autograd.
+torch::Tensor rounded_bf16(const torch::Tensor& weight);
 // weight [O, I] as quantized.h has it, dense.
 std::shared_ptr<const kernels::PackedInt8> packed_int8(const torch::Tensor& weight);
 

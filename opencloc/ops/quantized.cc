@@ -11,8 +11,9 @@ namespace {
 
 void require_inference(std::initializer_list<torch::Tensor> tensors) {
   if (!runs_on_kernels(tensors)) {
-    throw Error::input("8-bit weights are multiplied on the CPU alone", "setting 'device'",
-                       "use the setting 'device=cpu'");
+    throw Error::input("8-bit weights are multiplied by our own kernels only, on the CPU",
+                       "settings 'device' and 'backend'",
+                       "use the settings 'device=cpu' and 'backend=kernels'");
   }
   for (const torch::Tensor& t : tensors) {
     TORCH_CHECK(!(torch::GradMode::is_enabled() && t.defined() && t.requires_grad()),

@@ -31,7 +31,8 @@ torch::Tensor self_attention(const torch::Tensor& qkv, int64_t heads, Mask mask)
   auto scores =
       torch::matmul(q * (1.0 / std::sqrt(static_cast<double>(width / heads))), k.transpose(-2, -1));
   if (mask == Mask::kCausal) {
-    const auto hidden = torch::ones({tokens, tokens}, torch::kBool).triu(1).to(qkv.device());
+    const auto hidden =
+        torch::ones({tokens, tokens}, torch::dtype(torch::kBool).device(qkv.device())).triu(1);
     scores = scores.masked_fill(hidden, -std::numeric_limits<float>::infinity());
   }
   const auto out = torch::matmul(torch::softmax(scores, -1), v);  // [B, heads, T, D/heads]

@@ -4,7 +4,9 @@
 
 #include <cstdlib>
 #include <optional>
+#include <vector>
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <c10/core/Allocator.h>
 #include <c10/util/Exception.h>
@@ -37,10 +39,13 @@ inline constexpr bool kStoreThreadThrows = !OPENCLOC_TORCH_FROM(2, 3);
 // As libtorch's signatures write it: c10's own class at first, and std::optional for sure from 2.6
 // on.
 #if OPENCLOC_TORCH_FROM(2, 6)
-using OptionalTensor = std::optional<torch::Tensor>;
+template <typename T>
+using OptionalOf = std::optional<T>;
 #else
-using OptionalTensor = c10::optional<torch::Tensor>;
+template <typename T>
+using OptionalOf = c10::optional<T>;
 #endif
+using OptionalTensor = OptionalOf<torch::Tensor>;
 
 // c10::Allocator with one signature: derived classes give make() and raw_deleter().
 class TorchAllocator : public c10::Allocator {
@@ -59,6 +64,63 @@ class TorchAllocator : public c10::Allocator {
  protected:
   virtual c10::DataPtr make(size_t bytes) = 0;
 };
+
+// Attention in one operation that keeps no scores: q, k, v [B, heads, T, d], any strides, scale
+// d^-1/2 -> [B, heads, Tq, d], with gradients. 1.13 has it in name only.
+#if OPENCLOC_TORCH_FROM(2, 0)
+inline constexpr bool kHasFusedAttention = true;
+inline torch::Tensor fused_attention(const torch::Tensor& q, const torch::Tensor& k,
+                                     const torch::Tensor& v, bool causal) {
+  return at::scaled_dot_product_attention(q, k, v, {}, 0.0, causal);
+}
+#else
+inline constexpr bool kHasFusedAttention = false;
+inline torch::Tensor fused_attention(const torch::Tensor&, const torch::Tensor&,
+                                     const torch::Tensor&, bool) {
+  return {};
+}
+#endif
+
+// cuDNN's attention before all others, where libtorch lets one say so (else it decides itself). On
+// Hopper it is about twice as fast as what is asked first, on other GPUs not.
+inline bool prefer_cudnn_attention() {
+#if OPENCLOC_TORCH_FROM(2, 6)
+  std::vector<int64_t> order;
+  for (const auto backend :
+       {at::SDPBackend::cudnn_attention, at::SDPBackend::flash_attention,
+        at::SDPBackend::efficient_attention, at::SDPBackend::math, at::SDPBackend::overrideable})
+    order.push_back(static_cast<int64_t>(backend));
+  at::globalContext().setSDPPriorityOrder(order);
+  return true;
+#else
+  return false;
+#endif
+}
+
+// AdamW over many tensors in a few launches.
+inline bool has_fused_adamw(torch::Device device) {
+#if OPENCLOC_TORCH_FROM(2, 4)
+  return device.is_cuda() || device.is_cpu();
+#elif OPENCLOC_TORCH_FROM(2, 0)
+  return device.is_cuda();
+#else
+  (void)device;
+  return false;
+#endif
+}
+struct FusedAdamW {
+  std::vector<torch::Tensor> values, grads, exp_avgs, exp_avg_sqs, steps;
+  double lr = 0, beta1 = 0, beta2 = 0, weight_decay = 0, epsilon = 0;
+  torch::Tensor grad_divisor;  // scalar F32
+  torch::Tensor skip;          // scalar F32: 1 = nothing changes
+};
+inline void fused_adamw([[maybe_unused]] FusedAdamW& call) {
+#if OPENCLOC_TORCH_FROM(2, 0)
+  at::_fused_adamw_(call.values, call.grads, call.exp_avgs, call.exp_avg_sqs, {}, call.steps,
+                    call.lr, call.beta1, call.beta2, call.weight_decay, call.epsilon,
+                    /*amsgrad=*/false, /*maximize=*/false, call.grad_divisor, call.skip);
+#endif
+}
 
 // An int8 matrix [out, in] with a scale [out] per row as one tensor. libtorch 2.15 warns of every
 // program that makes such tensors, since they are to leave it one day: then this function is where

@@ -42,6 +42,17 @@ void TruncationCounter::add(const TokenizedText& text) {
   tokens_cut_ += text.dropped;
 }
 
+std::array<int64_t, 4> TruncationCounter::counts() const {
+  return {texts(), texts_cut(), tokens(), tokens_cut()};
+}
+
+void TruncationCounter::add(const std::array<int64_t, 4>& counts) {
+  texts_ += counts[0];
+  texts_cut_ += counts[1];
+  tokens_ += counts[2];
+  tokens_cut_ += counts[3];
+}
+
 std::string TruncationCounter::summary() const {
   const auto percent = [](int64_t part, int64_t whole) {
     return whole > 0 ? 100.0 * static_cast<double>(part) / static_cast<double>(whole) : 0.0;

@@ -2,6 +2,7 @@
 // fixed length form that a text tower reads; counting what truncation costs.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
@@ -64,6 +65,9 @@ TokenizedText tokenize(const Tokenizer& tokenizer, std::string_view text, int64_
 class TruncationCounter {
  public:
   void add(const TokenizedText& text);
+  // texts(), texts_cut(), tokens() and tokens_cut(), and those of another counter.
+  std::array<int64_t, 4> counts() const;
+  void add(const std::array<int64_t, 4>& counts);
 
   int64_t texts() const { return texts_; }
   int64_t texts_cut() const { return texts_cut_; }

@@ -60,6 +60,7 @@ struct TrainConfig {
   AdamWOptions adamw;
   Precision precision = Precision::kFp32;  // of matrix products
   std::string device = "cpu";
+  Backend backend = Backend::kKernels;  // of the CPU (ops/precision.h)
   uint64_t seed = 0;
 
   // Several processes.
@@ -74,7 +75,9 @@ struct TrainConfig {
   int64_t eval_every = 0;       // steps; 0: only at the end
   // Called with `val` on the model as it is then; its figures by task go into metrics.jsonl and the
   // report ({"retrieval": {"image R@1": 0.5}}). Empty: nothing is evaluated.
-  std::function<Json(Cloc& model, const Tokenizer& tokenizer, int64_t step)> evaluate;
+  // A call of all processes of `group`; the first one's result is kept.
+  std::function<Json(Cloc& model, const Tokenizer& tokenizer, int64_t step, dist::Group& group)>
+      evaluate;
   int64_t log_every = 10;
   int64_t keep_checkpoints = 2;  // 0: all
   int report_pictures = 8;

@@ -1,7 +1,7 @@
 #include "opencloc/train/gradient_exchange.h"
 
 #include <algorithm>
-#include <cmath>
+#include <chrono>
 #include <utility>
 
 #include <torch/csrc/autograd/function.h>
@@ -154,7 +154,9 @@ void GradientExchange::finish() {
     std::unique_lock lock(mutex_);
     for (auto& bucket : buckets_) bucket.ready = true;
     changed_.notify_all();
+    const auto began = std::chrono::steady_clock::now();
     changed_.wait(lock, [this] { return failure_ || sent_ == buckets_.size(); });
+    waited_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
     if (failure_) std::rethrow_exception(failure_);
   }
   group_.max(used_);
@@ -163,15 +165,18 @@ void GradientExchange::finish() {
     if (used[i] == 0) parameters_[i].mutable_grad().reset();
 }
 
-double GradientExchange::norm() const {
+torch::Tensor GradientExchange::late_norm() const {
+  const torch::NoGradGuard no_grad;
   std::vector<torch::Tensor> own;
   for (const auto& bucket : buckets_) own.push_back(own_chunk(bucket.flat));
-  const double part = ops::grad_norm(own);
-  const auto parts = group_.gather(torch::full({1}, part * part, torch::kDouble)).rows;
-  double sum = 0;
-  for (int64_t rank = 0; rank < group_.size(); ++rank) sum += parts[rank].item<double>();
-  return std::sqrt(sum);
+  const auto part = ops::late_grad_norm(own);
+  const auto parts = group_.gather((part * part).view({1})).rows;
+  auto sum = torch::zeros({}, parts.options());
+  for (int64_t rank = 0; rank < group_.size(); ++rank) sum += parts[rank];
+  return sum.sqrt();
 }
+
+double GradientExchange::norm() const { return late_norm().item<double>(); }
 
 void GradientExchange::share_values() {
   if (!sharded_) return;

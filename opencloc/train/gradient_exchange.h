@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include <torch/csrc/autograd/variable.h>
 #include <torch/types.h>
 
 #include "opencloc/checkpoint/file/safetensors.h"
@@ -43,8 +44,11 @@ class GradientExchange {
   // After them: the parameters' grad are the sums over all processes (where sharded: the own
   // pieces of them are). A parameter that no process used has none.
   void finish();
+  // Seconds that finish() has waited for the exchange, since the beginning.
+  double waited() const { return waited_; }
   // L2 norm of all gradients, of what they are now: the same bits in all processes.
   double norm() const;
+  torch::Tensor late_norm() const;  // scalar F64 where the gradients lie; nobody waits for it
   // On its own line.
   int64_t bytes_received() const { return line_->bytes_received(); }
 
@@ -76,7 +80,8 @@ class GradientExchange {
   const bool sharded_;
   std::vector<Bucket> buckets_;  // in the order in which a backward pass makes them, about
   std::vector<ParameterPiece> own_pieces_;
-  std::vector<std::shared_ptr<torch::autograd::Node>> accumulators_;  // keep the hooks alive
+  // Keep the hooks alive.
+  std::vector<decltype(torch::autograd::impl::grad_accumulator(torch::Tensor()))> accumulators_;
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
@@ -84,6 +89,7 @@ class GradientExchange {
   torch::Tensor used_;             // [parameters] uint8
   bool one_pass_ = false, stopping_ = false;
   size_t sent_ = 0;  // buckets of this step
+  double waited_ = 0;
   std::exception_ptr failure_;
   std::thread thread_;
 };

@@ -71,22 +71,35 @@ std::vector<ops::AdamWSlot> AdamW::slots_with_grads() const {
   return slots;
 }
 
-double AdamW::grad_norm() const {
+std::vector<torch::Tensor> AdamW::gradients() const {
   std::vector<torch::Tensor> grads;
   for (const auto& slot : slots_with_grads()) {
     if (slot.grad.defined()) grads.push_back(slot.grad);
   }
-  return ops::grad_norm(grads);
+  return grads;
 }
 
+double AdamW::grad_norm() const { return ops::grad_norm(gradients()); }
+torch::Tensor AdamW::late_grad_norm() const { return ops::late_grad_norm(gradients()); }
+
 void AdamW::step(double lr, double norm) {
-  ops::AdamWStep step;
+  ops::AdamWStep how;
+  if (options_.max_grad_norm > 0) how.grad_scale = ops::clip_scale(norm, options_.max_grad_norm);
+  step(lr, how);
+}
+
+void AdamW::late_step(double lr, const torch::Tensor& norm) {
+  ops::AdamWStep how;
+  how.late_grad_scale = ops::late_clip_scale(norm, options_.max_grad_norm);
+  step(lr, how);
+}
+
+void AdamW::step(double lr, ops::AdamWStep step) {
   step.step = ++steps_;
   step.lr = lr;
   step.beta1 = options_.beta1;
   step.beta2 = options_.beta2;
   step.epsilon = options_.epsilon;
-  if (options_.max_grad_norm > 0) step.grad_scale = ops::clip_scale(norm, options_.max_grad_norm);
   const auto slots = slots_with_grads();
   std::vector<ops::AdamWSlot> text, rest;
   for (size_t i = 0; i < slots.size(); ++i) {

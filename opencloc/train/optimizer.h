@@ -52,6 +52,10 @@ class AdamW {
   // One update at learning rate `lr`. `norm` is grad_norm(): gradients are scaled by
   // max_grad_norm / norm where that is below 1. Parameters without a gradient stay as they are.
   void step(double lr, double norm);
+  // The same without waiting for the device: `norm` is late_grad_norm(). Where it is not finite,
+  // the parameters and moments stay as they are.
+  torch::Tensor late_grad_norm() const;  // scalar F64
+  void late_step(double lr, const torch::Tensor& norm);
   void zero_grad();
 
   int64_t steps() const { return steps_; }
@@ -65,6 +69,8 @@ class AdamW {
   void load(const NamedTensors& moments, int64_t steps, std::string_view where);
 
  private:
+  void step(double lr, ops::AdamWStep how);
+  std::vector<torch::Tensor> gradients() const;
   // The slots with the parameters' current gradients.
   std::vector<ops::AdamWSlot> slots_with_grads() const;
 

@@ -16,7 +16,7 @@ torch::Tensor found_boxes(const TrainedParts& parts, PreparedSample sample,
   Cloc model = parts.model;
   const auto device = model->logit_scale.device();
   const auto& preprocess = model->config().preprocess;
-  BatchBuilder builder(1, options, preprocess.mean, preprocess.std);
+  BatchBuilder builder(1, options, {.mean = preprocess.mean, .std = preprocess.std});
   builder.add(std::move(sample));
   const Batch batch = to_device(builder.finish(), device);
   const auto texts = model->encode_text(batch.region_ids.to(device));  // [R, E]

@@ -66,8 +66,9 @@ const std::set<std::string> kHarmless = {
     "config",       "cache-dir",        "cache-gb",     "zero",
     "bucket-mb",    "dist-url",         "dist-backend", "dist-interface",
     "dist-timeout", "report-pictures"};
-// Of these, those that all processes must agree on.
-const std::set<std::string> kAgreed = {"zero", "bucket-mb"};
+// Of these, those that all processes must agree on: what they do together, and when.
+const std::set<std::string> kAgreed = {"zero",      "bucket-mb", "save-every", "eval-every",
+                                       "log-every", "val",       "eval-tasks", "eval-samples"};
 
 }  // namespace
 

@@ -17,16 +17,38 @@ void add(const Loss& part, Loss& total) {
   total.value = total.value.defined() ? total.value + part.value : part.value;
 }
 
-// Over all processes, so that all of them go on or none does.
-double value_of(const torch::Tensor& loss, dist::Group& group) {
-  if (!loss.defined() && group.size() == 1) return 0;
-  auto value =
-      loss.defined() ? loss.detach().to(torch::kDouble).cpu() : torch::zeros({}, torch::kDouble);
-  group.sum(value);
-  return value.item<double>();
-}
+// The loss over all processes, so that all of them go on or none does.
+class SharedValue {
+ public:
+  SharedValue(const StepOptions& options) : group_(*options.group), late_(options.late) {}
 
-Loss whole(BatchWork& work, dist::Group& group, double& value) {
+  void add(const torch::Tensor& loss) {
+    if (!loss.defined() && group_.size() == 1) return;
+    auto value = loss.defined() ? loss.detach().to(torch::kDouble).clone()
+                                : torch::zeros({}, torch::kDouble);
+    if (!late_) value = value.cpu();
+    group_.sum(value);
+    sum_ = sum_.defined() ? sum_ + value : value;
+  }
+  // Is a backward pass to be made?
+  bool goes_on() const { return late_ || std::isfinite(read()); }
+  void put_into(StepResult& result) const {
+    if (late_) {
+      result.late_loss = sum_.defined() ? sum_ : torch::zeros({}, torch::kDouble);
+    } else {
+      result.loss = read();
+    }
+  }
+
+ private:
+  double read() const { return sum_.defined() ? sum_.item<double>() : 0; }
+
+  dist::Group& group_;
+  const bool late_;
+  torch::Tensor sum_;  // scalar F64
+};
+
+Loss whole(BatchWork& work, SharedValue& value) {
   NamedRows rows;
   Loss total;
   for (int64_t piece = 0; piece < work.pieces(); ++piece) {
@@ -35,8 +57,8 @@ Loss whole(BatchWork& work, dist::Group& group, double& value) {
     add(encoded.own, total);
   }
   add(work.loss(rows), total);
-  value = value_of(total.value, group);
-  if (std::isfinite(value) && total.value.defined() && total.value.requires_grad())
+  value.add(total.value);
+  if (value.goes_on() && total.value.defined() && total.value.requires_grad())
     total.value.backward();
   return total;
 }
@@ -82,11 +104,11 @@ torch::Tensor injected(const NamedRows& made, const Cached& cached, int64_t piec
   return sum;
 }
 
-Loss in_pieces(BatchWork& work, dist::Group& group, double& value) {
+Loss in_pieces(BatchWork& work, SharedValue& value) {
   const Cached cached = cache_rows(work);
   Loss total = work.loss(cached.rows);
-  value = value_of(total.value, group);
-  if (!std::isfinite(value)) return total;
+  value.add(total.value);
+  if (!value.goes_on()) return total;
   if (total.value.defined() && total.value.requires_grad()) total.value.backward();
   // The last pieces first: their gradients reach the rows of earlier ones that they read.
   auto own = torch::zeros({}, torch::kDouble);
@@ -101,7 +123,7 @@ Loss in_pieces(BatchWork& work, dist::Group& group, double& value) {
     total.figures.merge(encoded.own.figures);
     if (sum.defined() && sum.requires_grad()) sum.backward();
   }
-  value += value_of(own, group);
+  value.add(own);
   return total;
 }
 
@@ -125,11 +147,12 @@ bool StepResult::finite() const { return std::isfinite(loss); }
 StepResult forward_backward(Objective& objective, const Batch& batch, const StepOptions& options) {
   const auto work = objective.work(batch, {options.accum_freq, options.group});
   StepResult result;
+  SharedValue value(options);
   if (!work->empty()) {
-    Loss loss = options.accum_freq > 1 ? in_pieces(*work, *options.group, result.loss)
-                                       : whole(*work, *options.group, result.loss);
+    Loss loss = options.accum_freq > 1 ? in_pieces(*work, value) : whole(*work, value);
     result.figures = std::move(loss.figures);
   }
+  value.put_into(result);
   result.figures.merge(work->counts());
   result.figures.merge(*options.group);
   return result;

@@ -18,18 +18,23 @@ struct StepOptions {
   // smaller batches would be another loss, with fewer negatives.)
   int64_t accum_freq = 1;
   dist::Group* group = &dist::alone();
+  // Nobody waits for the device: the loss is late_loss, and the backward pass is made whatever it
+  // is.
+  bool late = false;
 };
 
 struct StepResult {
-  double loss = 0;  // the total, over all processes
-  Figures figures;  // over all processes
-  bool finite() const;
+  double loss = 0;          // the total, over all processes; 0 with StepOptions::late
+  torch::Tensor late_loss;  // the same as a scalar F64 where it was computed, with it
+  Figures figures;          // over all processes
+  bool finite() const;      // is `loss`?
 };
 
 // Adds the gradients of the batch's loss to the parameters' grad: this process's share of them.
-// Check finite(): the gradients of a loss that is not are of no use, and mostly there is no
-// backward pass at all (with parts, a captioner's words are found not finite only during it). A
-// batch with nothing to learn from has loss 0 and no gradients. The batch may lie on the CPU.
+// Check finite() (with `late` the norm of the gradients): the gradients of a loss that is not are
+// of no use, and mostly there is no backward pass at all (with parts, a captioner's words are found
+// not finite only during it). A batch with nothing to learn from has loss 0 and no gradients. The
+// batch may lie on the CPU.
 StepResult forward_backward(Objective& objective, const Batch& batch,
                             const StepOptions& options = {});
 

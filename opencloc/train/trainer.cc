@@ -7,11 +7,13 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
+#include "opencloc/base/host_name.h"
 #include "opencloc/base/log.h"
 #include "opencloc/base/parallel_for.h"
 #include "opencloc/base/progress.h"
 #include "opencloc/data/load/loader.h"
 #include "opencloc/model/clip/preprocess.h"
+#include "opencloc/ops/transfer.h"
 #include "opencloc/train/checkpoints.h"
 #include "opencloc/train/gradient_exchange.h"
 #include "opencloc/train/interrupt.h"
@@ -24,6 +26,7 @@
 #include "opencloc/train/setup.h"
 #include "opencloc/train/start_together.h"
 #include "opencloc/train/step.h"
+#include "opencloc/train/stragglers.h"
 
 namespace opencloc {
 namespace {
@@ -60,12 +63,11 @@ class Run {
   void resume_or_start();
   void resume();
   void start_loader();
-  double step(const LoadedBatch& loaded, double waited);
-  double finish_gradients(const StepResult& result);
+  void step(const LoadedBatch& loaded, double waited);
   bool anyone_asked_to_stop();
-  void stop_if_not_finite(const StepResult& result, double norm, const Batch& batch);
   int64_t bytes_received() const;
-  void log_step(const StepResult& result, double norm, double lr);
+  std::vector<double> busy_of_all(double seconds);
+  void begin_interval();
   void evaluate_model();
   void save();
   NamedTensors all_moments();
@@ -88,15 +90,36 @@ class Run {
   TrainState state_;
   bool resumed_ = false;
   std::unique_ptr<MetricsLog> metrics_;  // the first process's
+  std::optional<Stragglers> stragglers_;
   std::unique_ptr<Loader> loader_;
+
+  // Where the device's numbers take their time, a step is told of a step late: the device computes
+  // the next one meanwhile, and nobody waits for it but to log, save or evaluate.
+  struct Told {
+    int64_t step = 0;
+    double lr = 0, loss = 0, norm = 0;
+    Figures figures;
+    std::vector<std::string> keys;  // of its samples
+  };
+  void update_at_once(const StepResult& result, Told told);
+  void update_late(const StepResult& result, Told told);
+  void read_unread();
+  void learn_of(Told told);
+  void stop_if_not_finite(const Told& told);
+  void log_step();
+  bool late_ = false;
+  std::optional<Told> unread_;
+  ops::LateNumbers numbers_;  // of unread_: its figures, the loss, the norm
+  Told last_;                 // read
 
   // Of the interval since the last metrics line.
   Clock::time_point interval_began_;
   double interval_waited_ = 0;
   double interval_talked_ = 0;     // seconds of group_ until it began
+  double interval_sent_ = 0;       // seconds of exchange_ until it began
+  double interval_apart_ = 0;      // seconds of it in checkpoints, without those of group_
   int64_t interval_received_ = 0;  // bytes of this process until it began
-  int64_t interval_steps_ = 0;
-  int64_t interval_samples_ = 0;
+  int64_t interval_samples_ = 0, interval_steps_ = 0;
   Clock::time_point line_shown_;
 };
 
@@ -126,6 +149,8 @@ Run::Run(TrainConfig config, dist::Group& group) : config_(std::move(config)), g
 void Run::resume_or_start() {
   parts_.model->to(torch::Device(config_.device));
   parts_.model->set_precision(config_.precision);
+  parts_.model->set_backend(config_.backend);
+  late_ = config_.backend == Backend::kTorch || !torch::Device(config_.device).is_cpu();
   parts_.model->train();
   lock_towers(parts_.model, config_.lock);
   trained_ = trainable(parts_.model->clip_weights());
@@ -157,6 +182,7 @@ void Run::resume_or_start() {
       log::info("before step 1:\n{}", findings.table());
     });
   }
+  if (group_.size() > 1) stragglers_.emplace(dist::gather(group_, host_name()));
   state_.data_sizes = store_->sizes();
   state_.config = config_.effective;
   if (!first()) return;
@@ -183,8 +209,10 @@ void Run::start_loader() {
   options.workers = config_.workers;
   options.seed = config_.seed;
   options.weights = source_weights(config_, store_->sizes());
-  options.mean = parts_.model->config().preprocess.mean;
-  options.std = parts_.model->config().preprocess.std;
+  options.pixels.mean = parts_.model->config().preprocess.mean;
+  options.pixels.std = parts_.model->config().preprocess.std;
+  options.pixels.bytes = late_;  // the device makes numbers of them
+  options.pixels.pinned = torch::Device(config_.device).is_cuda();
   options.sample = config_.sample;
   loader_ = std::make_unique<Loader>(*store_, *parts_.tokenizer, skips_, options,
                                      resumed_ ? &state_.position : nullptr);
@@ -197,8 +225,8 @@ TrainResult Run::run() {
     bar.emplace("train", config_.steps * config_.batch_size, "samples");
     bar->start_at(state_.step * config_.batch_size);
   }
-  interval_began_ = line_shown_ = Clock::now();
-  interval_received_ = bytes_received();
+  begin_interval();
+  line_shown_ = interval_began_;
   TrainResult result{state_.step, 0};
   // Killed after its last checkpoint, before model/ followed? Then no step is left to write it.
   if (first() && resumed_) save_model(folder_->model(), parts_.model, save_options());
@@ -206,18 +234,22 @@ TrainResult Run::run() {
     group_.at(fmt::format("step {}", state_.step + 1));
     const auto began = Clock::now();
     const LoadedBatch loaded = loader_->next();
-    result.loss = step(loaded, seconds_since(began));
-    result.steps = state_.step;
+    step(loaded, seconds_since(began));
+    const bool last = state_.step == config_.steps, stop = anyone_asked_to_stop();
+    const auto every = [&](int64_t steps) { return steps > 0 && state_.step % steps == 0; };
+    const bool log_now = every(config_.log_every) || last;
+    const bool evaluate_now = (every(config_.eval_every) || last) && config_.evaluate;
+    const bool save_now = every(config_.save_every) || last || stop;
+    if (log_now || evaluate_now || save_now) read_unread();
+    if (log_now) log_step();
+    result = {state_.step, last_.loss};
     if (bar) {
-      bar->set_note(fmt::format("loss {:.4f}", result.loss));
+      bar->set_note(fmt::format("loss {:.4f}", last_.loss));
       bar->advance(config_.batch_size);
     }
-
-    const bool last = state_.step == config_.steps, stop = anyone_asked_to_stop();
     // Evaluate before saving: the checkpoint's length of metrics.jsonl then includes the result.
-    const bool evaluate_now = config_.eval_every > 0 && state_.step % config_.eval_every == 0;
-    if ((evaluate_now || last) && config_.evaluate) evaluate_model();
-    if (state_.step % config_.save_every == 0 || last || stop) save();
+    if (evaluate_now) evaluate_model();
+    if (save_now) save();
     if (stop && !last) {
       throw Error::failed("stopped by a signal after step " + std::to_string(state_.step),
                           config_.out.string(), "run the same command again to go on");
@@ -239,56 +271,98 @@ bool Run::anyone_asked_to_stop() {
   return stop.item<int64_t>() != 0;
 }
 
-// The norm of the gradients of all processes, which are complete then.
-double Run::finish_gradients(const StepResult& result) {
-  if (exchange_) exchange_->finish();
-  hold_capped_logit_scales(parts_.model);
-  if (!result.finite()) return result.loss;
-  return exchange_ ? exchange_->norm() : optimizer_->grad_norm();
-}
-
-// One update; returns the loss.
-double Run::step(const LoadedBatch& loaded, double waited) {
-  const double lr = schedule_.at(state_.step);
+// One update.
+void Run::step(const LoadedBatch& loaded, double waited) {
+  const BackendScope scope(config_.backend);
   if (exchange_) {
     exchange_->begin(/*passes=*/config_.accum_freq);
   } else {
     optimizer_->zero_grad();
   }
-  const StepResult result = forward_backward(*objective_, loaded.batch,
-                                             {.accum_freq = config_.accum_freq, .group = &group_});
-  const double norm = finish_gradients(result);
-  stop_if_not_finite(result, norm, loaded.batch);
-  optimizer_->step(lr, norm);
-  if (exchange_) exchange_->share_values();
-  clamp_logit_scales(parts_.model);
+  const StepResult result =
+      forward_backward(*objective_, loaded.batch,
+                       {.accum_freq = config_.accum_freq, .group = &group_, .late = late_});
+  if (exchange_) exchange_->finish();
+  hold_capped_logit_scales(parts_.model);
 
+  Told told;
+  told.step = state_.step + 1;
+  told.lr = schedule_.at(state_.step);
+  told.figures = result.figures;
+  told.keys = loaded.batch.keys;
+  if (late_) {
+    update_late(result, std::move(told));
+  } else {
+    update_at_once(result, std::move(told));
+  }
   ++state_.step;
-  objective_->after_step(result.figures, state_.step, /*warm=*/state_.step > config_.warmup);
   state_.samples += config_.batch_size;
   state_.position = loaded.after;
-  state_.objective = objective_->state();
   interval_waited_ += waited;
   interval_samples_ += config_.batch_size;
   ++interval_steps_;
-  if (state_.step % config_.log_every == 0 || state_.step == config_.steps) {
-    log_step(result, norm, lr);
-  }
-  return result.loss;
 }
 
-void Run::stop_if_not_finite(const StepResult& result, double norm, const Batch& batch) {
-  if (std::isfinite(norm)) return;
+void Run::update_at_once(const StepResult& result, Told told) {
+  told.loss = result.loss;
+  told.norm = !result.finite() ? result.loss
+              : exchange_      ? exchange_->norm()
+                               : optimizer_->grad_norm();
+  stop_if_not_finite(told);
+  optimizer_->step(told.lr, told.norm);
+  if (exchange_) exchange_->share_values();
+  clamp_logit_scales(parts_.model);
+  learn_of(std::move(told));
+}
+
+void Run::update_late(const StepResult& result, Told told) {
+  // Not finite where the loss is not, whatever the gradients are.
+  const auto norm =
+      (exchange_ ? exchange_->late_norm() : optimizer_->late_grad_norm()) + 0 * result.late_loss;
+  optimizer_->late_step(told.lr, norm);
+  if (exchange_) exchange_->share_values();
+  clamp_logit_scales(parts_.model);
+  read_unread();  // of the step before
+  std::vector<torch::Tensor> numbers{told.figures.stacked(), result.late_loss.view({1}),
+                                     norm.view({1})};
+  for (auto& some : numbers) some = ops::to_device(some, parts_.model->logit_scale.device());
+  numbers_ = ops::LateNumbers(torch::cat(numbers));
+  unread_ = std::move(told);
+}
+
+// Of the step whose numbers are under way, if there is one.
+void Run::read_unread() {
+  if (!unread_) return;
+  Told told = std::move(*unread_);
+  unread_.reset();
+  const auto numbers = numbers_.wait();  // [n + 2]
+  const int64_t figures = numbers.size(0) - 2;
+  const auto* number = numbers.data_ptr<double>();
+  told.figures = told.figures.with_values(numbers.slice(0, 0, figures));
+  told.loss = number[figures];
+  told.norm = number[figures + 1];
+  stop_if_not_finite(told);
+  learn_of(std::move(told));
+}
+
+void Run::learn_of(Told told) {
+  objective_->after_step(told.figures, told.step, /*warm=*/told.step > config_.warmup);
+  state_.objective = objective_->state();
+  last_ = std::move(told);
+}
+
+void Run::stop_if_not_finite(const Told& told) {
+  if (std::isfinite(told.norm)) return;
   std::string keys;
-  for (const auto& key : batch.keys) keys += key + "\n";
+  for (const auto& key : told.keys) keys += key + "\n";
   const auto of_all = dist::gather(group_, keys);
   const auto path = config_.out / "not_finite_batch.txt";
   if (first()) write_file(path, std::accumulate(of_all.begin(), of_all.end(), std::string()));
   const auto kept = list_checkpoints(config_.out);
   throw Error::failed(
       fmt::format("{} is {} at step {} (samples {} ... {}; all in {})",
-                  result.finite() ? "the gradient" : "the loss", norm, state_.step + 1,
-                  batch.keys.front(), batch.keys.back(), path.string()),
+                  std::isfinite(told.loss) ? "the gradient" : "the loss", told.norm, told.step,
+                  told.keys.front(), told.keys.back(), path.string()),
       kept.empty() ? "no checkpoint yet" : "last good checkpoint " + kept.front().string(),
       "lower the setting 'lr' or lengthen the setting 'warmup', look at those samples, then run "
       "again");
@@ -298,48 +372,64 @@ int64_t Run::bytes_received() const {
   return group_.bytes_received() + (exchange_ ? exchange_->bytes_received() : 0);
 }
 
-void Run::log_step(const StepResult& result, double norm, double lr) {
+// Seconds of this interval of `seconds` in which each process did its own work, by rank.
+std::vector<double> Run::busy_of_all(double seconds) {
+  const double others =
+      group_.seconds() - interval_talked_ + (exchange_ ? exchange_->waited() - interval_sent_ : 0);
+  const double own = std::max(0.0, seconds - interval_apart_ - others);
+  const auto all = group_.gather(torch::full({1}, own, torch::kDouble)).rows;  // [N]
+  const auto* first = all.data_ptr<double>();
+  return {first, first + all.numel()};
+}
+
+void Run::log_step() {
   const double seconds = seconds_since(interval_began_);
   auto of_all = torch::tensor(
       {static_cast<double>(skips_.total()), interval_waited_, group_.seconds() - interval_talked_},
       torch::kDouble);
+  const auto busy = group_.size() > 1 ? busy_of_all(seconds) : std::vector<double>();
   group_.sum(of_all);
   const auto* sums = of_all.data_ptr<double>();
-  Json line = {{"step", state_.step}, {"samples", state_.samples}, {"loss", result.loss}};
-  line.update(result.figures.values());
+  Json line = {{"step", state_.step}, {"samples", state_.samples}, {"loss", last_.loss}};
+  line.update(last_.figures.values());
   line.update(objective_->log());
-  line["lr"] = lr;
-  line["grad_norm"] = norm;
+  line["lr"] = last_.lr;
+  line["grad_norm"] = last_.norm;
   line["skipped"] = static_cast<int64_t>(sums[0]);
   line["samples_per_s"] = static_cast<double>(interval_samples_) / std::max(1e-9, seconds);
   // Shares of the time, of all processes.
   const double time = std::max(1e-9, seconds) * group_.size();
   line["loader_wait"] = sums[1] / time;
-  if (exchange_) {
+  if (group_.size() > 1) {
     line["communication"] = sums[2] / time;
     line["received_mb"] = static_cast<double>(bytes_received() - interval_received_) * 1e-6 /
                           static_cast<double>(interval_steps_);  // by this process in a step
+    if (const Json slowest = stragglers_->add(busy); !slowest.is_null()) line["slowest"] = slowest;
+    if (const auto warning = stragglers_->warning(); warning && first()) log::warn("{}", *warning);
   }
   if (metrics_) metrics_->write(line);
   if (seconds_since(line_shown_) > kLogLineSeconds) {
     line_shown_ = Clock::now();
-    log::info("step {}/{} loss {:.4f}, {} samples/s", state_.step, config_.steps, result.loss,
+    log::info("step {}/{} loss {:.4f}, {} samples/s", state_.step, config_.steps, last_.loss,
               format_count(line["samples_per_s"].get<double>()));
   }
+  begin_interval();
+}
+
+void Run::begin_interval() {
   interval_began_ = Clock::now();
-  interval_waited_ = 0;
+  interval_waited_ = interval_apart_ = 0;
   interval_talked_ = group_.seconds();
+  interval_sent_ = exchange_ ? exchange_->waited() : 0;
   interval_received_ = bytes_received();
   interval_samples_ = interval_steps_ = 0;
 }
 
 void Run::evaluate_model() {
-  group_.first_alone("evaluation", [&] {
-    const Json results = config_.evaluate(parts_.model, *parts_.tokenizer, state_.step);
-    metrics_->write({{"step", state_.step}, {"eval", results}});
-  });
+  const Json results = config_.evaluate(parts_.model, *parts_.tokenizer, state_.step, group_);
+  if (metrics_) metrics_->write({{"step", state_.step}, {"eval", results}});
   parts_.model->train();
-  interval_began_ = Clock::now();  // evaluation is not training time
+  begin_interval();  // evaluation is not training time
 }
 
 Json Run::about() const {
@@ -372,6 +462,8 @@ NamedTensors Run::all_moments() {
 }
 
 void Run::save() {
+  const auto began = Clock::now();
+  const double talked = group_.seconds();
   const NamedTensors moments = all_moments();
   group_.first_alone("saving", [&] {
     metrics_->flush_to_disk();
@@ -381,6 +473,7 @@ void Run::save() {
     prune_checkpoints(folder_->path(), config_.keep_checkpoints);
     write_report();
   });
+  interval_apart_ += seconds_since(began) - (group_.seconds() - talked);
 }
 
 void Run::write_report() {

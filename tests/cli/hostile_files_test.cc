@@ -172,8 +172,8 @@ class HostileFiles : public ::testing::Test {
   }
   void expect_refused(const fs::path& path, const std::string& says, int64_t allowed_mib = 64) {
     SCOPED_TRACE(path.string());
-#ifdef __SANITIZE_ADDRESS__
-    allowed_mib *= 8;  // freed memory stays in the sanitizer's quarantine
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    allowed_mib *= 8;  // a sanitizer keeps freed memory, or a shadow of it
 #endif
     const Outcome outcome = inspect(path, folder_);
     EXPECT_EQ(outcome.exit_code, 2) << outcome.err;

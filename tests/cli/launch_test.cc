@@ -18,6 +18,7 @@ using ::testing::HasSubstr;
 class LaunchTest : public fixtures::BinaryTest {
  protected:
   void SetUp() override {
+    OPENCLOC_SKIP_WITHOUT_GLOOS_LOCKS();
     ASSERT_EQ(
         run_binary("data scenes --count 60 --size 32 --seed 1 --out " + at("scenes")).exit_code, 0);
   }
@@ -57,6 +58,7 @@ class LaunchTest : public fixtures::BinaryTest {
 
 TEST_F(LaunchTest, AnyNumberOfProcessesTrainsTheSameModel) {
   ASSERT_EQ(train(1, "one").exit_code, 0);
+  EXPECT_FALSE(metrics("one").back().contains("slowest"));
   for (const int processes : {2, 3}) {
     const std::string run = "of-" + std::to_string(processes);
     const auto result = train(processes, run);
@@ -67,6 +69,28 @@ TEST_F(LaunchTest, AnyNumberOfProcessesTrainsTheSameModel) {
   // To the bit for the same number, also with a sharded optimizer.
   ASSERT_EQ(train(3, "again", "--zero 1").exit_code, 0);
   EXPECT_EQ(weights("again"), weights("of-3"));
+}
+
+// What three processes find in training is what one finds in the model that they leave.
+TEST_F(LaunchTest, ProcessesShareTheEvaluationAndNameTheSlowest) {
+  const auto result = train(3, "run", "--val " + at("scenes"));
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const auto lines = metrics("run");
+  const auto alone =
+      run_binary("eval --json --threads 1 --model " + at("run/model") + " --data " + at("scenes"));
+  ASSERT_EQ(alone.exit_code, 0) << alone.err;
+  const Json expected = parse_json(alone.out, "eval");
+  ASSERT_TRUE(lines.back().contains("eval")) << lines.back();
+  for (const auto& [key, figures] : lines.back()["eval"].items())
+    EXPECT_EQ(figures, expected[key]) << key;
+  EXPECT_TRUE(lines.back()["eval"].contains("grounding"));
+  for (const auto& line : lines) {
+    if (line.contains("eval")) continue;
+    ASSERT_TRUE(line.contains("slowest")) << line;
+    EXPECT_LT(line["slowest"]["rank"].get<int>(), 3);
+    EXPECT_GE(line["slowest"]["times_median"].get<double>(), 1);
+    EXPECT_FALSE(line["slowest"]["host"].get<std::string>().empty());
+  }
 }
 
 TEST_F(LaunchTest, AnotherNumberOfProcessesGoesOn) {

@@ -36,6 +36,16 @@ inline std::string error_line(const RunResult& result) {
   return at == std::string::npos ? "" : result.err.substr(at);
 }
 
+// At the beginning of a test whose processes exchange numbers by Gloo.
+#if defined(__SANITIZE_THREAD__)
+#define OPENCLOC_SKIP_WITHOUT_GLOOS_LOCKS()                                             \
+  GTEST_SKIP()                                                                          \
+      << "the sanitizer does not see how Gloo's threads hand over: dist_test looks at " \
+         "that with libtorch's locks in view, train_test trains with threads as processes"
+#else
+#define OPENCLOC_SKIP_WITHOUT_GLOOS_LOCKS()
+#endif
+
 // A folder of the test's own, and what it expects of the binary.
 class BinaryTest : public ::testing::Test {
  protected:

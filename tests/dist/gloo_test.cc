@@ -77,6 +77,16 @@ void expect_texts(Group& group) {
   const auto texts = gather(group, own);
   ASSERT_EQ(texts.size(), static_cast<size_t>(group.size()));
   for (size_t rank = 0; rank < texts.size(); ++rank) EXPECT_EQ(texts[rank].size(), rank);
+  std::vector<std::string> taken;
+  group.collect(own, [&](int rank, const std::string& text) {
+    EXPECT_EQ(static_cast<size_t>(rank), taken.size());
+    taken.push_back(text);
+  });
+  if (group.is_first()) {
+    EXPECT_EQ(taken, texts);
+  } else {
+    EXPECT_TRUE(taken.empty());
+  }
   EXPECT_EQ(broadcast(group, group.is_first() ? "said" : "unheard"), "said");
   EXPECT_EQ(broadcast(group, group.is_first() ? "" : "unheard"), "");
 }

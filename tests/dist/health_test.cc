@@ -25,7 +25,9 @@ class HealthTest : public testing::Test {
   const Place place_ = place();
   Store server_{place_, true, 30s};
   std::promise<std::string> given_up_;
-  Health health_{std::make_unique<Store>(place_, false, 30s), 0, {"n01, pid 1", "n02, pid 2"},
+  Health health_{std::make_unique<Store>(place_, false, 30s),
+                 0,
+                 {"n01, pid 1", "n02, pid 2"},
                  [this](const Error& error) { given_up_.set_value(error.what()); }};
 
   void other_fails() {

@@ -97,6 +97,12 @@ class ThreadGroup : public dist::Group {
   void all_gather(const torch::Tensor& chunk, torch::Tensor& all) override {
     all.copy_(torch::cat(meeting_.exchange(rank_, chunk)));
   }
+  void collect(std::string text,
+               const std::function<void(int rank, std::string text)>& take) override {
+    const auto texts = dist::gather(*this, text);
+    if (rank_ != 0) return;
+    for (int from = 0; from < size_; ++from) take(from, texts[static_cast<size_t>(from)]);
+  }
   void first_alone(const std::string& /*what*/, const std::function<void()>& work) override {
     if (rank_ == 0) work();
     meeting_.exchange(rank_, torch::zeros({1}));

@@ -8,6 +8,7 @@
 #include <torch/utils.h>
 
 #include "opencloc/base/error.h"
+#include "tests/dist/thread_group.h"
 
 namespace opencloc {
 namespace {
@@ -71,6 +72,23 @@ TEST(BestRanks, AgreesWithTheDefinitionWhateverTheChunk) {
               << queries << " x " << candidates << ", chunk " << chunk << ", ties " << ties;
         }
       }
+    }
+  }
+}
+
+TEST(BestRanks, ProcessesShareTheStrips) {
+  torch::manual_seed(3);
+  for (const int64_t queries : {0, 1, 2, 25}) {
+    const Ranking ranking{torch::randn({queries, 4}),
+                          torch::randn({9, 4}),
+                          torch::randint(0, 9, {queries}, torch::kInt64),
+                          torch::arange(9),
+                          {}};
+    const auto expected = values(best_ranks(ranking, 4));
+    for (const int ranks : {2, 3, 5}) {
+      fixtures::run_ranks(ranks, [&](dist::Group& group) {
+        EXPECT_EQ(values(best_ranks(ranking, 4, group)), expected) << queries << ", " << ranks;
+      });
     }
   }
 }

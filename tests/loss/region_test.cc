@@ -60,15 +60,15 @@ TEST_P(RegionLossTest, ProcessesTogetherCountWhatOneDoes) {
     });
     double removed = 0, similar = 0, pairs_of_all = 0, distinct = 0;
     for (const auto& rank : of_ranks) {
-      removed += rank.removed_share * rank.pairs;
-      similar += rank.similar_share * rank.distinct_pairs;
+      removed += rank.removed_share.item<double>() * rank.pairs;
+      similar += rank.similar_share.item<double>() * rank.distinct_pairs;
       pairs_of_all += rank.pairs;
       distinct += rank.distinct_pairs;
     }
     EXPECT_EQ(pairs_of_all, whole.pairs);
     EXPECT_EQ(distinct, whole.distinct_pairs);
-    EXPECT_NEAR(removed, whole.removed_share * whole.pairs, 1e-9);
-    EXPECT_NEAR(similar, whole.similar_share * whole.distinct_pairs, 1e-9);
+    EXPECT_NEAR(removed, whole.removed_share.item<double>() * whole.pairs, 1e-9);
+    EXPECT_NEAR(similar, whole.similar_share.item<double>() * whole.distinct_pairs, 1e-9);
   }
 }
 
@@ -84,12 +84,12 @@ TEST_P(RegionLossTest, CountsEqualTheWholeMatrix) {
   const double off_diagonal = static_cast<double>(n * (n - 1));
   const double same = count(kOnlyIdentical), either = count(0.9);
   const auto share = [](double part, double whole) { return whole > 0 ? part / whole : 0; };
-  EXPECT_DOUBLE_EQ(got.removed_share, share(test ? either : same, off_diagonal));
-  EXPECT_DOUBLE_EQ(got.similar_share, share(either - same, off_diagonal - same));
+  EXPECT_DOUBLE_EQ(got.removed_share.item<double>(), share(test ? either : same, off_diagonal));
+  EXPECT_DOUBLE_EQ(got.similar_share.item<double>(), share(either - same, off_diagonal - same));
   if (n == 130) {
-    EXPECT_GT(got.similar_share, 0.05);
-    EXPECT_LT(got.similar_share, 0.95);
-    EXPECT_GT(got.removed_share, 0);
+    EXPECT_GT(got.similar_share.item<double>(), 0.05);
+    EXPECT_LT(got.similar_share.item<double>(), 0.95);
+    EXPECT_GT(got.removed_share.item<double>(), 0);
   }
 }
 
@@ -128,7 +128,7 @@ TEST(RegionLossCounts, AreOfASampleWhereThereAreMany) {
   const auto pairs = make_pairs(2 * kMeasuredRows + 5);
   const auto share = [&](bool test) {
     return region_loss(pairs.a, pairs.b, pairs.text_id, pairs.scale, {.similarity_test = test})
-        .similar_share;
+        .similar_share.item<double>();
   };
   EXPECT_GT(share(true), 0.05);
   EXPECT_NEAR(share(false), share(true), 0.02);
@@ -143,8 +143,8 @@ TEST(RegionLossEdge, NoRegionsCostNothingAndStayInTheGraph) {
   });
   EXPECT_EQ(got.loss.item<float>(), 0);
   EXPECT_EQ(got.a.sizes(), pairs.a.sizes());
-  EXPECT_EQ(result.removed_share, 0);
-  EXPECT_EQ(result.similar_share, 0);
+  EXPECT_EQ(result.removed_share.item<double>(), 0);
+  EXPECT_EQ(result.similar_share.item<double>(), 0);
 }
 
 // Four regions, two of them both "red car" (id 0); "red bus" (1) has cosine 0.96 with it, "tree"
@@ -155,11 +155,11 @@ TEST(RegionLossCounts, AreExactOnAHandMadeCase) {
   const auto id = torch::tensor({0, 0, 1, 2}, torch::kLong);
   const auto scale = torch::tensor(2.0);
   const auto closed = region_loss(regions, texts, id, scale, {.similarity_test = false});
-  EXPECT_DOUBLE_EQ(closed.removed_share, 2.0 / 12);
-  EXPECT_DOUBLE_EQ(closed.similar_share, 4.0 / 10);
+  EXPECT_DOUBLE_EQ(closed.removed_share.item<double>(), 2.0 / 12);
+  EXPECT_DOUBLE_EQ(closed.similar_share.item<double>(), 4.0 / 10);
   const auto open = region_loss(regions, texts, id, scale, {.similarity_test = true});
-  EXPECT_DOUBLE_EQ(open.removed_share, 6.0 / 12);
-  EXPECT_DOUBLE_EQ(open.similar_share, 4.0 / 10);
+  EXPECT_DOUBLE_EQ(open.removed_share.item<double>(), 6.0 / 12);
+  EXPECT_DOUBLE_EQ(open.similar_share.item<double>(), 4.0 / 10);
   EXPECT_NE(open.loss.item<float>(), closed.loss.item<float>());
 }
 
@@ -169,8 +169,8 @@ TEST(RegionLossFilter, IdenticalTextsAreNeverNegatives) {
   const auto result =
       region_loss(pairs.a, pairs.b.detach()[0].expand({6, 12}), id, pairs.scale, {});
   EXPECT_EQ(result.loss.item<float>(), 0);
-  EXPECT_EQ(result.removed_share, 1);
-  EXPECT_EQ(result.similar_share, 0);  // there are no distinct texts
+  EXPECT_EQ(result.removed_share.item<double>(), 1);
+  EXPECT_EQ(result.similar_share.item<double>(), 0);  // there are no distinct texts
 }
 
 TEST(RegionWeight, IsTheShareOfImagesWithRegions) {

@@ -67,6 +67,21 @@ TEST(IndexedAttention, AgreesInBf16) {
   }
 }
 
+// An image's tokens as the queries of every prompt: expanded, not copied.
+TEST(IndexedAttention, QueriesThatAllGroupsShare) {
+  torch::manual_seed(5);
+  const auto shared = [](const Op& op) {
+    return Op([op](const Tensors& t) { return op({t[0].expand({5, -1, -1}), t[1]}); });
+  };
+  const auto index = rows({0, 1, 1, 3, 3});
+  for (const auto precision : {Precision::kFp32, Precision::kBf16}) {
+    const PrecisionScope scope(precision);
+    expect_agree(shared(op(index)), shared(softmax_written_down(index)),
+                 {random({1, 70, 16}), random({4, 3, 32})},
+                 precision == Precision::kFp32 ? 3e-5 : 2e-2);
+  }
+}
+
 TEST(IndexedAttention, TwoPartsMergedAreOne) {
   torch::manual_seed(3);
   const auto index = rows({1, 0, 1});

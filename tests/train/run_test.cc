@@ -63,7 +63,8 @@ TEST_F(RunTest, GoesFromShardsToAModelDirectory) {
   auto options = config();
   write_squares(folder_ / "val.tar", 10, 1000);
   options.val = (folder_ / "val.tar").string();
-  options.evaluate = [&](Cloc& model, const Tokenizer& tokenizer, int64_t step) {
+  options.evaluate = [&](Cloc& model, const Tokenizer& tokenizer, int64_t step,
+                         dist::Group& /*group*/) {
     EXPECT_EQ(step, 8);
     return evaluate(model, tokenizer, options.val);
   };

@@ -172,7 +172,7 @@ def load(
     """Loads a model directory: OpenCLOC's, open_clip's or Hugging Face's.
 
     device: "auto" (CUDA where there is one), "cpu" or "cuda". threads: CPU threads of this model's
-    calls, at most; 0 = all this process may use. precision: of its matrix products, "fp32" or (on the
-    CPU only) "bf16". Raises Error when it is no model directory.
+    calls, at most; 0 = all this process may use. precision: of its matrix products, "fp32" or
+    "bf16". Raises Error when it is no model directory.
     """
     return Model(_core.Model.load(os.fspath(directory), device, threads, precision))

@@ -1,5 +1,6 @@
-// PyTorch's wheels hold Gloo but not its headers. c10d's ProcessGroupGloo.hpp includes five of them, for names: what is
-// behind these is made, called and destroyed inside libtorch alone. The other files of this folder are of the same kind.
+// PyTorch's wheels hold Gloo but not its headers. c10d's ProcessGroupGloo.hpp includes five of
+// them, for names: what is behind these is made, called and destroyed inside libtorch alone. The
+// other files of this folder are of the same kind.
 #pragma once
 
 #include <chrono>

@@ -10,7 +10,8 @@ namespace opencloc {
 
 // B images, R regions over all of them (R may be 0).
 struct Batch {
-  torch::Tensor pixels;       // [B, 3, H, W] float, normalised
+  // [B, 3, H, W] float, normalised; or [B, H, W, 3] uint8 as decoded, which the model normalises
+  torch::Tensor pixels;
   torch::Tensor text_ids;     // [B, T] int64
   torch::Tensor text_length;  // [B] int64: ids before the padding
   // [B] bool: has a text. Pictures of region data without one stay out of L_CLIP; their rows of

@@ -46,14 +46,23 @@ torch::Tensor int64s(const std::vector<int64_t>& values) {
 }  // namespace
 
 BatchBuilder::BatchBuilder(int64_t batch_size, const SampleOptions& options,
-                           const std::array<float, 3>& mean, const std::array<float, 3>& std)
-    : batch_size_(batch_size), options_(options), mean_(mean), std_(std) {
-  batch_.pixels = torch::empty({batch_size, 3, options.canvas.height, options.canvas.width});
+                           const PixelOptions& pixels)
+    : batch_size_(batch_size), options_(options), pixels_(pixels) {
+  const int64_t height = options.canvas.height, width = options.canvas.width;
+  const auto place = torch::TensorOptions().pinned_memory(pixels.pinned);
+  batch_.pixels = pixels.bytes
+                      ? torch::empty({batch_size, height, width, 3}, place.dtype(torch::kByte))
+                      : torch::empty({batch_size, 3, height, width}, place);
 }
 
 void BatchBuilder::add(PreparedSample sample) {
   const auto row = static_cast<int64_t>(batch_.keys.size());
-  normalize_chw(sample.canvas, mean_, std_, batch_.pixels[row].data_ptr<float>());
+  if (pixels_.bytes) {
+    std::copy(sample.canvas.pixels.begin(), sample.canvas.pixels.end(),
+              batch_.pixels[row].data_ptr<uint8_t>());
+  } else {
+    normalize_chw(sample.canvas, pixels_.mean, pixels_.std, batch_.pixels[row].data_ptr<float>());
+  }
   batch_.keys.push_back(std::move(sample.name));
   batch_.texts.push_back(std::move(sample.text));
   captions_.push_back(std::move(sample.tokens));

@@ -9,10 +9,16 @@
 
 namespace opencloc {
 
+// In what form a batch has its pixels.
+struct PixelOptions {
+  std::array<float, 3> mean{}, std{1, 1, 1};
+  bool bytes = false;   // as decoded, for a device that normalises them: a quarter of the memory
+  bool pinned = false;  // page-locked, for a GPU to fetch while other things are computed
+};
+
 class BatchBuilder {
  public:
-  BatchBuilder(int64_t batch_size, const SampleOptions& options, const std::array<float, 3>& mean,
-               const std::array<float, 3>& std);
+  BatchBuilder(int64_t batch_size, const SampleOptions& options, const PixelOptions& pixels);
 
   bool full() const { return static_cast<int64_t>(batch_.keys.size()) == batch_size_; }
   // Not when full.
@@ -23,7 +29,7 @@ class BatchBuilder {
  private:
   const int64_t batch_size_;
   const SampleOptions options_;
-  const std::array<float, 3> mean_, std_;
+  const PixelOptions pixels_;
   Batch batch_;
   std::vector<TokenizedText> captions_;
   std::vector<PreparedRegion> regions_;

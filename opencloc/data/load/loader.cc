@@ -141,7 +141,7 @@ std::shared_ptr<Loader::Ticket> Loader::take_ticket() {
 LoadedBatch Loader::assemble_batch() {
   const auto& share = options_.share;
   BatchBuilder builder(share.end(options_.batch_size) - share.first(options_.batch_size),
-                       options_.sample, options_.mean, options_.std);
+                       options_.sample, options_.pixels);
   LoadedBatch loaded;
   while (!builder.full()) {
     const auto ticket = take_ticket();

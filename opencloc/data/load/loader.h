@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "opencloc/data/load/batch.h"
+#include "opencloc/data/load/batch_builder.h"
 #include "opencloc/data/load/loader_sample.h"
 #include "opencloc/data/load/sampler.h"
 #include "opencloc/data/shard/skips.h"
@@ -37,7 +38,7 @@ struct LoaderOptions {
   int64_t ahead = 0;        // samples being prepared; 0 = one batch plus two a worker
   uint64_t seed = 0;
   std::vector<double> weights;  // of the sources, see Sampler
-  std::array<float, 3> mean{}, std{1, 1, 1};
+  PixelOptions pixels;
   SampleOptions sample;
 };
 

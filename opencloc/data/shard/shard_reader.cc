@@ -39,9 +39,10 @@ bool ShardReader::guarded(const Step& step) {
   }
 }
 
-bool ShardReader::next(Record& record) {
+bool ShardReader::next(Record& record, int64_t end) {
   RawSample sample;
-  while (open_ && guarded([&] { return open_->samples.next(sample, SampleStream::Data::kRead); })) {
+  while (open_ && position_ < end &&
+         guarded([&] { return open_->samples.next(sample, SampleStream::Data::kRead); })) {
     ++position_;
     try {
       name_ = path_ + "#" + sample.key;

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -41,8 +42,9 @@ class ShardReader {
 
   // The next good sample; broken ones are counted and passed over. False at the end of the shard.
   // The picture is not decoded here. Throws Error (input) when the shard is damaged midway, unless
-  // skip_bad_shards; a last member that is cut short is only a skipped sample.
-  bool next(Record& record);
+  // skip_bad_shards; a last member that is cut short is only a skipped sample. Samples from number
+  // `end` on are not looked at: false, too, where there is no good one before it.
+  bool next(Record& record, int64_t end = std::numeric_limits<int64_t>::max());
   // Number, within the shard, of the sample after the one next() returned last.
   int64_t position() const { return position_; }
   // Passes over `count` samples, good or broken, without parsing them.

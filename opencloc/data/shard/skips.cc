@@ -1,5 +1,7 @@
 #include "opencloc/data/shard/skips.h"
 
+#include <utility>
+
 #include "opencloc/base/log.h"
 
 namespace opencloc {
@@ -15,33 +17,49 @@ std::string name_of_case(std::string_view reason, std::string_view name, std::st
 
 }  // namespace
 
-int64_t SkipCounter::count_one(std::map<std::string, int64_t>& counts, std::string_view reason,
-                               std::string_view name) {
-  const std::lock_guard lock(mutex_);
-  const int64_t seen = ++counts[std::string(reason)];
-  if (seen <= kNamesKept) names_[std::string(reason)].emplace_back(name);
-  return seen;
+void SkipCounter::add(SkipCase one) {
+  int64_t seen = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (holds_) {
+      held_.push_back(std::move(one));
+      return;
+    }
+    seen = ++(one.doubt ? notes_ : counts_)[one.reason];
+    if (seen <= kNamesKept) names_[one.reason].push_back(std::move(one.name));
+  }
+  if (seen > names_logged_) return;
+  log::warn("{}", one.line);
+  if (seen == names_logged_) log::warn("further cases of '{}' are counted only", one.reason);
 }
 
 void SkipCounter::add(std::string_view reason, std::string_view name, std::string_view detail) {
-  const int64_t seen = count_one(counts_, reason, name_of_case(reason, name, detail));
-  if (seen > names_logged_) return;
-  log::warn("skipped {}: {}{}{}", name, reason, detail.empty() ? "" : ": ", detail);
-  if (seen == names_logged_) log::warn("further cases of '{}' are counted only", reason);
+  add({false, std::string(reason), name_of_case(reason, name, detail),
+       fmt::format("skipped {}: {}{}{}", name, reason, detail.empty() ? "" : ": ", detail)});
 }
 
 void SkipCounter::add(const BadSample& bad) {
-  const int64_t seen = count_one(counts_, bad.reason(), bad.what());
-  if (seen > names_logged_) return;
-  log::warn("skipped: {}", bad.what());
-  if (seen == names_logged_) log::warn("further cases of '{}' are counted only", bad.reason());
+  add({false, bad.reason(), bad.what(), fmt::format("skipped: {}", bad.what())});
 }
 
 void SkipCounter::note(std::string_view doubt, std::string_view name, std::string_view detail) {
-  const int64_t seen = count_one(notes_, doubt, name_of_case(doubt, name, detail));
-  if (seen > names_logged_) return;
-  log::warn("{}: {}{}{}", name, doubt, detail.empty() ? "" : ": ", detail);
-  if (seen == names_logged_) log::warn("further cases of '{}' are counted only", doubt);
+  add({true, std::string(doubt), name_of_case(doubt, name, detail),
+       fmt::format("{}: {}{}{}", name, doubt, detail.empty() ? "" : ": ", detail)});
+}
+
+void SkipCounter::hold() {
+  const std::lock_guard lock(mutex_);
+  holds_ = true;
+}
+
+std::vector<SkipCase> SkipCounter::take() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(held_, {});
+}
+
+void SkipCounter::add_counts(const std::map<std::string, int64_t>& counts) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [reason, count] : counts) counts_[reason] += count;
 }
 
 std::vector<std::string> SkipCounter::first_names(std::string_view reason) const {

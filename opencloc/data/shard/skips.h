@@ -14,6 +14,14 @@
 
 namespace opencloc {
 
+// One case, kept for whoever counts it later.
+struct SkipCase {
+  bool doubt = false;  // of note()
+  std::string reason;
+  std::string name;  // as first_names() gives it
+  std::string line;  // for the log
+};
+
 // Thread-safe.
 class SkipCounter {
  public:
@@ -28,6 +36,15 @@ class SkipCounter {
   // What is used all the same, though something about it is doubtful: counted apart.
   void note(std::string_view doubt, std::string_view name, std::string_view detail = {});
 
+  // From now on cases are neither counted nor logged, but kept for take().
+  void hold();
+  // The cases since the last call, in order; none without hold().
+  std::vector<SkipCase> take();
+  // A case that another counter held.
+  void add(SkipCase one);
+  // What other processes counted, and logged themselves.
+  void add_counts(const std::map<std::string, int64_t>& counts);
+
   int64_t total() const;
   int64_t count(std::string_view reason) const;
   std::map<std::string, int64_t> counts() const;
@@ -40,11 +57,10 @@ class SkipCounter {
   std::map<std::string, int64_t> notes() const;
 
  private:
-  int64_t count_one(std::map<std::string, int64_t>& counts, std::string_view reason,
-                    std::string_view name);
-
   const int names_logged_;
   mutable std::mutex mutex_;
+  bool holds_ = false;
+  std::vector<SkipCase> held_;
   std::map<std::string, int64_t> counts_;
   std::map<std::string, int64_t> notes_;
   std::map<std::string, std::vector<std::string>, std::less<>> names_;

@@ -26,7 +26,8 @@ Item pair_at(const AttentionShape& s, int64_t index) {
 // Queries [begin, end) on the keys of batch row b.
 Item rows_at(AttentionShape shape, int64_t b, int64_t begin, int64_t end) {
   shape.q_tokens = end - begin;
-  return {shape, begin * shape.q_stride, b * shape.k_tokens * shape.kv_stride,
+  const int64_t row = shape.q_rows > 0 ? begin % shape.q_rows : begin;
+  return {shape, row * shape.q_stride, b * shape.k_tokens * shape.kv_stride,
           begin * shape.out_stride(), begin};
 }
 
@@ -37,7 +38,8 @@ std::vector<Item> ragged_items(const AttentionShape& shape, const int64_t* first
   for (int64_t b = 0; b < shape.batch; ++b) {
     int64_t begin = first[b];
     do {
-      const int64_t end = std::min(first[b + 1], begin + rows);
+      int64_t end = std::min(first[b + 1], begin + rows);
+      if (shape.q_rows > 0) end = std::min(end, (begin / shape.q_rows + 1) * shape.q_rows);
       items.push_back(rows_at(shape, b, begin, end));
       begin = end;
     } while (begin < first[b + 1]);

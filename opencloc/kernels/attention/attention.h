@@ -20,6 +20,8 @@ struct AttentionShape {
   int64_t q_stride = 0;   // elements between tokens of q (and of dq)
   int64_t kv_stride = 0;  // of k and v (and of dk, dv)
   bool causal = false;    // query t sees keys 0..t; needs q_tokens == k_tokens
+  int64_t q_rows = 0;     // ragged forward: > 0 = query r is row r % q_rows of q, and `first` are
+                          // multiples of it
 
   int64_t out_stride() const { return heads * head_width; }
 };

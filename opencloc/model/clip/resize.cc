@@ -37,6 +37,7 @@ Cloc with_image_size(const Cloc& model, int64_t image_size) {
   Cloc resized(config);
   resized->to(model->logit_scale.device());
   resized->set_precision(model->precision());
+  resized->set_backend(model->backend());
   const torch::NoGradGuard no_grad;
   if (is_quantized(model)) share_quantized_weights(model, resized);
   const auto from = model->named_parameters();

@@ -34,9 +34,9 @@ TextFeatures TextTowerImpl::encode(const torch::Tensor& ids) {
   TORCH_CHECK(ids.dim() == 2 && ids.size(1) <= config_.context_length,
               "ids must be [B, T <= ", config_.context_length, "], got ", ids.sizes());
   if (cls_emb_.defined()) return encode_with_cls(ids);
-  const auto positions = positional_embedding_.slice(0, 0, ids.size(1));        // [T, D]
-  auto x = torch::embedding(token_embedding_, ids) + positions;                 // [B, T, D]
-  x = transformer_(x, config_.causal ? ops::Mask::kCausal : ops::Mask::kNone);  // [B, T, D]
+  const auto positions = positional_embedding_.slice(0, 0, ids.size(1));             // [T, D]
+  auto x = ops::as_activation(torch::embedding(token_embedding_, ids) + positions);  // [B, T, D]
+  x = transformer_(x, config_.causal ? ops::Mask::kCausal : ops::Mask::kNone);       // [B, T, D]
   return {embed(pool(x, ids)), x};
 }
 
@@ -52,14 +52,15 @@ TextFeatures TextTowerImpl::encode_with_cls(const torch::Tensor& ids) {
   const auto words = read.ne(kPadId), always = torch::ones({batch, 1}, words.options());
   const auto seen = config_.correct_cls_mask ? torch::cat({words, always}, 1)
                                              : torch::cat({always, words}, 1);  // [B, T' + 1]
-  const auto x = blocks_with_class_token(transformer_, torch::cat({text, cls}, 1), seen);
+  const auto x =
+      blocks_with_class_token(transformer_, ops::as_activation(torch::cat({text, cls}, 1)), seen);
   return {embed(x.select(1, -1)), x.slice(1, 0, length)};
 }
 
 torch::Tensor TextTowerImpl::step(const torch::Tensor& ids, int64_t place,
                                   std::vector<torch::Tensor>& caches) {
-  const auto x = torch::embedding(token_embedding_, ids.unsqueeze(1)) +
-                 positional_embedding_[place];  // [B, 1, D]
+  const auto x = ops::as_activation(torch::embedding(token_embedding_, ids.unsqueeze(1)) +
+                                    positional_embedding_[place]);  // [B, 1, D]
   return transformer_->step(x, caches);
 }
 
@@ -74,7 +75,7 @@ torch::Tensor TextTowerImpl::pool(const torch::Tensor& x, const torch::Tensor& i
   // First end token, or the highest id (argmax returns the first of equals).
   const auto place =
       config_.eos_id < 0 ? ids.argmax(1) : ids.eq(config_.eos_id).to(torch::kInt).argmax(1);
-  return x.index({torch::arange(ids.size(0), ids.options()), place});
+  return x.gather(1, place.view({-1, 1, 1}).expand({-1, 1, x.size(2)})).squeeze(1);  // [B, D]
 }
 
 }  // namespace opencloc

@@ -48,10 +48,11 @@ torch::Tensor VisionTowerImpl::patch_embed(const torch::Tensor& pixels) const {
 ImageFeatures VisionTowerImpl::forward(const torch::Tensor& pixels, const EncodeOptions& options) {
   auto x = patch_embed(pixels);  // [B, N, D]
   if (config_.class_token) {
-    const auto cls = class_embedding_.expand({x.size(0), 1, config_.width});  // [B, 1, D]
-    x = torch::cat({cls, x}, 1);                                              // [B, T, D]
+    const auto cls =
+        ops::as_activation(class_embedding_).expand({x.size(0), 1, config_.width});  // [B, 1, D]
+    x = torch::cat({cls, x}, 1);                                                     // [B, T, D]
   }
-  x = x + positional_embedding_;
+  x = x + ops::as_activation(positional_embedding_);
   if (ln_pre_) x = ln_pre_(x);
   TransformerImpl::Hidden hidden;
   if (options.hidden_layer) {

@@ -2,12 +2,15 @@
 
 #include <cmath>
 
-#include "opencloc/base/error.h"
-
 namespace opencloc {
 
 ClocImpl::ClocImpl(const ModelConfig& config) : config_(config) {
   config_.cloc.encoding_grid = config.encoding_grid();
+  const auto channels = [&](const char* name, const std::array<float, 3>& values) {
+    return register_buffer(name, torch::tensor(at::ArrayRef<float>(values)).view({3, 1, 1}));
+  };
+  pixel_mean_ = channels("pixel_mean", config.preprocess.mean);
+  pixel_std_ = channels("pixel_std", config.preprocess.std);
   visual = register_module("visual", VisionTower(config));
   text = register_module("text", TextTower(config));
   if (config.multimodal) text_decoder = register_module("text_decoder", TextDecoder(config));
@@ -24,40 +27,53 @@ ClocImpl::ClocImpl(const ModelConfig& config) : config_(config) {
       register_parameter("region_logit_scale", torch::full({}, std::log(1.0 / 0.07)));
 }
 
-void ClocImpl::set_precision(Precision precision) {
-  if (precision == Precision::kBf16 && !logit_scale.device().is_cpu()) {
-    throw Error::input("products in bf16 run on the CPU only", "setting 'precision=bf16'",
-                       "use fp32 on " + logit_scale.device().str());
-  }
-  precision_ = precision;
+namespace {
+
+// What leaves the model is F32, whatever its activations are.
+torch::Tensor as_f32(const torch::Tensor& t) {
+  return t.scalar_type() == torch::kBFloat16 ? t.to(torch::kFloat) : t;
+}
+
+}  // namespace
+
+// The three roundings of image/normalize.h, where the model lies.
+torch::Tensor ClocImpl::ready(const torch::Tensor& pixels) const {
+  if (pixels.scalar_type() != torch::kByte) return pixels;
+  const auto values = pixels.permute({0, 3, 1, 2}).to(torch::kFloat);  // [B, 3, H, W]
+  return (values / 255 - pixel_mean_) / pixel_std_;
 }
 
 ImageFeatures ClocImpl::encode_image(const torch::Tensor& pixels, const EncodeOptions& options) {
-  const PrecisionScope scope(precision_);
-  return visual->forward(pixels, options);
+  const ComputeScope scope(precision_, backend_);
+  auto features = visual->forward(ready(pixels), options);
+  features.embedding = as_f32(features.embedding);
+  if (features.hidden.defined()) features.hidden = as_f32(features.hidden);
+  return features;
 }
 
 torch::Tensor ClocImpl::encode_text(const torch::Tensor& ids) {
-  const PrecisionScope scope(precision_);
-  return text->forward(ids);
+  const ComputeScope scope(precision_, backend_);
+  return as_f32(text->forward(ids));
 }
 
 TextFeatures ClocImpl::encode_text_tokens(const torch::Tensor& ids) {
-  const PrecisionScope scope(precision_);
-  return text->encode(ids);
+  const ComputeScope scope(precision_, backend_);
+  auto features = text->encode(ids);
+  features.embedding = as_f32(features.embedding);
+  return features;
 }
 
 torch::Tensor ClocImpl::decode_text(const torch::Tensor& tokens, const torch::Tensor& captioning) {
   TORCH_CHECK(text_decoder, "this model has no text decoder");
-  const PrecisionScope scope(precision_);
-  return text_decoder->forward(tokens, captioning);
+  const ComputeScope scope(precision_, backend_);
+  return as_f32(text_decoder->forward(tokens, captioning));
 }
 
 void ClocImpl::need_region_part() const { TORCH_CHECK(prompter, "this model has no region part"); }
 
 void ClocImpl::prepare_prompts(ImageFeatures& features) {
   need_region_part();
-  const PrecisionScope scope(precision_);
+  const ComputeScope scope(precision_, backend_);
   features.context = prompter->prepare(features.tokens);
 }
 
@@ -67,33 +83,33 @@ PromptContext ClocImpl::context_of(const ImageFeatures& features) {
 
 torch::Tensor ClocImpl::encode_regions(const ImageFeatures& features, const PromptBatch& prompts) {
   need_region_part();
-  const PrecisionScope scope(precision_);
+  const ComputeScope scope(precision_, backend_);
   if (roi_extractor && prompts.kind == PromptKind::kBox) {
-    return roi_extractor->forward(features.tokens, prompts.boxes, prompts.image_index);
+    return as_f32(roi_extractor->forward(features.tokens, prompts.boxes, prompts.image_index));
   }
-  return prompter->forward(context_of(features), prompts);
+  return as_f32(prompter->forward(context_of(features), prompts));
 }
 
 torch::Tensor ClocImpl::roi_align_regions(const torch::Tensor& layer_tokens,
                                           const torch::Tensor& boxes,
                                           const torch::Tensor& image_index) {
-  const PrecisionScope scope(precision_);
-  return visual->project(roi_align(layer_tokens, boxes, image_index));
+  const ComputeScope scope(precision_, backend_);
+  return as_f32(visual->project(roi_align(layer_tokens, boxes, image_index)));
 }
 
 torch::Tensor ClocImpl::ground(const ImageFeatures& features, const torch::Tensor& text_embeddings,
                                const torch::Tensor& image_index) {
   need_region_part();
-  const PrecisionScope scope(precision_);
+  const ComputeScope scope(precision_, backend_);
   const auto z =
       prompter->forward(context_of(features), text_prompts(text_embeddings, image_index));
-  return box_head->forward(z);
+  return as_f32(box_head->forward(z));
 }
 
 torch::Tensor ClocImpl::recover_boxes(const torch::Tensor& regions) {
   need_region_part();
-  const PrecisionScope scope(precision_);
-  return box_head->forward(regions);
+  const ComputeScope scope(precision_, backend_);
+  return as_f32(box_head->forward(regions));
 }
 
 namespace {

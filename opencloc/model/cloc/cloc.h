@@ -29,12 +29,15 @@ class ClocImpl : public torch::nn::Module {
 
   const ModelConfig& config() const { return config_; }
 
-  // What its products run in, from now on; call it when the weights are where they stay. Throws
-  // Error (input) for bf16 off the CPU, whose operations would be F32 all the same.
-  void set_precision(Precision precision);
+  // What its products run in, and what computes them, from now on (ops/precision.h). Embeddings and
+  // boxes are F32 in any case; tokens may be bf16.
+  void set_precision(Precision precision) { precision_ = precision; }
   Precision precision() const { return precision_; }
+  void set_backend(Backend backend) { backend_ = backend; }
+  Backend backend() const { return backend_; }
 
-  // pixels [B, 3, H, W], normalised. H = W = config().vision.image_size.
+  // pixels [B, 3, H, W], normalised, or [B, H, W, 3] uint8 as decoded. H = W =
+  // config().vision.image_size.
   ImageFeatures encode_image(const torch::Tensor& pixels, const EncodeOptions& options = {});
   // ids [B, T] int64 -> [B, E], not normalised. Pools at the end-of-text token.
   torch::Tensor encode_text(const torch::Tensor& ids);
@@ -78,11 +81,14 @@ class ClocImpl : public torch::nn::Module {
   RoiExtractor roi_extractor{nullptr};  // kRoiAlign only
 
  private:
+  torch::Tensor ready(const torch::Tensor& pixels) const;  // [B, 3, H, W], normalised
   PromptContext context_of(const ImageFeatures& features);
   void need_region_part() const;
 
   ModelConfig config_;
+  torch::Tensor pixel_mean_, pixel_std_;  // [3, 1, 1], buffers
   Precision precision_ = Precision::kFp32;
+  Backend backend_ = Backend::kKernels;
 };
 TORCH_MODULE(Cloc);
 

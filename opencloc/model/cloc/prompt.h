@@ -12,8 +12,11 @@ enum class PromptKind : int64_t { kBox = 0, kPoint = 1, kMask = 2, kText = 3 };
 // R prompts of one kind over a batch of images.
 struct PromptBatch {
   PromptKind kind = PromptKind::kBox;
-  torch::Tensor image_index;  // [R] int64: row of the image in the batch
-  torch::Tensor boxes;        // [R, 4], kBox and kMask
+  // [R] int64: row of the image in the batch. In main memory, whatever the device of the rest:
+  // which prompts go together is known before the device computes anything (elsewhere it is read
+  // back).
+  torch::Tensor image_index;
+  torch::Tensor boxes;   // [R, 4], kBox and kMask
   torch::Tensor points;  // [R, K, 2] x, y: K = 1 for kPoint, K sampled inside the mask for kMask
   torch::Tensor text;    // [R, E], not normalised, kText
 

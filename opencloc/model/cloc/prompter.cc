@@ -11,6 +11,7 @@
 #include "opencloc/model/layers/initial.h"
 #include "opencloc/model/layers/positional_encoding.h"
 #include "opencloc/ops/mean_of_mlp.h"
+#include "opencloc/ops/transfer.h"
 
 namespace opencloc {
 namespace {
@@ -44,12 +45,13 @@ constexpr double kPromptShare = 0.1;
 constexpr double kKeyContent = 0.5;
 constexpr double kValuePlace = 0.3;
 
-// Of the tokens of one part of many prompts, pool all: some megabytes, as much as caches hold.
-constexpr int64_t kPartBytes = int64_t{4} << 20;
+// Of the tokens of one part of many prompts, pool all: enough work for all threads between two
+// steps, and bounded memory.
+constexpr int64_t kPartBytes = int64_t{32} << 20;
 
 // Every row of x [N, ...] with itself.
 torch::Tensor each(const torch::Tensor& x) {
-  return torch::arange(x.size(0), x.options().dtype(torch::kInt64));  // [N]
+  return torch::arange(x.size(0), torch::kInt64);  // [N]
 }
 
 // With pool all the image's tokens share keys and the mean with the prompt's few, in a proportion
@@ -69,7 +71,9 @@ PrompterImpl::PrompterImpl(const ModelConfig& config)
       image_token_weight_(token_weight(config)) {
   type_embedding_ =
       register_parameter("type_embedding", initial::normal({kTokenTypes, width_}, 0.02));
-  patch_encoding_ = patch_centre_encoding(config.vision.grid(), width_, encoding_grid_);  // [N, D]
+  patch_encoding_ = register_buffer(
+      "patch_encoding",
+      patch_centre_encoding(config.vision.grid(), width_, encoding_grid_));  // [N, D]
   text_in_ = register_module("text_in", Linear(config.embed_dim, width_));
   if (config_.joint_box_token) joint_in_ = register_module("joint_in", Linear(2 * width_, width_));
   ln_image_ = register_module("ln_image", LayerNorm(width_));
@@ -102,7 +106,7 @@ PromptContext PrompterImpl::prepare(const torch::Tensor& image_tokens) {
   const auto content = ln_image_(image_tokens);  // [B, T, D]
   torch::Tensor places;                          // [T, D]
   if (config_.position_image_tokens) {
-    const auto patches = patch_encoding_.to(content.device());       // [N, D]
+    const auto patches = patch_encoding_.to(content.scalar_type());  // [N, D]
     const int64_t placeless = content.size(1) - patches.size(0);     // the class token
     places = torch::constant_pad_nd(patches, {0, 0, placeless, 0});  // [T, D]
   }
@@ -187,8 +191,7 @@ torch::Tensor PrompterImpl::keys_and_outputs(const torch::Tensor& normed) {
   return torch::cat({parts[0], attn.out_proj(parts[1])}, -1);  // [B, T, 2 D]
 }
 
-// Parts small enough that what is computed between two steps stays in the processor's caches. While
-// a model is trained everything is kept anyway.
+// In parts, for bounded memory. While a model is trained everything is kept anyway.
 torch::Tensor PrompterImpl::pool_all_in_parts(const PromptContext& context,
                                               const torch::Tensor& prompts,
                                               const torch::Tensor& index) {
@@ -208,8 +211,9 @@ torch::Tensor PrompterImpl::pool_all_in_parts(const PromptContext& context,
 // here the prompt's few keys are added to it.
 torch::Tensor PrompterImpl::pool_all(const PromptContext& context, const torch::Tensor& prompts,
                                      const torch::Tensor& index) {
-  const auto of_image = [&](const torch::Tensor& t) {  // [B, ...] -> [R, ...]
-    if (t.size(0) > 1) return t.index_select(0, index);
+  const auto rows = ops::to_device(index, prompts.device());  // [R]
+  const auto of_image = [&](const torch::Tensor& t) {         // [B, ...] -> [R, ...]
+    if (t.size(0) > 1) return t.index_select(0, rows);
     std::vector<int64_t> sizes(static_cast<size_t>(t.dim()), -1);
     sizes.front() = index.size(0);
     return t.expand(sizes);

@@ -47,7 +47,7 @@ class PrompterImpl : public torch::nn::Module {
   int64_t encoding_grid_;         // patches along a side, of training
   double image_token_weight_;     // of a patch beside one of training; 1 at the size of training
   torch::Tensor type_embedding_;  // [kinds of token, D]
-  torch::Tensor patch_encoding_;  // [N, D], constant
+  torch::Tensor patch_encoding_;  // [N, D], constant: a buffer, so that it moves with the weights
   Linear text_in_{nullptr};       // E -> D
   Linear joint_in_{nullptr};      // 2 D -> D, only with joint_box_token
   LayerNorm ln_image_{nullptr};

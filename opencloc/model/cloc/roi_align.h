@@ -10,11 +10,11 @@
 
 namespace opencloc {
 
-// tokens [B, T, D] (features.h), boxes [R, 4] of the canvas, image_index [R] -> [R, D].
-// torchvision.ops.roi_align(output_size=1, sampling_ratio=-1, aligned=True): along each side of a
-// box as many points as it spans patches, rounded up, at half-pixel places; no patch under a large
-// box is passed over. Bilinear and box average are separable, so each box becomes one weight a row
-// and one a column of the patch grid.
+// tokens [B, T, D] (features.h), boxes [R, 4] of the canvas, image_index [R] of any device -> [R,
+// D]. torchvision.ops.roi_align(output_size=1, sampling_ratio=-1, aligned=True): along each side of
+// a box as many points as it spans patches, rounded up, at half-pixel places; no patch under a
+// large box is passed over. Bilinear and box average are separable, so each box becomes one weight
+// a row and one a column of the patch grid.
 torch::Tensor roi_align(const torch::Tensor& tokens, const torch::Tensor& boxes,
                         const torch::Tensor& image_index);
 

@@ -122,7 +122,7 @@ std::vector<GeneratedText> generate(Cloc& model, const torch::Tensor& captioning
                   options.max_tokens <= longest_caption(model->config()),
               "generate: beams or max_tokens out of range");
   const torch::NoGradGuard no_grad;
-  const PrecisionScope scope(model->precision());
+  const ComputeScope scope(model->precision(), model->backend());
   const int64_t batch = captioning.size(0), beams = options.beams;
   std::vector<Search> searches(static_cast<size_t>(batch));
   for (auto& search : searches) {
@@ -133,7 +133,7 @@ std::vector<GeneratedText> generate(Cloc& model, const torch::Tensor& captioning
   Writer writer(model, captioning, options);
   auto ids = torch::full({batch * beams}, options.start_id, torch::kInt64);  // [R]
   for (int64_t length = 0; length <= options.max_tokens; ++length) {
-    const auto likely = writer.step(ids).to(torch::kCPU);  // [R, V]
+    const auto likely = writer.step(ids).to(torch::kCPU, torch::kFloat);  // [R, V]
     std::vector<float> so_far;
     for (const auto& search : searches) {
       for (const auto& beam : search.beams) so_far.push_back(beam.score);

@@ -31,6 +31,10 @@ class LayerNormImpl : public torch::nn::Module {
   ops::BranchStart branch(const torch::Tensor& x) {
     return ops::branch_start(x, weight, bias, epsilon_);
   }
+  // The same of x + added.
+  ops::BranchStart branch(const torch::Tensor& x, const torch::Tensor& added) {
+    return ops::add_branch_start(x, added, weight, bias, epsilon_);
+  }
   torch::Tensor weight, bias;
 
  private:

@@ -79,7 +79,7 @@ BlockImpl::BlockImpl(const BlockConfig& config) {
 
 torch::Tensor BlockImpl::forward(torch::Tensor x, ops::Mask mask) {
   const auto first = ln_1->branch(x);
-  const auto second = ln_2->branch(ops::add(first.x, attn(first.normed, mask)));
+  const auto second = ln_2->branch(first.x, attn(first.normed, mask));
   return ops::add(second.x, mlp(second.normed));
 }
 

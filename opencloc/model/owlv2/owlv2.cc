@@ -58,24 +58,25 @@ Owlv2Impl::Owlv2Impl(const ModelConfig& config) : config_(config) {
 }
 
 Owlv2Features Owlv2Impl::encode_image(const torch::Tensor& pixels) {
-  const PrecisionScope scope(precision_);
+  const ComputeScope scope(precision_, backend_);
   const auto tokens = visual->post_norm(visual(pixels).tokens);  // [B, 1+N, D]
   Owlv2Features features;
-  features.patches = layer_norm_(tokens.slice(1, 1) * tokens.slice(1, 0, 1));   // [B, N, D]
-  features.class_embeds = unit(class_dense_(features.patches));                 // [B, N, E]
-  features.boxes = torch::sigmoid(box_head_(features.patches) + box_bias_);     // [B, N, 4]
-  features.objectness_logits = objectness_head_(features.patches).squeeze(-1);  // [B, N]
+  features.patches = layer_norm_(tokens.slice(1, 1) * tokens.slice(1, 0, 1));      // [B, N, D]
+  features.class_embeds = unit(class_dense_(features.patches).to(torch::kFloat));  // [B, N, E]
+  features.boxes = torch::sigmoid(box_head_(features.patches) + box_bias_);        // [B, N, 4]
+  features.objectness_logits =
+      objectness_head_(features.patches).squeeze(-1).to(torch::kFloat);  // [B, N]
   return features;
 }
 
 torch::Tensor Owlv2Impl::encode_queries(const torch::Tensor& ids) {
-  const PrecisionScope scope(precision_);
-  const auto embeddings = text(ids);  // [Q, E]
+  const ComputeScope scope(precision_, backend_);
+  const auto embeddings = text(ids).to(torch::kFloat);  // [Q, E]
   return embeddings / embeddings.norm(2, -1, true);
 }
 
 torch::Tensor Owlv2Impl::class_logits(const Owlv2Features& features, const torch::Tensor& queries) {
-  const PrecisionScope scope(precision_);
+  const ComputeScope scope(precision_, backend_);
   const auto& patches = features.class_embeds;
   const auto similarity =  // [B, N, Q]
       queries.dim() == 2 ? ops::product_nt(patches.flatten(0, 1), unit(queries))
@@ -99,6 +100,7 @@ Owlv2 at_resolution(const Owlv2& model, int64_t image_size) {
   config.vision.image_size = image_size;
   Owlv2 resized(config);
   resized->set_precision(model->precision());
+  resized->set_backend(model->backend());
   const torch::NoGradGuard no_grad;
   const auto weights = model->named_parameters();
   for (auto& item : resized->named_parameters()) {

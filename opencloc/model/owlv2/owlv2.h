@@ -43,6 +43,8 @@ class Owlv2Impl : public torch::nn::Module {
   const ModelConfig& config() const { return config_; }
   // As Cloc's.
   void set_precision(Precision precision) { precision_ = precision; }
+  void set_backend(Backend backend) { backend_ = backend; }
+  Backend backend() const { return backend_; }
   Precision precision() const { return precision_; }
 
   // pixels [B, 3, S, S], normalised; S = config().vision.image_size.
@@ -59,6 +61,7 @@ class Owlv2Impl : public torch::nn::Module {
  private:
   ModelConfig config_;
   Precision precision_ = Precision::kFp32;
+  Backend backend_ = Backend::kKernels;
   LayerNorm layer_norm_{nullptr};
   Linear class_dense_{nullptr}, class_shift_{nullptr}, class_scale_{nullptr};
   Owlv2Mlp box_head_{nullptr}, objectness_head_{nullptr};
