@@ -117,10 +117,11 @@ class Indexer {
 
  private:
   PictureSourceOptions source_options() {
-    PictureSourceOptions source{.batch_size = options_.encode.batch_size,
-                                .workers = options_.workers,
-                                .skip_bad_shards = options_.skip_bad_shards,
-                                .count_samples = true};
+    PictureSourceOptions source;
+    source.batch_size = options_.encode.batch_size;
+    source.workers = options_.workers;
+    source.skip_bad_shards = options_.skip_bad_shards;
+    source.count_samples = true;
     const IndexInfo& info = writer_.info();
     source.own_regions = info.regions == "labels";
     if (info.regions != "none") {
