@@ -86,6 +86,33 @@ for form, name in ((tarfile.USTAR_FORMAT, "ustar"), (tarfile.GNU_FORMAT, "gnu"),
     write("fuzz_shard", name, packed)
     write("fuzz_shard", name + "_gz", gzip.compress(packed))
 
+# segments of an index
+
+
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
+def segment(pictures, width):
+    rows, stride = len(pictures), -(-width // 64) * 64
+    columns = [bytes([1] * width + [0] * (stride - width)) * rows, struct.pack("<f", 0.1) * rows,
+               struct.pack("<i", width) * rows, struct.pack("<H", 0x3dcc) * (rows * width),
+               struct.pack(f"<{rows}I", *pictures), struct.pack("<4H", 0, 0, 30000, 65535) * rows]
+    body = b"".join(column + b"\0" * (-len(column) % 64) for column in columns)
+    head = b"OCLOCSEG" + struct.pack("<IIQQ", 1, width, rows, 64 + len(body)) + b"\0" * 28
+    head += struct.pack("<I", crc32c(head))
+    return head + body + struct.pack("<I", crc32c(head + body))
+
+
+write("fuzz_segment", "rows", segment([1, 1, 1, 2, 5, 5], 24))
+write("fuzz_segment", "row", segment([7], 64))
+write("fuzz_segment", "empty", segment([], 1))
+
 # data sets: the annotation file beside imgs/a.jpg and imgs/b/1.jpg
 write("fuzz_import_coco", "instances", json.dumps({
     "images": [{"id": 1, "file_name": "a.jpg", "width": 64, "height": 48},

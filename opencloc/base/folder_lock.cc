@@ -45,19 +45,19 @@ bool has_no_locks(int error) {
   return error == ENOSYS || error == ENOLCK || error == EOPNOTSUPP || error == EINVAL;
 }
 
-[[noreturn]] void in_use(const fs::path& folder, const Holder& holder) {
-  throw Error::input(
-      "another process is training here" + (holder.name.empty() ? "" : " (" + holder.name + ")"),
-      folder.string(), "wait for it, or name another folder for the setting 'out'");
+[[noreturn]] void in_use(const fs::path& folder, const FolderWork& work, const Holder& holder) {
+  throw Error::input("another process is " + work.does + " here" +
+                         (holder.name.empty() ? "" : " (" + holder.name + ")"),
+                     folder.string(), work.mend);
 }
 
 }  // namespace
 
-FolderLock::FolderLock(const fs::path& folder) {
+FolderLock::FolderLock(const fs::path& folder, const FolderWork& work) {
   const auto path = folder / ".lock";
   file_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (file_ < 0) {
-    throw Error::failed("cannot write into the run directory (" + errno_text() + ")",
+    throw Error::failed("cannot write into the " + work.folder + " (" + errno_text() + ")",
                         folder.string(), "check rights and free space");
   }
   try {
@@ -68,25 +68,24 @@ FolderLock::FolderLock(const fs::path& folder) {
     const int error = errno;
     const std::string reason = errno_text();
     const Holder holder = holder_of(file_);
-    if (error == EWOULDBLOCK) in_use(folder, holder);
+    if (error == EWOULDBLOCK) in_use(folder, work, holder);
     if (!has_no_locks(error)) {
-      throw Error::failed("cannot lock the run directory (" + reason + ")", path.string(),
+      throw Error::failed("cannot lock the " + work.folder + " (" + reason + ")", path.string(),
                           "check the file system");
     }
     certain_ = false;
     const std::string mine = owner_tag();
     const bool same_machine =
         !holder.owner.empty() && holder.owner.substr(0, 8) == mine.substr(0, 8);
-    if (same_machine && !owner_is_gone(holder.owner)) in_use(folder, holder);
-    log::warn(
-        "{}: this file system has no locks ({}): nothing keeps a second process from training here",
-        folder.string(), reason);
+    if (same_machine && !owner_is_gone(holder.owner)) in_use(folder, work, holder);
+    log::warn("{}: this file system has no locks ({}): nothing keeps a second process from {} here",
+              folder.string(), reason, work.does);
     if (!holder.owner.empty() && !same_machine) {
       log::warn("{}: the last one was {}, and did not end by itself: make sure that it is gone",
                 folder.string(), holder.name);
     }
     if (!write_holder(file_)) {
-      throw Error::failed("cannot write into the run directory (" + errno_text() + ")",
+      throw Error::failed("cannot write into the " + work.folder + " (" + errno_text() + ")",
                           path.string(), "check rights and free space");
     }
   } catch (...) {

@@ -2,8 +2,16 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 
 namespace opencloc {
+
+// What a process does in a folder that it has for itself, for messages.
+struct FolderWork {
+  std::string does = "training";
+  std::string folder = "run directory";
+  std::string mend = "wait for it, or name another folder for the setting 'out'";
+};
 
 // Held by ".lock" in the folder, for as long as the object lives. Where the file system has no
 // locks (some Lustre, NFS and FUSE mounts), the file says which process works there: another one of
@@ -12,7 +20,7 @@ class FolderLock {
  public:
   // Throws Error (input) when another process works in the folder, Error (failed) when the file
   // cannot be written.
-  explicit FolderLock(const std::filesystem::path& folder);
+  explicit FolderLock(const std::filesystem::path& folder, const FolderWork& work = {});
   ~FolderLock();
   FolderLock(const FolderLock&) = delete;
   FolderLock& operator=(const FolderLock&) = delete;

@@ -13,10 +13,11 @@ struct Subject {
   void (*run)(const bench::BenchOptions& options);
 };
 constexpr Subject kSubjects[] = {
-    {"peak", bench::peak},     {"gemm", bench::gemm},     {"tower", bench::tower},
-    {"encode", bench::encode}, {"prompt", bench::prompt}, {"train", bench::train},
-    {"loss", bench::loss},     {"loader", bench::loader}, {"tokenizer", bench::tokenizer},
-    {"open", bench::open},     {"index", bench::index},   {"signature", bench::signature},
+    {"peak", bench::peak},           {"gemm", bench::gemm},     {"tower", bench::tower},
+    {"encode", bench::encode},       {"prompt", bench::prompt}, {"train", bench::train},
+    {"loss", bench::loss},           {"loader", bench::loader}, {"tokenizer", bench::tokenizer},
+    {"open", bench::open},           {"index", bench::index},   {"search", bench::search},
+    {"signature", bench::signature},
 };
 
 struct BenchFlags {
@@ -62,6 +63,9 @@ void add_bench(CLI::App& app) {
       ->check(CLI::Range(1, 1 << 24))
       ->capture_default_str();
   app.add_option("--samples", options.samples, "index: how many, in shards of 10,000")
+      ->check(CLI::Range(1, 1'000'000'000))
+      ->capture_default_str();
+  app.add_option("--rows", options.rows, "search: vectors, each of 512 numbers")
       ->check(CLI::Range(1, 1'000'000'000))
       ->capture_default_str();
   app.add_option("--precision", options.precisions,

@@ -45,6 +45,9 @@ constexpr Verb kVerbs[] = {
      add_convert},
     {"inspect", "Say what pictures, shards, checkpoints and model directories hold", add_inspect},
     {"compare", "Put the results of several evaluations into one table", add_compare},
+    {"index", "Make, change and look at an index of pictures and their regions", add_index},
+    {"search", "Find pictures and regions of an index by words, pictures or parts of them",
+     add_search},
     {"launch", "Start a verb as several processes that work as one", add_launch},
     {"bench", "Measure the speed of OpenCLOC on this machine", add_bench},
 };

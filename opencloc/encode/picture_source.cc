@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "opencloc/base/error.h"
+#include "opencloc/base/files.h"
 #include "opencloc/base/parallel_for.h"
+#include "opencloc/base/sha256.h"
 #include "opencloc/base/threads.h"
 #include "opencloc/data/remote/remote_names.h"
 #include "opencloc/data/shard/find_shards.h"
@@ -112,8 +114,11 @@ bool PictureSource::read_sample(Raw& raw, int64_t end) {
   }
   raw.picture.name = shard_->name();
   raw.picture.from_data = true;
-  for (const auto& region : record.regions)
-    raw.picture.regions.push_back({region.box, region.text});
+  raw.picture.sample = shard_->position() - 1;
+  if (options_.own_regions) {
+    for (const auto& region : record.regions)
+      raw.picture.regions.push_back({region.box, region.text});
+  }
   raw.bytes = options_.keep_records ? record.image : std::move(record.image);
   raw.picture.record = std::make_shared<Record>(std::move(record));
   return true;
@@ -129,7 +134,7 @@ std::vector<PictureSource::Raw> PictureSource::read_batch() {
     if (next_input_ < static_cast<int64_t>(files_.size())) {
       auto& file = files_[static_cast<size_t>(next_input_++)];
       raw.picture.name = file.path;
-      raw.picture.regions = std::move(file.regions);
+      if (options_.own_regions) raw.picture.regions = std::move(file.regions);
     } else if (!open_shard()) {
       break;
     } else if (!read_sample(raw, end)) {
@@ -145,8 +150,19 @@ void PictureSource::decode(Raw& raw) const {
   try {
     DecodeOptions options;
     if (options_.jpeg_draft) options.shrink_to = static_cast<int>(config_.vision.image_size);
-    Image image = picture.from_data ? Image::decode(raw.bytes, picture.name, options)
-                                    : Image::read(picture.name, options);
+    if (!picture.from_data) raw.bytes = read_file(picture.name);
+    if (options_.is_known) {
+      picture.digest = sha256_hex(raw.bytes);
+      picture.known = options_.is_known(picture.digest);
+    }
+    if (picture.known) {
+      raw.bytes = {};
+      return;
+    }
+    Image image = Image::decode(raw.bytes, picture.name, options);
+    picture.width = image.full_width();
+    picture.height = image.full_height();
+    if (picture.regions.empty()) picture.regions = options_.other_regions;
     const ModelInput input = preprocess(image, config_);
     picture.pixels = input.pixels;
     picture.map = input.map;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <future>
 #include <memory>
 #include <string>
@@ -41,6 +42,10 @@ struct SourcePicture {
   // A shard's sample; with PictureSourceOptions::keep_records whole, else without its picture's
   // bytes.
   std::shared_ptr<Record> record;
+  int64_t sample = -1;            // its number in the shard; -1 for a file
+  int64_t width = 0, height = 0;  // of the stored picture
+  std::string digest;             // with PictureSourceOptions::is_known: SHA-256, hexadecimal
+  bool known = false;             // is_known said so: not decoded
 };
 
 // A picture file and the regions that are wanted of it.
@@ -73,6 +78,12 @@ struct PictureSourceOptions {
   bool keep_images = false;
   bool count_samples = false;  // reads the names in plain shards first, for expected()
   bool jpeg_draft = false;     // decode JPEGs smaller where the canvas does not need all of them
+  bool own_regions = true;     // false: those of files and records are not taken
+  // The regions of pictures that have none of their own.
+  std::vector<SourceRegion> other_regions = {};
+  // Asked with the digest of every picture's bytes, from any of the workers: true, and it is not
+  // decoded.
+  std::function<bool(const std::string& digest)> is_known = {};
 };
 
 // Files first, then shards, in order. Broken pictures are handed out too, with their error.

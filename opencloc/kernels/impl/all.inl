@@ -12,5 +12,6 @@
 #include "opencloc/kernels/impl/int8.inl"
 #include "opencloc/kernels/impl/layer_norm.inl"
 #include "opencloc/kernels/impl/optimizer.inl"
+#include "opencloc/kernels/impl/scan.inl"
 #include "opencloc/kernels/impl/similarity.inl"
 #include "opencloc/kernels/impl/table.inl"

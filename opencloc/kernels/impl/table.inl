@@ -40,6 +40,7 @@ constexpr KernelTable kTable = {
     .block_int8 = block_int8,
     .finish_int8 = finish_int8,
     .finish_int8_gelu = finish_int8_gelu,
+    .scan_rows = scan_rows,
 };
 
 }  // namespace

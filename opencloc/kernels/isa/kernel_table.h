@@ -10,6 +10,7 @@
 #include "opencloc/kernels/loss/similarity.h"
 #include "opencloc/kernels/pointwise/gelu.h"
 #include "opencloc/kernels/pointwise/optimizer.h"
+#include "opencloc/kernels/scan/scan.h"
 
 namespace opencloc::kernels {
 
@@ -99,6 +100,10 @@ struct KernelTable {
   void (*finish_int8)(const BlockPlace& at, const int32_t* c, const Int8Scales& scales, float* y);
   void (*finish_int8_gelu)(Gelu kind, const BlockPlace& at, const int32_t* c,
                            const Int8Scales& scales, float* y);
+
+  // scores [queries, score_stride] = scale times the sum of products of a stored row with a query,
+  // whose own scale is left to the caller. The same bits on every instruction set.
+  void (*scan_rows)(const ScanTile& tile, float* scores);
 };
 
 const KernelTable& scalar_table();

@@ -1,0 +1,74 @@
+// An index opened for searching: all segments mapped, with what is left out of them.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "opencloc/index/catalog.h"
+#include "opencloc/index/info.h"
+#include "opencloc/index/segment.h"
+
+namespace opencloc {
+
+// Which rows are searched.
+enum class SearchUnit { kPicture, kRegion, kBoth };
+
+// Where a picture's rows lie.
+struct RowPlace {
+  size_t segment = 0;
+  SegmentColumns::Range rows;  // the whole picture's first
+};
+
+// A state of the index: what was committed when it was opened or last refreshed. It stays readable
+// whatever a writer does. Not thread-safe.
+class IndexReader {
+ public:
+  // Throws Error (input) for what is no index, and for damaged or missing segments.
+  explicit IndexReader(std::filesystem::path path);
+
+  const std::filesystem::path& path() const { return path_; }
+  const IndexInfo& info() const { return info_; }
+  Catalog& catalog() { return catalog_; }
+  // Takes over what other processes have committed since. True when there was something.
+  bool refresh();
+
+  size_t segments() const { return segments_.size(); }
+  const Segment& segment(size_t i) const { return *segments_[i]->file; }
+  const SegmentColumns& columns(size_t i) const { return segments_[i]->file->columns(); }
+  // For kernels::scan(), a part for each segment. Valid until refresh().
+  std::span<const kernels::ScanPart> parts(SearchUnit unit) const {
+    return parts_[static_cast<size_t>(unit)];
+  }
+  // Rows that a search of this kind looks at.
+  int64_t searched(SearchUnit unit) const { return searched_[static_cast<size_t>(unit)]; }
+  // Where a picture's rows lie; none when it was removed or never there.
+  std::optional<RowPlace> find(int64_t picture) const;
+  // Bytes that every search reads, and so should stay in memory.
+  int64_t hot_bytes() const;
+
+ private:
+  struct Open {
+    int64_t id = 0;
+    std::unique_ptr<Segment> file;
+    std::array<std::vector<uint64_t>, 3> left_out;  // bits, by SearchUnit
+  };
+  void load();
+  std::vector<std::shared_ptr<Open>> open_segments(const Catalog::State& state) const;
+  void mark(Open& segment, const std::vector<uint32_t>& removed);
+
+  const std::filesystem::path path_;
+  const IndexInfo info_;
+  Catalog catalog_;
+  int64_t version_ = 0;
+  std::vector<uint32_t> removed_;
+  std::vector<std::shared_ptr<Open>> segments_;
+  std::array<std::vector<kernels::ScanPart>, 3> parts_;
+  std::array<int64_t, 3> searched_{};
+};
+
+}  // namespace opencloc

@@ -1,0 +1,86 @@
+#include "opencloc/index/info.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include "opencloc/base/error.h"
+#include "opencloc/base/files.h"
+#include "opencloc/base/json.h"
+#include "opencloc/index/catalog.h"
+#include "opencloc/kernels/scan/scan.h"
+
+namespace opencloc {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kIndexFormat = 1;
+constexpr const char* kInfoFile = "index.json";
+
+}  // namespace
+
+fs::path catalog_path(const fs::path& index) { return index / "catalog.sqlite"; }
+
+fs::path segment_path(const fs::path& index, int64_t id) {
+  return index / "segments" / fmt::format("{:08}.seg", id);
+}
+
+bool index_exists(const fs::path& index) {
+  if (fs::exists(index / kInfoFile)) return true;
+  std::error_code ignored;
+  if (!fs::exists(index) || (fs::is_directory(index) && fs::is_empty(index, ignored))) return false;
+  throw Error::input("something else than an index lies here", index.string(),
+                     "name a folder that is new, or an index");
+}
+
+void create_index(const fs::path& index, const IndexInfo& info) {
+  Json json;
+  json["format_version"] = kIndexFormat;
+  json["width"] = info.width;
+  json["model"] = info.model;
+  json["fingerprint"] = info.fingerprint;
+  json["orientation"] = "stored";  // boxes are of the stored picture: EXIF turns nothing
+  json["regions"] = info.regions;
+  json["grid"] = info.grid;
+  json["region_method"] = info.region_method;
+  json["precision"] = "int8";
+  write_folder(index, [&](const fs::path& folder) {
+    fs::create_directory(folder / "segments");
+    Catalog::create(catalog_path(folder));
+    write_file(folder / kInfoFile, dump_json(json, 2) + "\n");
+  });
+}
+
+IndexInfo read_index_info(const fs::path& index) {
+  const fs::path file = index / kInfoFile;
+  if (!fs::exists(file)) {
+    throw Error::input("no index here", index.string(),
+                       "make one with 'opencloc index add', or check the path");
+  }
+  const std::string where = file.string();
+  const Json json = read_json(file);
+  const int64_t format = json_int(json, "format_version", where, 0);
+  if (format != kIndexFormat) {
+    throw Error::input("an index of version " + std::to_string(format) + ", this program knows " +
+                           std::to_string(kIndexFormat),
+                       where, "use another version of OpenCLOC");
+  }
+  IndexInfo info;
+  info.width = json_int(json, "width", where, 0);
+  if (info.width < 1 || info.width > kernels::kMaxScanWidth)
+    throw Error::input("'width' is not a width of vectors", where, "restore the file");
+  info.model = json_string(json, "model", where, "");
+  info.fingerprint = json_string(json, "fingerprint", where, "");
+  info.regions = json_string(json, "regions", where, info.regions);
+  info.region_method = json_string(json, "region_method", where, "");
+  if (json.contains("grid")) {
+    info.grid.clear();
+    for (const Json& side : json["grid"]) {
+      if (!side.is_number_integer())
+        throw Error::input("'grid' is not a list of numbers", where, "restore the file");
+      info.grid.push_back(side.get<int64_t>());
+    }
+  }
+  return info;
+}
+
+}  // namespace opencloc

@@ -1,0 +1,74 @@
+// The pictures of an index that are nearest to a vector, each with the regions that matched.
+//
+// Every row's score comes from one pass over int8 rows; the best are scored again from bf16, so the
+// scores that are given are cosines of the stored vectors to 1e-3. Rows are gathered by picture,
+// and pictures of which the whole-picture vectors are near-duplicates by the best of them. k
+// pictures are given where there are k: whatever is gathered, folded or left out is made up for by
+// looking further down.
+//
+// A cosine says little by itself (the same number is a good answer to one query and a bad one to
+// another), so each hit has a z beside it: its distance from the median of this query's own scores,
+// in standard deviations estimated from the lower half of them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "opencloc/image/box.h"
+#include "opencloc/index/index_reader.h"
+
+namespace opencloc {
+
+// Where hits end by z.
+struct Cut {
+  enum class Mode { kOff, kAuto, kZ };
+  Mode mode = Mode::kOff;
+  double z = 0;  // kZ
+};
+// The z of kAuto: what the best of `rows` rows that have nothing to do with the query reaches in
+// every second query, were their scores normal: half a false hit a query.
+double auto_cut(int64_t rows);
+
+struct SearchOptions {
+  SearchUnit unit = SearchUnit::kRegion;
+  int64_t k = 10;
+  std::optional<double> min_score = std::nullopt;
+  Cut cut = {};
+  bool fold = true;       // near-duplicates into the best of them
+  double fold_at = 0.94;  // cosine of whole pictures, clip-retrieval's threshold
+  int64_t more_regions = 3;
+  double more_iou = 0.5;  // further regions overlap the others by less
+};
+
+struct RegionHit {
+  int64_t region = 0;  // its place in the picture; 0 = the whole picture
+  Box box;             // in [0, 1] of the stored picture
+  double score = 0, z = 0;
+};
+
+struct Hit {
+  int64_t picture = 0;
+  int64_t rank = 0;  // from 1
+  RegionHit best;
+  std::vector<RegionHit> more;      // best first
+  std::vector<int64_t> duplicates;  // pictures folded into this one, best first
+};
+
+struct SearchResult {
+  std::vector<Hit> hits;  // best first; equal scores in the order pictures were added
+  int64_t scanned = 0;    // rows
+  double median = 0, deviation = 0;
+  std::optional<double> cut_z;  // where hits ended by z
+  int64_t below = 0;            // of the k best pictures, left out by the cut or the least score
+  int64_t folded = 0;           // pictures folded into hits
+};
+
+// queries [Q, E], each of unit length -> [Q]. Queries share the passes. Throws Error (input) for
+// vectors of another width, and for those that are not finite.
+std::vector<SearchResult> search(const IndexReader& index,
+                                 std::span<const std::vector<float>> queries,
+                                 const SearchOptions& options);
+
+}  // namespace opencloc

@@ -1,0 +1,279 @@
+#include "opencloc/index/transfer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <optional>
+#include <utility>
+
+#include "opencloc/base/error.h"
+#include "opencloc/base/files.h"
+#include "opencloc/base/sha256.h"
+#include "opencloc/index/npy.h"
+
+namespace opencloc {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kVectorsFile = "vectors.npy";
+constexpr const char* kRowsFile = "rows.jsonl";
+constexpr int64_t kPicturesAChunk = 5000;
+
+Json box_list(const Box& box) { return Json::array({box.x0, box.y0, box.x1, box.y1}); }
+
+Json row_json(const PictureEntry& entry, int64_t region, const Box& box) {
+  Json row;
+  row["id"] = entry.picture.id;
+  row["region"] = region;
+  row["name"] = entry.names.empty() ? "" : entry.names.front().name;
+  if (region == 0) {
+    row["names"] = Json::array();
+    for (const PictureName& name : entry.names) row["names"].push_back(name.name);
+    row["sample"] = entry.names.empty() ? int64_t{-1} : entry.names.front().sample;
+    row["sha256"] = entry.picture.digest;
+    row["width"] = entry.picture.width;
+    row["height"] = entry.picture.height;
+  }
+  row["box"] = box_list(box);
+  for (const RegionText& text : entry.texts) {
+    if (text.region == region) row["text"] = text.text;
+  }
+  if (!entry.picture.caption.empty()) row["caption"] = entry.picture.caption;
+  return row;
+}
+
+// visit(row's JSON, vector) for every row, picture by picture.
+template <typename Visit>
+int64_t for_each_row(IndexReader& index, const RowProgress& progress, const Visit& visit) {
+  int64_t rows = 0;
+  for (size_t s = 0; s < index.segments(); ++s) {
+    const SegmentColumns& columns = index.columns(s);
+    for (int64_t row = 0; row < columns.rows();) {
+      std::vector<int64_t> ids;
+      int64_t end = row;
+      while (end < columns.rows() && static_cast<int64_t>(ids.size()) < kPicturesAChunk) {
+        ids.push_back(columns.image[end]);
+        end = columns.end_row(end);
+      }
+      const auto entries = index.catalog().pictures(ids);
+      auto entry = entries.begin();
+      for (int64_t first = row; row < end; ++row) {
+        if (columns.image[row] != columns.image[first]) first = row;
+        while (entry != entries.end() && entry->picture.id < columns.image[row]) ++entry;
+        const bool there = entry != entries.end() && entry->picture.id == columns.image[row];
+        if (!there) continue;  // removed
+        visit(row_json(*entry, row - first, box_of(columns.box[row])), columns.vector(row));
+        ++rows;
+        if (progress && (rows & 1023) == 0) progress(1024);
+      }
+    }
+  }
+  if (progress) progress(rows & 1023);
+  return rows;
+}
+
+void bring_to_unit_length(std::vector<float>& vector, const std::string& where) {
+  double squares = 0;
+  for (const float x : vector) squares += static_cast<double>(x) * static_cast<double>(x);
+  if (!(squares > 0) || !std::isfinite(squares)) {
+    throw Error::input("a vector has no direction (all zeros, or numbers that are not finite)",
+                       where, "leave it out");
+  }
+  const auto factor = static_cast<float>(1 / std::sqrt(squares));
+  // Stored vectors come back as they are, so that export and import change no bit.
+  if (std::abs(factor - 1) < 0.005f) return;
+  for (float& x : vector) x *= factor;
+}
+
+Box box_from(const Json& line, const std::string& where) {
+  if (!line.contains("box")) return {0, 0, 1, 1};
+  const Json& sides = line["box"];
+  bool sound = sides.is_array() && sides.size() == 4;
+  for (size_t i = 0; sound && i < 4; ++i) sound = sides[i].is_number();
+  if (!sound) throw Error::input("'box' is not four numbers", where, "write [x0, y0, x1, y1]");
+  return clip_to_unit(
+      {sides[0].get<float>(), sides[1].get<float>(), sides[2].get<float>(), sides[3].get<float>()});
+}
+
+// Collects rows to pictures, and pictures to an index.
+class Importing {
+ public:
+  Importing(const fs::path& index, int64_t commit_every)
+      : writer_(index), commit_every_(commit_every) {}
+
+  // A row that begins a picture.
+  void whole(NewPicture picture, std::vector<PictureName> others) {
+    finish();
+    others_ = std::move(others);
+    open_ = std::move(picture);
+  }
+  void region(NewRegion region, const std::string& where) {
+    if (!open_) {
+      throw Error::input("a region comes before its whole picture", where,
+                         "write the line with \"region\": 0 first");
+    }
+    open_->regions.push_back(std::move(region));
+  }
+  Imported end() {
+    finish();
+    writer_.commit();
+    return done_;
+  }
+
+ private:
+  void finish() {
+    if (!open_) return;
+    if (writer_.has(open_->digest)) {
+      writer_.add_name(open_->name, open_->digest);
+      ++done_.aliases;
+    } else {
+      writer_.add(*open_);
+      ++done_.pictures;
+      done_.vectors += static_cast<int64_t>(open_->regions.size()) + 1;
+    }
+    for (const PictureName& name : others_) writer_.add_name(name, open_->digest);
+    open_.reset();
+    if (writer_.pending() >= commit_every_) writer_.commit();
+  }
+
+  IndexWriter writer_;
+  const int64_t commit_every_;
+  std::optional<NewPicture> open_;
+  std::vector<PictureName> others_;
+  Imported done_;
+};
+
+void import_rows(const fs::path& folder, Importing& importing, const RowProgress& progress) {
+  const NpyRows vectors(folder / kVectorsFile);
+  std::ifstream lines(folder / kRowsFile);
+  const std::string file = (folder / kRowsFile).string();
+  int64_t number = 0;
+  for (std::string text; std::getline(lines, text); ++number) {
+    const std::string where = file + ":" + std::to_string(number + 1);
+    if (number >= vectors.rows())
+      throw Error::input("more lines than vectors", where, "export both again");
+    const Json line = parse_json(text, where);
+    auto vector = vectors.row(number);
+    bring_to_unit_length(vector, where);
+    if (json_int(line, "region", where, 0) != 0) {
+      importing.region({box_from(line, where), json_string(line, "text", where, ""), vector},
+                       where);
+    } else {
+      NewPicture picture;
+      picture.name.name = json_string(line, "name", where, "");
+      if (picture.name.name.empty())
+        throw Error::input("a picture without 'name'", where, "give every picture one");
+      picture.name.sample = json_int(line, "sample", where, -1);
+      picture.digest = json_string(line, "sha256", where, sha256_hex(picture.name.name));
+      picture.width = json_int(line, "width", where, 0);
+      picture.height = json_int(line, "height", where, 0);
+      picture.caption = json_string(line, "caption", where, "");
+      picture.vector = std::move(vector);
+      std::vector<PictureName> others;
+      for (const Json& name : line.value("names", Json::array())) {
+        if (name.is_string() && name.get<std::string>() != picture.name.name) {
+          others.push_back(picture.name);
+          others.back().name = name.get<std::string>();
+        }
+      }
+      importing.whole(std::move(picture), std::move(others));
+    }
+    if (progress) progress(1);
+  }
+  if (number != vectors.rows()) {
+    throw Error::input(
+        std::to_string(number) + " lines for " + std::to_string(vectors.rows()) + " vectors", file,
+        "export both again");
+  }
+}
+
+void import_plain(const std::vector<fs::path>& files, Importing& importing,
+                  const RowProgress& progress) {
+  for (const fs::path& file : files) {
+    const NpyRows vectors(file);
+    for (int64_t row = 0; row < vectors.rows(); ++row) {
+      NewPicture picture;
+      picture.name.name =
+          fs::absolute(file).lexically_normal().string() + "#" + std::to_string(row);
+      picture.digest = sha256_hex(picture.name.name);
+      picture.vector = vectors.row(row);
+      bring_to_unit_length(picture.vector, picture.name.name);
+      importing.whole(std::move(picture), {});
+      if (progress) progress(1);
+    }
+  }
+}
+
+std::vector<fs::path> npy_files(const fs::path& folder) {
+  const fs::path inner = fs::exists(folder / "img_emb") ? folder / "img_emb" : folder;
+  std::vector<fs::path> files;
+  for (const auto& file : fs::directory_iterator(inner)) {
+    if (file.path().extension() == ".npy") files.push_back(file.path());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+}  // namespace
+
+int64_t export_npy(IndexReader& index, const fs::path& folder, const RowProgress& progress) {
+  int64_t rows = 0;
+  write_folder(folder, [&](const fs::path& staged) {
+    NpyWriter vectors(staged / kVectorsFile, index.searched(SearchUnit::kBoth), index.info().width);
+    AtomicFile lines(staged / kRowsFile);
+    rows = for_each_row(index, progress, [&](const Json& row, const std::vector<float>& vector) {
+      vectors.add(vector);
+      lines.write(dump_json(row) + '\n');
+    });
+    vectors.commit();
+    lines.commit();
+    fs::copy_file(index.path() / "index.json", staged / "index.json");
+  });
+  return rows;
+}
+
+int64_t export_qdrant(IndexReader& index, const fs::path& folder, const RowProgress& progress) {
+  int64_t rows = 0;
+  write_folder(folder, [&](const fs::path& staged) {
+    AtomicFile lines(staged / "points.jsonl");
+    rows = for_each_row(index, progress, [&](const Json& row, const std::vector<float>& vector) {
+      // An id of its own for each row, the same in every export: Qdrant takes numbers below 2^64.
+      const auto id = row["id"].get<uint64_t>() << 20 | row["region"].get<uint64_t>();
+      lines.write(dump_json({{"id", id}, {"vector", vector}, {"payload", row}}) + '\n');
+    });
+    lines.commit();
+  });
+  return rows;
+}
+
+Imported import_vectors(const fs::path& folder, const fs::path& index, IndexInfo info,
+                        const RowProgress& progress) {
+  if (!fs::is_directory(folder))
+    throw Error::input("no such folder", folder.string(), "check the path");
+  const bool ours = fs::exists(folder / kRowsFile);
+  const auto files = ours ? std::vector<fs::path>{folder / kVectorsFile} : npy_files(folder);
+  if (files.empty()) {
+    throw Error::input("no .npy files", folder.string(),
+                       "name a folder with vectors.npy and rows.jsonl, or with img_emb/*.npy");
+  }
+  const int64_t width = NpyRows(files.front()).width();
+  if (ours && fs::exists(folder / "index.json")) {
+    const IndexInfo exported = read_index_info(folder);
+    if (info.fingerprint.empty()) info = exported;
+  }
+  info.width = width;
+  if (!index_exists(index)) create_index(index, info);
+  const IndexInfo there = read_index_info(index);
+  if (there.width != width || there.fingerprint != info.fingerprint) {
+    throw Error::input("the index holds vectors of " + std::to_string(there.width) +
+                           " numbers of the model '" + there.model + "', the files " +
+                           std::to_string(width) + " of '" + info.model + "'",
+                       index.string(), "make another index");
+  }
+  Importing importing(index, kPicturesAChunk);
+  ours ? import_rows(folder, importing, progress) : import_plain(files, importing, progress);
+  return importing.end();
+}
+
+}  // namespace opencloc
