@@ -94,7 +94,8 @@ class Pass {
       : table_(kernel_table()),
         queries_(queries),
         stride_(scan_stride(width)),
-        scores_(queries.count * kScanChunk) {
+        scores_(queries.count * kScanChunk),
+        bins_(kScanChunk) {
     found_.best.assign(static_cast<size_t>(queries.count), Best(candidates));
     found_.scores.resize(static_cast<size_t>(queries.count));
   }
@@ -125,18 +126,18 @@ class Pass {
                       .query = queries_.bytes.data(),
                       .score_stride = kScanChunk},
                      scores_.data());
-    constexpr float kHalf = ScoreHistogram::kBins / 2;
     for (int64_t q = 0; q < queries_.count; ++q) {
       Best& best = found_.best[static_cast<size_t>(q)];
       ScoreHistogram& histogram = found_.scores[static_cast<size_t>(q)];
       const float* scores = scores_.data() + q * kScanChunk;
-      const float per_unit = queries_.scale[static_cast<size_t>(q)] * kHalf;
+      const float per_unit = queries_.scale[static_cast<size_t>(q)] * (ScoreHistogram::kBins / 2);
+      const float greatest = table_.scan_bins(scores, count, per_unit, bins_.data());
+      for (int64_t i = 0; i < count; ++i)
+        histogram.add(bins_.data()[i], is_left_out(part, begin + i) ? 0 : 1);
+      if (!(greatest >= best.bar())) continue;
       for (int64_t i = 0; i < count; ++i) {
-        if (is_left_out(part, begin + i)) continue;
-        // NaN becomes 0: max() gives its first argument then.
-        const float bin = std::max(0.0f, scores[i] * per_unit + kHalf);
-        histogram.add(static_cast<int64_t>(std::min(bin, 2 * kHalf - 1)));
-        if (scores[i] >= best.bar()) best.add({scores[i], first + i});
+        if (scores[i] >= best.bar() && !is_left_out(part, begin + i))
+          best.add({scores[i], first + i});
       }
     }
   }
@@ -145,6 +146,7 @@ class Pass {
   const Queries& queries_;
   const int64_t stride_;
   AlignedBuffer<float> scores_;  // [queries, kScanChunk]
+  AlignedBuffer<int32_t> bins_;  // of one query
   Found found_;
 };
 

@@ -39,8 +39,8 @@ class ScoreHistogram {
  public:
   static constexpr int64_t kBins = 4096;
 
-  // Bins of scores x are int(x per_unit + kBins / 2), from a score in units of 1 / `unit`.
-  void add(int64_t bin) { ++counts_[static_cast<size_t>(bin)]; }
+  // Score x belongs to bin kBins / 2 (x + 1), rounded down, the first or the last one.
+  void add(int64_t bin, uint32_t times = 1) { counts_[static_cast<size_t>(bin)] += times; }
   void add(const ScoreHistogram& other);
 
   int64_t count() const;
