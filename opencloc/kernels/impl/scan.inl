@@ -95,7 +95,8 @@ OPENCLOC_INLINE void scan_block(const ScanTile& tile, int64_t row, int64_t query
 #pragma GCC unroll 4
     for (int r = 0; r < kScanRows; ++r) {
       for (int64_t i = 0; i < tile.stride; i += kScanStep)
-        sums[0][r] = scan_add(sums[0][r], scan_query_bytes(queries + i), scan_row_bytes(rows[r] + i));
+        sums[0][r] =
+            scan_add(sums[0][r], scan_query_bytes(queries + i), scan_row_bytes(rows[r] + i));
     }
   } else {
     for (int64_t i = 0; i < tile.stride; i += kScanStep) {
@@ -128,8 +129,8 @@ OPENCLOC_INLINE void scan_block(const ScanTile& tile, int64_t row, int64_t query
   }
 }
 
-// What the next rows have in memory, share `part` of `parts`: several queries read rows side by side,
-// which no processor guesses.
+// What the next rows have in memory, share `part` of `parts`: several queries read rows side by
+// side, which no processor guesses.
 OPENCLOC_INLINE void scan_fetch_ahead(const ScanTile& tile, int64_t row, int64_t part,
                                       int64_t parts) {
   const int64_t lines = kScanRows * tile.stride / 64;
@@ -142,8 +143,7 @@ template <int kQueries>
 OPENCLOC_INLINE void scan_near(const ScanTile& tile, int64_t begin, int64_t query, float* scores) {
   const int64_t end = begin + kScanNear < tile.rows ? begin + kScanNear : tile.rows;
   for (int64_t row = begin; row < end; row += kScanRows) {
-    if (kQueries > 1)
-      scan_fetch_ahead(tile, row, query / kQueries, tile.queries / kQueries);
+    if (kQueries > 1) scan_fetch_ahead(tile, row, query / kQueries, tile.queries / kQueries);
     scan_block<kQueries>(tile, row, query, scores);
   }
 }
