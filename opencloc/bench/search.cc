@@ -1,10 +1,14 @@
+#include "opencloc/index/search.h"
+
 #include <algorithm>
 #include <cmath>
 #include <functional>
 #include <vector>
 
+#include "opencloc/base/error.h"
 #include "opencloc/base/rng.h"
 #include "opencloc/bench/subjects.h"
+#include "opencloc/checkpoint/file/safetensors.h"
 #include "opencloc/kernels/aligned_buffer.h"
 #include "opencloc/kernels/gemm/gemm_fp32.h"
 #include "opencloc/kernels/gemm/gemm_int8.h"
@@ -16,7 +20,8 @@ namespace opencloc::bench {
 namespace {
 
 constexpr int64_t kSearchWidth = 512, kMadeAtATime = 1000;
-constexpr int64_t kHits = 10, kRescoredHits = 4 * kHits, kRecallQueries = 100;
+constexpr int64_t kHits = 10, kRescoredHits = candidates_of(kHits), kRecallQueries = 100;
+constexpr int64_t kIndexQueries = 1000;
 constexpr uint64_t kQuerySeed = 1;
 
 // Rows [begin, begin + count) of unit length -> to [count, E]. All lean one way, as a model's do.
@@ -112,7 +117,24 @@ std::vector<float> exact_bars(uint64_t seed, int64_t rows, const std::vector<flo
 
 // Which share of the true best kHits the scan gives: the mean over the queries, and the least.
 struct Recall {
-  double mean = 0, least = 1;
+  int64_t queries = 0;
+  double sum = 0, least = 1;
+
+  void add(int64_t found, size_t wanted) {
+    const double share =
+        static_cast<double>(found) / static_cast<double>(std::max<size_t>(wanted, 1));
+    ++queries;
+    sum += share;
+    least = std::min(least, share);
+  }
+  Figure figure(const std::string& name) const {
+    Figure figure;
+    figure.name = name + "/recall_at_10";
+    figure.more["mean"] = sum / static_cast<double>(std::max<int64_t>(queries, 1));
+    figure.more["least"] = least;
+    figure.more["queries"] = queries;
+    return figure;
+  }
 };
 Recall recall_of(uint64_t seed, const kernels::ScanPart& part) {
   std::vector<float> queries(static_cast<size_t>(kRecallQueries * kSearchWidth));
@@ -135,17 +157,83 @@ Recall recall_of(uint64_t seed, const kernels::ScanPart& part) {
       }
       found += exact >= static_cast<double>(bars[q]) - 1e-6 ? 1 : 0;
     }
-    const double share =
-        static_cast<double>(found) / static_cast<double>(std::max<size_t>(hits, 1));
-    recall.mean += share / static_cast<double>(answers.size());
-    recall.least = std::min(recall.least, share);
+    recall.add(found, hits);
   }
   return recall;
+}
+
+// The kHits-th best of all rows of an index, each scored as hits are.
+float exact_bar(const IndexReader& index, const float* query) {
+  std::vector<float> best;
+  for (size_t part = 0; part < index.segments(); ++part) {
+    const SegmentColumns& columns = index.columns(part);
+    for (int64_t row = 0; row < columns.rows(); ++row) {
+      best.push_back(
+          kernels::exact_score(query, columns.scan.exact + row * columns.width, columns.width));
+    }
+    const auto kept = std::min<size_t>(best.size(), kHits);
+    std::partial_sort(best.begin(), best.begin() + static_cast<std::ptrdiff_t>(kept), best.end(),
+                      std::greater<>());
+    best.resize(kept);
+  }
+  return best.empty() ? 0 : best.back();
+}
+
+// `queries` [Q, E] of unit length.
+Recall recall_of(const IndexReader& index, const std::vector<float>& queries) {
+  const int64_t width = index.info().width;
+  const auto count = static_cast<int64_t>(queries.size()) / width;
+  std::vector<float> bars(static_cast<size_t>(count));
+  kernels::parallel_items(count, [&](int64_t q) {
+    bars[static_cast<size_t>(q)] = exact_bar(index, queries.data() + q * width);
+  });
+  const auto answers =
+      kernels::scan(index.parts(SearchUnit::kBoth), width, queries.data(), count, kRescoredHits);
+  Recall recall;
+  for (size_t q = 0; q < answers.size(); ++q) {
+    const auto wanted = std::min<size_t>(answers[q].hits.size(), kHits);
+    int64_t found = 0;
+    for (size_t i = 0; i < wanted; ++i) found += answers[q].hits[i].score >= bars[q] ? 1 : 0;
+    recall.add(found, wanted);
+  }
+  return recall;
+}
+
+// Evenly spread over the rows of an index. [<= kIndexQueries, E]
+std::vector<float> stored_queries(const IndexReader& index) {
+  int64_t rows = 0;
+  for (size_t part = 0; part < index.segments(); ++part) rows += index.columns(part).rows();
+  const int64_t every = std::max<int64_t>(1, rows / kIndexQueries);
+  std::vector<float> queries;
+  for (size_t part = 0; part < index.segments(); ++part) {
+    for (int64_t row = 0; row < index.columns(part).rows(); row += every) {
+      const auto vector = index.columns(part).vector(row);
+      queries.insert(queries.end(), vector.begin(), vector.end());
+    }
+  }
+  return queries;
+}
+
+// An index's own vectors, asked for by themselves and by the texts of a file of `embed`.
+void search_index(const BenchOptions& options) {
+  const IndexReader index(options.index);
+  report(options, recall_of(index, stored_queries(index)).figure("search/index/stored"));
+  if (options.queries.empty()) return;
+  const SafetensorsFile file(options.queries);
+  const auto texts = file.tensor("text_embeds").to(torch::kFloat).contiguous();  // [Q, E]
+  if (texts.dim() != 2 || texts.size(1) != index.info().width) {
+    throw Error::input("text_embeds is no matrix with the width of the index", options.queries,
+                       "embed texts with the index's model");
+  }
+  const float* begin = texts.data_ptr<float>();
+  report(options, recall_of(index, std::vector<float>(begin, begin + texts.numel()))
+                      .figure("search/index/texts"));
 }
 
 }  // namespace
 
 void search(const BenchOptions& options) {
+  if (!options.index.empty()) return search_index(options);
   const MadeUpRows rows(options.seed, options.rows);
   const kernels::ScanPart part = rows.part();
   const double bandwidth = kernels::read_gbytes_per_s();
@@ -167,14 +255,9 @@ void search(const BenchOptions& options) {
     figure.more["share_of_read_bandwidth"] = bytes / spent.wall * 1e-9 / bandwidth;
     report(options, figure);
   }
-  const Recall recall = recall_of(options.seed, part);
-  Figure figure;
-  figure.name = name + "/recall_at_10";
-  figure.more["mean"] = recall.mean;
-  figure.more["least"] = recall.least;
-  figure.more["queries"] = kRecallQueries;
-  figure.more["bytes_a_vector"] = kSearchWidth + 8;
-  report(options, figure);
+  Figure recall = recall_of(options.seed, part).figure(name);
+  recall.more["bytes_a_vector"] = kSearchWidth + 8;
+  report(options, recall);
 }
 
 }  // namespace opencloc::bench

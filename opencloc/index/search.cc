@@ -12,8 +12,6 @@ namespace {
 using kernels::ScanAnswer;
 using kernels::ScanHit;
 
-// What int8 may order otherwise: rows scored four times the number wanted, and these per picture.
-constexpr int64_t kRescored = 4, kRowsAPicture = 8, kFewestCandidates = 256;
 constexpr int64_t kWiden = 4;
 // An int8 score is nearer than this to the rescored one.
 constexpr double kInt8Error = 0.02;
@@ -163,7 +161,7 @@ std::vector<SearchResult> search(const IndexReader& index,
   std::vector<SearchResult> results(queries.size());
   std::vector<size_t> open;
   for (size_t i = 0; i < queries.size(); ++i) open.push_back(i);
-  int64_t candidates = std::max(kFewestCandidates, options.k * kRescored * kRowsAPicture);
+  int64_t candidates = candidates_of(options.k);
   while (!open.empty()) {
     candidates = std::min(candidates, std::max<int64_t>(all, 1));
     std::vector<float> rows;  // [open, E]

@@ -11,6 +11,7 @@
 // in standard deviations estimated from the lower half of them.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -20,6 +21,10 @@
 #include "opencloc/index/index_reader.h"
 
 namespace opencloc {
+
+// Rows that are scored again for k pictures, at first: int8 orders near ones otherwise, and a
+// picture has several.
+constexpr int64_t candidates_of(int64_t k) { return std::max<int64_t>(256, k * 4 * 8); }
 
 // Where hits end by z.
 struct Cut {
