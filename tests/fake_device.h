@@ -187,6 +187,12 @@ inline at::Tensor copy_from(const at::Tensor& from, const at::Tensor& to, bool n
   return to;
 }
 
+// Newer libtorches ask _copy_from for no device that has streams.
+inline at::Tensor& copy(at::Tensor& to, const at::Tensor& from, bool non_blocking) {
+  copy_from(from, to, non_blocking);
+  return to;
+}
+
 // What was in it is of no use: this is for results.
 inline const at::Tensor& resize_result(const at::Tensor& self, c10::IntArrayRef size,
                                        ops::OptionalOf<at::MemoryFormat>) {
@@ -279,6 +285,7 @@ TORCH_LIBRARY_IMPL(aten, XPU, library) {
   library.impl("as_strided", &at::native::as_strided_tensorimpl);
   library.impl("view", &at::native::view);
   library.impl("_reshape_alias", &at::native::_reshape_alias);
+  library.impl("copy_", &fake::copy);
   library.impl("_copy_from", &fake::copy_from);
   library.impl("_copy_from_and_resize", &fake::copy_from_and_resize);
   library.impl("resize_", &fake::resize_result);

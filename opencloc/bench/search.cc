@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <numeric>
 #include <vector>
 
 #include "opencloc/base/error.h"
@@ -21,7 +22,7 @@ namespace {
 
 constexpr int64_t kSearchWidth = 512, kMadeAtATime = 1000;
 constexpr int64_t kHits = 10, kRescoredHits = candidates_of(kHits), kRecallQueries = 100;
-constexpr int64_t kIndexQueries = 1000;
+constexpr int64_t kStoredQueries = 1000;
 constexpr uint64_t kQuerySeed = 1;
 
 // Rows [begin, begin + count) of unit length -> to [count, E]. All lean one way, as a model's do.
@@ -42,31 +43,29 @@ void make_up_rows(uint64_t seed, int64_t begin, int64_t count, float* to) {
   }
 }
 
+// Writes rows [begin, begin + count) of unit length -> to [count, E].
+using RowSource = std::function<void(int64_t begin, int64_t count, float* to)>;
+
 // Rows as a segment holds them.
-class MadeUpRows {
+class StoredRows {
  public:
-  MadeUpRows(uint64_t seed, int64_t rows)
+  StoredRows(int64_t rows, int64_t width, const RowSource& source)
       : rows_(rows),
-        values_(rows * kSearchWidth),
+        width_(width),
+        source_(source),
+        values_(rows * kernels::scan_stride(width)),
         scale_(rows),
         sums_(rows),
-        exact_(rows * kSearchWidth) {
+        exact_(rows * width) {
     kernels::parallel_items((rows + kMadeAtATime - 1) / kMadeAtATime, [&](int64_t chunk) {
       const int64_t begin = chunk * kMadeAtATime, end = std::min(rows, begin + kMadeAtATime);
-      std::vector<float> made(static_cast<size_t>((end - begin) * kSearchWidth));
-      make_up_rows(seed, begin, end - begin, made.data());
-      const int64_t at = begin * kSearchWidth;
-      kernels::quantize_weight(made.data(), end - begin, kSearchWidth, values_.data() + at,
-                               scale_.data() + begin);
-      for (size_t i = 0; i < made.size(); ++i)
-        exact_.data()[at + static_cast<int64_t>(i)] = kernels::round_to_bf16(made[i]);
-      for (int64_t r = begin; r < end; ++r) {
-        const int8_t* row = values_.data() + r * kSearchWidth;
-        sums_.data()[r] = 0;
-        for (int64_t i = 0; i < kSearchWidth; ++i) sums_.data()[r] += row[i];
-      }
+      std::vector<float> made(static_cast<size_t>((end - begin) * width));
+      source(begin, end - begin, made.data());
+      for (int64_t r = begin; r < end; ++r) store(r, made.data() + (r - begin) * width);
     });
   }
+  int64_t width() const { return width_; }
+  const RowSource& source() const { return source_; }
   kernels::ScanPart part() const {
     return {.rows = rows_,
             .values = values_.data(),
@@ -76,28 +75,39 @@ class MadeUpRows {
   }
 
  private:
-  const int64_t rows_;
+  void store(int64_t row, const float* vector) {
+    const int64_t stride = kernels::scan_stride(width_);
+    int8_t* values = values_.data() + row * stride;
+    std::fill_n(values, stride, int8_t{0});
+    kernels::quantize_weight(vector, 1, width_, values, scale_.data() + row);
+    sums_.data()[row] = std::accumulate(values, values + stride, 0);
+    for (int64_t i = 0; i < width_; ++i)
+      exact_.data()[row * width_ + i] = kernels::round_to_fp16(vector[i]);
+  }
+
+  const int64_t rows_, width_;
+  const RowSource source_;
   kernels::AlignedBuffer<int8_t> values_;
   kernels::AlignedBuffer<float> scale_;
   kernels::AlignedBuffer<int32_t> sums_;
-  kernels::AlignedBuffer<kernels::bf16> exact_;
+  kernels::AlignedBuffer<kernels::fp16> exact_;
 };
 
-// The kHits-th best score of every query over all rows, in F32. -> [queries]
-std::vector<float> exact_bars(uint64_t seed, int64_t rows, const std::vector<float>& queries) {
-  const auto count = static_cast<int64_t>(queries.size()) / kSearchWidth;
+// The kHits-th best score of every query [Q, E] over all rows, in F32. -> [Q]
+std::vector<float> exact_bars(const StoredRows& rows, const std::vector<float>& queries) {
+  const int64_t width = rows.width(), count = static_cast<int64_t>(queries.size()) / width;
   std::vector<std::vector<float>> best(static_cast<size_t>(count));
-  std::vector<float> made(static_cast<size_t>(kMadeAtATime * kSearchWidth));
+  std::vector<float> made(static_cast<size_t>(kMadeAtATime * width));
   std::vector<float> scores(static_cast<size_t>(count * kMadeAtATime));
-  for (int64_t begin = 0; begin < rows; begin += kMadeAtATime) {
-    const int64_t some = std::min(kMadeAtATime, rows - begin);
-    make_up_rows(seed, begin, some, made.data());
+  for (int64_t begin = 0; begin < rows.part().rows; begin += kMadeAtATime) {
+    const int64_t some = std::min(kMadeAtATime, rows.part().rows - begin);
+    rows.source()(begin, some, made.data());
     kernels::gemm_fp32({.transpose_b = kernels::Transpose::kYes,
                         .m = count,
                         .n = some,
-                        .k = kSearchWidth,
-                        .lda = kSearchWidth,
-                        .ldb = kSearchWidth,
+                        .k = width,
+                        .lda = width,
+                        .ldb = width,
                         .ldc = some},
                        queries.data(), made.data(), scores.data());
     for (int64_t q = 0; q < count; ++q) {
@@ -115,126 +125,89 @@ std::vector<float> exact_bars(uint64_t seed, int64_t rows, const std::vector<flo
   return bars;
 }
 
-// Which share of the true best kHits the scan gives: the mean over the queries, and the least.
-struct Recall {
-  int64_t queries = 0;
+// Which share of the true best kHits a search gives, its scores computed again in F32: the mean
+// over the queries [Q, E], and the least.
+Figure recall_of(const StoredRows& rows, const std::vector<float>& queries, std::string name) {
+  const int64_t width = rows.width(), count = static_cast<int64_t>(queries.size()) / width;
+  const auto bars = exact_bars(rows, queries);
+  const kernels::ScanPart part = rows.part();
+  const auto answers = kernels::scan({&part, 1}, width, queries.data(), count, kRescoredHits);
   double sum = 0, least = 1;
-
-  void add(int64_t found, size_t wanted) {
-    const double share =
-        static_cast<double>(found) / static_cast<double>(std::max<size_t>(wanted, 1));
-    ++queries;
-    sum += share;
-    least = std::min(least, share);
-  }
-  Figure figure(const std::string& name) const {
-    Figure figure;
-    figure.name = name + "/recall_at_10";
-    figure.more["mean"] = sum / static_cast<double>(std::max<int64_t>(queries, 1));
-    figure.more["least"] = least;
-    figure.more["queries"] = queries;
-    return figure;
-  }
-};
-Recall recall_of(uint64_t seed, const kernels::ScanPart& part) {
-  std::vector<float> queries(static_cast<size_t>(kRecallQueries * kSearchWidth));
-  make_up_rows(seed + kQuerySeed, 0, kRecallQueries, queries.data());
-  const auto bars = exact_bars(seed, part.rows, queries);
-  const auto answers =
-      kernels::scan({&part, 1}, kSearchWidth, queries.data(), kRecallQueries, kRescoredHits);
-  Recall recall;
-  std::vector<float> row(static_cast<size_t>(kSearchWidth));
+  std::vector<float> row(static_cast<size_t>(width));
   for (size_t q = 0; q < answers.size(); ++q) {
     int64_t found = 0;
     const auto hits = std::min<size_t>(answers[q].hits.size(), kHits);
     for (size_t i = 0; i < hits; ++i) {
-      make_up_rows(seed, answers[q].hits[i].row, 1, row.data());
+      rows.source()(answers[q].hits[i].row, 1, row.data());
       double exact = 0;
-      for (int64_t k = 0; k < kSearchWidth; ++k) {
-        exact += static_cast<double>(row[static_cast<size_t>(k)]) *
-                 static_cast<double>(
-                     queries[q * static_cast<size_t>(kSearchWidth) + static_cast<size_t>(k)]);
+      for (size_t k = 0; k < row.size(); ++k) {
+        exact += static_cast<double>(row[k]) *
+                 static_cast<double>(queries[q * static_cast<size_t>(width) + k]);
       }
       found += exact >= static_cast<double>(bars[q]) - 1e-6 ? 1 : 0;
     }
-    recall.add(found, hits);
+    const double share =
+        static_cast<double>(found) / static_cast<double>(std::max<size_t>(hits, 1));
+    sum += share;
+    least = std::min(least, share);
   }
-  return recall;
+  Figure figure;
+  figure.name = std::move(name);
+  figure.more["mean"] = sum / static_cast<double>(std::max<size_t>(answers.size(), 1));
+  figure.more["least"] = least;
+  figure.more["queries"] = static_cast<double>(count);
+  figure.more["rows"] = static_cast<double>(part.rows);
+  figure.more["bytes_a_vector"] = static_cast<double>(kernels::scan_stride(width) + 8);
+  return figure;
 }
 
-// The kHits-th best of all rows of an index, each scored as hits are.
-float exact_bar(const IndexReader& index, const float* query) {
-  std::vector<float> best;
-  for (size_t part = 0; part < index.segments(); ++part) {
-    const SegmentColumns& columns = index.columns(part);
-    for (int64_t row = 0; row < columns.rows(); ++row) {
-      best.push_back(
-          kernels::exact_score(query, columns.scan.exact + row * columns.width, columns.width));
-    }
-    const auto kept = std::min<size_t>(best.size(), kHits);
-    std::partial_sort(best.begin(), best.begin() + static_cast<std::ptrdiff_t>(kept), best.end(),
-                      std::greater<>());
-    best.resize(kept);
-  }
-  return best.empty() ? 0 : best.back();
+// Of a file of `embed`; undefined where it has none of that name. [N, E]
+torch::Tensor embeddings(const std::string& path, const std::string& name) {
+  const SafetensorsFile file(path);
+  if (file.find(name) == nullptr) return {};
+  return file.tensor(name).to(torch::kFloat).contiguous();
 }
 
-// `queries` [Q, E] of unit length.
-Recall recall_of(const IndexReader& index, const std::vector<float>& queries) {
-  const int64_t width = index.info().width;
-  const auto count = static_cast<int64_t>(queries.size()) / width;
-  std::vector<float> bars(static_cast<size_t>(count));
-  kernels::parallel_items(count, [&](int64_t q) {
-    bars[static_cast<size_t>(q)] = exact_bar(index, queries.data() + q * width);
+std::vector<float> values_of(const torch::Tensor& rows) {
+  const float* begin = rows.data_ptr<float>();
+  return {begin, begin + rows.numel()};
+}
+
+// A model's own vectors, asked for by some of them and by texts.
+void search_vectors(const BenchOptions& options) {
+  std::vector<torch::Tensor> kinds;
+  for (const char* name : {"image_embeds", "region_embeds"}) {
+    if (const auto rows = embeddings(options.vectors, name); rows.defined()) kinds.push_back(rows);
+  }
+  if (kinds.empty()) {
+    throw Error::input("no image_embeds and no region_embeds", options.vectors,
+                       "give what 'opencloc embed' writes");
+  }
+  const auto all = torch::cat(kinds).contiguous();  // [N, E]
+  const int64_t width = all.size(1);
+  const StoredRows rows(all.size(0), width, [all, width](int64_t begin, int64_t count, float* to) {
+    std::copy_n(all.data_ptr<float>() + begin * width, count * width, to);
   });
-  const auto answers =
-      kernels::scan(index.parts(SearchUnit::kBoth), width, queries.data(), count, kRescoredHits);
-  Recall recall;
-  for (size_t q = 0; q < answers.size(); ++q) {
-    const auto wanted = std::min<size_t>(answers[q].hits.size(), kHits);
-    int64_t found = 0;
-    for (size_t i = 0; i < wanted; ++i) found += answers[q].hits[i].score >= bars[q] ? 1 : 0;
-    recall.add(found, wanted);
-  }
-  return recall;
-}
-
-// Evenly spread over the rows of an index. [<= kIndexQueries, E]
-std::vector<float> stored_queries(const IndexReader& index) {
-  int64_t rows = 0;
-  for (size_t part = 0; part < index.segments(); ++part) rows += index.columns(part).rows();
-  const int64_t every = std::max<int64_t>(1, rows / kIndexQueries);
-  std::vector<float> queries;
-  for (size_t part = 0; part < index.segments(); ++part) {
-    for (int64_t row = 0; row < index.columns(part).rows(); row += every) {
-      const auto vector = index.columns(part).vector(row);
-      queries.insert(queries.end(), vector.begin(), vector.end());
-    }
-  }
-  return queries;
-}
-
-// An index's own vectors, asked for by themselves and by the texts of a file of `embed`.
-void search_index(const BenchOptions& options) {
-  const IndexReader index(options.index);
-  report(options, recall_of(index, stored_queries(index)).figure("search/index/stored"));
+  const int64_t every = std::max<int64_t>(1, all.size(0) / kStoredQueries);
+  const auto some = all.slice(0, 0, all.size(0), every).contiguous();
+  report(options, recall_of(rows, values_of(some), "search/vectors/stored/recall_at_10"));
   if (options.queries.empty()) return;
-  const SafetensorsFile file(options.queries);
-  const auto texts = file.tensor("text_embeds").to(torch::kFloat).contiguous();  // [Q, E]
-  if (texts.dim() != 2 || texts.size(1) != index.info().width) {
-    throw Error::input("text_embeds is no matrix with the width of the index", options.queries,
-                       "embed texts with the index's model");
+  const auto texts = embeddings(options.queries, "text_embeds");
+  if (!texts.defined() || texts.size(1) != width) {
+    throw Error::input("no text_embeds of the vectors' width", options.queries,
+                       "embed texts with the same model");
   }
-  const float* begin = texts.data_ptr<float>();
-  report(options, recall_of(index, std::vector<float>(begin, begin + texts.numel()))
-                      .figure("search/index/texts"));
+  report(options, recall_of(rows, values_of(texts), "search/vectors/texts/recall_at_10"));
 }
 
 }  // namespace
 
 void search(const BenchOptions& options) {
-  if (!options.index.empty()) return search_index(options);
-  const MadeUpRows rows(options.seed, options.rows);
+  if (!options.vectors.empty()) return search_vectors(options);
+  const StoredRows rows(options.rows, kSearchWidth,
+                        [seed = options.seed](int64_t begin, int64_t count, float* to) {
+                          make_up_rows(seed, begin, count, to);
+                        });
   const kernels::ScanPart part = rows.part();
   const double bandwidth = kernels::read_gbytes_per_s();
   const auto bytes = static_cast<double>(options.rows * (kSearchWidth + 8));
@@ -255,9 +228,9 @@ void search(const BenchOptions& options) {
     figure.more["share_of_read_bandwidth"] = bytes / spent.wall * 1e-9 / bandwidth;
     report(options, figure);
   }
-  Figure recall = recall_of(options.seed, part).figure(name);
-  recall.more["bytes_a_vector"] = kSearchWidth + 8;
-  report(options, recall);
+  std::vector<float> queries(static_cast<size_t>(kRecallQueries * kSearchWidth));
+  make_up_rows(options.seed + kQuerySeed, 0, kRecallQueries, queries.data());
+  report(options, recall_of(rows, queries, name + "/recall_at_10"));
 }
 
 }  // namespace opencloc::bench

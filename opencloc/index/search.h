@@ -1,6 +1,6 @@
 // The pictures of an index that are nearest to a vector, each with the regions that matched.
 //
-// Every row's score comes from one pass over int8 rows; the best are scored again from bf16, so the
+// Every row's score comes from one pass over int8 rows; the best are scored again from fp16, so the
 // scores that are given are cosines of the stored vectors to 1e-3. Rows are gathered by picture,
 // and pictures of which the whole-picture vectors are near-duplicates by the best of them. k
 // pictures are given where there are k: whatever is gathered, folded or left out is made up for by

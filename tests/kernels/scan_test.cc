@@ -17,7 +17,7 @@ struct Stored {
   std::vector<int8_t> values;
   std::vector<float> scale;
   std::vector<int32_t> sums;
-  std::vector<bf16> exact;
+  std::vector<fp16> exact;
 
   ScanPart part(int64_t begin, int64_t end, const uint64_t* left_out = nullptr) const {
     return {.rows = end - begin,
@@ -31,7 +31,7 @@ struct Stored {
     double sum = 0;
     for (int64_t i = 0; i < width; ++i) {
       sum += static_cast<double>(query[i]) *
-             static_cast<double>(from_bf16_reference(exact[static_cast<size_t>(row * width + i)]));
+             static_cast<double>(float_of(exact[static_cast<size_t>(row * width + i)]));
     }
     return sum;
   }
@@ -62,7 +62,7 @@ Stored stored(int64_t rows, int64_t width, uint64_t seed) {
     quantize_weight(s.vectors.data() + r * width, 1, width, row, &s.scale[static_cast<size_t>(r)]);
     for (int64_t i = 0; i < width; ++i) s.sums[static_cast<size_t>(r)] += row[i];
   }
-  for (const float x : s.vectors) s.exact.push_back(round_to_bf16(x));
+  for (const float x : s.vectors) s.exact.push_back(round_to_fp16(x));
   return s;
 }
 
@@ -228,7 +228,7 @@ TEST(Scan, AnyBytesGiveSomeAnswer) {
     s.scale[i] = bad[i % 4];
     s.sums[i] = std::numeric_limits<int32_t>::min() + static_cast<int32_t>(i % 3);
   }
-  std::fill(s.exact.begin() + 5 * 64, s.exact.begin() + 6 * 64, bf16{0x7fc0});
+  std::fill(s.exact.begin() + 5 * 64, s.exact.begin() + 6 * 64, fp16{0x7e00});
   const ScanPart part = s.part(0, 40);
   on_every_isa([&] {
     const auto answer = scan({&part, 1}, 64, s.vectors.data(), 1, 40).front();
@@ -251,12 +251,23 @@ TEST(ScoreHistogram, MedianAndDeviationIgnoreTheUpperTail) {
   EXPECT_GT(one.deviation(), 0);
 }
 
-TEST(RoundToBf16, IsTheDefinition) {
-  for (const float x : {0.0f, -0.0f, 1.0f, 0.1f, -3.14159f, 1e-40f, -1e-40f, 1e38f, 3.4e38f,
-                        std::numeric_limits<float>::infinity(), 1.00390625f, 1.01171875f}) {
-    EXPECT_EQ(round_to_bf16(x), to_bf16_reference(x)) << x;
+TEST(Fp16, EveryOneComesBackAndBetweenTwoTheNearerEvenOneIsTaken) {
+  for (uint32_t bits = 0; bits < 0x7c00; ++bits) {
+    const auto low = static_cast<fp16>(bits), high = static_cast<fp16>(bits + 1);
+    const float x = float_of(low);
+    ASSERT_EQ(round_to_fp16(x), low);
+    ASSERT_EQ(round_to_fp16(-x), low | 0x8000);
+    const float next = high == 0x7c00 ? 65536.0f : float_of(high), middle = (x + next) / 2;
+    ASSERT_LT(x, next);
+    ASSERT_EQ(round_to_fp16(middle), bits % 2 == 0 ? low : high) << bits;
+    ASSERT_EQ(round_to_fp16(std::nextafter(middle, 0.0f)), low) << bits;
+    ASSERT_EQ(round_to_fp16(std::nextafter(middle, 1e9f)), high) << bits;
   }
-  EXPECT_EQ(round_to_bf16(std::nanf("")), to_bf16_reference(std::nanf("")));
+  EXPECT_EQ(float_of(0x3c00), 1);
+  EXPECT_EQ(float_of(0x0001), std::ldexp(1.0f, -24));
+  EXPECT_EQ(round_to_fp16(1e9f), 0x7c00);
+  EXPECT_EQ(float_of(0xfc00), -std::numeric_limits<float>::infinity());
+  EXPECT_TRUE(std::isnan(float_of(round_to_fp16(std::nanf("")))));
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // Exact nearest rows by dot product: one pass over int8 rows that lie in memory as they lie on
-// disk, for many queries at a time, then the best candidates again with their bf16 values.
+// disk, for many queries at a time, then the best candidates again with their fp16 values.
 //
 // A row of width E is E bytes s8, padded with zeros to a multiple of 64, and a scale: x = scale q,
 // |q| <= 127 (quantize_weight of gemm/gemm_int8.h). Queries become u8 around 128, which VNNI
@@ -15,9 +15,9 @@
 #include <span>
 #include <vector>
 
-#include "opencloc/kernels/gemm/packed_bf16.h"
-
 namespace opencloc::kernels {
+
+using fp16 = uint16_t;  // IEEE 754 binary16
 
 constexpr int64_t kMaxScanWidth = 1 << 16;  // sums stay within 32 bits
 // Bytes from one row to the next.
@@ -29,7 +29,7 @@ struct ScanPart {
   const int8_t* values = nullptr;      // [rows, scan_stride(width)]
   const float* scale = nullptr;        // [rows]
   const int32_t* sums = nullptr;       // [rows] of a row's values
-  const bf16* exact = nullptr;         // [rows, width]
+  const fp16* exact = nullptr;         // [rows, width]
   const uint64_t* left_out = nullptr;  // [ceil(rows / 64)], bit r % 64 = row r is not searched;
                                        // null: all are
 };
@@ -73,9 +73,10 @@ std::vector<ScanAnswer> scan(std::span<const ScanPart> parts, int64_t width, con
                              int64_t count, int64_t candidates);
 
 // The dot product that scan() rescores with.
-float exact_score(const float* query, const bf16* row, int64_t width);
-// Rounds to nearest even; denormal numbers become 0, as the instructions for bf16 do.
-bf16 round_to_bf16(float x);
+float exact_score(const float* query, const fp16* row, int64_t width);
+// To nearest even. Of numbers of unit vectors fp16 keeps eight times as much as bf16.
+fp16 round_to_fp16(float x);
+float float_of(fp16 x);
 
 // Some rows and queries as the loops of one thread see them.
 struct ScanTile {
