@@ -1,0 +1,448 @@
+// The page: its address says what is shown (state.js), and every act changes the address.
+
+import * as api from './api.js';
+import { $, count, el, number } from './dom.js';
+import { Picture } from './picture.js';
+import { Results, summaryOf } from './results.js';
+import * as address from './state.js';
+
+const LARGE = 1600; // pixels of the longer side, the largest that the server makes
+
+let indexes = [];
+let found = null;       // {key, body, from, answer, index} of the search that is shown
+let shown = { name: '' };  // the picture that is shown: {name, index}, as the address has it
+let searching = null;   // AbortController
+let opening = null;
+let started = false;
+const files = new Map();   // scene id -> File, to send it again
+const scenes = new Map();  // "index/id" -> scene id, of pictures of an index that are drawn on
+
+const say = (text) => { $('status').textContent = text; };
+const state = () => address.current();
+const link = (changes) => address.changed(state(), changes);
+const indexName = () => state().index || indexes[0]?.name || '';
+const busy = (seconds) => say(`The server is busy: asking again in ${count(seconds, 'second')}.`);
+
+// Links and Back come by way of hashchange.
+function go(changes, { replace = false } = {}) {
+  const next = link(changes);
+  if (replace || next === (location.hash || '#')) history.replaceState(null, '', next);
+  else history.pushState(null, '', next);
+  return apply();
+}
+
+function fail(error) {
+  if (error.name === 'AbortError') return;
+  if (error.status === 401 && !$('ask-key').open) $('ask-key').showModal();
+  say('');
+  $('error').hidden = false;
+  $('error').textContent = error.message;
+}
+const settled = () => { $('error').hidden = true; };
+// An event's handler that tells what went wrong.
+const guarded = (work) => (event) => {
+  event?.preventDefault();
+  settled();
+  Promise.resolve().then(() => work(event)).catch(fail);
+};
+
+const picture = new Picture($('stage'), $('shown'), $('region-list'), {
+  changed: showSelection,
+  search: () => searchSelection(),
+  say,
+  whisper: (text) => { $('where').textContent = text; },
+});
+const results = new Results($('hits'));
+
+// A scene of a picture, made where there is none. `again`: the server has dropped it.
+async function sceneOf(name, index, again = false) {
+  if (address.isScene(name)) {
+    const id = name.slice(1);
+    if (again) {
+      const file = files.get(id);
+      if (!file) throw new Error('The server does not hold this picture any more: give it again.');
+      await api.sendPicture(file, { busy });
+    }
+    return id;
+  }
+  const key = `${index}/${name}`;
+  if (again || !scenes.has(key)) {
+    say('Encoding the picture.');
+    const blob = await api.pictureBlob(api.storedPicture(index, name, LARGE));
+    scenes.set(key, (await api.sendPicture(blob, { busy })).id);
+  }
+  return scenes.get(key);
+}
+async function withScene(name, index, work) {
+  const id = await sceneOf(name, index);
+  try {
+    return await work(id);
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    return work(await sceneOf(name, index, true));
+  }
+}
+
+// The search that the address asks for, unless it is there already.
+async function search(now) {
+  const index = indexName();
+  const wanted = address.requestOf(now, index);
+  const key = wanted && JSON.stringify([wanted, wanted.scene && now.on]);
+  if (key && key === found?.key) return;
+  searching?.abort();
+  searching = new AbortController();
+  const { signal } = searching;
+  found = null;
+  if (!wanted) {
+    results.clear();
+    showAnswer();
+    return;
+  }
+  if (!index) throw new Error('This server has no collection to search: start it with --index.');
+  $('results').setAttribute('aria-busy', 'true');
+  try {
+    say('Searching.');
+    const options = { signal, busy };
+    let { body } = wanted;
+    const answer = wanted.scene
+      ? await withScene(now.on, index, (id) => api.search(body = { ...body, scene: id }, options))
+      : await api.search(body, options);
+    if (signal.aborted) return;
+    const from = address.isScene(now.on || '') ? { name: files.get(now.on.slice(1))?.name || 'picture.jpg' }
+                                               : { path: api.storedPicture(index, now.on, LARGE) };
+    found = { key, body, from, answer, index };
+    results.show(answer, index, link);
+    showAnswer();
+  } catch (error) {
+    if (signal.aborted) return;
+    results.clear();
+    showAnswer();
+    throw error;
+  } finally {
+    if (!signal.aborted) $('results').removeAttribute('aria-busy');
+  }
+}
+
+function showAnswer() {
+  const answer = found?.answer;
+  $('curl').disabled = $('json').disabled = !answer;
+  $('summary').textContent = answer ? summaryOf(answer) :
+    'Type a phrase, or drop, paste or choose a picture and mark a part of it.';
+  say('');
+  const k = Number(state().k);
+  const more = Math.min(1000, k + 20);
+  $('more').hidden = !answer || answer.hits.length < k || more === k;
+  $('more').href = link({ k: more });
+}
+
+// The picture that the address names.
+async function open(now) {
+  const name = now.show || now.on || '';
+  const index = indexName();
+  if (name === shown.name && index === shown.index) return;
+  opening?.abort();
+  opening = new AbortController();
+  const { signal } = opening;
+  const before = shown.name;
+  shown = { name, index };
+  $('picture').hidden = !name;
+  document.querySelector('main').classList.toggle('two', Boolean(name));
+  picture.clear();
+  $('ranked').replaceChildren();
+  if (!name) {
+    if (before && started) results.focus(before);
+    return;
+  }
+  try {
+    const facts = await factsOf(name, index, signal);
+    if (signal.aborted) return;
+    picture.show(facts);
+    $('picture-name').textContent = facts.name;
+    $('caption').textContent = facts.caption || '';
+    $('regions').hidden = !facts.regions.length;
+    showTool();
+    showSelection(null);
+    if (started) $('stage').focus({ preventScroll: true });
+    $('picture-name').scrollIntoView({ block: 'nearest' });
+    await api.fillPicture($('shown'), facts.path, signal);
+  } catch (error) {
+    if (signal.aborted) return;
+    if (!picture.layer) {
+      shown = { name: '' };
+      $('picture').hidden = true;
+    }
+    throw error;
+  }
+}
+
+async function factsOf(name, index, signal) {
+  if (address.isScene(name)) {
+    const id = name.slice(1);
+    const scene = await withScene(name, index, (at) => api.scene(at, { signal }));
+    return {
+      ...scene, name: files.get(id)?.name || 'Your picture', caption: '', regions: [],
+      path: api.scenePicture(id, LARGE),
+    };
+  }
+  const entry = await api.stored(index, name, { signal, busy });
+  return {
+    ...entry, name: entry.names?.[0] || `Picture ${name}`, path: api.storedPicture(index, name, LARGE),
+    regions: entry.regions || [],
+  };
+}
+
+// In an opened hit, the region that matched best stands out.
+function markHits() {
+  const hit = found?.index === shown.index && found.answer.hits.find((one) => String(one.id) === shown.name);
+  if (picture.layer) picture.mark(new Map(hit && [hit, ...hit.regions].map((one) => [one.region, one.score])), hit?.region);
+}
+
+// What the address says of the place, once the picture is there.
+async function place(now) {
+  if (!picture.layer || shown.name !== now.on) return;
+  const selection = address.selectionOf(now);
+  if (selection?.kind === 'region') {
+    const region = picture.regions.find((one) => one.region === selection.region);
+    if (region) picture.restore({ ...selection, box: region.box, text: region.text });
+  } else if (selection?.kind === 'text') {
+    if (picture.selection?.text === selection.text) return;
+    $('part').value = selection.text;
+    picture.restore(await pointedAt(selection.text));
+  } else if (selection) {
+    picture.restore(selection);
+  }
+}
+
+async function apply() {
+  const now = state();
+  settled();
+  showOptions(now);
+  document.title = now.q ? `${now.q} - OpenCLOC` : 'OpenCLOC';
+  $('phrase').value = now.q || '';
+  $('close').href = link(now.show ? { show: null } : { q: null });
+  const done = await Promise.allSettled([search(now), open(now).then(() => place(now))]);
+  started = true;
+  markHits();
+  for (const { reason } of done) if (reason) fail(reason);
+}
+
+// The selection.
+function showSelection(selection) {
+  const { width, height } = picture;
+  $('search-region').disabled = !selection;
+  for (const [i, field] of [...$('sides').querySelectorAll('input')].entries()) {
+    field.max = i % 2 ? height : width;
+    field.value = selection?.box ? Math.round(selection.box[i] * (i % 2 ? height : width)) : '';
+  }
+  $('undo').disabled = !picture.past.length;
+  $('redo').disabled = !picture.future.length;
+  $('clear').disabled = !selection;
+  $('ranked').replaceChildren();
+  if (!selection) return;
+  const at = selection.box ? [...$('sides').querySelectorAll('input')].map((field) => field.value).join(', ') : '';
+  say({
+    box: `Box ${at}: Enter searches.`, point: 'Point: Enter searches.', mask: 'Mask: Enter searches.',
+    region: `Region ${selection.region}${selection.text ? `, ${selection.text}` : ''}: Enter searches.`,
+    text: `"${selection.text}" is at ${at}${typeof selection.score === 'number' ? `, score ${number(selection.score, 3)}` : ''}.`,
+  }[selection.kind]);
+}
+
+function searchSelection(selection = picture.selection) {
+  if (shown.name) go({ on: shown.name, ...address.placeOf(selection) });
+}
+
+async function pointedAt(text) {
+  say(`Looking for "${text}".`);
+  const at = await withScene(shown.name, shown.index, (id) => api.ground(id, text, { busy }));
+  if (!at) throw new Error('The model found no box for this.');
+  return { kind: 'text', text, box: at.box, score: at.score };
+}
+
+function showTool() {
+  for (const button of document.querySelectorAll('[data-tool]')) {
+    if (button.id !== 'stage') button.setAttribute('aria-pressed', button.dataset.tool === picture.tool);
+  }
+}
+function setTool(tool) {
+  picture.setTool(tool);
+  showTool();
+}
+
+$('point-at').addEventListener('submit', guarded(async () => {
+  const text = $('part').value.trim();
+  if (text) picture.select(await pointedAt(text));
+}));
+$('name-it').addEventListener('submit', guarded(async () => {
+  const labels = [...new Set($('labels').value.split(/[,\n]/).map((text) => text.trim()).filter(Boolean))];
+  if (!labels.length) throw new Error('Give the names to choose from.');
+  const prompt = address.promptOf(picture.selection);
+  const ranked = await withScene(shown.name, shown.index, (id) => api.classify(id, labels, prompt, { busy }));
+  $('ranked').replaceChildren(...ranked.map(({ label, score }) => el('li', {}, `${label}, score ${number(score, 3)}`)));
+  say(`${prompt ? 'This region' : 'The whole picture'} is nearest to "${ranked[0].label}".`);
+}));
+for (const button of document.querySelectorAll('button[data-tool]')) {
+  button.addEventListener('click', () => setTool(button.dataset.tool));
+}
+$('sides').addEventListener('change', () => {
+  const fields = [...$('sides').querySelectorAll('input')];
+  if (fields.some((field) => field.value === '')) return;
+  const [x0, y0, x1, y1] = fields.map((field, i) =>
+    Math.min(1, Math.max(0, Number(field.value) / (i % 2 ? picture.height : picture.width))));
+  if (x0 < x1 && y0 < y1) picture.select({ kind: 'box', box: [x0, y0, x1, y1] });
+  else say('The right side lies beyond the left one, and the bottom below the top.');
+});
+$('search-region').addEventListener('click', () => searchSelection());
+$('search-whole').addEventListener('click', () => searchSelection(null));
+$('undo').addEventListener('click', () => picture.undo());
+$('redo').addEventListener('click', () => picture.redo());
+$('clear').addEventListener('click', () => picture.select(null));
+$('smaller').addEventListener('click', () => picture.setZoom(picture.zoom - 1));
+$('larger').addEventListener('click', () => picture.setZoom(picture.zoom + 1));
+
+// Queries and options.
+$('ask').addEventListener('submit', guarded(() => {
+  const text = $('phrase').value.trim();
+  if (text) return go({ q: text });
+}));
+
+async function take(file) {
+  if (!file) return;
+  settled();
+  say('Sending and encoding the picture.');
+  const scene = await api.sendPicture(file, { busy });
+  files.set(scene.id, file);
+  // It is shown, and searched for once a place, or all of it, is chosen.
+  await go({ q: null, show: `s${scene.id}` });
+  say(`The picture is ready: ${scene.width} by ${scene.height} pixels. Mark a part of it, or search for all of it.`);
+}
+$('file').addEventListener('change', guarded(async () => {
+  const [file] = $('file').files;
+  $('file').value = '';
+  await take(file);
+}));
+document.addEventListener('paste', (event) => {
+  const [file] = event.clipboardData?.files || [];
+  if (file) guarded(() => take(file))(event);
+});
+document.addEventListener('dragover', (event) => {
+  event.preventDefault();
+  document.body.classList.add('dropping');
+});
+document.addEventListener('dragleave', (event) => {
+  if (!event.relatedTarget) document.body.classList.remove('dropping');
+});
+document.addEventListener('drop', guarded((event) => {
+  document.body.classList.remove('dropping');
+  const [file] = event.dataTransfer.files;
+  if (!file) throw new Error('This is an address, and the server opens none: save the picture, and drop the file.');
+  return take(file);
+}));
+
+const LEAST = { z: ['Least z', 0, 15, 0.5, 5], s: ['Least score', -0.2, 1, 0.01, 0.25] };
+function showOptions(now) {
+  $('index-field').hidden = indexes.length < 2;
+  $('index').value = indexName();
+  $('unit').value = now.unit;
+  $('k').max = Math.max(100, Number(now.k));
+  $('k').value = now.k;
+  $('k-value').textContent = now.k;
+  const mode = LEAST[now.cut[0]] ? now.cut[0] : now.cut;
+  $('cut').value = mode;
+  $('fold').checked = now.fold !== 'off';
+  $('least-field').hidden = !LEAST[mode];
+  if (!LEAST[mode]) return;
+  const [label, min, max, step] = LEAST[mode];
+  Object.assign($('least'), { min, max, step });
+  $('least').value = now.cut.slice(1);
+  $('least-label').textContent = label;
+  $('least-value').textContent = now.cut.slice(1);
+}
+for (const id of ['k', 'least']) $(id).addEventListener('input', () => { $(`${id}-value`).textContent = $(id).value; });
+$('options').addEventListener('change', (event) => {
+  const { target } = event;
+  const changes = {
+    index: () => ({ index: target.value, show: null, ...(state().on && !address.isScene(state().on) ? { q: null } : {}) }),
+    unit: () => ({ unit: target.value }),
+    k: () => ({ k: target.value }),
+    cut: () => ({ cut: LEAST[target.value] ? target.value + LEAST[target.value][4] : target.value }),
+    least: () => ({ cut: $('cut').value + target.value }),
+    fold: () => ({ fold: target.checked ? 'on' : 'off' }),
+  }[target.id];
+  go(changes(), { replace: true });
+});
+$('options').addEventListener('submit', (event) => event.preventDefault());
+
+$('json').addEventListener('click', () => {
+  const blob = new Blob([JSON.stringify(found.answer, null, 1)], { type: 'application/json' });
+  const href = URL.createObjectURL(blob);
+  el('a', { href, download: 'hits.json' }).click();
+  setTimeout(() => URL.revokeObjectURL(href), 10000);
+});
+$('curl').addEventListener('click', async () => {
+  const text = $('command-text').value = api.curlOf(found.body, found.from);
+  $('command').showModal();
+  $('command-text').select();
+  try {
+    await navigator.clipboard.writeText(text);
+    say('The command is on the clipboard.');
+  } catch {
+    say('Copy the command from the field.');  // the browser allows it only on safe addresses
+  }
+});
+$('key-form').addEventListener('submit', () => {
+  api.setKey($('key').value);
+  $('key').value = '';
+  found = null;
+  shown = { name: '' };
+  begin();
+});
+
+// Keys.
+const KEYS = [
+  ['/', 'the phrase'], ['B, P, M, V', 'box, point, mask, pick a region'], ['T', 'what to point at'],
+  ['?', 'this list'], ['Esc', 'leaves what was begun, then the picture'],
+  ['Arrows', 'in the picture: the cursor by 1 % of the longer side; with Shift 10 %, with Ctrl one pixel'],
+  ['Space', 'a corner of the box, the point, the brush down and up, the region at the cursor'],
+  ['Enter', 'searches what is marked, or the whole picture'], ['Tab', 'walks the regions'],
+  ['Delete', 'takes the mark away'], ['Ctrl+Z, Ctrl+Y', 'undo, redo'], ['+ - 0', 'size of the picture'],
+  ['Arrows, Enter, S', 'in the results: walk, open, search for what is similar'],
+];
+$('key-list').append(...KEYS.flatMap(([keys, does]) => [el('dt', {}, keys), el('dd', {}, does)]));
+$('show-keys').addEventListener('click', () => $('keys').showModal());
+$('keys-on').checked = localStorage.getItem('keys') !== 'off';
+$('keys-on').addEventListener('change', () => localStorage.setItem('keys', $('keys-on').checked ? 'on' : 'off'));
+document.addEventListener('keydown', (event) => {
+  if (event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey || document.querySelector('dialog[open]')) return;
+  if (event.target.matches('input:not([type=range], [type=checkbox], [type=file]), textarea, select')) return;
+  const tool = { b: 'box', p: 'point', m: 'mask', v: 'select' }[event.key.toLowerCase()];
+  if (event.key === 'Escape') {
+    if (shown.name) $('close').click();
+    return;
+  }
+  if (!$('keys-on').checked) return;
+  if (event.key === '/') $('phrase').focus();
+  else if (event.key === '?') $('keys').showModal();
+  else if (tool && shown.name) {
+    setTool(tool);
+    $('stage').focus();
+  } else if (event.key.toLowerCase() === 't' && shown.name) $('part').focus();
+  else return;
+  event.preventDefault();
+});
+
+async function begin() {
+  try {
+    indexes = await api.indexes({ busy });
+    $('index').replaceChildren(...indexes.map(({ name, pictures }) =>
+      el('option', { value: name }, `${name} (${count(pictures, 'picture')})`)));
+    const one = indexes.find(({ name }) => name === indexName());
+    await apply();
+    if (!found && $('error').hidden && one) {
+      say(`Collection ${one.name}: ${count(one.pictures, 'picture')}, ${count(one.vectors, 'vector')}.`);
+    }
+  } catch (error) {
+    fail(error);
+  }
+}
+window.addEventListener('hashchange', apply);
+begin();

@@ -1,0 +1,71 @@
+// A mask: cells over the whole picture, 1 inside. It travels as run lengths row by row, what is outside first.
+
+const CELLS = 128; // of the longer side
+
+export function emptyMask(width, height) {
+  const scale = CELLS / Math.max(width, height);
+  const columns = Math.max(1, Math.round(width * scale)), rows = Math.max(1, Math.round(height * scale));
+  return { width: columns, height: rows, cells: new Uint8Array(columns * rows) };
+}
+
+// A stroke of the brush from a to b, positions in [0, 1]; a new mask.
+export function painted(mask, a, b, radius) {
+  const { width, height } = mask;
+  const cells = mask.cells.slice();
+  const r = radius * Math.max(width, height);
+  const [ax, ay, bx, by] = [a[0] * width, a[1] * height, b[0] * width, b[1] * height];
+  const length = (bx - ax) ** 2 + (by - ay) ** 2;
+  const from = (v, w) => Math.max(0, Math.floor(Math.min(v, w) - r));
+  const to = (v, w, most) => Math.min(most - 1, Math.ceil(Math.max(v, w) + r));
+  for (let row = from(ay, by); row <= to(ay, by, height); ++row) {
+    for (let column = from(ax, bx); column <= to(ax, bx, width); ++column) {
+      const [x, y] = [column + 0.5, row + 0.5];
+      const t = length ? Math.min(1, Math.max(0, ((x - ax) * (bx - ax) + (y - ay) * (by - ay)) / length)) : 0;
+      if ((x - ax - t * (bx - ax)) ** 2 + (y - ay - t * (by - ay)) ** 2 <= r * r) cells[row * width + column] = 1;
+    }
+  }
+  return { width, height, cells };
+}
+
+export function runsOf(mask) {
+  const runs = [];
+  let value = 0, length = 0;
+  for (const cell of mask.cells) {
+    if (cell !== value) {
+      runs.push(length);
+      value = cell;
+      length = 0;
+    }
+    ++length;
+  }
+  runs.push(length);
+  return runs;
+}
+
+// Null when the runs do not fill the mask.
+export function maskOfRuns(width, height, runs) {
+  if (!(width > 0 && height > 0 && width * height <= 4 * CELLS * CELLS)) return null;
+  const cells = new Uint8Array(width * height);
+  let at = 0;
+  for (const [i, run] of runs.entries()) {
+    if (!(run >= 0) || at + run > cells.length) return null;
+    if (i % 2) cells.fill(1, at, at + run);
+    at += run;
+  }
+  return at === cells.length ? { width, height, cells } : null;
+}
+
+// The inside as the path of an overlay of this size.
+export function maskPath(mask, width, height) {
+  const [w, h] = [width / mask.width, height / mask.height];
+  let path = '';
+  for (let row = 0; row < mask.height; ++row) {
+    for (let column = 0; column < mask.width; ++column) {
+      if (!mask.cells[row * mask.width + column]) continue;
+      const start = column;
+      while (column + 1 < mask.width && mask.cells[row * mask.width + column + 1]) ++column;
+      path += `M${start * w} ${row * h}h${(column + 1 - start) * w}v${h}h${(start - column - 1) * w}z`;
+    }
+  }
+  return path;
+}

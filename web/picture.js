@@ -1,0 +1,369 @@
+// A picture with its regions, and the tools that say where in it: a box, a point, a mask, a region that is there.
+//
+// Positions are in [0, 1] of the picture, as the server's are. What is selected is one of
+//   {kind: 'box', box}  {kind: 'point', point}  {kind: 'mask', mask}
+//   {kind: 'text', text, box}            a phrase, and the box that the server found for it
+//   {kind: 'region', region, box, text}  a region that the index holds
+// or null: the whole picture.
+
+import { boxShape, el, number, overlay, svg } from './dom.js';
+import { emptyMask, maskPath, painted } from './mask.js';
+
+const CLICK = 4;                        // CSS pixels that a click may move
+const GRAB = { mouse: 9, touch: 22 };   // and from where a box's line is taken hold of
+const BRUSH = 0.025;                    // radius, of the longer side
+const STEP = 0.01, LONG_STEP = 0.1;     // of the cursor
+const LEAST = 0.002;                    // side of a box
+const ZOOMS = [1, 1.5, 2, 3, 4, 6, 8];
+
+const clamp = (value) => Math.min(1, Math.max(0, value));
+const boxOf = (a, b) => [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.max(a[0], b[0]), Math.max(a[1], b[1])];
+const area = (box) => (box[2] - box[0]) * (box[3] - box[1]);
+const holds = (box, [x, y]) => box[0] <= x && x <= box[2] && box[1] <= y && y <= box[3];
+
+export class Picture {
+  // `list`: where its regions are listed, for those who would rather read than point.
+  // `on`: changed(selection), search(), say(text) for everybody, whisper(text) for screen readers.
+  constructor(stage, image, list, on) {
+    Object.assign(this, { stage, image, list, on, tool: 'box', zoom: 0 });
+    this.clear();
+    const handlers = {
+      pointerdown: this.down, pointermove: this.move, pointerup: this.up, pointercancel: this.cancel,
+      keydown: this.key, blur: () => this.drawCursor(),
+    };
+    for (const [name, handler] of Object.entries(handlers)) stage.addEventListener(name, handler.bind(this));
+  }
+
+  clear() {
+    this.width = this.height = 1;
+    this.regions = [];
+    this.selection = null;
+    this.past = [];
+    this.future = [];
+    this.cursor = [0.5, 0.5];
+    this.drag = this.corner = this.draft = null;
+    this.image.removeAttribute('src');
+    this.list.replaceChildren();
+    this.layer?.remove();
+    this.layer = null;
+  }
+
+  // A picture of this size in pixels; its pixels come later, into `image`. `regions`: {region, box, text}.
+  show({ width, height, name, regions }) {
+    this.clear();
+    this.width = width;
+    this.height = height;
+    this.image.alt = name;
+    this.stage.setAttribute('aria-label', `${name}, ${width} by ${height} pixels`);
+    this.layer = overlay(width, height, { role: 'group', 'aria-label': 'Boxes' });
+    this.parts = {};
+    for (const part of ['regions', 'chosen', 'cursor']) this.layer.append(this.parts[part] = svg('g'));
+    this.stage.append(this.layer);
+    this.stage.style.aspectRatio = `${width} / ${height}`;
+    this.setZoom(0);
+    this.setRegions(regions);
+    this.setTool(regions.length ? 'select' : 'box');
+  }
+
+  setRegions(regions) {
+    this.regions = regions;
+    for (const region of regions) {
+      const name = `Region ${region.region}${region.text ? `, ${region.text}` : ''}`;
+      const shape = boxShape(region.box, this.width, this.height,
+        { class: 'box', tabindex: 0, role: 'button', 'aria-label': name, 'data-region': region.region });
+      const [x0, y0, x1, y1] = region.box.map((value) => Math.round(100 * value));
+      const line = el('button', { type: 'button' }, `${name}: ${x0} to ${x1} % across, ${y0} to ${y1} % down`);
+      // Pointers pass through the layer: on a shape this is the press of a screen reader.
+      for (const one of [shape, line]) one.addEventListener('click', () => this.selectRegion(region));
+      this.parts.regions.append(shape);
+      this.list.append(el('li', {}, line, el('span')));
+    }
+  }
+
+  // How the regions scored, a map from their numbers. The best one stands out.
+  mark(scores, best) {
+    for (const [i, { region }] of this.regions.entries()) {
+      this.parts.regions.children[i].classList.toggle('best', region === best);
+      this.list.children[i].lastChild.textContent = scores.has(region) ? ` ${number(scores.get(region), 3)}` : '';
+    }
+  }
+
+  setTool(tool) {
+    this.cancel();
+    this.tool = tool;
+    this.stage.dataset.tool = tool;
+  }
+
+  setZoom(step) {
+    this.zoom = Math.min(ZOOMS.length - 1, Math.max(0, step));
+    const fit = `min(100%, ${(70 * this.width / this.height).toFixed(4)}vh)`;
+    this.stage.style.width = `calc(${fit} * ${ZOOMS[this.zoom]})`;
+  }
+
+  // As the user's act: it can be undone and is told.
+  select(selection) {
+    this.past.push(this.selection);
+    this.future = [];
+    this.restore(selection);
+  }
+
+  restore(selection) {
+    this.selection = selection;
+    this.drag = this.corner = this.draft = null;
+    this.draw();
+    this.on.changed(selection);
+  }
+
+  undo() {
+    if (this.past.length) {
+      this.future.push(this.selection);
+      this.restore(this.past.pop());
+    }
+  }
+
+  redo() {
+    if (this.future.length) {
+      this.past.push(this.selection);
+      this.restore(this.future.pop());
+    }
+  }
+
+  // True when something was begun that is now dropped.
+  cancel() {
+    const begun = Boolean(this.drag || this.corner || this.draft);
+    this.drag = this.corner = this.draft = null;
+    this.draw();
+    return begun;
+  }
+
+  selectRegion(region) {
+    this.select({ kind: 'region', region: region.region, box: region.box, text: region.text });
+  }
+
+  // The smallest region that holds a position.
+  regionAt(at) {
+    const around = this.regions.filter((region) => holds(region.box, at)).sort((a, b) => area(a.box) - area(b.box));
+    return around[0];
+  }
+
+  finishBox(box) {
+    if (box[2] - box[0] < LEAST || box[3] - box[1] < LEAST) {
+      this.cancel();
+      this.on.say('This box is too small.');
+    } else {
+      this.select({ kind: 'box', box });
+    }
+  }
+
+  maskNow() {
+    return this.selection?.kind === 'mask' ? this.selection.mask : emptyMask(this.width, this.height);
+  }
+
+  // Pointers.
+  place(event) {
+    const frame = this.layer.getBoundingClientRect();
+    return [clamp((event.clientX - frame.left) / frame.width), clamp((event.clientY - frame.top) / frame.height)];
+  }
+
+  // Which sides of the selected box lie under the pointer: a list of places in [x0, y0, x1, y1].
+  sidesAt(event) {
+    const box = this.selection?.kind === 'box' && this.tool === 'box' ? this.selection.box : null;
+    if (!box || this.corner) return [];
+    const frame = this.layer.getBoundingClientRect();
+    const reach = GRAB[event.pointerType] || GRAB.mouse;
+    const [x, y] = [event.clientX - frame.left, event.clientY - frame.top];
+    const lines = [box[0] * frame.width, box[1] * frame.height, box[2] * frame.width, box[3] * frame.height];
+    if (x < lines[0] - reach || x > lines[2] + reach || y < lines[1] - reach || y > lines[3] + reach) return [];
+    // A small box keeps the middle of each side free for its neighbour.
+    const near = (at, line, other) => Math.abs(at - line) <= Math.min(reach, Math.abs(other - line) / 3 + CLICK);
+    const sides = [];
+    if (near(x, lines[0], lines[2])) sides.push(0);
+    else if (near(x, lines[2], lines[0])) sides.push(2);
+    if (near(y, lines[1], lines[3])) sides.push(1);
+    else if (near(y, lines[3], lines[1])) sides.push(3);
+    return sides;
+  }
+
+  down(event) {
+    if (!this.layer || event.button !== 0) return;
+    if (!event.isPrimary) return this.cancel();  // a second finger: the picture is moved, not drawn on
+    this.stage.focus({ preventScroll: true });
+    const at = this.place(event);
+    const drag = { start: at, last: at, x: event.clientX, y: event.clientY, moved: false, pointer: event.pointerId };
+    if (this.tool !== 'select') {
+      event.preventDefault();
+      this.stage.setPointerCapture(event.pointerId);
+    }
+    drag.sides = this.sidesAt(event);
+    if (drag.sides.length) drag.box = [...this.selection.box];
+    if (this.tool === 'mask') this.draft = { kind: 'mask', mask: painted(this.maskNow(), at, at, BRUSH) };
+    if (this.tool === 'point') this.draft = { kind: 'point', point: at };
+    this.drag = drag;
+    this.cursor = at;
+    this.draw();
+  }
+
+  move(event) {
+    if (!this.layer) return;
+    const at = this.place(event);
+    const { drag } = this;
+    if (drag && drag.pointer !== event.pointerId) return;
+    if (!drag) {
+      if (this.corner && event.isPrimary) {
+        this.draft = { kind: 'box', box: boxOf(this.corner, at) };
+        this.draw();
+      }
+      return;
+    }
+    drag.moved ||= Math.hypot(event.clientX - drag.x, event.clientY - drag.y) > CLICK;
+    if (this.tool === 'mask') {
+      this.draft = { kind: 'mask', mask: painted(this.draft.mask, drag.last, at, BRUSH) };
+    } else if (this.tool === 'point') {
+      this.draft = { kind: 'point', point: at };
+    } else if (this.tool === 'box' && drag.moved) {
+      this.draft = { kind: 'box', box: drag.box ? this.resized(drag, at) : boxOf(drag.start, at) };
+    }
+    drag.last = at;
+    this.draw();
+  }
+
+  resized({ box, sides, start }, at) {
+    const next = [...box];
+    for (const side of sides) next[side] = clamp(box[side] + at[side % 2] - start[side % 2]);
+    return boxOf(next.slice(0, 2), next.slice(2));
+  }
+
+  up(event) {
+    const { drag } = this;
+    if (!drag || drag.pointer !== event.pointerId) return;
+    const at = this.place(event);
+    this.drag = null;
+    this.cursor = at;
+    if (this.tool === 'box') {
+      if (drag.moved) this.finishBox(drag.box ? this.resized(drag, at) : boxOf(this.corner || drag.start, at));
+      else if (!drag.sides.length) this.act(at);
+      else this.cancel();
+    } else if (this.tool === 'select') {
+      if (!drag.moved) this.act(at);
+    } else {
+      this.select(this.draft);
+    }
+  }
+
+  // A click, or Space at the cursor.
+  act(at) {
+    if (this.tool === 'select') {
+      const region = this.regionAt(at);
+      if (region) this.selectRegion(region);
+      else this.on.say('No region holds this place: draw a box (B).');
+    } else if (this.tool === 'point') {
+      this.select({ kind: 'point', point: at });
+    } else if (this.tool === 'mask') {
+      if (this.draft) return this.select(this.draft);
+      this.draft = { kind: 'mask', mask: painted(this.maskNow(), at, at, BRUSH) };
+      this.on.say('The brush is down: arrows paint, Space lifts it.');
+    } else if (this.corner) {
+      return this.finishBox(boxOf(this.corner, at));
+    } else {
+      this.corner = at;
+      this.draft = { kind: 'box', box: boxOf(at, at) };
+      this.on.say('First corner: now the opposite one.');
+    }
+    this.draw();
+  }
+
+  // Keys.
+  key(event) {
+    if (!this.layer || event.altKey || event.metaKey) return;
+    const region = event.target.closest?.('[data-region]');
+    const letter = event.key.toLowerCase();
+    const arrow = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    if (region && (event.key === 'Enter' || event.key === ' ')) {
+      const chosen = this.regions.find((one) => String(one.region) === region.dataset.region);
+      if (event.key === 'Enter' && region.getAttribute('aria-pressed') === 'true') this.on.search();
+      else this.selectRegion(chosen);
+    } else if (arrow) {
+      this.moveCursor(arrow, event);
+    } else if (event.ctrlKey) {
+      if (letter === 'z' && !event.shiftKey) this.undo();
+      else if (letter === 'y' || letter === 'z') this.redo();
+      else return;
+    } else if (event.key === ' ') {
+      this.act(this.cursor);
+    } else if (event.key === 'Enter') {
+      if (this.draft) this.act(this.cursor);
+      else this.on.search();
+    } else if (event.key === 'Escape') {
+      if (!this.cancel()) return;
+    } else if (event.key === 'Delete' || event.key === 'Backspace') {
+      if (this.selection) this.select(null);
+    } else if (event.key === '+' || event.key === '=') {
+      this.setZoom(this.zoom + 1);
+    } else if (event.key === '-') {
+      this.setZoom(this.zoom - 1);
+    } else if (event.key === '0') {
+      this.setZoom(0);
+    } else {
+      return;
+    }
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  // One step is 1 % of the longer side, 10 % with Shift, one pixel with Ctrl.
+  moveCursor([dx, dy], { shiftKey, ctrlKey }) {
+    const longer = Math.max(this.width, this.height);
+    const step = ctrlKey ? 1 : longer * (shiftKey ? LONG_STEP : STEP);
+    const before = this.cursor;
+    this.cursor = [clamp(before[0] + dx * step / this.width), clamp(before[1] + dy * step / this.height)];
+    if (this.corner) this.draft = { kind: 'box', box: boxOf(this.corner, this.cursor) };
+    else if (this.draft?.kind === 'mask')
+      this.draft = { kind: 'mask', mask: painted(this.draft.mask, before, this.cursor, BRUSH) };
+    this.draw(true);
+    this.on.whisper(`${Math.round(this.cursor[0] * this.width)}, ${Math.round(this.cursor[1] * this.height)}`);
+    this.keepInSight();
+  }
+
+  // Scrolls an enlarged picture to the cursor.
+  keepInSight() {
+    const frame = this.stage.parentElement;
+    const turn = (at, seen, from) => (at < from || at > from + seen ? Math.max(0, at - seen / 2) : from);
+    frame.scrollTo(turn(this.cursor[0] * this.stage.clientWidth, frame.clientWidth, frame.scrollLeft),
+      turn(this.cursor[1] * this.stage.clientHeight, frame.clientHeight, frame.scrollTop));
+  }
+
+  // What is selected or being drawn.
+  draw(withCursor = false) {
+    if (!this.layer) return;
+    const { width, height } = this;
+    const shown = this.draft || this.selection;
+    const shapes = [];
+    if (shown?.box) shapes.push(boxShape(shown.box, width, height, { class: 'box chosen', id: 'chosen-box' }));
+    if (shown?.kind === 'box' && !this.draft) {
+      for (const x of [0, 2]) for (const y of [1, 3]) shapes.push(dot([shown.box[x] * width, shown.box[y] * height]));
+    }
+    if (shown?.kind === 'mask') shapes.push(svg('path', { class: 'mask', d: maskPath(shown.mask, width, height) }));
+    if (shown?.kind === 'point') shapes.push(dot([shown.point[0] * width, shown.point[1] * height], 'point'));
+    this.parts.chosen.replaceChildren(...shapes);
+    for (const shape of this.parts.regions.children) {
+      const is = shown?.kind === 'region' && shape.dataset.region === String(shown.region);
+      shape.setAttribute('aria-pressed', is);
+    }
+    this.drawCursor(withCursor);
+  }
+
+  drawCursor(visible = false) {
+    if (!this.layer) return;
+    const [x, y] = [this.cursor[0] * this.width, this.cursor[1] * this.height];
+    const d = `M${x} 0V${this.height}M0 ${y}H${this.width}`;
+    this.parts.cursor.replaceChildren(...(visible ? lines('cross', d) : []));
+  }
+}
+
+// A dot that has the same size at every zoom: a line without length, with round ends.
+function dot([x, y], kind = 'corner') {
+  return svg('g', { class: kind }, ...lines('dot', `M${x} ${y}h0.001`));
+}
+
+// A light line on a dark one.
+const lines = (kind, d) => [svg('path', { class: `${kind} under`, d }), svg('path', { class: kind, d })];
