@@ -193,8 +193,9 @@ async function factsOf(name, index, signal) {
 
 // In an opened hit, the region that matched best stands out.
 function markHits() {
-  const hit = found?.index === shown.index && found.answer.hits.find((one) => String(one.id) === shown.name);
-  if (picture.layer) picture.mark(new Map(hit && [hit, ...hit.regions].map((one) => [one.region, one.score])), hit?.region);
+  if (!picture.layer) return;
+  const hit = found && found.index === shown.index && found.answer.hits.find((one) => String(one.id) === shown.name);
+  picture.mark(new Map((hit ? [hit, ...hit.regions] : []).map((one) => [one.region, one.score])), hit?.region);
 }
 
 // What the address says of the place, once the picture is there.
@@ -283,13 +284,13 @@ $('name-it').addEventListener('submit', guarded(async () => {
 for (const button of document.querySelectorAll('button[data-tool]')) {
   button.addEventListener('click', () => setTool(button.dataset.tool));
 }
-$('sides').addEventListener('change', () => {
+$('sides').addEventListener('change', ({ target }) => {
   const fields = [...$('sides').querySelectorAll('input')];
-  if (fields.some((field) => field.value === '')) return;
-  const [x0, y0, x1, y1] = fields.map((field, i) =>
-    Math.min(1, Math.max(0, Number(field.value) / (i % 2 ? picture.height : picture.width))));
-  if (x0 < x1 && y0 < y1) picture.select({ kind: 'box', box: [x0, y0, x1, y1] });
-  else say('The right side lies beyond the left one, and the bottom below the top.');
+  // Only the side that was changed moves: the others may lie between pixels.
+  const box = fields.map((field, i) => (picture.selection?.box && field !== target ? picture.selection.box[i]
+    : Math.min(1, Math.max(0, parseFloat(field.value) / (i % 2 ? picture.height : picture.width)))));
+  if (box[0] < box[2] && box[1] < box[3]) picture.select({ kind: 'box', box });
+  else say('A box has four sides: the right one beyond the left one, the bottom below the top.');
 });
 $('search-region').addEventListener('click', () => searchSelection());
 $('search-whole').addEventListener('click', () => searchSelection(null));
@@ -400,7 +401,7 @@ $('key-form').addEventListener('submit', () => {
 // Keys.
 const KEYS = [
   ['/', 'the phrase'], ['B, P, M, V', 'box, point, mask, pick a region'], ['T', 'what to point at'],
-  ['?', 'this list'], ['Esc', 'leaves what was begun, then the picture'],
+  ['?', 'this list'], ['Esc', 'leaves a field, what was begun, then the picture'],
   ['Arrows', 'in the picture: the cursor by 1 % of the longer side; with Shift 10 %, with Ctrl one pixel'],
   ['Space', 'a corner of the box, the point, the brush down and up, the region at the cursor'],
   ['Enter', 'searches what is marked, or the whole picture'], ['Tab', 'walks the regions'],
@@ -413,7 +414,10 @@ $('keys-on').checked = localStorage.getItem('keys') !== 'off';
 $('keys-on').addEventListener('change', () => localStorage.setItem('keys', $('keys-on').checked ? 'on' : 'off'));
 document.addEventListener('keydown', (event) => {
   if (event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey || document.querySelector('dialog[open]')) return;
-  if (event.target.matches('input:not([type=range], [type=checkbox], [type=file]), textarea, select')) return;
+  if (event.target.matches('input:not([type=range], [type=checkbox], [type=file]), textarea, select')) {
+    if (event.key === 'Escape' && event.target.closest('#picture')) $('stage').focus();
+    return;
+  }
   const tool = { b: 'box', p: 'point', m: 'mask', v: 'select' }[event.key.toLowerCase()];
   if (event.key === 'Escape') {
     if (shown.name) $('close').click();
