@@ -164,7 +164,7 @@ void post_classify(Service& service, const CallPtr& call) {
             std::sort(ranked.begin(), ranked.end());
             Json names = Json::array();
             for (const auto& [minus, k] : ranked)
-              names.push_back({{"label", labels[k]}, {"score", -minus}});
+              names.push_back({{"label", labels[k]}, {"score", shown_float(-minus)}});
             data.push_back({{"index", i}, {"labels", std::move(names)}});
           }
           call->respond(json_response({{"data", std::move(data)}}));

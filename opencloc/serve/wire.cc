@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <charconv>
 #include <cmath>
 #include <cstring>
 
@@ -305,7 +306,17 @@ std::string json_of_embedding(const std::vector<float>& values, EmbeddingForm fo
   return '"' + base64_encoded(bytes_of_floats(values)) + '"';
 }
 
-Json json_of(const Box& box) { return {box.x0, box.y0, box.x1, box.y1}; }
+double shown_float(float value) {
+  char text[32];
+  const auto end = std::to_chars(text, text + sizeof text, value).ptr;
+  double shown = 0;
+  std::from_chars(text, end, shown);
+  return shown;
+}
+
+Json json_of(const Box& box) {
+  return {shown_float(box.x0), shown_float(box.y0), shown_float(box.x1), shown_float(box.y1)};
+}
 
 Prompt prompt_of(const Json& object, const std::string& param) {
   if (!object.is_object() || object.size() != 1)

@@ -66,6 +66,8 @@ using Prompt = std::variant<WholePicture, Box, Point, Mask, std::string>;
 Prompt prompt_of(const Json& object, const std::string& param);
 Box box_of_json(const Json& value, const std::string& param);
 Json json_of(const Box& box);
+// 0.1 for 0.1f, which as a double is 0.10000000149011612: what a reader wants to see.
+double shown_float(float value);
 
 // The JSON of a vector, with as many digits as tell its floats apart.
 std::string json_of_floats(const std::vector<float>& values);
