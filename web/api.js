@@ -16,15 +16,14 @@ export class ApiError extends Error {
 }
 
 async function errorOf(response) {
-  let message = '';
+  const { status } = response;
+  let message = `The server answered ${status}.`;
   try {
-    message = (await response.json()).error.message;
+    ({ message } = (await response.json()).error);
   } catch {
-    // The answer of a proxy, or none: the number says what there is to say.
+    // The answer of a proxy.
   }
-  if (response.status === 401) message = 'The server asks for a key, or does not know this one.';
-  if (response.status === 413 && !message) message = 'This is larger than the server takes.';
-  return new ApiError(response.status, message || `The server answered ${response.status}.`);
+  return new ApiError(status, status === 401 ? 'The server asks for a key, or does not know this one.' : message);
 }
 
 // The response to a request that the server has taken. One that is busy is asked again after the time that it names;
@@ -55,25 +54,25 @@ const post = async (path, body, options = {}) => (await ask(path, {
   ...options, method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body),
 })).json();
 
-const indexPath = (name) => `v1/indexes/${encodeURIComponent(name)}`;
-export const storedPicture = (index, id, size) =>
-  `${indexPath(index)}/images/${encodeURIComponent(id)}/picture?size=${size}`;
-export const scenePicture = (id, size) => `v1/scenes/${encodeURIComponent(id)}/picture?size=${size}`;
+const indexed = (name, id) => `v1/indexes/${encodeURIComponent(name)}/images/${encodeURIComponent(id)}`;
+const scenePath = (id) => `v1/scenes/${encodeURIComponent(id)}`;
+export const storedPicture = (index, id, size) => `${indexed(index, id)}/picture?size=${size}`;
+export const scenePicture = (id, size) => `${scenePath(id)}/picture?size=${size}`;
 
 export const indexes = (options) => get('v1/indexes', options).then((answer) => answer.data);
-export const stored = (index, id, options) => get(`${indexPath(index)}/images/${encodeURIComponent(id)}`, options);
+export const stored = (index, id, options) => get(indexed(index, id), options);
 export const search = (body, options) => post('v1/search', body, options);
-export const scene = (id, options) => get(`v1/scenes/${encodeURIComponent(id)}`, options);
+export const scene = (id, options) => get(scenePath(id), options);
 // The picture as it is, with a type that the server takes: some systems know none for a picture's name.
 export const sendPicture = async (blob, options = {}) => (await ask('v1/scenes', {
   ...options, method: 'POST', body: blob,
   headers: { 'Content-Type': /^image\//.test(blob.type) ? blob.type : 'application/octet-stream' },
 })).json();
 export const ground = (id, text, options) =>
-  post(`v1/scenes/${encodeURIComponent(id)}/ground`, { texts: [text] }, options).then((answer) => answer.data[0]);
+  post(`${scenePath(id)}/ground`, { texts: [text] }, options).then((answer) => answer.data[0]);
 // The labels for one prompt; none = the whole picture.
 export const classify = (id, labels, prompt, options) =>
-  post(`v1/scenes/${encodeURIComponent(id)}/classify`, prompt ? { labels, prompts: [prompt] } : { labels }, options)
+  post(`${scenePath(id)}/classify`, prompt ? { labels, prompts: [prompt] } : { labels }, options)
     .then((answer) => answer.data[0].labels);
 
 // Pictures are fetched, not linked: a key goes with the request, and an error can be told in words.
@@ -93,17 +92,14 @@ export async function fillPicture(image, path, signal) {
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
-// A search as command lines. `from`: the file name or the path of the picture that its scene was made of.
-export function curlOf(body, from) {
-  const address = (path) => quoted(new URL(path, document.baseURI).href);
-  const secret = key ? ' -H "Authorization: Bearer $OPENCLOC_KEY"' : '';
-  const lines = [];
+// A search as command lines. `file`: the picture that its scene is of; or `path`, where it comes from.
+export function curlOf(body, file, path) {
+  const curl = `curl -s${key ? ' -H "Authorization: Bearer $OPENCLOC_KEY"' : ''}`;
+  const at = (place) => quoted(new URL(place, document.baseURI).href);
+  const lines = [`${curl} -H 'Content-Type: application/json' -d ${quoted(JSON.stringify(body))} ${at('v1/search')}`];
   if (body.scene) {
-    const source = from.path ? `curl -s${secret} ${address(from.path)} | ` : '';
-    lines.push(`${source}curl -s${secret} -H 'Content-Type: application/octet-stream' ` +
-      `--data-binary @${source ? '-' : quoted(from.name)} ${address('v1/scenes')}`);
+    lines.unshift(`${path ? `${curl} ${at(path)} | ` : ''}${curl} -H 'Content-Type: application/octet-stream' ` +
+      `--data-binary @${path ? '-' : quoted(file)} ${at('v1/scenes')}`);
   }
-  lines.push(`curl -s${secret} -H 'Content-Type: application/json' -d ${quoted(JSON.stringify(body))} ` +
-    address('v1/search'));
   return lines.join('\n');
 }

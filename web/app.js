@@ -8,13 +8,16 @@ import * as address from './state.js';
 
 const LARGE = 1600; // pixels of the longer side, the largest that the server makes
 
+const welcome = $('summary').textContent;
+
 let indexes = [];
-let found = null;       // {key, body, from, answer, index} of the search that is shown
-let shown = { name: '' };  // the picture that is shown: {name, index}, as the address has it
+let found = null;          // the search that is shown: {key, body, answer, index, on}
+let shown = {};            // the picture that is shown: {name, index}, the name as the address has it
 let searching = null;   // AbortController
 let opening = null;
-let started = false;
+let started = false;    // from then on, what is opened takes the focus
 const files = new Map();   // scene id -> File, to send it again
+const nameOf = (name) => files.get(name?.slice(1))?.name;
 const scenes = new Map();  // "index/id" -> scene id, of pictures of an index that are drawn on
 
 const say = (text) => { $('status').textContent = text; };
@@ -32,7 +35,6 @@ function go(changes, { replace = false } = {}) {
 }
 
 function fail(error) {
-  if (error.name === 'AbortError') return;
   if (error.status === 401 && !$('ask-key').open) $('ask-key').showModal();
   say('');
   $('error').hidden = false;
@@ -41,7 +43,7 @@ function fail(error) {
 const settled = () => { $('error').hidden = true; };
 // An event's handler that tells what went wrong.
 const guarded = (work) => (event) => {
-  event?.preventDefault();
+  event.preventDefault();
   settled();
   Promise.resolve().then(() => work(event)).catch(fail);
 };
@@ -93,14 +95,11 @@ async function search(now) {
   searching = new AbortController();
   const { signal } = searching;
   found = null;
-  if (!wanted) {
-    results.clear();
-    showAnswer();
-    return;
-  }
-  if (!index) throw new Error('This server has no collection to search: start it with --index.');
   $('results').setAttribute('aria-busy', 'true');
   try {
+    if (wanted && !index) throw new Error('This server has no collection to search: start it with --index.');
+    results.clear();
+    if (!wanted) return;
     say('Searching.');
     const options = { signal, busy };
     let { body } = wanted;
@@ -108,26 +107,20 @@ async function search(now) {
       ? await withScene(now.on, index, (id) => api.search(body = { ...body, scene: id }, options))
       : await api.search(body, options);
     if (signal.aborted) return;
-    const from = address.isScene(now.on || '') ? { name: files.get(now.on.slice(1))?.name || 'picture.jpg' }
-                                               : { path: api.storedPicture(index, now.on, LARGE) };
-    found = { key, body, from, answer, index };
+    found = { key, body, answer, index, on: now.on };
     results.show(answer, index, link);
-    showAnswer();
   } catch (error) {
-    if (signal.aborted) return;
-    results.clear();
-    showAnswer();
-    throw error;
+    if (!signal.aborted) throw error;
   } finally {
-    if (!signal.aborted) $('results').removeAttribute('aria-busy');
+    if (!signal.aborted) showAnswer();
   }
 }
 
 function showAnswer() {
   const answer = found?.answer;
   $('curl').disabled = $('json').disabled = !answer;
-  $('summary').textContent = answer ? summaryOf(answer) :
-    'Type a phrase, or drop, paste or choose a picture and mark a part of it.';
+  $('summary').textContent = answer ? summaryOf(answer) : welcome;
+  $('results').removeAttribute('aria-busy');
   say('');
   const k = Number(state().k);
   const more = Math.min(1000, k + 20);
@@ -137,7 +130,7 @@ function showAnswer() {
 
 // The picture that the address names.
 async function open(now) {
-  const name = now.show || now.on || '';
+  const name = now.show || now.on;
   const index = indexName();
   if (name === shown.name && index === shown.index) return;
   opening?.abort();
@@ -168,7 +161,7 @@ async function open(now) {
   } catch (error) {
     if (signal.aborted) return;
     if (!picture.layer) {
-      shown = { name: '' };
+      shown = {};
       $('picture').hidden = true;
     }
     throw error;
@@ -176,21 +169,13 @@ async function open(now) {
 }
 
 async function factsOf(name, index, signal) {
-  if (address.isScene(name)) {
-    const id = name.slice(1);
-    const scene = await withScene(name, index, (at) => api.scene(at, { signal }));
-    return {
-      ...scene, name: files.get(id)?.name || 'Your picture', caption: '', regions: [],
-      path: api.scenePicture(id, LARGE),
-    };
+  if (!address.isScene(name)) {
+    const entry = await api.stored(index, name, { signal, busy });
+    return { ...entry, name: entry.names[0] || `Picture ${name}`, path: api.storedPicture(index, name, LARGE) };
   }
-  const entry = await api.stored(index, name, { signal, busy });
-  return {
-    ...entry, name: entry.names?.[0] || `Picture ${name}`, path: api.storedPicture(index, name, LARGE),
-    regions: entry.regions || [],
-  };
+  const scene = await withScene(name, index, (id) => api.scene(id, { signal }));
+  return { ...scene, name: nameOf(name) || 'Your picture', regions: [], path: api.scenePicture(scene.id, LARGE) };
 }
-
 // In an opened hit, the region that matched best stands out.
 function markHits() {
   if (!picture.layer) return;
@@ -228,10 +213,11 @@ async function apply() {
 }
 
 // The selection.
+const sides = [...$('sides').querySelectorAll('input')];
 function showSelection(selection) {
   const { width, height } = picture;
   $('search-region').disabled = !selection;
-  for (const [i, field] of [...$('sides').querySelectorAll('input')].entries()) {
+  for (const [i, field] of sides.entries()) {
     field.max = i % 2 ? height : width;
     field.value = selection?.box ? Math.round(selection.box[i] * (i % 2 ? height : width)) : '';
   }
@@ -240,7 +226,7 @@ function showSelection(selection) {
   $('clear').disabled = !selection;
   $('ranked').replaceChildren();
   if (!selection) return;
-  const at = selection.box ? [...$('sides').querySelectorAll('input')].map((field) => field.value).join(', ') : '';
+  const at = selection.box ? sides.map((field) => field.value).join(', ') : '';
   say({
     box: `Box ${at}: Enter searches.`, point: 'Point: Enter searches.', mask: 'Mask: Enter searches.',
     region: `Region ${selection.region}${selection.text ? `, ${selection.text}` : ''}: Enter searches.`,
@@ -259,10 +245,9 @@ async function pointedAt(text) {
   return { kind: 'text', text, box: at.box, score: at.score };
 }
 
+const toolButtons = document.querySelectorAll('button[data-tool]');
 function showTool() {
-  for (const button of document.querySelectorAll('[data-tool]')) {
-    if (button.id !== 'stage') button.setAttribute('aria-pressed', button.dataset.tool === picture.tool);
-  }
+  for (const button of toolButtons) button.setAttribute('aria-pressed', button.dataset.tool === picture.tool);
 }
 function setTool(tool) {
   picture.setTool(tool);
@@ -281,24 +266,27 @@ $('name-it').addEventListener('submit', guarded(async () => {
   $('ranked').replaceChildren(...ranked.map(({ label, score }) => el('li', {}, `${label}, score ${number(score, 3)}`)));
   say(`${prompt ? 'This region' : 'The whole picture'} is nearest to "${ranked[0].label}".`);
 }));
-for (const button of document.querySelectorAll('button[data-tool]')) {
-  button.addEventListener('click', () => setTool(button.dataset.tool));
-}
+for (const button of toolButtons) button.addEventListener('click', () => setTool(button.dataset.tool));
+const presses = {
+  'search-region': () => searchSelection(),
+  'search-whole': () => searchSelection(null),
+  undo: () => picture.undo(),
+  redo: () => picture.redo(),
+  clear: () => picture.select(null),
+  smaller: () => picture.setZoom(picture.zoom - 1),
+  larger: () => picture.setZoom(picture.zoom + 1),
+  'show-keys': () => $('keys').showModal(),
+  json: download,
+  curl: showCommand,
+};
+for (const [id, press] of Object.entries(presses)) $(id).addEventListener('click', press);
 $('sides').addEventListener('change', ({ target }) => {
-  const fields = [...$('sides').querySelectorAll('input')];
   // Only the side that was changed moves: the others may lie between pixels.
-  const box = fields.map((field, i) => (picture.selection?.box && field !== target ? picture.selection.box[i]
+  const box = sides.map((field, i) => (picture.selection?.box && field !== target ? picture.selection.box[i]
     : Math.min(1, Math.max(0, parseFloat(field.value) / (i % 2 ? picture.height : picture.width)))));
   if (box[0] < box[2] && box[1] < box[3]) picture.select({ kind: 'box', box });
   else say('A box has four sides: the right one beyond the left one, the bottom below the top.');
 });
-$('search-region').addEventListener('click', () => searchSelection());
-$('search-whole').addEventListener('click', () => searchSelection(null));
-$('undo').addEventListener('click', () => picture.undo());
-$('redo').addEventListener('click', () => picture.redo());
-$('clear').addEventListener('click', () => picture.select(null));
-$('smaller').addEventListener('click', () => picture.setZoom(picture.zoom - 1));
-$('larger').addEventListener('click', () => picture.setZoom(picture.zoom + 1));
 
 // Queries and options.
 $('ask').addEventListener('submit', guarded(() => {
@@ -308,7 +296,6 @@ $('ask').addEventListener('submit', guarded(() => {
 
 async function take(file) {
   if (!file) return;
-  settled();
   say('Sending and encoding the picture.');
   const scene = await api.sendPicture(file, { busy });
   files.set(scene.id, file);
@@ -325,15 +312,8 @@ document.addEventListener('paste', (event) => {
   const [file] = event.clipboardData?.files || [];
   if (file) guarded(() => take(file))(event);
 });
-document.addEventListener('dragover', (event) => {
-  event.preventDefault();
-  document.body.classList.add('dropping');
-});
-document.addEventListener('dragleave', (event) => {
-  if (!event.relatedTarget) document.body.classList.remove('dropping');
-});
+document.addEventListener('dragover', (event) => event.preventDefault());
 document.addEventListener('drop', guarded((event) => {
-  document.body.classList.remove('dropping');
   const [file] = event.dataTransfer.files;
   if (!file) throw new Error('This is an address, and the server opens none: save the picture, and drop the file.');
   return take(file);
@@ -344,8 +324,7 @@ function showOptions(now) {
   $('index-field').hidden = indexes.length < 2;
   $('index').value = indexName();
   $('unit').value = now.unit;
-  $('k').max = Math.max(100, Number(now.k));
-  $('k').value = now.k;
+  Object.assign($('k'), { max: Math.max(100, now.k), value: now.k });
   $('k-value').textContent = now.k;
   const mode = LEAST[now.cut[0]] ? now.cut[0] : now.cut;
   $('cut').value = mode;
@@ -353,48 +332,47 @@ function showOptions(now) {
   $('least-field').hidden = !LEAST[mode];
   if (!LEAST[mode]) return;
   const [label, min, max, step] = LEAST[mode];
-  Object.assign($('least'), { min, max, step });
-  $('least').value = now.cut.slice(1);
+  const value = now.cut.slice(1);
+  Object.assign($('least'), { min, max, step, value });
   $('least-label').textContent = label;
-  $('least-value').textContent = now.cut.slice(1);
+  $('least-value').textContent = value;
 }
 for (const id of ['k', 'least']) $(id).addEventListener('input', () => { $(`${id}-value`).textContent = $(id).value; });
-$('options').addEventListener('change', (event) => {
-  const { target } = event;
-  const changes = {
-    index: () => ({ index: target.value, show: null, ...(state().on && !address.isScene(state().on) ? { q: null } : {}) }),
-    unit: () => ({ unit: target.value }),
-    k: () => ({ k: target.value }),
-    cut: () => ({ cut: LEAST[target.value] ? target.value + LEAST[target.value][4] : target.value }),
-    least: () => ({ cut: $('cut').value + target.value }),
-    fold: () => ({ fold: target.checked ? 'on' : 'off' }),
-  }[target.id];
-  go(changes(), { replace: true });
+$('options').addEventListener('change', ({ target: { id, value, checked } }) => {
+  let changes = { [id]: value };
+  if (id === 'fold') changes = { fold: checked ? 'on' : 'off' };
+  if (id === 'cut' && LEAST[value]) changes = { cut: value + LEAST[value][4] };
+  if (id === 'least') changes = { cut: $('cut').value + value };
+  // A picture of one collection is not in another.
+  if (id === 'index') changes = { ...changes, show: null, ...(/^\d/.test(state().on) && { q: null }) };
+  go(changes, { replace: true });
 });
 $('options').addEventListener('submit', (event) => event.preventDefault());
 
-$('json').addEventListener('click', () => {
+function download() {
   const blob = new Blob([JSON.stringify(found.answer, null, 1)], { type: 'application/json' });
   const href = URL.createObjectURL(blob);
   el('a', { href, download: 'hits.json' }).click();
   setTimeout(() => URL.revokeObjectURL(href), 10000);
-});
-$('curl').addEventListener('click', async () => {
-  const text = $('command-text').value = api.curlOf(found.body, found.from);
+}
+async function showCommand() {
+  const { body, index, on } = found;
+  const text = $('command-text').value =
+    api.curlOf(body, nameOf(on) || 'picture.jpg', body.scene && !address.isScene(on) && api.storedPicture(index, on, LARGE));
   $('command').showModal();
   $('command-text').select();
   try {
     await navigator.clipboard.writeText(text);
     say('The command is on the clipboard.');
   } catch {
-    say('Copy the command from the field.');  // the browser allows it only on safe addresses
+    // The browser allows it only on safe addresses; the field has it.
   }
-});
+}
 $('key-form').addEventListener('submit', () => {
   api.setKey($('key').value);
   $('key').value = '';
   found = null;
-  shown = { name: '' };
+  shown = {};
   begin();
 });
 
@@ -409,7 +387,6 @@ const KEYS = [
   ['Arrows, Enter, S', 'in the results: walk, open, search for what is similar'],
 ];
 $('key-list').append(...KEYS.flatMap(([keys, does]) => [el('dt', {}, keys), el('dd', {}, does)]));
-$('show-keys').addEventListener('click', () => $('keys').showModal());
 $('keys-on').checked = localStorage.getItem('keys') !== 'off';
 $('keys-on').addEventListener('change', () => localStorage.setItem('keys', $('keys-on').checked ? 'on' : 'off'));
 document.addEventListener('keydown', (event) => {

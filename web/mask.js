@@ -8,23 +8,16 @@ export function emptyMask(width, height) {
   return { width: columns, height: rows, cells: new Uint8Array(columns * rows) };
 }
 
-// A stroke of the brush from a to b, positions in [0, 1]; a new mask.
-export function painted(mask, a, b, radius) {
-  const { width, height } = mask;
-  const cells = mask.cells.slice();
+// With a stroke of the brush from a to b, positions in [0, 1]; a new mask.
+export function painted({ width, height, cells }, a, b, radius) {
   const r = radius * Math.max(width, height);
-  const [ax, ay, bx, by] = [a[0] * width, a[1] * height, b[0] * width, b[1] * height];
-  const length = (bx - ax) ** 2 + (by - ay) ** 2;
-  const from = (v, w) => Math.max(0, Math.floor(Math.min(v, w) - r));
-  const to = (v, w, most) => Math.min(most - 1, Math.ceil(Math.max(v, w) + r));
-  for (let row = from(ay, by); row <= to(ay, by, height); ++row) {
-    for (let column = from(ax, bx); column <= to(ax, bx, width); ++column) {
-      const [x, y] = [column + 0.5, row + 0.5];
-      const t = length ? Math.min(1, Math.max(0, ((x - ax) * (bx - ax) + (y - ay) * (by - ay)) / length)) : 0;
-      if ((x - ax - t * (bx - ax)) ** 2 + (y - ay - t * (by - ay)) ** 2 <= r * r) cells[row * width + column] = 1;
-    }
-  }
-  return { width, height, cells };
+  const [ax, ay, bx, by] = [a[0] * width, a[1] * height, (b[0] - a[0]) * width, (b[1] - a[1]) * height];
+  const near = (i) => {
+    const [x, y] = [i % width + 0.5 - ax, Math.floor(i / width) + 0.5 - ay];
+    const t = Math.min(1, Math.max(0, (x * bx + y * by) / (bx * bx + by * by || 1)));
+    return Math.hypot(x - t * bx, y - t * by) <= r;
+  };
+  return { width, height, cells: cells.map((cell, i) => cell || near(i)) };
 }
 
 export function runsOf(mask) {

@@ -1,6 +1,6 @@
 // A picture with its regions, and the tools that say where in it: a box, a point, a mask, a region that is there.
 //
-// Positions are in [0, 1] of the picture, as the server's are. What is selected is one of
+// Positions are in [0, 1] of the picture. What is selected is one of
 //   {kind: 'box', box}  {kind: 'point', point}  {kind: 'mask', mask}
 //   {kind: 'text', text, box}            a phrase, and the box that the server found for it
 //   {kind: 'region', region, box, text}  a region that the index holds
@@ -115,17 +115,15 @@ export class Picture {
   }
 
   undo() {
-    if (this.past.length) {
-      this.future.push(this.selection);
-      this.restore(this.past.pop());
-    }
+    if (!this.past.length) return;
+    this.future.push(this.selection);
+    this.restore(this.past.pop());
   }
 
   redo() {
-    if (this.future.length) {
-      this.past.push(this.selection);
-      this.restore(this.future.pop());
-    }
+    if (!this.future.length) return;
+    this.past.push(this.selection);
+    this.restore(this.future.pop());
   }
 
   // True when something was begun that is now dropped.
@@ -142,8 +140,7 @@ export class Picture {
 
   // The smallest region that holds a position.
   regionAt(at) {
-    const around = this.regions.filter((region) => holds(region.box, at)).sort((a, b) => area(a.box) - area(b.box));
-    return around[0];
+    return this.regions.filter(({ box }) => holds(box, at)).sort((a, b) => area(a.box) - area(b.box))[0];
   }
 
   finishBox(box) {
@@ -172,9 +169,9 @@ export class Picture {
     const frame = this.layer.getBoundingClientRect();
     const reach = GRAB[event.pointerType] || GRAB.mouse;
     const [x, y] = [event.clientX - frame.left, event.clientY - frame.top];
-    const lines = [box[0] * frame.width, box[1] * frame.height, box[2] * frame.width, box[3] * frame.height];
+    const lines = box.map((at, i) => at * (i % 2 ? frame.height : frame.width));
     if (x < lines[0] - reach || x > lines[2] + reach || y < lines[1] - reach || y > lines[3] + reach) return [];
-    // A small box keeps the middle of each side free for its neighbour.
+    // The middle of a small box stays free.
     const near = (at, line, other) => Math.abs(at - line) <= Math.min(reach, Math.abs(other - line) / 3 + CLICK);
     const sides = [];
     if (near(x, lines[0], lines[2])) sides.push(0);
@@ -275,37 +272,22 @@ export class Picture {
   // Keys.
   key(event) {
     if (!this.layer || event.altKey || event.metaKey) return;
-    const region = event.target.closest?.('[data-region]');
-    const letter = event.key.toLowerCase();
-    const arrow = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-    if (region && (event.key === 'Enter' || event.key === ' ')) {
-      const chosen = this.regions.find((one) => String(one.region) === region.dataset.region);
-      if (event.key === 'Enter' && region.getAttribute('aria-pressed') === 'true') this.on.search();
-      else this.selectRegion(chosen);
-    } else if (arrow) {
-      this.moveCursor(arrow, event);
-    } else if (event.ctrlKey) {
-      if (letter === 'z' && !event.shiftKey) this.undo();
-      else if (letter === 'y' || letter === 'z') this.redo();
-      else return;
-    } else if (event.key === ' ') {
-      this.act(this.cursor);
-    } else if (event.key === 'Enter') {
-      if (this.draft) this.act(this.cursor);
-      else this.on.search();
-    } else if (event.key === 'Escape') {
-      if (!this.cancel()) return;
-    } else if (event.key === 'Delete' || event.key === 'Backspace') {
-      if (this.selection) this.select(null);
-    } else if (event.key === '+' || event.key === '=') {
-      this.setZoom(this.zoom + 1);
-    } else if (event.key === '-') {
-      this.setZoom(this.zoom - 1);
-    } else if (event.key === '0') {
-      this.setZoom(0);
-    } else {
-      return;
-    }
+    const { key, ctrlKey, shiftKey } = event;
+    const shape = event.target.closest('[data-region]');
+    const region = this.regions.find((one) => String(one.region) === shape?.dataset.region);
+    const chosen = shape?.getAttribute('aria-pressed') === 'true';
+    const arrow = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
+    if (arrow) this.moveCursor(arrow, event);
+    else if (ctrlKey && key === 'z') this.undo();
+    else if (ctrlKey && (key === 'y' || (shiftKey && key === 'Z'))) this.redo();
+    else if (ctrlKey) return;
+    else if (region && (key === ' ' || (key === 'Enter' && !chosen))) this.selectRegion(region);
+    else if (key === ' ' || (key === 'Enter' && this.draft)) this.act(this.cursor);
+    else if (key === 'Enter') this.on.search();
+    else if (key === 'Delete' || key === 'Backspace') this.selection && this.select(null);
+    else if (key === '+' || key === '-') this.setZoom(this.zoom + (key === '+' ? 1 : -1));
+    else if (key === '0') this.setZoom(0);
+    else if (key !== 'Escape' || !this.cancel()) return;
     event.preventDefault();
     event.stopPropagation();
   }
@@ -342,12 +324,11 @@ export class Picture {
     if (shown?.kind === 'box' && !this.draft) {
       for (const x of [0, 2]) for (const y of [1, 3]) shapes.push(dot([shown.box[x] * width, shown.box[y] * height]));
     }
-    if (shown?.kind === 'mask') shapes.push(svg('path', { class: 'mask', d: maskPath(shown.mask, width, height) }));
-    if (shown?.kind === 'point') shapes.push(dot([shown.point[0] * width, shown.point[1] * height], 'point'));
+    if (shown?.mask) shapes.push(svg('path', { class: 'mask', d: maskPath(shown.mask, width, height) }));
+    if (shown?.point) shapes.push(dot([shown.point[0] * width, shown.point[1] * height], 'point'));
     this.parts.chosen.replaceChildren(...shapes);
     for (const shape of this.parts.regions.children) {
-      const is = shown?.kind === 'region' && shape.dataset.region === String(shown.region);
-      shape.setAttribute('aria-pressed', is);
+      shape.setAttribute('aria-pressed', shape.dataset.region === String(shown?.region));
     }
     this.drawCursor(withCursor);
   }

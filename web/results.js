@@ -7,15 +7,11 @@ const THUMB_REM = 14; // the largest height
 
 // What happened, in words.
 export function summaryOf(answer) {
-  const parts = [answer.hits.length ? count(answer.hits.length, 'picture') : 'Nothing was found'];
-  const { mode, z, below } = answer.cut || {};
-  if (below) {
-    const why = mode && mode !== 'off' && typeof z === 'number' ? `the cut-off (z ${number(z, 1)})` : 'the cut-off';
-    parts.push(answer.hits.length ? `${below} more below ${why}`
-                                  : `the best ${below === 1 ? 'picture stays' : `${below} pictures stay`} below ${why}`);
-  }
+  const parts = [answer.hits.length ? count(answer.hits.length, 'picture') : 'Nothing is found'];
+  const { z, below } = answer.cut;
+  if (below) parts.push(`${below} more below the cut-off${typeof z === 'number' ? ` (z ${number(z, 1)})` : ''}`);
   if (answer.folded) parts.push(`${count(answer.folded, 'near-duplicate')} folded`);
-  const ms = Object.values(answer.took_ms || {}).reduce((sum, value) => sum + value, 0);
+  const ms = Object.values(answer.took_ms).reduce((sum, value) => sum + value, 0);
   parts.push(`${count(answer.scanned, 'vector')} compared, ${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`);
   return parts.join('; ') + '.';
 }

@@ -35,7 +35,7 @@ export function changed(state, changes) {
 
 const numbers = (text, n) => {
   const list = (text || '').split(',').map(Number);
-  return list.length === n && list.every((x) => x >= 0 && x <= 1) ? list : null;
+  return list.length === n && list.every((x) => x >= 0 && x <= 1) && list;
 };
 const short = (list) => list.map((x) => Number(x.toFixed(5))).join(',');
 

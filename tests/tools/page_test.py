@@ -360,7 +360,7 @@ class Page(unittest.TestCase):
         self.search(lambda: page.select_option('#cut', 'z'))
         body, answer = self.search(lambda: page.fill('#least', '15'))
         self.assertEqual((body['cut'], answer['hits']), (15, []))
-        expect(page.locator('#summary')).to_contain_text('Nothing was found; the best 23 pictures stay below the cut-off (z 15.0)')
+        expect(page.locator('#summary')).to_contain_text('Nothing is found; 23 more below the cut-off (z 15.0)')
         self.search(lambda: page.select_option('#cut', 's'))
         body, _ = self.search(lambda: page.fill('#least', '-0.1'))
         self.assertEqual(body['min_score'], -0.1)
