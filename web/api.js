@@ -8,12 +8,7 @@ export function setKey(text) {
   sessionStorage.setItem('key', key);
 }
 
-export class ApiError extends Error {
-  constructor(status, message) {
-    super(message);
-    this.status = status;
-  }
-}
+const failure = (status, message) => Object.assign(new Error(message), { status });
 
 async function errorOf(response) {
   const { status } = response;
@@ -23,11 +18,11 @@ async function errorOf(response) {
   } catch {
     // The answer of a proxy.
   }
-  return new ApiError(status, status === 401 ? 'The server asks for a key, or does not know this one.' : message);
+  return failure(status, status === 401 ? 'The server asks for a key, or does not know this one.' : message);
 }
 
-// The response to a request that the server has taken. One that is busy is asked again after the time that it names;
-// `options.busy(seconds)` hears of it.
+// The answer to a request. A server that is busy is asked again after the time that it names; `options.busy(seconds)`
+// hears of it.
 async function ask(path, options = {}) {
   const { busy, ...init } = options;
   if (key) init.headers = { ...init.headers, Authorization: `Bearer ${key}` };
@@ -37,7 +32,7 @@ async function ask(path, options = {}) {
       response = await fetch(path, init);
     } catch (error) {
       if (init.signal?.aborted) throw error;
-      throw new ApiError(0, init.body instanceof Blob
+      throw failure(0, init.body instanceof Blob
         ? 'The server cannot be reached, or it closed the connection because the picture is too large.'
         : 'The server cannot be reached.');
     }

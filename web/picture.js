@@ -3,7 +3,7 @@
 // Positions are in [0, 1] of the picture. What is selected is one of
 //   {kind: 'box', box}  {kind: 'point', point}  {kind: 'mask', mask}
 //   {kind: 'text', text, box}            a phrase, and the box that the server found for it
-//   {kind: 'region', region, box, text}  a region that the index holds
+//   {kind: 'region', region, box, name}  a region that the index holds
 // or null: the whole picture.
 
 import { boxShape, el, number, overlay, svg } from './dom.js';
@@ -17,13 +17,15 @@ const LEAST = 0.002;                    // side of a box
 const ZOOMS = [1, 1.5, 2, 3, 4, 6, 8];
 
 const clamp = (value) => Math.min(1, Math.max(0, value));
-const boxOf = (a, b) => [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.max(a[0], b[0]), Math.max(a[1], b[1])];
+const boxOf = (a, b) =>
+  ({ kind: 'box', box: [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.max(a[0], b[0]), Math.max(a[1], b[1])] });
+const stroke = (mask, a, b) => ({ kind: 'mask', mask: painted(mask, a, b, BRUSH) });
 const area = (box) => (box[2] - box[0]) * (box[3] - box[1]);
 const holds = (box, [x, y]) => box[0] <= x && x <= box[2] && box[1] <= y && y <= box[3];
 
 export class Picture {
   // `list`: where its regions are listed, for those who would rather read than point.
-  // `on`: changed(selection), search(), say(text) for everybody, whisper(text) for screen readers.
+  // `on`: changed(selection), tool(name), search(), say(text) for everybody, whisper(text) for screen readers.
   constructor(stage, image, list, on) {
     Object.assign(this, { stage, image, list, on, tool: 'box', zoom: 0 });
     this.clear();
@@ -36,19 +38,16 @@ export class Picture {
 
   clear() {
     this.width = this.height = 1;
-    this.regions = [];
-    this.selection = null;
-    this.past = [];
-    this.future = [];
-    this.cursor = [0.5, 0.5];
-    this.drag = this.corner = this.draft = null;
+    Object.assign(this, {
+      regions: [], selection: null, past: [], future: [], cursor: [0.5, 0.5], drag: null, corner: null, draft: null,
+    });
     this.image.removeAttribute('src');
     this.list.replaceChildren();
     this.layer?.remove();
     this.layer = null;
   }
 
-  // A picture of this size in pixels; its pixels come later, into `image`. `regions`: {region, box, text}.
+  // A picture of this size; its pixels come later, into `image`. `regions`: {region, box, text}.
   show({ width, height, name, regions }) {
     this.clear();
     this.width = width;
@@ -68,7 +67,7 @@ export class Picture {
   setRegions(regions) {
     this.regions = regions;
     for (const region of regions) {
-      const name = `Region ${region.region}${region.text ? `, ${region.text}` : ''}`;
+      const name = region.name = `Region ${region.region}${region.text ? `, ${region.text}` : ''}`;
       const shape = boxShape(region.box, this.width, this.height,
         { class: 'box', tabindex: 0, role: 'button', 'aria-label': name, 'data-region': region.region });
       const [x0, y0, x1, y1] = region.box.map((value) => Math.round(100 * value));
@@ -92,6 +91,7 @@ export class Picture {
     this.cancel();
     this.tool = tool;
     this.stage.dataset.tool = tool;
+    this.on.tool(tool);
   }
 
   setZoom(step) {
@@ -128,19 +128,14 @@ export class Picture {
 
   // True when something was begun that is now dropped.
   cancel() {
-    const begun = Boolean(this.drag || this.corner || this.draft);
+    const begun = this.drag || this.corner || this.draft;
     this.drag = this.corner = this.draft = null;
     this.draw();
     return begun;
   }
 
   selectRegion(region) {
-    this.select({ kind: 'region', region: region.region, box: region.box, text: region.text });
-  }
-
-  // The smallest region that holds a position.
-  regionAt(at) {
-    return this.regions.filter(({ box }) => holds(box, at)).sort((a, b) => area(a.box) - area(b.box))[0];
+    this.select({ kind: 'region', ...region });
   }
 
   finishBox(box) {
@@ -153,7 +148,7 @@ export class Picture {
   }
 
   maskNow() {
-    return this.selection?.kind === 'mask' ? this.selection.mask : emptyMask(this.width, this.height);
+    return this.selection?.mask || emptyMask(this.width, this.height);
   }
 
   // Pointers.
@@ -162,108 +157,92 @@ export class Picture {
     return [clamp((event.clientX - frame.left) / frame.width), clamp((event.clientY - frame.top) / frame.height)];
   }
 
-  // Which sides of the selected box lie under the pointer: a list of places in [x0, y0, x1, y1].
+  // Which sides of the selected box lie under the pointer: places in [x0, y0, x1, y1].
   sidesAt(event) {
-    const box = this.selection?.kind === 'box' && this.tool === 'box' ? this.selection.box : null;
-    if (!box || this.corner) return [];
+    if (this.selection?.kind !== 'box' || this.tool !== 'box' || this.corner) return [];
     const frame = this.layer.getBoundingClientRect();
     const reach = GRAB[event.pointerType] || GRAB.mouse;
-    const [x, y] = [event.clientX - frame.left, event.clientY - frame.top];
-    const lines = box.map((at, i) => at * (i % 2 ? frame.height : frame.width));
-    if (x < lines[0] - reach || x > lines[2] + reach || y < lines[1] - reach || y > lines[3] + reach) return [];
-    // The middle of a small box stays free.
-    const near = (at, line, other) => Math.abs(at - line) <= Math.min(reach, Math.abs(other - line) / 3 + CLICK);
-    const sides = [];
-    if (near(x, lines[0], lines[2])) sides.push(0);
-    else if (near(x, lines[2], lines[0])) sides.push(2);
-    if (near(y, lines[1], lines[3])) sides.push(1);
-    else if (near(y, lines[3], lines[1])) sides.push(3);
-    return sides;
+    const at = [event.clientX - frame.left, event.clientY - frame.top];
+    const lines = this.selection.box.map((side, i) => side * (i % 2 ? frame.height : frame.width));
+    if ([0, 1].some((axis) => at[axis] < lines[axis] - reach || at[axis] > lines[axis + 2] + reach)) return [];
+    return [0, 1].flatMap((axis) => {
+      const near = Math.min(reach, (lines[axis + 2] - lines[axis]) / 3 + CLICK);  // the middle of a small box stays free
+      return [axis, axis + 2].filter((side) => Math.abs(at[axis] - lines[side]) <= near).slice(0, 1);
+    });
   }
 
   down(event) {
     if (!this.layer || event.button !== 0) return;
     if (!event.isPrimary) return this.cancel();  // a second finger: the picture is moved, not drawn on
     this.stage.focus({ preventScroll: true });
-    const at = this.place(event);
-    const drag = { start: at, last: at, x: event.clientX, y: event.clientY, moved: false, pointer: event.pointerId };
     if (this.tool !== 'select') {
       event.preventDefault();
       this.stage.setPointerCapture(event.pointerId);
     }
-    drag.sides = this.sidesAt(event);
-    if (drag.sides.length) drag.box = [...this.selection.box];
-    if (this.tool === 'mask') this.draft = { kind: 'mask', mask: painted(this.maskNow(), at, at, BRUSH) };
-    if (this.tool === 'point') this.draft = { kind: 'point', point: at };
-    this.drag = drag;
-    this.cursor = at;
-    this.draw();
+    const at = this.cursor = this.place(event);
+    const sides = this.sidesAt(event);
+    this.drag = {
+      pointer: event.pointerId, start: at, x: event.clientX, y: event.clientY, moved: false,
+      sides, box: sides.length ? this.selection.box : null,
+    };
+    if (this.tool === 'mask') this.draft = stroke(this.maskNow(), at, at);
+    this.follow(at, at);
   }
 
   move(event) {
-    if (!this.layer) return;
-    const at = this.place(event);
     const { drag } = this;
-    if (drag && drag.pointer !== event.pointerId) return;
-    if (!drag) {
-      if (this.corner && event.isPrimary) {
-        this.draft = { kind: 'box', box: boxOf(this.corner, at) };
-        this.draw();
-      }
-      return;
-    }
-    drag.moved ||= Math.hypot(event.clientX - drag.x, event.clientY - drag.y) > CLICK;
-    if (this.tool === 'mask') {
-      this.draft = { kind: 'mask', mask: painted(this.draft.mask, drag.last, at, BRUSH) };
-    } else if (this.tool === 'point') {
-      this.draft = { kind: 'point', point: at };
-    } else if (this.tool === 'box' && drag.moved) {
-      this.draft = { kind: 'box', box: drag.box ? this.resized(drag, at) : boxOf(drag.start, at) };
-    }
-    drag.last = at;
-    this.draw();
-  }
-
-  resized({ box, sides, start }, at) {
-    const next = [...box];
-    for (const side of sides) next[side] = clamp(box[side] + at[side % 2] - start[side % 2]);
-    return boxOf(next.slice(0, 2), next.slice(2));
+    if (!this.layer || (drag ? drag.pointer !== event.pointerId : !this.corner)) return;
+    const at = this.place(event);
+    if (drag) drag.moved ||= Math.hypot(event.clientX - drag.x, event.clientY - drag.y) > CLICK;
+    this.follow(this.cursor, at);
+    if (drag) this.cursor = at;
   }
 
   up(event) {
-    const { drag } = this;
-    if (!drag || drag.pointer !== event.pointerId) return;
-    const at = this.place(event);
+    const { drag, tool } = this;
+    if (drag?.pointer !== event.pointerId) return;
+    this.move(event);
     this.drag = null;
-    this.cursor = at;
-    if (this.tool === 'box') {
-      if (drag.moved) this.finishBox(drag.box ? this.resized(drag, at) : boxOf(this.corner || drag.start, at));
-      else if (!drag.sides.length) this.act(at);
-      else this.cancel();
-    } else if (this.tool === 'select') {
-      if (!drag.moved) this.act(at);
-    } else {
-      this.select(this.draft);
+    if (tool === 'mask' || tool === 'point') this.select(this.draft);
+    else if (!drag.moved && !drag.box) this.act(this.cursor);
+    else if (drag.moved && tool === 'box') this.finishBox(this.draft.box);
+  }
+
+  // What is being drawn follows the pointer, or the cursor, from one place to another.
+  follow(from, to, withCursor = false) {
+    const { tool, drag, corner } = this;
+    if (tool === 'mask') {
+      if (this.draft) this.draft = stroke(this.draft.mask, from, to);
+    } else if (tool === 'point') {
+      if (drag) this.draft = { kind: 'point', point: to };
+    } else if (tool === 'box' && drag?.box && drag.moved) {
+      const [x0, y0, x1, y1] = drag.box.map((side, i) =>
+        (drag.sides.includes(i) ? clamp(side + to[i % 2] - drag.start[i % 2]) : side));
+      this.draft = boxOf([x0, y0], [x1, y1]);
+    } else if (tool === 'box' && (corner || drag?.moved)) {
+      this.draft = boxOf(corner || drag.start, to);
     }
+    this.draw(withCursor);
   }
 
   // A click, or Space at the cursor.
   act(at) {
     if (this.tool === 'select') {
-      const region = this.regionAt(at);
+      // The smallest region that holds the place.
+      const [region] = this.regions.filter(({ box }) => holds(box, at)).sort((a, b) => area(a.box) - area(b.box));
       if (region) this.selectRegion(region);
       else this.on.say('No region holds this place: draw a box (B).');
     } else if (this.tool === 'point') {
       this.select({ kind: 'point', point: at });
     } else if (this.tool === 'mask') {
       if (this.draft) return this.select(this.draft);
-      this.draft = { kind: 'mask', mask: painted(this.maskNow(), at, at, BRUSH) };
+      this.draft = stroke(this.maskNow(), at, at);
       this.on.say('The brush is down: arrows paint, Space lifts it.');
     } else if (this.corner) {
-      return this.finishBox(boxOf(this.corner, at));
+      return this.finishBox(boxOf(this.corner, at).box);
     } else {
       this.corner = at;
-      this.draft = { kind: 'box', box: boxOf(at, at) };
+      this.draft = boxOf(at, at);
       this.on.say('First corner: now the opposite one.');
     }
     this.draw();
@@ -298,20 +277,9 @@ export class Picture {
     const step = ctrlKey ? 1 : longer * (shiftKey ? LONG_STEP : STEP);
     const before = this.cursor;
     this.cursor = [clamp(before[0] + dx * step / this.width), clamp(before[1] + dy * step / this.height)];
-    if (this.corner) this.draft = { kind: 'box', box: boxOf(this.corner, this.cursor) };
-    else if (this.draft?.kind === 'mask')
-      this.draft = { kind: 'mask', mask: painted(this.draft.mask, before, this.cursor, BRUSH) };
-    this.draw(true);
+    this.follow(before, this.cursor, true);
     this.on.whisper(`${Math.round(this.cursor[0] * this.width)}, ${Math.round(this.cursor[1] * this.height)}`);
-    this.keepInSight();
-  }
-
-  // Scrolls an enlarged picture to the cursor.
-  keepInSight() {
-    const frame = this.stage.parentElement;
-    const turn = (at, seen, from) => (at < from || at > from + seen ? Math.max(0, at - seen / 2) : from);
-    frame.scrollTo(turn(this.cursor[0] * this.stage.clientWidth, frame.clientWidth, frame.scrollLeft),
-      turn(this.cursor[1] * this.stage.clientHeight, frame.clientHeight, frame.scrollTop));
+    this.parts.cursor.lastChild.scrollIntoView({ block: 'nearest', inline: 'nearest' });
   }
 
   // What is selected or being drawn.
@@ -337,7 +305,7 @@ export class Picture {
     if (!this.layer) return;
     const [x, y] = [this.cursor[0] * this.width, this.cursor[1] * this.height];
     const d = `M${x} 0V${this.height}M0 ${y}H${this.width}`;
-    this.parts.cursor.replaceChildren(...(visible ? lines('cross', d) : []));
+    this.parts.cursor.replaceChildren(...(visible ? [...lines('cross', d), dot([x, y])] : []));
   }
 }
 

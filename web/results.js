@@ -9,58 +9,51 @@ const THUMB_REM = 14; // the largest height
 export function summaryOf(answer) {
   const parts = [answer.hits.length ? count(answer.hits.length, 'picture') : 'Nothing is found'];
   const { z, below } = answer.cut;
-  if (below) parts.push(`${below} more below the cut-off${typeof z === 'number' ? ` (z ${number(z, 1)})` : ''}`);
+  if (below) parts.push(`${below} below the cut-off${typeof z === 'number' ? ` (z ${number(z, 1)})` : ''}`);
   if (answer.folded) parts.push(`${count(answer.folded, 'near-duplicate')} folded`);
   const ms = Object.values(answer.took_ms).reduce((sum, value) => sum + value, 0);
   parts.push(`${count(answer.scanned, 'vector')} compared, ${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`);
   return parts.join('; ') + '.';
 }
 
-const regionsOf = (hit) => [hit, ...hit.regions];
-
-// A hit's caption for those who do not see the picture.
-function spoken(hit) {
-  return [`Rank ${hit.rank}`, hit.name, hit.text, `score ${number(hit.score, 3)}`, `z ${number(hit.z, 1)}`]
-    .filter(Boolean).join(', ');
-}
+// A hit for those who do not see the picture.
+const spoken = (hit) =>
+  [`Rank ${hit.rank}`, hit.name, hit.text, `score ${number(hit.score, 3)}`, `z ${number(hit.z, 1)}`].filter(Boolean).join(', ');
 
 function thumb(hit) {
   const layer = overlay(hit.width, hit.height, { 'aria-hidden': 'true' });
-  for (const region of regionsOf(hit).reverse()) {
+  for (const region of [hit, ...hit.regions].reverse()) {
     if (region.region === 0) continue; // the whole picture has no box to show
     layer.append(boxShape(region.box, hit.width, hit.height,
       { class: region === hit ? 'box best' : 'box', 'data-region': region.region }));
   }
-  const image = el('img', { alt: '' });
-  const frame = el('span', { class: 'thumb' }, image, layer);
+  const frame = el('span', { class: 'thumb' }, el('img', { alt: '' }), layer);
   frame.style.aspectRatio = `${hit.width} / ${hit.height}`;
   frame.style.width = `min(100%, ${(THUMB_REM * hit.width / hit.height).toFixed(3)}rem)`;
-  return { frame, image };
+  return frame;
 }
 
 // `link(changes)`: the address of this page with other settings.
 function card(hit, link) {
-  const { frame, image } = thumb(hit);
-  const open = el('a', { class: 'open', href: link({ show: hit.id }), 'aria-label': spoken(hit) }, frame);
+  const open = el('a', { class: 'open', href: link({ show: hit.id }), 'aria-label': spoken(hit) }, thumb(hit));
   const similar = (region, text) => el('a', {
     class: 'button', href: link({ q: null, on: hit.id, region: region || null }),
     'aria-label': `Similar ${text}s, rank ${hit.rank}`,
   }, text);
-  const facts = el('p', { class: 'facts' }, `${hit.rank}. `, el('b', {}, number(hit.score, 3)), ` z ${number(hit.z, 1)}`);
+  const facts = el('p', {}, `${hit.rank}. `, el('b', {}, number(hit.score, 3)), ` z ${number(hit.z, 1)}`);
   const item = el('li', { class: 'card', 'data-id': hit.id }, open, facts);
-  if (hit.text) item.append(el('p', { class: 'text' }, hit.text));
-  if (hit.name) item.append(el('p', { class: 'name' }, hit.name));
-  if (hit.caption) item.append(el('p', { class: 'caption', title: hit.caption }, hit.caption));
+  for (const kind of ['text', 'name', 'caption']) {
+    if (hit[kind]) item.append(el('p', { class: kind, title: hit[kind] }, hit[kind]));
+  }
   const actions = el('p', { class: 'bar' }, 'Similar:');
   if (hit.region) actions.append(similar(hit.region, 'region'));
   actions.append(similar(0, 'picture'));
   item.append(actions);
   if (hit.duplicates.length) {
-    const list = el('ul');
-    for (const id of hit.duplicates) list.append(el('li', {}, el('a', { href: link({ show: id }) }, `Picture ${id}`)));
-    item.append(el('details', {}, el('summary', {}, `${hit.duplicates.length} like it`), list));
+    const list = hit.duplicates.map((id) => el('li', {}, el('a', { href: link({ show: id }) }, `Picture ${id}`)));
+    item.append(el('details', {}, el('summary', {}, `${list.length} like it`), el('ul', {}, ...list)));
   }
-  return { item, image };
+  return item;
 }
 
 export class Results {
@@ -93,7 +86,8 @@ export class Results {
       }
     }, { rootMargin: '300px' });
     for (const hit of answer.hits) {
-      const { item, image } = card(hit, link);
+      const item = card(hit, link);
+      const image = item.querySelector('img');
       this.list.append(item);
       sources.set(image, storedPicture(index, hit.id, size));
       this.watch.observe(image);

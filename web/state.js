@@ -1,4 +1,4 @@
-// What the page shows, as its address: everything after '#'. Back, a reload and a link then need no more.
+// What the page shows, as its address: what follows '#'.
 //
 //   index, unit, k, cut, fold    how is searched; cut is "off", "auto", "z5" (least z) or "s0.3" (least score)
 //   q                            a phrase
@@ -19,7 +19,7 @@ export function current() {
   return state;
 }
 
-// The address with some changes; null takes a key away. Another query forgets the place, and what was opened.
+// The address with some changes; null takes a key away. Another query forgets the place and what was opened.
 export function changed(state, changes) {
   const next = { ...state };
   if ('q' in changes || 'on' in changes) {
@@ -41,20 +41,15 @@ const short = (list) => list.map((x) => Number(x.toFixed(5))).join(',');
 
 // What is selected (picture.js) -> keys of the address.
 export function placeOf(selection) {
-  switch (selection?.kind) {
-    case 'region': return { region: selection.region || null };
-    case 'box': return { box: short(selection.box) };
-    case 'point': return { point: short(selection.point) };
-    case 'text': return { part: selection.text };
-    case 'mask': {
-      const { width, height } = selection.mask;
-      return { mask: [width, height, ...runsOf(selection.mask)].map((n) => n.toString(36)).join('.') };
-    }
-    default: return {};
-  }
+  const { kind, region, box, point, text, mask } = selection || {};
+  if (kind === 'region') return { region: region || null };
+  if (kind === 'text') return { part: text };
+  if (box) return { box: short(box) };
+  if (point) return { point: short(point) };
+  return mask ? { mask: [mask.width, mask.height, ...runsOf(mask)].map((n) => n.toString(36)).join('.') } : {};
 }
 
-// And back; a region's and a phrase's boxes are not in the address.
+// And back; a region and a phrase have no box there.
 export function selectionOf(state) {
   if (state.region) return { kind: 'region', region: Number(state.region) };
   if (state.part) return { kind: 'text', text: state.part };
@@ -72,20 +67,14 @@ export function selectionOf(state) {
 
 // What is selected as the server's prompt; undefined: the whole picture.
 export function promptOf(selection) {
-  switch (selection?.kind) {
-    case 'region':
-    case 'box': return { box: selection.box };
-    case 'point': return { point: selection.point };
-    case 'text': return { text: selection.text };
-    case 'mask': {
-      const { width, height } = selection.mask;
-      return { mask: { width, height, rle: runsOf(selection.mask) } };
-    }
-    default: return undefined;
-  }
+  const { kind, box, point, text, mask } = selection || {};
+  if (kind === 'text') return { text };
+  if (box) return { box };
+  if (point) return { point };
+  return mask && { mask: { width: mask.width, height: mask.height, rle: runsOf(mask) } };
 }
 
-// The request of a search, without its scene: null when the address has no query. `scene`: whether one is needed.
+// The request of a search, null without a query; `scene`: whether it needs one, too.
 export function requestOf(state, index) {
   const body = { unit: state.unit, k: Math.min(1000, Math.max(1, Number(state.k) || 20)), deduplicate: state.fold !== 'off' };
   if (index) body.index = index;

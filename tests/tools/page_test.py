@@ -24,7 +24,7 @@ import urllib.error
 import urllib.request
 
 try:
-    from playwright.sync_api import expect, sync_playwright
+    from playwright.sync_api import TimeoutError, expect, sync_playwright
 except ImportError:
     sync_playwright = None
 
@@ -360,7 +360,7 @@ class Page(unittest.TestCase):
         self.search(lambda: page.select_option('#cut', 'z'))
         body, answer = self.search(lambda: page.fill('#least', '15'))
         self.assertEqual((body['cut'], answer['hits']), (15, []))
-        expect(page.locator('#summary')).to_contain_text('Nothing is found; 23 more below the cut-off (z 15.0)')
+        expect(page.locator('#summary')).to_contain_text('Nothing is found; 23 below the cut-off (z 15.0)')
         self.search(lambda: page.select_option('#cut', 's'))
         body, _ = self.search(lambda: page.fill('#least', '-0.1'))
         self.assertEqual(body['min_score'], -0.1)
@@ -492,6 +492,19 @@ class Page(unittest.TestCase):
         def finger(kind, *places):
             touch.send('Input.dispatchTouchEvent', {'type': kind, 'touchPoints': [{'x': x, 'y': y} for x, y in places]})
 
+        page.evaluate('() => { window.taps = 0; addEventListener("click", () => ++window.taps, true); }')
+
+        def tap(target):
+            """On a machine with much to do a touch may take so long that it is no tap: then once more."""
+            before = page.evaluate('window.taps')
+            for _ in range(20):
+                target.tap()
+                try:
+                    return page.wait_for_function(f'window.taps > {before}', timeout=2000)
+                except TimeoutError:
+                    pass
+            self.fail('no tap becomes a click')
+
         def stroke(a, b):
             finger('touchStart', self.at(*a, page))
             for i in range(1, 6):
@@ -501,24 +514,24 @@ class Page(unittest.TestCase):
         self.assert_box(page.locator('#chosen-box .line'), page.locator('#shown'), [0.2, 0.2, 0.6, 0.6])
         stroke((0.6, 0.4), (0.8, 0.4))  # its right side
         self.assert_box(page.locator('#chosen-box .line'), page.locator('#shown'), [0.2, 0.2, 0.8, 0.6])
-        body, answer = self.search(lambda: page.tap('#search-region'), page)
+        body, answer = self.search(lambda: tap(page.locator('#search-region')), page)
         self.assert_near(body['prompt']['box'], [0.2, 0.2, 0.8, 0.6], 0.005)
-        page.tap('[data-tool=point]')
+        tap(page.locator('[data-tool=point]'))
         page.touchscreen.tap(*self.at(0.5, 0.5, page))
-        body, _ = self.search(lambda: page.tap('#search-region'), page)
+        body, _ = self.search(lambda: tap(page.locator('#search-region')), page)
         self.assertIn('point', body['prompt'])
         page.fill('#phrase', 'ring')
-        _, answer = self.search(lambda: page.tap('#ask [type=submit]'), page)
-        page.locator('.card .open').first.tap()
+        _, answer = self.search(lambda: tap(page.locator('#ask [type=submit]')), page)
+        tap(page.locator('.card .open').first)
         region = self.get(f'v1/indexes/scenes/images/{answer["hits"][0]["id"]}')['regions'][0]
         expect(page.locator('#stage [data-region]').first).to_be_visible()
         page.locator('#stage').scroll_into_view_if_needed()
         box = region['box']
         page.touchscreen.tap(*self.at((box[0] + box[2]) / 2, (box[1] + box[3]) / 2, page))
         expect(page.locator('#stage [aria-pressed=true]')).to_have_count(1)
-        body, _ = self.search(lambda: page.tap('#search-region'), page)
+        body, _ = self.search(lambda: tap(page.locator('#search-region')), page)
         self.assertTrue(body['id'].startswith(f'{answer["hits"][0]["id"]}:'))
-        self.search(lambda: page.locator('.card .bar a').last.tap(), page)
+        self.search(lambda: tap(page.locator('.card .bar a').last), page)
         self.assertEqual(page.evaluate('document.documentElement.scrollWidth'), 360)
 
     # What is shown.
