@@ -44,12 +44,16 @@ HitQuery knn_query(Service& service, const Json& json) {
   return query;
 }
 
+// Where the client has reached us. Its Host was checked; a proxy says that it was by TLS.
+std::string origin_of(const HttpRequest& request) {
+  const bool tls = request.header("x-forwarded-proto") == "https";
+  return (tls ? "https://" : "http://") + std::string(request.header("host"));
+}
+
 // What it calls the columns of a picture.
 void put_columns(const Service& service, const HttpRequest& request, const ServedIndex& index,
                  const PictureEntry& entry, Json& json) {
-  // The Host was checked; the proxy's scheme is not known.
-  json["url"] = "http://" + std::string(request.header("host")) +
-                picture_address(service, index, entry.picture.id);
+  json["url"] = origin_of(request) + picture_address(service, index, entry.picture.id);
   if (!entry.names.empty()) json["image_path"] = shown_picture_name(entry.names.front());
   json["caption"] = entry.picture.caption;
 }

@@ -2,6 +2,7 @@
 // done.
 #pragma once
 
+#include <cctype>
 #include <cstring>
 #include <stdexcept>
 #include <string>
@@ -14,7 +15,6 @@
 #include <unistd.h>
 
 #include "opencloc/base/json.h"
-#include "opencloc/serve/http.h"
 
 namespace opencloc::fixtures {
 
@@ -23,7 +23,8 @@ struct Reply {
   std::string head, body;
   // The value of a header, by its name in small letters; empty where there is none.
   std::string header(const std::string& name) const {
-    const std::string small = serve::lower(head);
+    std::string small = head;
+    for (char& c : small) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
     const size_t at = small.find("\r\n" + name + ": ");
     if (at == small.npos) return {};
     const size_t begin = at + name.size() + 4;

@@ -229,7 +229,7 @@ TEST(Server, GivesTheModelBackAndTakesItAgain) {
 
 TEST(Server, ForgetsScenesThatWereNotUsed) {
   ServeOptions options;
-  options.scene_cache = 60'000;
+  options.scene_cache = 20'000;
   const RunningServer server(options);
   const std::string first = server.post_picture("/v1/scenes", World::the().bytes(0)).json()["id"];
   std::string last;
