@@ -1,4 +1,4 @@
-// What people do: buttons, fields, keys, files. session.js makes of it what is shown.
+// What people do. session.js makes of it what is shown.
 
 import * as api from './api.js';
 import { $, el, number } from './dom.js';
@@ -116,10 +116,10 @@ const KEYS = [
   ['/', 'the phrase'], ['B, P, M, V', 'box, point, mask, pick a region'], ['T', 'what to point at'],
   ['?', 'this list'], ['Esc', 'leaves a field, what was begun, then the picture'],
   ['Arrows', 'move the cursor by 1 % of the longer side; with Shift 10 %, with Ctrl one pixel'],
-  ['Space', 'a corner of the box, the point, the brush down and up, the region at the cursor'],
+  ['Space', 'a corner, the point, the brush down and up, the region at the cursor'],
   ['Enter', 'searches what is marked, or the whole picture'], ['Tab', 'walks the regions'],
   ['Delete', 'takes the mark away'], ['Ctrl+Z, Ctrl+Y', 'undo, redo'], ['+ - 0', 'size of the picture'],
-  ['Arrows, Enter, S', 'in the results: walk, open, search for what is similar'],
+  ['Arrows, Enter, S', 'in the results: walk, open, what is similar'],
 ];
 $('key-list').append(...KEYS.flatMap(([keys, does]) => [el('dt', {}, keys), el('dd', {}, does)]));
 $('keys-on').checked = localStorage.getItem('keys') !== 'off';

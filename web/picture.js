@@ -47,7 +47,7 @@ export class Picture {
     this.layer = null;
   }
 
-  // A picture of this size; its pixels come later, into `image`. `regions`: {region, box, text}.
+  // Its pixels come later, into `image`. `regions`: {region, box, text}.
   show({ width, height, name, regions }) {
     this.clear();
     this.width = width;

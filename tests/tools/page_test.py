@@ -7,7 +7,8 @@ request, no report of the Content-Security-Policy and nothing on the console.
 
 Needs chromium, and playwright and axe-playwright-python for a Python named by OPENCLOC_PAGE_PYTHON (default: this one):
     python3 -m venv V && V/bin/pip install playwright axe-playwright-python && export OPENCLOC_PAGE_PYTHON=$PWD/V/bin/python
-Without them it says so and is skipped. --pictures DIR writes the pictures of docs/guide/page.md.
+Without them it says so and is skipped. --pictures DIR INDEX writes the pictures of
+docs/guide/server.md from an index of generated scenes.
 """
 import base64
 import json
@@ -115,10 +116,10 @@ class Page(unittest.TestCase):
         run('index', 'add', cls.folder / 'turned.idx', '--model', model, '--images', cls.turned, '--boxes', boxes)
 
     @classmethod
-    def start_server(cls, *more):
-        server = subprocess.Popen([BINARY, 'serve', '--port', '0', '--index', f'scenes={cls.folder}/scenes.idx', '--index',
-                                   f'turned={cls.folder}/turned.idx', *more], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                                  text=True)
+    def start_server(cls, *more, indexes=('scenes', 'turned')):
+        flags = [flag for name in indexes for flag in ('--index', f'{name}={cls.folder / name}.idx')]
+        server = subprocess.Popen([BINARY, 'serve', '--port', '0', *flags, *more], stdout=subprocess.PIPE,
+                                  stderr=subprocess.DEVNULL, text=True)
 
         def stop():
             server.send_signal(signal.SIGTERM)
@@ -703,9 +704,26 @@ class Page(unittest.TestCase):
 
     def pictures(self):
         """Not a test: --pictures."""
+        folder, index = PICTURES
+        address = self.start_server('--index', f'guide={index}', indexes=())
         page = self.new_page(viewport={'width': 1000, 'height': 640})
-        self.open('#q=doughnut', page, cards=True)
-        page.screenshot(path=PICTURES / 'page_hits.png')
+
+        def shoot(name):
+            page.wait_for_function('() => [...document.images].slice(0, 6).every(image => image.naturalWidth > 0)')
+            page.screenshot(path=pathlib.Path(folder, name))
+        page.goto(f'{address}/#index=guide&q=a+doughnut&k=8')
+        expect(page.locator('.card').first).to_be_visible()
+        shoot('page_hits.png')
+        page.locator('.card .open').first.click()
+        expect(page.locator('#stage [data-region]').first).to_be_visible()
+        region = page.locator('#stage .best .line').evaluate(EDGES)
+        page.click('[data-tool=box]')
+        page.mouse.move(region[0] + 3, region[1] + 3)
+        page.mouse.down()
+        page.mouse.move(region[2] - 3, region[3] - 3)
+        page.mouse.up()
+        self.search(lambda: page.click('#search-region'), page)
+        shoot('page_region.png')
 
 
 def skip(reason):
@@ -728,6 +746,6 @@ if __name__ == '__main__':
         skip('no chromium here (apt install chromium)')
     BINARY = os.path.abspath(sys.argv.pop(1))
     if '--pictures' in sys.argv:
-        PICTURES = pathlib.Path(sys.argv.pop())
-        sys.argv[-1] = 'Page.pictures'
+        PICTURES = sys.argv[-2:]
+        sys.argv[-3:] = ['Page.pictures']
     unittest.main()
