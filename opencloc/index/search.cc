@@ -71,24 +71,24 @@ class Gathering {
   }
 
   // The best candidate of every picture, best first.
-  std::vector<Candidate> best_of_each() const {
-    std::vector<Candidate> bests;
+  std::vector<NearRow> best_of_each() const {
+    std::vector<NearRow> bests;
     std::unordered_set<int64_t> seen;
-    for (const Candidate& candidate : nearest_.rows) {
+    for (const NearRow& candidate : nearest_.rows) {
       if (seen.insert(candidate.picture).second) bests.push_back(candidate);
     }
     return bests;
   }
 
   // Pictures of which the rows are fetched together; those that were removed meanwhile have none.
-  void take_some(std::span<const Candidate> bests) {
+  void take_some(std::span<const NearRow> bests) {
     std::vector<int64_t> ids;
-    for (const Candidate& best : bests) {
+    for (const NearRow& best : bests) {
       if (!(limit() && best.score < *limit())) ids.push_back(best.picture);
     }
     const auto fetched = index_.rows_of(ids);
     auto rows = fetched.begin();
-    for (const Candidate& best : bests) {
+    for (const NearRow& best : bests) {
       if (is_full()) return;
       if (limit() && best.score < *limit()) {
         ++result_.below;
@@ -98,7 +98,7 @@ class Gathering {
     }
   }
 
-  void take(const PictureRows& picture, const Candidate& best) {
+  void take(const PictureRows& picture, const NearRow& best) {
     const auto row = std::find_if(picture.rows.begin(), picture.rows.end(),
                                   [&](const auto& other) { return other.region == best.region; });
     if (row == picture.rows.end()) return;  // another picture's by now

@@ -21,14 +21,14 @@ namespace opencloc {
 enum class SearchUnit { kPicture, kRegion, kBoth };
 
 // A row that is near to a query. Region 0 is the whole picture.
-struct Candidate {
+struct NearRow {
   int64_t picture = 0, region = 0;
   double score = 0;  // the cosine of the stored vector
 };
 
 // What one query finds before anything is gathered or left out.
 struct Nearest {
-  std::vector<Candidate> rows;  // best first; equal scores in the order pictures were added
+  std::vector<NearRow> rows;  // best first; equal scores in the order pictures were added
   // Of the scores of all rows that are searched, or of a sample of them (ScoreHistogram).
   double median = 0, deviation = 0;
 };

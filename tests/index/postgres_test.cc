@@ -419,10 +419,13 @@ TEST_F(WithoutPgvector, AServerThatHasNoneSaysWhereToGetIt) {
   PostgresConnection server(parse_postgres_address(PostgresServer::get().place("any", "postgres")),
                             WhenLost::kFail);
   server.execute("ALTER DATABASE bare SET extension_control_path = '/nowhere'");
-  const std::string said =
-      error_of([&] { create_store(PostgresServer::get().place("a", "bare"), {.width = 4}); });
-  EXPECT_THAT(said, HasSubstr("the database server has no pgvector"));
-  EXPECT_THAT(said, HasSubstr("apt.postgresql.org"));
+  for (const auto& action : {std::function<void()>([&] { create_store(place_, {.width = 4}); }),
+                             std::function<void()>([&] { store_exists(place_); }),
+                             std::function<void()>([&] { open_store(place_); })}) {
+    const std::string said = error_of(action);
+    EXPECT_THAT(said, HasSubstr("the database server has no pgvector"));
+    EXPECT_THAT(said, HasSubstr("apt.postgresql.org"));
+  }
 }
 
 TEST_F(InPostgres, WhatIsNotThereIsSaidInALine) {

@@ -45,7 +45,7 @@ std::string recall_of_graph(PostgresNearest& nearest, SearchUnit unit, int64_t a
     if (exact.empty()) return {};
     const double bar = exact.back().score - 1e-6;  // by score, so that equal rows count
     const auto good = std::count_if(found.begin(), found.end(),
-                                    [&](const Candidate& row) { return row.score >= bar; });
+                                    [&](const NearRow& row) { return row.score >= bar; });
     const double recall = static_cast<double>(good) / static_cast<double>(exact.size());
     sum += recall;
     least = std::min(least, recall);

@@ -72,7 +72,10 @@ struct PostgresConnection::Link {
     if (PQstatus(connection) == CONNECTION_BAD) return true;
     return result != nullptr && field_of(result, PG_DIAG_SQLSTATE).starts_with("57P");
   }
-  bool in_transaction() const { return PQtransactionStatus(connection) != PQTRANS_IDLE; }
+  bool in_transaction() const {
+    const auto status = PQtransactionStatus(connection);
+    return status != PQTRANS_IDLE && status != PQTRANS_UNKNOWN;  // unknown: there is no connection
+  }
 
   [[noreturn]] void fail(const PGresult* result, const std::string& where) const {
     const std::string state = field_of(result, PG_DIAG_SQLSTATE);

@@ -31,8 +31,8 @@ const char* statement_of(SearchUnit unit) {
          "ORDER BY vector <#> $1::halfvec LIMIT $2::int8";
 }
 
-void keep_best(std::vector<Candidate>& rows, int64_t count) {
-  std::sort(rows.begin(), rows.end(), [](const Candidate& a, const Candidate& b) {
+void keep_best(std::vector<NearRow>& rows, int64_t count) {
+  std::sort(rows.begin(), rows.end(), [](const NearRow& a, const NearRow& b) {
     if (a.score != b.score) return a.score > b.score;
     return std::pair(a.picture, a.region) < std::pair(b.picture, b.region);
   });
@@ -83,12 +83,12 @@ void PostgresNearest::set_plan(Plan plan, int64_t candidates) {
           .text(std::to_string(held)));
 }
 
-std::vector<Candidate> PostgresNearest::candidates_of(SearchUnit unit,
-                                                      const std::vector<float>& query,
-                                                      int64_t candidates) {
+std::vector<NearRow> PostgresNearest::candidates_of(SearchUnit unit,
+                                                    const std::vector<float>& query,
+                                                    int64_t candidates) {
   const auto rows =
       connection_.query(statement_of(unit), PostgresValues().half_vector(query).number(candidates));
-  std::vector<Candidate> found;
+  std::vector<NearRow> found;
   for (int64_t row = 0; row < rows.count(); ++row) {
     found.push_back({rows.number(row, 0), rows.number(row, 1),
                      dot_product(query, read_half_vector(rows.bytes(row, 2)))});

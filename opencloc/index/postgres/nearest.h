@@ -60,8 +60,8 @@ class PostgresNearest {
   // How the planner may find rows until it is set again.
   enum class Plan { kAny, kGraph, kScan };
   void set_plan(Plan plan, int64_t candidates = 0);
-  std::vector<Candidate> candidates_of(SearchUnit unit, const std::vector<float>& query,
-                                       int64_t candidates);
+  std::vector<NearRow> candidates_of(SearchUnit unit, const std::vector<float>& query,
+                                     int64_t candidates);
 
   PostgresConnection& connection_;
   std::optional<PostgresGraphs> graphs_;

@@ -56,26 +56,28 @@ std::vector<int64_t> version_numbers(const std::string& text) {
   return numbers;
 }
 
-// Says how pgvector comes into this database, where it is not.
-[[noreturn]] void no_pgvector(PostgresConnection& connection) {
-  const auto offered =
-      connection.query("SELECT 1 FROM pg_available_extensions WHERE name = 'vector'");
-  const std::string& where = connection.address().shown;
-  if (offered.count() == 0)
-    throw Error::input("the database server has no pgvector", where, kMendPgvector);
-  throw Error::input("pgvector is not switched on in this database", where,
-                     "let a superuser run there: CREATE EXTENSION vector");
+bool offers_pgvector(PostgresConnection& connection) {
+  return connection.query("SELECT 1 FROM pg_available_extensions WHERE name = 'vector'").count() >
+         0;
+}
+
+[[noreturn]] void no_pgvector_on(const std::string& where) {
+  throw Error::input("the database server has no pgvector", where, kMendPgvector);
 }
 
 void require_pgvector(PostgresConnection& connection) {
   const auto there =
       connection.query("SELECT extversion FROM pg_extension WHERE extname = 'vector'");
-  if (there.count() == 0) no_pgvector(connection);
+  const std::string& where = connection.address().shown;
+  if (there.count() == 0) {
+    if (!offers_pgvector(connection)) no_pgvector_on(where);
+    throw Error::input("pgvector is not switched on in this database", where,
+                       "let a superuser run there: CREATE EXTENSION vector");
+  }
   const std::string version = there.text(0, 0);
   if (version_numbers(version) < version_numbers(kOldestPgvector)) {
     throw Error::input("pgvector " + version + " is too old, " + kOldestPgvector + " is needed",
-                       connection.address().shown,
-                       std::string(kMendPgvector) + ", then: ALTER EXTENSION vector UPDATE");
+                       where, std::string(kMendPgvector) + ", then: ALTER EXTENSION vector UPDATE");
   }
 }
 
@@ -99,14 +101,12 @@ void see_tables(PostgresConnection& connection) {
       PostgresValues().text(schema_of(connection.address())));
 }
 
-// Creates pgvector where this user may.
+// Switches pgvector on where this user may.
 void make_sure_of_pgvector(PostgresConnection& connection) {
   const auto there = connection.query("SELECT 1 FROM pg_extension WHERE extname = 'vector'");
-  const auto offered =
-      connection.query("SELECT 1 FROM pg_available_extensions WHERE name = 'vector'");
   const auto may =
       connection.query("SELECT 1 FROM pg_roles WHERE rolname = current_user AND rolsuper");
-  if (there.count() == 0 && offered.count() > 0 && may.count() > 0)
+  if (there.count() == 0 && may.count() > 0 && offers_pgvector(connection))
     connection.execute("CREATE EXTENSION IF NOT EXISTS vector");
   require_pgvector(connection);
 }
@@ -154,7 +154,9 @@ int64_t postgres_bytes(PostgresConnection& connection) {
 
 bool postgres_index_exists(const std::string& place) {
   PostgresConnection connection(parse_postgres_address(place), WhenLost::kTryAgain);
-  return has_index(connection);
+  if (has_index(connection)) return true;
+  if (!offers_pgvector(connection)) no_pgvector_on(connection.address().shown);
+  return false;
 }
 
 void create_postgres_index(const std::string& place, const IndexInfo& info) {
