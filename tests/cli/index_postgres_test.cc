@@ -73,8 +73,9 @@ TEST_F(IndexInPostgres, FindsWhatAFolderFinds) {
     for (size_t i = 0; i < ours["hits"].size(); ++i) {
       const Json& hit = ours["hits"][i];
       EXPECT_NEAR(hit["score"].get<double>(), theirs["hits"][i]["score"].get<double>(), 0.004);
-      if (scores.contains(hit["id"].get<int64_t>()))
-        EXPECT_NEAR(hit["score"].get<double>(), scores[hit["id"].get<int64_t>()], 0.004);
+      const auto same = scores.find(hit["id"].get<int64_t>());
+      if (same == scores.end()) continue;
+      EXPECT_NEAR(hit["score"].get<double>(), same->second, 0.004);
     }
   }
   const Json stats = json_of("index stats " + place_);
