@@ -1,5 +1,6 @@
 // PostgresWriter::compact(): the HNSW indexes.
 #include <algorithm>
+#include <cstddef>
 
 #include <spdlog/fmt/fmt.h>
 
@@ -12,6 +13,7 @@ namespace {
 
 constexpr int64_t kWidestGraph = 4000;  // numbers of a halfvec that HNSW takes
 constexpr int64_t kAskedForRecall = 20, kBestForRecall = 10;
+constexpr int64_t kCandidatesForRecall = 320;  // as search() asks for 10 pictures
 
 struct Graph {
   const char* name;
@@ -41,12 +43,13 @@ std::string recall_of_graph(PostgresNearest& nearest, SearchUnit unit, int64_t a
   const auto queries = nearest.sampled_vectors(unit, kAskedForRecall);
   for (const auto& query : queries) {
     const auto exact = nearest.nearest(unit, query, kBestForRecall, all, NearestBy::kScan).rows;
-    auto found = nearest.nearest(unit, query, kBestForRecall, all).rows;
+    const auto found = nearest.nearest(unit, query, kCandidatesForRecall, all).rows;
     if (exact.empty()) return {};
     const double bar = exact.back().score - 1e-6;  // by score, so that equal rows count
     const auto good = std::count_if(found.begin(), found.end(),
                                     [&](const NearRow& row) { return row.score >= bar; });
-    const double recall = static_cast<double>(good) / static_cast<double>(exact.size());
+    const auto of = static_cast<std::ptrdiff_t>(exact.size());
+    const double recall = static_cast<double>(std::min(good, of)) / static_cast<double>(of);
     sum += recall;
     least = std::min(least, recall);
   }

@@ -129,8 +129,10 @@ float read_real(std::string_view bytes) {
 std::vector<float> read_half_vector(std::string_view bytes) {
   std::vector<float> values;
   values.reserve(bytes.size() / 2);
-  for (size_t at = 4; at + 2 <= bytes.size(); at += 2)
-    values.push_back(half_to_float(static_cast<uint16_t>(big_endian(bytes.substr(at, 2)))));
+  for (size_t at = 4; at + 2 <= bytes.size(); at += 2) {
+    const auto high = static_cast<uint8_t>(bytes[at]), low = static_cast<uint8_t>(bytes[at + 1]);
+    values.push_back(half_to_float(static_cast<uint16_t>(high << 8 | low)));
+  }
   return values;
 }
 
