@@ -15,6 +15,8 @@
 namespace opencloc::cli {
 namespace {
 
+constexpr const char* kPlaceOfIndex = "the index's folder, or postgres://USER@HOST/DB?index=NAME";
+
 struct SearchFlags {
   CommonFlags common;
   std::string index, model, box, point, unit, cut = "off", deduplicate = "on", html;
@@ -73,7 +75,8 @@ void run_search(SearchFlags& flags) {
   flags.options.cut = parse_cut(flags.cut);
   flags.options.fold = flags.deduplicate == "on";
 
-  IndexReader index(flags.index);
+  const auto store = open_store(flags.index);
+  IndexStore& index = *store;
   QueryEncoder encoder(index, flags.model,
                        {flags.common.device, thread_count(flags.common), flags.precision});
   const auto loading = std::chrono::steady_clock::now();
@@ -88,7 +91,7 @@ void run_search(SearchFlags& flags) {
   const double scan_ms = milliseconds_since(scanning);
 
   if (flags.json) {
-    Json json = {{"index", flags.index},
+    Json json = {{"index", index.name()},
                  {"took_ms", {{"load_and_encode", encode_ms}, {"search", scan_ms}}}};
     json.update(search_json(index, result, flags.options));
     std::printf("%s\n", dump_json(json).c_str());
@@ -109,7 +112,7 @@ void add_search(CLI::App& app) {
   const auto flags = std::make_shared<SearchFlags>();
   auto& query = flags->query;
   auto& options = flags->options;
-  app.add_option("IDX", flags->index, "the index's folder")->required();
+  app.add_option("IDX", flags->index, kPlaceOfIndex)->required();
   app.add_option("PHRASE", query.phrase, "what to look for, in words");
   app.add_option("--image", query.image, "a picture instead: what looks like it")
       ->type_name("FILE");

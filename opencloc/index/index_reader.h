@@ -12,11 +12,9 @@
 #include "opencloc/index/catalog.h"
 #include "opencloc/index/info.h"
 #include "opencloc/index/segment.h"
+#include "opencloc/index/store.h"
 
 namespace opencloc {
-
-// Which rows are searched.
-enum class SearchUnit { kPicture, kRegion, kBoth };
 
 // Where a picture's rows lie.
 struct RowPlace {
@@ -26,16 +24,16 @@ struct RowPlace {
 
 // A state of the index: what was committed when it was opened or last refreshed. It stays readable
 // whatever a writer does. Not thread-safe.
-class IndexReader {
+class IndexReader : public IndexStore {
  public:
   // Throws Error (input) for what is no index, and for damaged or missing segments.
   explicit IndexReader(std::filesystem::path path);
 
   const std::filesystem::path& path() const { return path_; }
-  const IndexInfo& info() const { return info_; }
-  Catalog& catalog() { return catalog_; }
-  // Takes over what other processes have committed since. True when there was something.
-  bool refresh();
+  std::string name() const override { return path_.string(); }
+  const IndexInfo& info() const override { return info_; }
+  Catalog& catalog() override { return catalog_; }
+  bool refresh() override;
 
   size_t segments() const { return segments_.size(); }
   const Segment& segment(size_t i) const { return *segments_[i]->file; }
@@ -44,8 +42,12 @@ class IndexReader {
   std::span<const kernels::ScanPart> parts(SearchUnit unit) const {
     return parts_[static_cast<size_t>(unit)];
   }
-  // Rows that a search of this kind looks at.
-  int64_t searched(SearchUnit unit) const { return searched_[static_cast<size_t>(unit)]; }
+  int64_t searched(SearchUnit unit) const override { return searched_[static_cast<size_t>(unit)]; }
+  // All queries share one pass.
+  std::vector<Nearest> nearest(SearchUnit unit, std::span<const std::vector<float>> queries,
+                               int64_t candidates) const override;
+  std::vector<PictureRows> rows_of(std::span<const int64_t> pictures) const override;
+  Json storage() const override;
   // Where a picture's rows lie; none when it was removed or never there.
   std::optional<RowPlace> find(int64_t picture) const;
   // Bytes that every search reads, and so should stay in memory.

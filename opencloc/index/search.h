@@ -1,10 +1,10 @@
 // The pictures of an index that are nearest to a vector, each with the regions that matched.
 //
-// Every row's score comes from one pass over int8 rows; the best are scored again from fp16, so the
-// scores that are given are cosines of the stored vectors to 1e-3. Rows are gathered by picture,
-// and pictures of which the whole-picture vectors are near-duplicates by the best of them. k
-// pictures are given where there are k: whatever is gathered, folded or left out is made up for by
-// looking further down.
+// The store says which rows are nearest (a folder: one pass over int8 rows, the best scored again
+// from fp16); the scores that are given are cosines of the stored vectors to 1e-3. Rows are
+// gathered by picture, and pictures of which the whole-picture vectors are near-duplicates by the
+// best of them. k pictures are given where there are k: whatever is gathered, folded or left out is
+// made up for by looking further down.
 //
 // A cosine says little by itself (the same number is a good answer to one query and a bad one to
 // another), so each hit has a z beside it: its distance from the median of this query's own scores,
@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "opencloc/image/box.h"
-#include "opencloc/index/index_reader.h"
+#include "opencloc/index/store.h"
 
 namespace opencloc {
 
@@ -72,7 +72,7 @@ struct SearchResult {
 
 // queries [Q, E], each of unit length -> [Q]. Queries share the passes. Throws Error (input) for
 // vectors of another width, and for those that are not finite.
-std::vector<SearchResult> search(const IndexReader& index,
+std::vector<SearchResult> search(const IndexStore& index,
                                  std::span<const std::vector<float>> queries,
                                  const SearchOptions& options);
 
