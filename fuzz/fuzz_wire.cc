@@ -19,7 +19,9 @@ void take(const Read& read) {
 
 void take_json(std::string_view text) {
   const Json json = parse_object(text);
-  for (const auto& [key, value] : json.items()) {
+  for (const auto& item : json.items()) {
+    const std::string& key = item.key();  // clang 14 captures no structured bindings
+    const Json& value = item.value();
     const char* name = key.c_str();
     take([&] { prompt_of(value, key); });
     take([&] { texts_of(value, key); });

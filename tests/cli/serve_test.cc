@@ -83,7 +83,7 @@ TEST_F(ServeVerb, RefusesWhatCannotBeServed) {
   EXPECT_THAT(refused(model + "--host 0.0.0.0"), HasSubstr("--api-key-file"));
   EXPECT_THAT(refused(model + "--read-only off"), HasSubstr("--api-key-file"));
   EXPECT_THAT(refused(model + "--index " + at("none")), HasSubstr("none"));
-  EXPECT_THAT(refused(model + "--host no-address"), HasSubstr("--host"));
+  EXPECT_THAT(refused(model + "--host 127.0.0.300"), HasSubstr("--host"));
   write_file(at("keys"), "# none\n\n");
   EXPECT_THAT(refused(model + "--api-key-file " + at("keys")), HasSubstr("no key"));
   write_file(at("keys"), "short\n");
