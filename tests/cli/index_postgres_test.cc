@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <string>
+#include <string_view>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -29,7 +31,7 @@ class IndexInPostgres : public fixtures::BinaryTest {
     fixtures::write_tiny_model(folder_ / "model");
     for (const char* name : {"a", "b", "c", "d", "caf\xe9 'quoted\\"}) {
       std::string ppm = tiny_ppm(40, 30);
-      Rng rng(static_cast<uint64_t>(name[0]));
+      Rng rng(std::string_view(name).size() * 256 + static_cast<uint64_t>(name[0]));
       for (size_t i = ppm.size() - 3600; i < ppm.size(); ++i)
         ppm[i] = static_cast<char>(rng.below(256));
       write_file(folder_ / "photos" / (std::string(name) + ".ppm"), ppm);
