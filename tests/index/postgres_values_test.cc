@@ -53,33 +53,6 @@ TEST(PostgresAddressText, NamesOfIndexesAreSimple) {
               HasSubstr("names no index"));
 }
 
-TEST(PostgresHalf, EveryNumberComesBack) {
-  for (uint32_t bits = 0; bits < 65536; ++bits) {
-    const auto half = static_cast<uint16_t>(bits);
-    const float value = half_to_float(half);
-    if (std::isnan(value)) {
-      EXPECT_TRUE(std::isnan(half_to_float(to_half(value))));
-    } else {
-      ASSERT_EQ(to_half(value), half) << bits;
-    }
-  }
-}
-
-TEST(PostgresHalf, RoundsToNearestEven) {
-  for (uint32_t bits = 0; bits < 0x7bff; ++bits) {
-    const auto half = static_cast<uint16_t>(bits);
-    const float low = half_to_float(half), high = half_to_float(static_cast<uint16_t>(bits + 1));
-    const float middle = (low + high) / 2;
-    ASSERT_EQ(to_half(middle), bits % 2 == 0 ? half : half + 1) << bits;
-    ASSERT_EQ(to_half(std::nextafter(middle, 0.0f)), half) << bits;
-    ASSERT_EQ(to_half(-std::nextafter(middle, 1e6f)), 0x8000 + bits + 1) << bits;
-  }
-  EXPECT_EQ(to_half(65519.0f), 0x7bff);
-  EXPECT_EQ(to_half(65520.0f), 0x7c00);
-  EXPECT_EQ(to_half(std::numeric_limits<float>::infinity()), 0x7c00);
-  EXPECT_EQ(to_half(std::numeric_limits<float>::denorm_min()), 0);
-}
-
 TEST(PostgresText, IsAlwaysUtf8WithoutZeros) {
   EXPECT_EQ(postgres_text("plain '\\\" \xc3\xa9"), "plain '\\\" \xc3\xa9");
   EXPECT_EQ(postgres_text(std::string("a\0b\xff\xfe"

@@ -45,7 +45,7 @@ std::string half_vector_bytes(std::span<const float> values) {
   std::string bytes;
   put(static_cast<uint16_t>(values.size()), bytes);
   put(uint16_t{0}, bytes);
-  for (const float value : values) put(to_half(value), bytes);
+  for (const float value : values) put(kernels::round_to_fp16(value), bytes);
   return bytes;
 }
 
@@ -131,7 +131,7 @@ std::vector<float> read_half_vector(std::string_view bytes) {
   values.reserve(bytes.size() / 2);
   for (size_t at = 4; at + 2 <= bytes.size(); at += 2) {
     const auto high = static_cast<uint8_t>(bytes[at]), low = static_cast<uint8_t>(bytes[at + 1]);
-    values.push_back(half_to_float(static_cast<uint16_t>(high << 8 | low)));
+    values.push_back(kernels::float_of(static_cast<uint16_t>(high << 8 | low)));
   }
   return values;
 }
@@ -145,29 +145,6 @@ std::string postgres_text(std::string_view text) {
     clean += kReplacement;
     text.remove_prefix(bad + 1);
   }
-}
-
-uint16_t to_half(float value) {
-  const auto bits = std::bit_cast<uint32_t>(value);
-  const auto sign = static_cast<uint16_t>(bits >> 16 & 0x8000u);
-  const float magnitude = std::abs(value);
-  if (std::isnan(value)) return static_cast<uint16_t>(sign | 0x7e00u);
-  if (magnitude < 0x1p-14f)  // in steps of 2^-24; the largest rounds up to the first normal number
-    return static_cast<uint16_t>(sign | static_cast<uint16_t>(std::nearbyint(magnitude * 0x1p24f)));
-  if (magnitude >= 65520.0f) return static_cast<uint16_t>(sign | 0x7c00u);
-  const uint32_t body = (bits & 0x7fffffffu) - (112u << 23);  // bias 15 in place of 127
-  return static_cast<uint16_t>(sign | (body + 0xfffu + (body >> 13 & 1u)) >> 13);
-}
-
-float half_to_float(uint16_t half) {
-  const uint32_t sign = uint32_t{half & 0x8000u} << 16;
-  const uint32_t exponent = half >> 10 & 31u, fraction = half & 1023u;
-  if (exponent == 0) {
-    const float magnitude = static_cast<float>(fraction) * 0x1p-24f;
-    return sign != 0 ? -magnitude : magnitude;
-  }
-  const uint32_t wide = exponent == 31 ? 255u : exponent + 112u;
-  return std::bit_cast<float>(sign | wide << 23 | fraction << 13);
 }
 
 }  // namespace opencloc

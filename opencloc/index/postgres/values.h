@@ -51,8 +51,4 @@ std::vector<float> read_half_vector(std::string_view bytes);
 // What a column of type text takes: bytes that are not UTF-8, and zeros, become U+FFFD.
 std::string postgres_text(std::string_view text);
 
-// IEEE binary16, rounded to nearest even; what is too large becomes infinite.
-uint16_t to_half(float value);
-float half_to_float(uint16_t half);
-
 }  // namespace opencloc
