@@ -49,6 +49,12 @@ std::vector<std::shared_ptr<IndexReader::Open>> IndexReader::open_segments(
                            file.string(), "restore the file, or make the index anew");
       }
     }
+    const SegmentColumns& columns = open->file->columns();
+    if (columns.quality != nullptr && open->factor.empty()) {
+      open->factor.reserve(static_cast<size_t>(columns.rows()));
+      for (int64_t row = 0; row < columns.rows(); ++row)
+        open->factor.push_back(quality_factor(columns.quality[row]));
+    }
     segments.push_back(std::move(open));
   }
   return segments;
@@ -69,7 +75,9 @@ void IndexReader::load() {
     removed_ = state.removed;
     break;
   }
-  for (auto& parts : parts_) parts.clear();
+  for (auto& of_score : parts_) {
+    for (auto& parts : of_score) parts.clear();
+  }
   searched_ = {};
   for (const auto& segment : segments_) mark(*segment, removed_);
 }
@@ -91,10 +99,12 @@ void IndexReader::mark(Open& segment, const std::vector<uint32_t>& removed) {
     }
     row = end;
   }
-  for (size_t unit = 0; unit < parts_.size(); ++unit) {
+  for (size_t unit = 0; unit < segment.left_out.size(); ++unit) {
     kernels::ScanPart part = columns.scan;
     part.left_out = segment.left_out[unit].data();
-    parts_[unit].push_back(part);
+    parts_[static_cast<size_t>(SearchScore::kCosine)][unit].push_back(part);
+    if (!segment.factor.empty()) part.factor = segment.factor.data();
+    parts_[static_cast<size_t>(SearchScore::kQuality)][unit].push_back(part);
   }
 }
 
@@ -111,11 +121,19 @@ std::optional<RowPlace> IndexReader::find(int64_t picture) const {
   return std::nullopt;
 }
 
+bool IndexReader::has_quality() const {
+  return std::any_of(segments_.begin(), segments_.end(),
+                     [](const auto& segment) { return !segment->factor.empty(); });
+}
+
 int64_t IndexReader::hot_bytes() const {
-  int64_t rows = 0;
-  for (const auto& segment : segments_) rows += segment->file->columns().rows();
-  const int64_t bits = static_cast<int64_t>(parts_.size());
-  return rows * (kernels::scan_stride(info_.width) + 8) + rows * bits / 8;
+  int64_t rows = 0, factors = 0;
+  for (const auto& segment : segments_) {
+    rows += segment->file->columns().rows();
+    factors += static_cast<int64_t>(segment->factor.size());
+  }
+  const auto bits = static_cast<int64_t>(searched_.size());
+  return rows * (kernels::scan_stride(info_.width) + 8) + rows * bits / 8 + 4 * factors;
 }
 
 }  // namespace opencloc

@@ -18,6 +18,9 @@ namespace opencloc {
 // Which rows are searched.
 enum class SearchUnit { kPicture, kRegion, kBoth };
 
+// What rows are ordered by: the cosine, or the cosine times the factor of the region's quality.
+enum class SearchScore { kCosine, kQuality };
+
 // Where a picture's rows lie.
 struct RowPlace {
   size_t segment = 0;
@@ -40,9 +43,11 @@ class IndexReader {
   size_t segments() const { return segments_.size(); }
   const Segment& segment(size_t i) const { return *segments_[i]->file; }
   const SegmentColumns& columns(size_t i) const { return segments_[i]->file->columns(); }
+  // Whether any region has a quality.
+  bool has_quality() const;
   // For kernels::scan(), a part for each segment. Valid until refresh().
-  std::span<const kernels::ScanPart> parts(SearchUnit unit) const {
-    return parts_[static_cast<size_t>(unit)];
+  std::span<const kernels::ScanPart> parts(SearchUnit unit, SearchScore score) const {
+    return parts_[static_cast<size_t>(score)][static_cast<size_t>(unit)];
   }
   // Rows that a search of this kind looks at.
   int64_t searched(SearchUnit unit) const { return searched_[static_cast<size_t>(unit)]; }
@@ -56,6 +61,7 @@ class IndexReader {
     int64_t id = 0;
     std::unique_ptr<Segment> file;
     std::array<std::vector<uint64_t>, 3> left_out;  // bits, by SearchUnit
+    std::vector<float> factor;                      // of the rows' qualities; empty: there are none
   };
   void load();
   std::vector<std::shared_ptr<Open>> open_segments(const Catalog::State& state) const;
@@ -67,7 +73,7 @@ class IndexReader {
   int64_t version_ = 0;
   std::vector<uint32_t> removed_;
   std::vector<std::shared_ptr<Open>> segments_;
-  std::array<std::vector<kernels::ScanPart>, 3> parts_;
+  std::array<std::array<std::vector<kernels::ScanPart>, 3>, 2> parts_;  // by score, unit
   std::array<int64_t, 3> searched_{};
 };
 

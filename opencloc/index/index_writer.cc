@@ -72,8 +72,13 @@ void IndexWriter::add_name(const PictureName& name, const std::string& digest) {
 
 void IndexWriter::add(const NewPicture& picture) {
   require_vector(picture.vector, info_.width, picture.name.name);
-  for (const NewRegion& region : picture.regions)
+  for (const NewRegion& region : picture.regions) {
     require_vector(region.vector, info_.width, picture.name.name);
+    if (!std::isfinite(region.quality.value_or(1))) {
+      throw Error::input("the model gives qualities that are not finite numbers", picture.name.name,
+                         "use an earlier checkpoint");
+    }
+  }
   if (next_picture_ > std::numeric_limits<uint32_t>::max()) {
     throw Error::input("an index numbers no more than 2^32 pictures", path_.string(),
                        "go on in a second index");
@@ -83,7 +88,8 @@ void IndexWriter::add(const NewPicture& picture) {
   rows_.add(number, StoredBox{}, picture.vector);
   for (size_t i = 0; i < picture.regions.size(); ++i) {
     const NewRegion& region = picture.regions[i];
-    rows_.add(number, stored_box(region.box), region.vector);
+    rows_.add(number, stored_box(region.box), region.vector,
+              region.quality ? stored_quality(*region.quality) : kFullQuality);
     if (!region.text.empty())
       texts_.emplace_back(id, RegionText{static_cast<int64_t>(i) + 1, region.text});
   }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -22,6 +23,8 @@ struct NewRegion {
   Box box;
   std::string text;
   std::vector<float> vector;  // [E], unit length
+  // In [0, 1]: how well the box holds one object. None: the model does not say.
+  std::optional<float> quality = std::nullopt;
 };
 
 struct NewPicture {

@@ -41,6 +41,7 @@ void create_index(const fs::path& index, const IndexInfo& info) {
   json["orientation"] = "stored";  // boxes are of the stored picture: EXIF turns nothing
   json["regions"] = info.regions;
   json["grid"] = info.grid;
+  if (info.keep > 0) json["keep"] = info.keep;
   json["region_method"] = info.region_method;
   json["precision"] = "int8";
   write_folder(index, [&](const fs::path& folder) {
@@ -71,6 +72,7 @@ IndexInfo read_index_info(const fs::path& index) {
   info.model = json_string(json, "model", where, "");
   info.fingerprint = json_string(json, "fingerprint", where, "");
   info.regions = json_string(json, "regions", where, info.regions);
+  info.keep = json_int(json, "keep", where, 0);
   info.region_method = json_string(json, "region_method", where, "");
   if (json.contains("grid")) {
     info.grid.clear();

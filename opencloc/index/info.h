@@ -19,6 +19,7 @@ struct IndexInfo {
   std::string fingerprint = {};    // of the model; empty: not known
   std::string regions = "labels";  // where boxes come from: "labels", "grid", "none"
   std::vector<int64_t> grid = {1, 2, 3};  // boxes a side, each level half-overlapping
+  int64_t keep = 0;                       // of the grid's boxes, by quality; 0: all
   std::string region_method = {};         // "prompter", ...; empty: not known
 };
 

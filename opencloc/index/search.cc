@@ -18,13 +18,17 @@ constexpr int64_t kWiden = 4;
 // An int8 score is nearer than this to the rescored one.
 constexpr double kInt8Error = 0.02;
 
+SearchScore score_by(const SearchOptions& options) {
+  return options.quality ? SearchScore::kQuality : SearchScore::kCosine;
+}
+
 double score_of(const SegmentColumns& columns, const std::vector<float>& query, int64_t row) {
   return static_cast<double>(
       kernels::exact_score(query.data(), columns.scan.exact + row * columns.width, columns.width));
 }
 
 bool contains(const IndexReader& index, SearchUnit unit, size_t segment, int64_t row) {
-  const uint64_t* bits = index.parts(unit)[segment].left_out;
+  const uint64_t* bits = index.parts(unit, SearchScore::kCosine)[segment].left_out;
   return (bits[row / 64] >> (row % 64) & 1) == 0;
 }
 
@@ -49,7 +53,7 @@ class Gathering {
       const SegmentColumns& columns = index_.columns(segment);
       const int64_t picture = columns.image[candidate.row];
       if (!seen_.insert(picture).second) continue;
-      take(segment, candidate.row, static_cast<double>(candidate.score));
+      take(segment, candidate.row);
     }
     if (static_cast<int64_t>(result_.hits.size()) + result_.below >= options_.k) return true;
     if (static_cast<int64_t>(answer_.hits.size()) >= result_.scanned) return true;
@@ -71,10 +75,28 @@ class Gathering {
     return least;
   }
 
-  void take(size_t segment, int64_t row, double score) {
+  // A row as a hit; the scan's scores are made in the same way.
+  RegionHit region_hit(size_t segment, int64_t first, int64_t row) const {
+    const SegmentColumns& columns = index_.columns(segment);
+    const auto cosine = static_cast<float>(score_of(columns, query_, row));
+    const float* factor = index_.parts(options_.unit, score_by(options_))[segment].factor;
+    const float score = factor == nullptr ? cosine : cosine * factor[row];
+    RegionHit hit;
+    hit.region = row - first;
+    hit.box = box_of(columns.box[row]);
+    hit.score = static_cast<double>(score);
+    hit.z = z_of(hit.score);
+    hit.cosine = static_cast<double>(cosine);
+    if (columns.quality != nullptr && row != first)
+      hit.quality = static_cast<double>(quality_of(columns.quality[row]));
+    return hit;
+  }
+
+  void take(size_t segment, int64_t row) {
     const SegmentColumns& columns = index_.columns(segment);
     const int64_t first = columns.first_row(row);
-    if (limit() && score < *limit()) {
+    const RegionHit best = region_hit(segment, first, row);
+    if (limit() && best.score < *limit()) {
       ++result_.below;
       return;
     }
@@ -82,7 +104,7 @@ class Gathering {
     Hit hit;
     hit.picture = columns.image[row];
     hit.rank = static_cast<int64_t>(result_.hits.size()) + 1;
-    hit.best = {row - first, box_of(columns.box[row]), score, z_of(score)};
+    hit.best = best;
     add_regions(segment, first, row, hit);
     result_.hits.push_back(std::move(hit));
     if (options_.fold) whole_.push_back(columns.vector(first));
@@ -105,9 +127,9 @@ class Gathering {
     const int64_t end = columns.end_row(first);
     for (int64_t row = first; row < end; ++row) {
       if (row == best || !contains(index_, options_.unit, segment, row)) continue;
-      const double score = score_of(columns, query_, row);
-      if (std::isnan(score) || (limit() && score < *limit())) continue;
-      others.push_back({row - first, box_of(columns.box[row]), score, z_of(score)});
+      const RegionHit other = region_hit(segment, first, row);
+      if (std::isnan(other.score) || (limit() && other.score < *limit())) continue;
+      others.push_back(other);
     }
     std::stable_sort(others.begin(), others.end(),
                      [](const RegionHit& a, const RegionHit& b) { return a.score > b.score; });
@@ -158,7 +180,7 @@ std::vector<SearchResult> search(const IndexReader& index,
                                  std::span<const std::vector<float>> queries,
                                  const SearchOptions& options) {
   require_queries(index, queries);
-  const auto parts = index.parts(options.unit);
+  const auto parts = index.parts(options.unit, score_by(options));
   const int64_t all = index.searched(options.unit), width = index.info().width;
   std::vector<SearchResult> results(queries.size());
   std::vector<size_t> open;

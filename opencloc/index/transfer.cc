@@ -63,7 +63,10 @@ int64_t for_each_row(IndexReader& index, const RowProgress& progress, const Visi
         while (entry != entries.end() && entry->picture.id < columns.image[row]) ++entry;
         const bool there = entry != entries.end() && entry->picture.id == columns.image[row];
         if (!there) continue;  // removed
-        visit(row_json(*entry, row - first, box_of(columns.box[row])), columns.vector(row));
+        Json json = row_json(*entry, row - first, box_of(columns.box[row]));
+        if (columns.quality != nullptr && row != first)
+          json["quality"] = quality_of(columns.quality[row]);
+        visit(json, columns.vector(row));
         ++rows;
         if (progress && (rows & 1023) == 0) progress(1024);
       }
@@ -94,6 +97,14 @@ Box box_from(const Json& line, const std::string& where) {
   if (!sound) throw Error::input("'box' is not four numbers", where, "write [x0, y0, x1, y1]");
   return clip_to_unit(
       {sides[0].get<float>(), sides[1].get<float>(), sides[2].get<float>(), sides[3].get<float>()});
+}
+
+std::optional<float> quality_from(const Json& line, const std::string& where) {
+  if (!line.contains("quality")) return std::nullopt;
+  const Json& quality = line["quality"];
+  if (!quality.is_number() || !(quality.get<float>() >= 0 && quality.get<float>() <= 1))
+    throw Error::input("'quality' is not a number in [0, 1]", where, "correct it, or leave it out");
+  return quality.get<float>();
 }
 
 // Collects rows to pictures, and pictures to an index.
@@ -157,7 +168,8 @@ void import_rows(const fs::path& folder, Importing& importing, const RowProgress
     auto vector = vectors.row(number);
     bring_to_unit_length(vector, where);
     if (json_int(line, "region", where, 0) != 0) {
-      importing.region({box_from(line, where), json_string(line, "text", where, ""), vector},
+      importing.region({box_from(line, where), json_string(line, "text", where, ""), vector,
+                        quality_from(line, where)},
                        where);
     } else {
       NewPicture picture;

@@ -2,12 +2,13 @@
 //
 // export: vectors.npy, float32 [N, E], and rows.jsonl with a line for each of its rows:
 //   {"id": 7, "region": 0, "name": "a.jpg", "names": [...], "sha256": "...", "width": 640,
-//    "height": 480, "box": [x0, y0, x1, y1], "text": "...", "caption": "..."}
-// region 0 is the whole picture. index.json comes along, so that import makes the same index again.
-// export_qdrant: points.jsonl, a line for each row as Qdrant's `PUT /collections/C/points` takes
-// them: {"id": N, "vector": [...], "payload": {...}}.
-// import: what export writes; or clip-retrieval's img_emb/*.npy, or any folder of .npy files, whose
-// rows are whole pictures named "FILE.npy#ROW".
+//    "height": 480, "box": [x0, y0, x1, y1], "quality": 0.71, "text": "...",
+//    "caption": "..."}
+// region 0 is the whole picture; only regions of a model that predicts it have a quality.
+// index.json comes along, so that import makes the same index again. export_qdrant: points.jsonl, a
+// line for each row as Qdrant's `PUT /collections/C/points` takes them: {"id": N, "vector": [...],
+// "payload": {...}}. import: what export writes; or clip-retrieval's img_emb/*.npy, or any folder
+// of .npy files, whose rows are whole pictures named "FILE.npy#ROW".
 #pragma once
 
 #include <cstdint>

@@ -129,7 +129,10 @@ class Pass {
     for (int64_t q = 0; q < queries_.count; ++q) {
       Best& best = found_.best[static_cast<size_t>(q)];
       ScoreHistogram& histogram = found_.scores[static_cast<size_t>(q)];
-      const float* scores = scores_.data() + q * kScanChunk;
+      float* scores = scores_.data() + q * kScanChunk;
+      if (part.factor != nullptr) {
+        for (int64_t i = 0; i < count; ++i) scores[i] *= part.factor[begin + i];
+      }
       const float per_unit = queries_.scale[static_cast<size_t>(q)] * kHalf;
       for (int64_t i = 0; i < count; ++i) {
         if (is_left_out(part, begin + i)) continue;
@@ -173,8 +176,9 @@ std::vector<ScanHit> rescored(std::span<const ScanPart> parts, const std::vector
     for (int64_t i = begin; i < end; ++i) {
       Best::Entry& entry = best[static_cast<size_t>(i)];
       const size_t part = part_of(starts, entry.row);
-      entry.score =
-          exact_score(query, parts[part].exact + (entry.row - starts[part]) * width, width);
+      const int64_t row = entry.row - starts[part];
+      entry.score = exact_score(query, parts[part].exact + row * width, width);
+      if (parts[part].factor != nullptr) entry.score *= parts[part].factor[row];
     }
   });
   std::erase_if(best, [](const Best::Entry& entry) { return std::isnan(entry.score); });
