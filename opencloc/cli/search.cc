@@ -178,9 +178,10 @@ void add_search(CLI::App& app) {
                  "on: near-duplicates (cosine of whole pictures from 0.94) are one hit")
       ->check(CLI::IsMember({"on", "off"}))
       ->capture_default_str();
-  app.add_option("--quality", flags->quality,
-                 "on: a region's score is its cosine times the square root of its predicted "
-                 "quality, where the model predicts one; off: the cosine")
+  app.add_option(
+         "--quality", flags->quality,
+         "on: the score of a region is lower where the model predicts that its box is loose "
+         "(docs/guide/search.md); off: the cosine")
       ->check(CLI::IsMember({"on", "off"}))
       ->capture_default_str();
   app.add_option("--html", flags->html, "also write a page with the pictures and their boxes")

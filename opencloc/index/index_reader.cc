@@ -50,10 +50,10 @@ std::vector<std::shared_ptr<IndexReader::Open>> IndexReader::open_segments(
       }
     }
     const SegmentColumns& columns = open->file->columns();
-    if (columns.quality != nullptr && open->factor.empty()) {
-      open->factor.reserve(static_cast<size_t>(columns.rows()));
+    if (columns.quality != nullptr && open->offset.empty() && info_.inverse_temperature > 0) {
+      open->offset.reserve(static_cast<size_t>(columns.rows()));
       for (int64_t row = 0; row < columns.rows(); ++row)
-        open->factor.push_back(quality_factor(columns.quality[row]));
+        open->offset.push_back(quality_offset(columns.quality[row], info_.inverse_temperature));
     }
     segments.push_back(std::move(open));
   }
@@ -103,7 +103,7 @@ void IndexReader::mark(Open& segment, const std::vector<uint32_t>& removed) {
     kernels::ScanPart part = columns.scan;
     part.left_out = segment.left_out[unit].data();
     parts_[static_cast<size_t>(SearchScore::kCosine)][unit].push_back(part);
-    if (!segment.factor.empty()) part.factor = segment.factor.data();
+    if (!segment.offset.empty()) part.offset = segment.offset.data();
     parts_[static_cast<size_t>(SearchScore::kQuality)][unit].push_back(part);
   }
 }
@@ -123,17 +123,17 @@ std::optional<RowPlace> IndexReader::find(int64_t picture) const {
 
 bool IndexReader::has_quality() const {
   return std::any_of(segments_.begin(), segments_.end(),
-                     [](const auto& segment) { return !segment->factor.empty(); });
+                     [](const auto& segment) { return !segment->offset.empty(); });
 }
 
 int64_t IndexReader::hot_bytes() const {
-  int64_t rows = 0, factors = 0;
+  int64_t rows = 0, offsets = 0;
   for (const auto& segment : segments_) {
     rows += segment->file->columns().rows();
-    factors += static_cast<int64_t>(segment->factor.size());
+    offsets += static_cast<int64_t>(segment->offset.size());
   }
   const auto bits = static_cast<int64_t>(searched_.size());
-  return rows * (kernels::scan_stride(info_.width) + 8) + rows * bits / 8 + 4 * factors;
+  return rows * (kernels::scan_stride(info_.width) + 8) + rows * bits / 8 + 4 * offsets;
 }
 
 }  // namespace opencloc

@@ -18,7 +18,8 @@ namespace opencloc {
 // Which rows are searched.
 enum class SearchUnit { kPicture, kRegion, kBoth };
 
-// What rows are ordered by: the cosine, or the cosine times the factor of the region's quality.
+// What rows are ordered by: the cosine, or the cosine with what the region's quality adds
+// (quality.h).
 enum class SearchScore { kCosine, kQuality };
 
 // Where a picture's rows lie.
@@ -43,7 +44,7 @@ class IndexReader {
   size_t segments() const { return segments_.size(); }
   const Segment& segment(size_t i) const { return *segments_[i]->file; }
   const SegmentColumns& columns(size_t i) const { return segments_[i]->file->columns(); }
-  // Whether any region has a quality.
+  // Whether any region has a quality that counts.
   bool has_quality() const;
   // For kernels::scan(), a part for each segment. Valid until refresh().
   std::span<const kernels::ScanPart> parts(SearchUnit unit, SearchScore score) const {
@@ -61,7 +62,7 @@ class IndexReader {
     int64_t id = 0;
     std::unique_ptr<Segment> file;
     std::array<std::vector<uint64_t>, 3> left_out;  // bits, by SearchUnit
-    std::vector<float> factor;                      // of the rows' qualities; empty: there are none
+    std::vector<float> offset;                      // of the rows' qualities; empty: there are none
   };
   void load();
   std::vector<std::shared_ptr<Open>> open_segments(const Catalog::State& state) const;

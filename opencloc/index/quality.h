@@ -18,7 +18,14 @@ inline uint16_t stored_quality(float quality) {
 }
 inline float quality_of(uint16_t stored) { return static_cast<float>(stored) / 65535.0f; }
 
-// What the cosine of a region is multiplied with, in [0, 1]. Why this: docs/results/search.md.
-inline float quality_factor(uint16_t stored) { return std::sqrt(quality_of(stored)); }
+// What is added to the cosine of a region: log(quality) / inverse_temperature. That orders regions
+// by exp(inverse_temperature cosine) quality, the model's own similarity times the quality: the
+// temperature of the contrastive loss says how much a difference of cosines means to this model.
+// Why not the cosine times the quality: docs/decisions/quality_head.md.
+inline constexpr float kLeastQuality = 0.01f;  // below it a box is as bad as it can be
+inline float quality_offset(uint16_t stored, double inverse_temperature) {
+  return std::log(std::max(quality_of(stored), kLeastQuality)) /
+         static_cast<float>(inverse_temperature);
+}
 
 }  // namespace opencloc

@@ -79,8 +79,8 @@ class Gathering {
   RegionHit region_hit(size_t segment, int64_t first, int64_t row) const {
     const SegmentColumns& columns = index_.columns(segment);
     const auto cosine = static_cast<float>(score_of(columns, query_, row));
-    const float* factor = index_.parts(options_.unit, score_by(options_))[segment].factor;
-    const float score = factor == nullptr ? cosine : cosine * factor[row];
+    const float* offset = index_.parts(options_.unit, score_by(options_))[segment].offset;
+    const float score = offset == nullptr ? cosine : cosine + offset[row];
     RegionHit hit;
     hit.region = row - first;
     hit.box = box_of(columns.box[row]);

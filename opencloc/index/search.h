@@ -6,9 +6,9 @@
 // pictures are given where there are k: whatever is gathered, folded or left out is made up for by
 // looking further down.
 //
-// Where the model predicts how well a region's box holds one object, a region's score is its cosine
-// times a factor of that quality (quality.h), so that a loose box does not win by being vague.
-// Whole pictures keep their plain cosines. Limits and z are of these scores.
+// Where the model predicts how well a region's box holds one object, that quality is part of a
+// region's score (quality.h), so that a loose box does not win by being vague. Whole pictures keep
+// their plain cosines. Limits and z are of these scores.
 //
 // A cosine says little by itself (the same number is a good answer to one query and a bad one to
 // another), so each hit has a z beside it: its distance from the median of this query's own scores,

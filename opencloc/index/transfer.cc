@@ -273,6 +273,8 @@ Imported import_vectors(const fs::path& folder, const fs::path& index, IndexInfo
   if (ours && fs::exists(folder / "index.json")) {
     const IndexInfo exported = read_index_info(folder);
     if (info.fingerprint.empty()) info = exported;
+    if (info.fingerprint == exported.fingerprint)
+      info.inverse_temperature = exported.inverse_temperature;
   }
   info.width = width;
   if (!index_exists(index)) create_index(index, info);

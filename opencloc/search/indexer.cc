@@ -21,6 +21,7 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kBrokenNamed = 1000;
+constexpr double kHighestScale = 100;  // the losses' cap
 constexpr const char* kCropMethod = "crop";
 constexpr float kKeptOverlap = 0.5f;  // IoU up to which two boxes are both kept
 
@@ -352,6 +353,10 @@ IndexerSummary index_pictures(LoadedModel& loaded, const fs::path& index, const 
     if (info.keep > 0 && (!loaded.model->quality_head || info.region_method == kCropMethod)) {
       throw Error::input("the model does not say how well boxes hold objects", "setting 'keep'",
                          "leave it out, or train the model with the setting 'quality_weight'");
+    }
+    if (loaded.model->quality_head) {
+      info.inverse_temperature =
+          std::min(kHighestScale, loaded.model->region_logit_scale.exp().item<double>());
     }
     create_index(index, info);
   }

@@ -46,10 +46,13 @@ TEST(StoredQuality, ComesBackAndFullQualityIsThePlainCosine) {
     EXPECT_NEAR(quality_of(stored_quality(quality)), quality, 1e-5);
   EXPECT_EQ(stored_quality(2), kFullQuality);
   EXPECT_EQ(stored_quality(-1), 0);
-  EXPECT_EQ(quality_factor(kFullQuality), 1.0f);
-  for (int stored = 0; stored < 65535; stored += 5)
-    EXPECT_LT(quality_factor(static_cast<uint16_t>(stored)),
-              quality_factor(static_cast<uint16_t>(stored + 5)));
+  EXPECT_EQ(quality_offset(kFullQuality, 10), 0.0f);
+  EXPECT_NEAR(quality_offset(stored_quality(0.5f), 10), std::log(0.5) / 10, 1e-5);
+  EXPECT_EQ(quality_offset(0, 10), std::log(kLeastQuality) / 10);
+  for (int stored = 700; stored < 65530; stored += 5) {
+    EXPECT_LT(quality_offset(static_cast<uint16_t>(stored), 3),
+              quality_offset(static_cast<uint16_t>(stored + 5), 3));
+  }
 }
 
 class RatedSegment : public ::testing::Test {
@@ -152,7 +155,7 @@ TEST(QualitySearch, FindsWhatABruteForceSearchFinds) {
         std::vector<std::pair<double, int64_t>> best;  // -score, picture
         for (int number = 0; number < 400; ++number) {
           const auto place = index.find(number + 1);
-          double score = -2;
+          double score = -9;
           for (int64_t row = place->rows.begin; row < place->rows.end; ++row) {
             const bool whole = row == place->rows.begin;
             if (unit == (whole ? SearchUnit::kRegion : SearchUnit::kPicture)) continue;
@@ -162,11 +165,11 @@ TEST(QualitySearch, FindsWhatABruteForceSearchFinds) {
               sum += static_cast<double>(vector[i]) * static_cast<double>(queries[q][i]);
             const bool rated = use && !whole && (number < 150 || number >= 200);
             const auto region = static_cast<size_t>(row - place->rows.begin - 1);
-            const float factor =
-                rated ? quality_factor(stored_quality(made_up_quality(number, region))) : 1;
-            score = std::max(score, static_cast<double>(static_cast<float>(sum) * factor));
+            const auto stored = stored_quality(made_up_quality(number, region));
+            const float offset = rated ? quality_offset(stored, fixtures::kSmallScale) : 0;
+            score = std::max(score, static_cast<double>(static_cast<float>(sum) + offset));
           }
-          if (score > -2) best.emplace_back(-score, number + 1);
+          if (score > -9) best.emplace_back(-score, number + 1);
         }
         std::sort(best.begin(), best.end());
         ASSERT_EQ(results[q].hits.size(), 12u);
@@ -201,8 +204,8 @@ TEST(QualitySearch, ALooseBoxDoesNotWinByBeingVague) {
   ASSERT_EQ(on.hits.size(), 2u);
   EXPECT_EQ(on.hits[0].picture, 2);
   EXPECT_NEAR(*on.hits[0].best.quality, 0.9, 1e-4);
-  const double factor = static_cast<double>(quality_factor(stored_quality(0.9f)));
-  EXPECT_NEAR(on.hits[0].best.score, on.hits[0].best.cosine * factor, 1e-6);
+  const float offset = quality_offset(stored_quality(0.9f), fixtures::kSmallScale);
+  EXPECT_NEAR(on.hits[0].best.score, on.hits[0].best.cosine + static_cast<double>(offset), 1e-6);
   const auto off = search(index, {&query, 1}, {.quality = false}).front();
   EXPECT_EQ(off.hits[0].picture, 1);
   EXPECT_EQ(off.hits[0].best.score, off.hits[0].best.cosine);

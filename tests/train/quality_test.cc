@@ -46,7 +46,7 @@ struct Stepped {
   Gradients gradients;
 };
 
-Stepped step_of(const Cloc& model, const Batch& batch, const ObjectiveOptions& options,
+Stepped step_of(Cloc model, const Batch& batch, const ObjectiveOptions& options,
                 const StepOptions& how = {}) {
   model->zero_grad(/*set_to_none=*/true);
   const auto objective = find_objective("cloc")->make(model, options);
@@ -67,7 +67,7 @@ bool differs(const Gradients& a, const Gradients& b, const std::string& prefix) 
 }
 
 TEST(Quality, TheGradientGoesAsFarAsItIsTold) {
-  const Cloc model = judging_model();
+  Cloc model = judging_model();
   const Batch batch = rated_batch();
   const auto without = step_of(model, batch, {});
   EXPECT_EQ(without.gradients.count("quality_head.fc1.weight"), 0u);

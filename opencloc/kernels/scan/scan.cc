@@ -130,8 +130,10 @@ class Pass {
       Best& best = found_.best[static_cast<size_t>(q)];
       ScoreHistogram& histogram = found_.scores[static_cast<size_t>(q)];
       float* scores = scores_.data() + q * kScanChunk;
-      if (part.factor != nullptr) {
-        for (int64_t i = 0; i < count; ++i) scores[i] *= part.factor[begin + i];
+      if (part.offset != nullptr) {  // in the units of the sums
+        const float scale = queries_.scale[static_cast<size_t>(q)];
+        const float per_score = scale > 0 ? 1 / scale : 0;
+        for (int64_t i = 0; i < count; ++i) scores[i] += per_score * part.offset[begin + i];
       }
       const float per_unit = queries_.scale[static_cast<size_t>(q)] * kHalf;
       for (int64_t i = 0; i < count; ++i) {
@@ -178,7 +180,7 @@ std::vector<ScanHit> rescored(std::span<const ScanPart> parts, const std::vector
       const size_t part = part_of(starts, entry.row);
       const int64_t row = entry.row - starts[part];
       entry.score = exact_score(query, parts[part].exact + row * width, width);
-      if (parts[part].factor != nullptr) entry.score *= parts[part].factor[row];
+      if (parts[part].offset != nullptr) entry.score += parts[part].offset[row];
     }
   });
   std::erase_if(best, [](const Best::Entry& entry) { return std::isnan(entry.score); });
