@@ -41,8 +41,8 @@ INDEXES = {
 }
 # Title, model, index, flags of `opencloc search`, encodes a picture.
 ROWS = [
-    ("whole pictures", "without", "grid", ["--unit", "image"], 1),
-    ("whole pictures, model with the head", "with", "grid", ["--unit", "image"], 1),
+    ("whole pictures, model without the head", "without", "grid", ["--unit", "image"], 1),
+    ("whole pictures, model with the quality head", "with", "grid", ["--unit", "image"], 1),
     ("grid of 14, model without the head", "without", "grid", [], 1),
     ("grid of 14, quality off", "with", "grid", ["--quality", "off"], 1),
     ("grid of 14, quality on", "with", "grid", ["--quality", "on"], 1),
@@ -199,7 +199,12 @@ def spread(values):
     return statistics.stdev(values) if len(values) > 1 else 0.0
 
 
+def chosen(args):
+    return [row for row in ROWS if args.rows in row[0]]
+
+
 def tables(args):
+    rows = chosen(args)
     truth = regions_of(args.out / "data/collection")
     present = sorted({text for boxes in truth.values() for text, _ in boxes})
     known = {text for boxes in regions_of(args.out / "data/all_names").values() for text, _ in boxes}
@@ -213,7 +218,7 @@ def tables(args):
              "| recall@10, % | encodes | vectors | " + " | ".join(
                  f"{title} ({count} objects)" for title, count in zip(SIZES, counts)) + " | index s |",
              "|---" * (len(SIZES) + 4) + "|"]
-    for title, kind, name, flags, encodes in ROWS:
+    for title, kind, name, flags, encodes in rows:
         cells = []
         found = [search(args, kind, seed, name, flags, queries) for seed in seeds]
         for low, high in SIZES.values():
@@ -229,16 +234,17 @@ def tables(args):
     lines += ["", f"Cut-off, {len(absent)} absent names", "",
               "| search | cut | at | absent names without a hit, % | true hits of the first 10 that stay, % |",
               "|---|---|---|---|---|"]
-    for title, kind, name, flags, _ in ROWS:
+    for title, kind, name, flags, _ in rows:
         measured = [cut_offs(search(args, kind, seed, name, flags, queries), truth, absent) for seed in seeds]
         for way in measured[0]:
             none, stay, at = ([one[way][i] for one in measured] for i in range(3))
             lines.append(f"| {title} | {way} | {statistics.mean(at):.2f} | {100 * statistics.mean(none):.0f} ± "
                          f"{100 * spread(none):.0f} | {100 * statistics.mean(stay):.0f} ± {100 * spread(stay):.0f} |")
-    trained = [train(args, "with", seed)["last"] for seed in seeds]
-    lines += ["", "Quality head at the last step: mean |predicted - true IoU| " +
-              f"{statistics.mean(t['quality_error'] for t in trained):.3f}, a constant answer "
-              f"{statistics.mean(t['constant_quality_error'] for t in trained):.3f}"]
+    if any(kind == "with" for _, kind, *_ in rows):
+        trained = [train(args, "with", seed)["last"] for seed in seeds]
+        lines += ["", "Quality head at the last step: mean |predicted - true IoU| " +
+                  f"{statistics.mean(t['quality_error'] for t in trained):.3f}, a constant answer "
+                  f"{statistics.mean(t['constant_quality_error'] for t in trained):.3f}"]
     return "\n".join(lines) + "\n"
 
 
@@ -259,12 +265,13 @@ def main():
     parser.add_argument("--lr", default="2e-3")
     parser.add_argument("--warmup", type=int, default=50)
     parser.add_argument("--precision", default="bf16")
-    parser.add_argument("--quality-weight", default="0.5")
-    parser.add_argument("--quality-gradient", default="head")
+    parser.add_argument("--quality-weight", default="1")
+    parser.add_argument("--quality-gradient", default="all")
     parser.add_argument("--train-flags", default="--text-lr-scale 0.1 --wd 0.1 --augment off --report-pictures 0",
                         help="more flags for every run")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time")
     parser.add_argument("--threads", type=int, default=1, help="of each run")
+    parser.add_argument("--rows", default="", help="only rows whose title contains this text, e.g. quality")
     parser.add_argument("--table", action="store_true", help="print the tables of what is there and stop")
     args = parser.parse_args()
     for name, small, large in (("samples", 12800, 96000), ("distinct", 6000, 40000), ("pictures", 250, 2000),
@@ -273,7 +280,7 @@ def main():
             setattr(args, name, large if args.full else small)
     if not args.table:
         prepare(args)
-        wanted = sorted({(kind, name) for _, kind, name, *_ in ROWS})
+        wanted = sorted({(kind, name) for _, kind, name, *_ in chosen(args)})
 
         def work(kind, seed):
             train(args, kind, seed)
@@ -283,7 +290,7 @@ def main():
 
         with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
             for done in [pool.submit(work, kind, seed) for seed in range(1, args.seeds + 1)
-                         for kind in ("without", "with")]:
+                         for kind in sorted({kind for kind, _ in wanted})]:
                 done.result()
     print(tables(args))
 

@@ -115,7 +115,7 @@ struct ObjectiveOptions {
   // Of L_quality beside L_CLOC; 0: the quality head is not trained
   // (docs/decisions/quality_head.md).
   double quality_weight = 0;
-  QualityReach quality_reach = QualityReach::kHead;
+  QualityReach quality_reach = QualityReach::kAll;
   FilterOptions filter;  // of L_CLOC's negatives
   // Captioners: L = contrastive_weight L_CLIP + caption_weight L_caption.
   double contrastive_weight = 1.0;
