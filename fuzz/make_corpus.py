@@ -113,6 +113,23 @@ write("fuzz_segment", "rows", segment([1, 1, 1, 2, 5, 5], 24))
 write("fuzz_segment", "row", segment([7], 64))
 write("fuzz_segment", "empty", segment([], 1))
 
+# requests: bodies, then whole ones
+write("fuzz_wire", "search", json.dumps({
+    "text": "a red car", "k": 10, "deduplicate": True, "prompt": {"box": [0.1, 0.2, 0.5, 0.6]},
+    "mask": {"mask": {"width": 3, "height": 2, "rle": [1, 2, 3]}}, "point": {"point": [0.5, 0.5]},
+    "image": "data:image/png;base64,iVBORw0KGgo=", "texts": ["a", "b"], "box": [0, 0, 1, 1]}))
+form = "--b\r\nContent-Disposition: form-data; name=\"image\"; filename=\"a\"\r\nContent-Type: image/png\r\n\r\n" \
+       "x\r\n--b\r\nContent-Disposition: form-data; name=text\r\n\r\n\r\n--b--\r\n"
+write("fuzz_wire", "form", "b\n" + form)
+write("fuzz_wire", "base64", "Zm9vYmE=")
+post = "POST /a?size=3 HTTP/1.1\r\nHost: a\r\nContent-Type: "
+write("fuzz_http_request", "json", post + "application/json\r\nContent-Length: 8\r\n\r\n{\"a\": 1}GET /%6eo HTTP/1.0\r\n\r\n")
+write("fuzz_http_request", "chunks", post + "a\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n"
+      "3;x=y\r\n{}\n\r\n0\r\nX: y\r\n\r\n")
+write("fuzz_http_request", "form",
+      post + f"multipart/form-data; boundary=b\r\nContent-Length: {len(form)}\r\n\r\n{form}")
+write("fuzz_http_request", "odd", "HEAD / HTTP/1.1\r\nContent-Encoding: gzip\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n")
+
 # data sets: the annotation file beside imgs/a.jpg and imgs/b/1.jpg
 write("fuzz_import_coco", "instances", json.dumps({
     "images": [{"id": 1, "file_name": "a.jpg", "width": 64, "height": 48},

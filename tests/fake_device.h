@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/EmptyTensor.h>
 #include <ATen/native/CPUFallback.h>
 #include <ATen/ops/_reshape_alias_native.h>
@@ -147,6 +148,37 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
 };
 static const c10::impl::DeviceGuardImplRegistrar registrar(Guard::kType, new Guard);
 
+#if OPENCLOC_TORCH_FROM(2, 6)
+// Backward passes ask whether there is an accelerator, and which.
+struct Hooks final : at::XPUHooksInterface {
+  bool hasXPU() const override { return true; }
+  bool isBuilt() const override { return true; }
+  bool isAvailable() const override { return true; }
+  void init() const override {}
+  bool hasPrimaryContext(c10::DeviceIndex) const override { return true; }
+  c10::DeviceIndex deviceCount() const override { return 1; }
+  c10::DeviceIndex current_device() const override { return 0; }
+  const at::Generator& getDefaultGenerator(c10::DeviceIndex) const override {
+    static const auto generator = at::detail::createCPUGenerator();  // seeded, never drawn from
+    return generator;
+  }
+  c10::DeviceIndex getCurrentDevice() const override { return 0; }
+  void setCurrentDevice(c10::DeviceIndex) const override {}
+  c10::DeviceIndex exchangeDevice(c10::DeviceIndex) const override { return 0; }
+  c10::DeviceIndex maybeExchangeDevice(c10::DeviceIndex) const override { return 0; }
+};
+static const at::RegistererXPUHooksRegistry hooks(
+    "XPUHooks", at::XPUHooksRegistry(), at::RegistererXPUHooksRegistry::DefaultCreator<Hooks>);
+
+// Which of its kernels fits, it asks a device only that it was built for.
+inline at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                            const ops::OptionalTensor& mask, double dropout, bool causal,
+                            ops::OptionalOf<double> scale, bool grouped) {
+  return std::get<0>(
+      at::_scaled_dot_product_attention_math(q, k, v, mask, dropout, causal, {}, scale, grouped));
+}
+#endif
+
 inline at::Tensor empty(c10::IntArrayRef size, ops::OptionalOf<at::ScalarType> type,
                         ops::OptionalOf<at::Layout>, ops::OptionalOf<at::Device>,
                         ops::OptionalOf<bool>, ops::OptionalOf<at::MemoryFormat> format) {
@@ -184,6 +216,12 @@ inline at::Tensor copy_from(const at::Tensor& from, const at::Tensor& to, bool n
   if (inside == 0 && (down || up) && !non_blocking && from.numel() > 0)
     FakeDevice::get().count(down ? "copy to the CPU" : "copy from the CPU that waits");
   copy();
+  return to;
+}
+
+// Newer libtorches ask _copy_from for no device that has streams.
+inline at::Tensor& copy(at::Tensor& to, const at::Tensor& from, bool non_blocking) {
+  copy_from(from, to, non_blocking);
   return to;
 }
 
@@ -273,12 +311,18 @@ inline int64_t fake_bytes_in_use() { return fake::Allocator::in_use; }
 TORCH_LIBRARY_IMPL(_, XPU, library) {
   library.fallback(torch::CppFunction::makeFromBoxedFunction<&fake::fallback>());
 }
+#if OPENCLOC_TORCH_FROM(2, 6)
+TORCH_LIBRARY_IMPL(aten, AutogradXPU, library) {
+  library.impl("scaled_dot_product_attention", &fake::attention);
+}
+#endif
 TORCH_LIBRARY_IMPL(aten, XPU, library) {
   library.impl("empty.memory_format", &fake::empty);
   library.impl("empty_strided", &fake::empty_strided);
   library.impl("as_strided", &at::native::as_strided_tensorimpl);
   library.impl("view", &at::native::view);
   library.impl("_reshape_alias", &at::native::_reshape_alias);
+  library.impl("copy_", &fake::copy);
   library.impl("_copy_from", &fake::copy_from);
   library.impl("_copy_from_and_resize", &fake::copy_from_and_resize);
   library.impl("resize_", &fake::resize_result);

@@ -1,24 +1,30 @@
 #!/usr/bin/env python3
-"""Exact and approximate search beside faiss, hnswlib and USearch: one and 16 queries, recall, memory, building.
+"""Search beside faiss, hnswlib and USearch: one and 16 queries, recall, memory, building, adding.
 
     python3 -m venv /tmp/rivals && /tmp/rivals/bin/pip install numpy faiss-cpu hnswlib usearch
     /tmp/rivals/bin/python bench/rivals/search.py --opencloc build/release/opencloc [--rows 1000000]
-        [--graph-rows 100000] [--threads 2] [--seconds 5]
+        [--index photos.idx] [--threads 2] [--seconds 3] [--only NAME]
 
-Rows are made up: unit vectors of 512 numbers. Flat indexes and ours scan --rows of them, graphs are built over
---graph-rows, since building takes minutes for each 100,000. Recall is of the best 10, against the exact search in F32.
-Ours is `opencloc bench search` in the same run. Rivals that are not installed are named and left out.
+Two tables. Exact search: --rows made-up unit vectors of 512 numbers; ours is `opencloc bench search` in the same run.
+Graphs: on the vectors of an index (--index; vectors of a model, which lie closer together than made-up ones), each with
+the smallest search width that reaches a recall of 0.9 and of 0.99. Recall is of the best 10, counted by score against
+the exact search in F32. Every rival runs in a process of its own, so that its memory is its own: what the process holds
+beyond the vectors that it was given. Rivals that are not installed are named and left out.
 """
 import argparse
 import json
 import os
 import resource
 import subprocess
+import sys
+import tempfile
 import time
 
 import numpy as np
 
-WIDTH, HITS, QUERIES = 512, 10, 64
+WIDTH, HITS, QUERIES, ADDED = 512, 10, 256, 1000
+TARGETS = (0.9, 0.99)
+SEARCH_WIDTHS = (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 
 
 def made_up(rows, seed):
@@ -37,7 +43,7 @@ def shortest(seconds, work):
     return best
 
 
-def exact(rows, queries):
+def exact_bars(rows, queries):
     """The 10th best score of each query."""
     best = np.full((len(queries), HITS), -2, np.float32)
     for begin in range(0, len(rows), 50000):
@@ -51,88 +57,171 @@ def recall(rows, queries, bars, found):
     return float((scores >= bars[:, None] - 1e-6).mean())
 
 
-def report(name, rows, search, built, arguments, queries, bars, all_rows):
-    found = np.asarray(search(queries))
-    line = {"name": name, "rows": rows, "recall_at_10": recall(all_rows, queries, bars, found), "build_s": built}
-    for count in (1, 16):
-        took = shortest(arguments.seconds, lambda: search(queries[:count]))
-        line[f"ms_a_pass_of_{count}"] = 1000 * took
-    line["max_rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps(line), flush=True)
-
-
-def rivals(arguments):
-    def faiss_flat(x):
+class FaissFlat:
+    def __init__(self, width, threads):
         import faiss
-        faiss.omp_set_num_threads(arguments.threads)
-        index = faiss.IndexFlatIP(WIDTH)
-        index.add(x)
-        return lambda q: index.search(q, HITS)[1]
+        faiss.omp_set_num_threads(threads)
+        self.index = faiss.IndexFlatIP(width)
 
-    def faiss_sq8(x):
+    def add(self, x):
+        self.index.add(x)
+
+    def search(self, q):
+        return self.index.search(q, HITS)[1]
+
+
+class FaissSq8(FaissFlat):
+    def __init__(self, width, threads):
         import faiss
-        faiss.omp_set_num_threads(arguments.threads)
-        index = faiss.IndexScalarQuantizer(WIDTH, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT)
-        index.train(x[:100000])
-        index.add(x)
-        return lambda q: index.search(q, HITS)[1]
+        faiss.omp_set_num_threads(threads)
+        self.index = faiss.IndexScalarQuantizer(width, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT)
 
-    def faiss_hnsw(x):
+    def add(self, x):
+        if not self.index.is_trained:
+            self.index.train(x[:100000])
+        self.index.add(x)
+
+
+class FaissHnsw(FaissFlat):
+    def __init__(self, width, threads):
         import faiss
-        faiss.omp_set_num_threads(arguments.threads)
-        index = faiss.IndexHNSWFlat(WIDTH, 32, faiss.METRIC_INNER_PRODUCT)
-        index.hnsw.efSearch = 128
-        index.add(x)
-        return lambda q: index.search(q, HITS)[1]
+        faiss.omp_set_num_threads(threads)
+        self.index = faiss.IndexHNSWFlat(width, 32, faiss.METRIC_INNER_PRODUCT)
 
-    def hnswlib(x):
-        import hnswlib as library
-        index = library.Index(space="ip", dim=WIDTH)
-        index.init_index(max_elements=len(x), M=16, ef_construction=200)
-        index.set_num_threads(arguments.threads)
-        index.add_items(x)
-        index.set_ef(128)
-        return lambda q: index.knn_query(q, k=HITS)[0]
+    def widen(self, ef):
+        self.index.hnsw.efSearch = ef
 
-    def usearch(x):
+
+class Hnswlib:
+    def __init__(self, width, threads):
+        import hnswlib
+        self.index = hnswlib.Index(space="ip", dim=width)
+        self.threads, self.made = threads, False
+
+    def add(self, x):
+        if self.made:
+            self.index.resize_index(self.index.get_current_count() + len(x))
+        else:
+            self.index.init_index(max_elements=len(x), M=16, ef_construction=200)
+            self.index.set_num_threads(self.threads)
+            self.made = True
+        self.index.add_items(x)
+
+    def widen(self, ef):
+        self.index.set_ef(ef)
+
+    def search(self, q):
+        return self.index.knn_query(q, k=HITS)[0]
+
+
+class Usearch:
+    def __init__(self, width, threads):
         from usearch.index import Index
-        index = Index(ndim=WIDTH, metric="ip", dtype="i8", expansion_search=128)
-        index.add(np.arange(len(x)), x, threads=arguments.threads)
-        return lambda q: np.asarray(index.search(q, HITS, threads=arguments.threads).keys).reshape(len(q), -1)
+        self.index, self.threads, self.count = Index(ndim=width, metric="ip", dtype="i8"), threads, 0
 
-    return [("faiss IndexFlatIP", faiss_flat, arguments.rows), ("faiss SQ8", faiss_sq8, arguments.rows),
-            ("faiss HNSW32", faiss_hnsw, arguments.graph_rows), ("hnswlib", hnswlib, arguments.graph_rows),
-            ("usearch i8", usearch, arguments.graph_rows)]
+    def add(self, x):
+        self.index.add(np.arange(self.count, self.count + len(x)), x, threads=self.threads)
+        self.count += len(x)
+
+    def widen(self, ef):
+        self.index.expansion_search = ef
+
+    def search(self, q):
+        return np.asarray(self.index.search(q, HITS, threads=self.threads).keys).reshape(len(q), -1).astype(np.int64)
 
 
-def ours(arguments, rows):
-    command = [arguments.opencloc, "bench", "search", "--rows", str(rows), "--threads", str(arguments.threads),
-               "--seconds", str(arguments.seconds), "--json"]
+EXACT = {"faiss IndexFlatIP": FaissFlat, "faiss SQ8": FaissSq8}
+GRAPHS = {"faiss HNSW32": FaissHnsw, "hnswlib M=16": Hnswlib, "usearch i8": Usearch}
+
+
+def resident_mb():
+    with open("/proc/self/statm") as f:
+        return int(f.read().split()[1]) * resource.getpagesize() / 2**20
+
+
+def run_rival(name, arguments):
+    """In a process of its own."""
+    rows, queries = np.load(arguments.vectors, mmap_mode="r"), np.load(arguments.vectors + ".queries.npy")
+    bars = np.load(arguments.vectors + ".bars.npy")
+    rows = np.ascontiguousarray(rows)
+    before = resident_mb()
+    try:
+        rival = {**EXACT, **GRAPHS}[name](rows.shape[1], arguments.threads)
+    except ImportError as error:
+        print(json.dumps({"name": name, "left_out": str(error)}), flush=True)
+        return
+    began = time.perf_counter()
+    rival.add(rows)
+    line = {"name": name, "rows": len(rows), "build_s": time.perf_counter() - began, "mb": resident_mb() - before}
+    targets = list(TARGETS) if name in GRAPHS else [0]
+    for width in SEARCH_WIDTHS if name in GRAPHS else [None]:
+        if width:
+            rival.widen(width)
+        got = recall(rows, queries, bars, np.asarray(rival.search(queries)))
+        if not targets or got < targets[0]:
+            continue
+        while targets and got >= targets[0]:
+            targets.pop(0)
+        result = {**line, "search_width": width, "recall_at_10": got}
+        for count in (1, 16):
+            result[f"ms_a_pass_of_{count}"] = 1000 * shortest(arguments.seconds, lambda: rival.search(queries[:count]))
+        print(json.dumps(result), flush=True)
+    for target in targets:
+        print(json.dumps({**line, "not_reached": target, "search_width": SEARCH_WIDTHS[-1]}), flush=True)
+    began = time.perf_counter()
+    rival.add(np.ascontiguousarray(rows[:ADDED]))
+    print(json.dumps({"name": name, "rows": len(rows), f"add_{ADDED}_s": time.perf_counter() - began}), flush=True)
+
+
+def ours(arguments, *flags):
+    command = [arguments.opencloc, "bench", "search", *flags, "--threads", str(arguments.threads), "--seconds",
+               str(arguments.seconds), "--json"]
     print(subprocess.run(command, check=True, capture_output=True, text=True).stdout, end="", flush=True)
+
+
+def each_rival(names, rows, queries, folder, arguments):
+    path = os.path.join(folder, "vectors.npy")
+    np.save(path, rows)
+    np.save(path + ".queries.npy", queries)
+    np.save(path + ".bars.npy", exact_bars(rows, queries))
+    del rows
+    for name in names:
+        if arguments.only and arguments.only not in name:
+            continue
+        subprocess.run([sys.executable, __file__, "--rival", name, "--vectors", path, "--threads",
+                        str(arguments.threads), "--seconds", str(arguments.seconds)], check=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--opencloc", default="build/release/opencloc")
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--graph-rows", type=int, default=100_000)
+    parser.add_argument("--index", help="for graphs: an index of OpenCLOC")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--only", default="", help="rivals whose names hold this")
+    parser.add_argument("--rival", help=argparse.SUPPRESS)
+    parser.add_argument("--vectors", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    for rows in sorted({arguments.rows, arguments.graph_rows}):
-        ours(arguments, rows)
-    everything = made_up(arguments.rows, 1)
-    queries = made_up(QUERIES, 2)
-    bars = {rows: exact(everything[:rows], queries) for rows in {arguments.rows, arguments.graph_rows}}
-    for name, make, rows in rivals(arguments):
-        try:
-            began = time.perf_counter()
-            search = make(everything[:rows])
-            built = time.perf_counter() - began
-        except ImportError as error:
-            print(json.dumps({"name": name, "left_out": str(error)}), flush=True)
-            continue
-        report(name, rows, search, built, arguments, queries, bars[rows], everything)
+    if arguments.rival:
+        run_rival(arguments.rival, arguments)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        if arguments.rows > 0:
+            ours(arguments, "--rows", str(arguments.rows))
+            each_rival(EXACT, made_up(arguments.rows, 1), made_up(QUERIES, 2), folder, arguments)
+        if arguments.index:
+            ours(arguments, "--index", arguments.index)
+            out = os.path.join(folder, "exported")
+            subprocess.run([arguments.opencloc, "index", "export", arguments.index, "--out", out], check=True,
+                           stdout=subprocess.DEVNULL)
+            rows = np.load(os.path.join(out, "vectors.npy"))
+            ours(arguments, "--rows", str(len(rows)))
+            pick = np.random.default_rng(1).choice(len(rows), QUERIES, replace=False)
+            # Queries beside stored vectors, not on them: as another picture of the same thing would lie.
+            queries = rows[pick] + 0.3 * made_up(QUERIES, 2)[:, :rows.shape[1]] * np.sqrt(WIDTH / rows.shape[1])
+            queries = np.ascontiguousarray(queries / np.linalg.norm(queries, axis=1, keepdims=True), dtype=np.float32)
+            each_rival({**EXACT, **GRAPHS}, rows, queries, folder, arguments)
 
 
 if __name__ == "__main__":

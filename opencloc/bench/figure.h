@@ -19,6 +19,7 @@ struct BenchOptions {
   int64_t loss_rows = 131'072;
   int64_t samples = 200'000;            // index
   int64_t rows = 1'000'000;             // search
+  std::string vectors, queries;         // search: files of `embed`
   std::vector<std::string> precisions;  // where a subject has several; empty = all
   double seconds = 2;                   // for each figure
   std::string device = "cpu";           // encode, train

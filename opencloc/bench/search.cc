@@ -1,10 +1,15 @@
+#include "opencloc/index/search.h"
+
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <numeric>
 #include <vector>
 
+#include "opencloc/base/error.h"
 #include "opencloc/base/rng.h"
 #include "opencloc/bench/subjects.h"
+#include "opencloc/checkpoint/file/safetensors.h"
 #include "opencloc/kernels/aligned_buffer.h"
 #include "opencloc/kernels/gemm/gemm_fp32.h"
 #include "opencloc/kernels/gemm/gemm_int8.h"
@@ -16,7 +21,8 @@ namespace opencloc::bench {
 namespace {
 
 constexpr int64_t kSearchWidth = 512, kMadeAtATime = 1000;
-constexpr int64_t kHits = 10, kRescoredHits = 4 * kHits, kRecallQueries = 100;
+constexpr int64_t kHits = 10, kRescoredHits = candidates_of(kHits), kRecallQueries = 100;
+constexpr int64_t kStoredQueries = 1000;
 constexpr uint64_t kQuerySeed = 1;
 
 // Rows [begin, begin + count) of unit length -> to [count, E]. All lean one way, as a model's do.
@@ -37,31 +43,29 @@ void make_up_rows(uint64_t seed, int64_t begin, int64_t count, float* to) {
   }
 }
 
+// Writes rows [begin, begin + count) of unit length -> to [count, E].
+using RowSource = std::function<void(int64_t begin, int64_t count, float* to)>;
+
 // Rows as a segment holds them.
-class MadeUpRows {
+class StoredRows {
  public:
-  MadeUpRows(uint64_t seed, int64_t rows)
+  StoredRows(int64_t rows, int64_t width, const RowSource& source)
       : rows_(rows),
-        values_(rows * kSearchWidth),
+        width_(width),
+        source_(source),
+        values_(rows * kernels::scan_stride(width)),
         scale_(rows),
         sums_(rows),
-        exact_(rows * kSearchWidth) {
+        exact_(rows * width) {
     kernels::parallel_items((rows + kMadeAtATime - 1) / kMadeAtATime, [&](int64_t chunk) {
       const int64_t begin = chunk * kMadeAtATime, end = std::min(rows, begin + kMadeAtATime);
-      std::vector<float> made(static_cast<size_t>((end - begin) * kSearchWidth));
-      make_up_rows(seed, begin, end - begin, made.data());
-      const int64_t at = begin * kSearchWidth;
-      kernels::quantize_weight(made.data(), end - begin, kSearchWidth, values_.data() + at,
-                               scale_.data() + begin);
-      for (size_t i = 0; i < made.size(); ++i)
-        exact_.data()[at + static_cast<int64_t>(i)] = kernels::round_to_bf16(made[i]);
-      for (int64_t r = begin; r < end; ++r) {
-        const int8_t* row = values_.data() + r * kSearchWidth;
-        sums_.data()[r] = 0;
-        for (int64_t i = 0; i < kSearchWidth; ++i) sums_.data()[r] += row[i];
-      }
+      std::vector<float> made(static_cast<size_t>((end - begin) * width));
+      source(begin, end - begin, made.data());
+      for (int64_t r = begin; r < end; ++r) store(r, made.data() + (r - begin) * width);
     });
   }
+  int64_t width() const { return width_; }
+  const RowSource& source() const { return source_; }
   kernels::ScanPart part() const {
     return {.rows = rows_,
             .values = values_.data(),
@@ -71,28 +75,39 @@ class MadeUpRows {
   }
 
  private:
-  const int64_t rows_;
+  void store(int64_t row, const float* vector) {
+    const int64_t stride = kernels::scan_stride(width_);
+    int8_t* values = values_.data() + row * stride;
+    std::fill_n(values, stride, int8_t{0});
+    kernels::quantize_weight(vector, 1, width_, values, scale_.data() + row);
+    sums_.data()[row] = std::accumulate(values, values + stride, 0);
+    for (int64_t i = 0; i < width_; ++i)
+      exact_.data()[row * width_ + i] = kernels::round_to_fp16(vector[i]);
+  }
+
+  const int64_t rows_, width_;
+  const RowSource source_;
   kernels::AlignedBuffer<int8_t> values_;
   kernels::AlignedBuffer<float> scale_;
   kernels::AlignedBuffer<int32_t> sums_;
-  kernels::AlignedBuffer<kernels::bf16> exact_;
+  kernels::AlignedBuffer<kernels::fp16> exact_;
 };
 
-// The kHits-th best score of every query over all rows, in F32. -> [queries]
-std::vector<float> exact_bars(uint64_t seed, int64_t rows, const std::vector<float>& queries) {
-  const auto count = static_cast<int64_t>(queries.size()) / kSearchWidth;
+// The kHits-th best score of every query [Q, E] over all rows, in F32. -> [Q]
+std::vector<float> exact_bars(const StoredRows& rows, const std::vector<float>& queries) {
+  const int64_t width = rows.width(), count = static_cast<int64_t>(queries.size()) / width;
   std::vector<std::vector<float>> best(static_cast<size_t>(count));
-  std::vector<float> made(static_cast<size_t>(kMadeAtATime * kSearchWidth));
+  std::vector<float> made(static_cast<size_t>(kMadeAtATime * width));
   std::vector<float> scores(static_cast<size_t>(count * kMadeAtATime));
-  for (int64_t begin = 0; begin < rows; begin += kMadeAtATime) {
-    const int64_t some = std::min(kMadeAtATime, rows - begin);
-    make_up_rows(seed, begin, some, made.data());
+  for (int64_t begin = 0; begin < rows.part().rows; begin += kMadeAtATime) {
+    const int64_t some = std::min(kMadeAtATime, rows.part().rows - begin);
+    rows.source()(begin, some, made.data());
     kernels::gemm_fp32({.transpose_b = kernels::Transpose::kYes,
                         .m = count,
                         .n = some,
-                        .k = kSearchWidth,
-                        .lda = kSearchWidth,
-                        .ldb = kSearchWidth,
+                        .k = width,
+                        .lda = width,
+                        .ldb = width,
                         .ldc = some},
                        queries.data(), made.data(), scores.data());
     for (int64_t q = 0; q < count; ++q) {
@@ -110,43 +125,89 @@ std::vector<float> exact_bars(uint64_t seed, int64_t rows, const std::vector<flo
   return bars;
 }
 
-// Which share of the true best kHits the scan gives: the mean over the queries, and the least.
-struct Recall {
-  double mean = 0, least = 1;
-};
-Recall recall_of(uint64_t seed, const kernels::ScanPart& part) {
-  std::vector<float> queries(static_cast<size_t>(kRecallQueries * kSearchWidth));
-  make_up_rows(seed + kQuerySeed, 0, kRecallQueries, queries.data());
-  const auto bars = exact_bars(seed, part.rows, queries);
-  const auto answers =
-      kernels::scan({&part, 1}, kSearchWidth, queries.data(), kRecallQueries, kRescoredHits);
-  Recall recall;
-  std::vector<float> row(static_cast<size_t>(kSearchWidth));
+// Which share of the true best kHits a search gives, its scores computed again in F32: the mean
+// over the queries [Q, E], and the least.
+Figure recall_of(const StoredRows& rows, const std::vector<float>& queries, std::string name) {
+  const int64_t width = rows.width(), count = static_cast<int64_t>(queries.size()) / width;
+  const auto bars = exact_bars(rows, queries);
+  const kernels::ScanPart part = rows.part();
+  const auto answers = kernels::scan({&part, 1}, width, queries.data(), count, kRescoredHits);
+  double sum = 0, least = 1;
+  std::vector<float> row(static_cast<size_t>(width));
   for (size_t q = 0; q < answers.size(); ++q) {
     int64_t found = 0;
     const auto hits = std::min<size_t>(answers[q].hits.size(), kHits);
     for (size_t i = 0; i < hits; ++i) {
-      make_up_rows(seed, answers[q].hits[i].row, 1, row.data());
+      rows.source()(answers[q].hits[i].row, 1, row.data());
       double exact = 0;
-      for (int64_t k = 0; k < kSearchWidth; ++k) {
-        exact += static_cast<double>(row[static_cast<size_t>(k)]) *
-                 static_cast<double>(
-                     queries[q * static_cast<size_t>(kSearchWidth) + static_cast<size_t>(k)]);
+      for (size_t k = 0; k < row.size(); ++k) {
+        exact += static_cast<double>(row[k]) *
+                 static_cast<double>(queries[q * static_cast<size_t>(width) + k]);
       }
       found += exact >= static_cast<double>(bars[q]) - 1e-6 ? 1 : 0;
     }
     const double share =
         static_cast<double>(found) / static_cast<double>(std::max<size_t>(hits, 1));
-    recall.mean += share / static_cast<double>(answers.size());
-    recall.least = std::min(recall.least, share);
+    sum += share;
+    least = std::min(least, share);
   }
-  return recall;
+  Figure figure;
+  figure.name = std::move(name);
+  figure.more["mean"] = sum / static_cast<double>(std::max<size_t>(answers.size(), 1));
+  figure.more["least"] = least;
+  figure.more["queries"] = static_cast<double>(count);
+  figure.more["rows"] = static_cast<double>(part.rows);
+  figure.more["bytes_a_vector"] = static_cast<double>(kernels::scan_stride(width) + 8);
+  return figure;
+}
+
+// Of a file of `embed`; undefined where it has none of that name. [N, E]
+torch::Tensor embeddings(const std::string& path, const std::string& name) {
+  const SafetensorsFile file(path);
+  if (file.find(name) == nullptr) return {};
+  return file.tensor(name).to(torch::kFloat).contiguous();
+}
+
+std::vector<float> values_of(const torch::Tensor& rows) {
+  const float* begin = rows.data_ptr<float>();
+  return {begin, begin + rows.numel()};
+}
+
+// A model's own vectors, asked for by some of them and by texts.
+void search_vectors(const BenchOptions& options) {
+  std::vector<torch::Tensor> kinds;
+  for (const char* name : {"image_embeds", "region_embeds"}) {
+    if (const auto rows = embeddings(options.vectors, name); rows.defined()) kinds.push_back(rows);
+  }
+  if (kinds.empty()) {
+    throw Error::input("no image_embeds and no region_embeds", options.vectors,
+                       "give what 'opencloc embed' writes");
+  }
+  const auto all = torch::cat(kinds).contiguous();  // [N, E]
+  const int64_t width = all.size(1);
+  const StoredRows rows(all.size(0), width, [all, width](int64_t begin, int64_t count, float* to) {
+    std::copy_n(all.data_ptr<float>() + begin * width, count * width, to);
+  });
+  const int64_t every = std::max<int64_t>(1, all.size(0) / kStoredQueries);
+  const auto some = all.slice(0, 0, all.size(0), every).contiguous();
+  report(options, recall_of(rows, values_of(some), "search/vectors/stored/recall_at_10"));
+  if (options.queries.empty()) return;
+  const auto texts = embeddings(options.queries, "text_embeds");
+  if (!texts.defined() || texts.size(1) != width) {
+    throw Error::input("no text_embeds of the vectors' width", options.queries,
+                       "embed texts with the same model");
+  }
+  report(options, recall_of(rows, values_of(texts), "search/vectors/texts/recall_at_10"));
 }
 
 }  // namespace
 
 void search(const BenchOptions& options) {
-  const MadeUpRows rows(options.seed, options.rows);
+  if (!options.vectors.empty()) return search_vectors(options);
+  const StoredRows rows(options.rows, kSearchWidth,
+                        [seed = options.seed](int64_t begin, int64_t count, float* to) {
+                          make_up_rows(seed, begin, count, to);
+                        });
   const kernels::ScanPart part = rows.part();
   const double bandwidth = kernels::read_gbytes_per_s();
   const auto bytes = static_cast<double>(options.rows * (kSearchWidth + 8));
@@ -167,14 +228,9 @@ void search(const BenchOptions& options) {
     figure.more["share_of_read_bandwidth"] = bytes / spent.wall * 1e-9 / bandwidth;
     report(options, figure);
   }
-  const Recall recall = recall_of(options.seed, part);
-  Figure figure;
-  figure.name = name + "/recall_at_10";
-  figure.more["mean"] = recall.mean;
-  figure.more["least"] = recall.least;
-  figure.more["queries"] = kRecallQueries;
-  figure.more["bytes_a_vector"] = kSearchWidth + 8;
-  report(options, figure);
+  std::vector<float> queries(static_cast<size_t>(kRecallQueries * kSearchWidth));
+  make_up_rows(options.seed + kQuerySeed, 0, kRecallQueries, queries.data());
+  report(options, recall_of(rows, queries, name + "/recall_at_10"));
 }
 
 }  // namespace opencloc::bench

@@ -33,7 +33,8 @@ void open(const BenchOptions& options);
 // and what memory that takes.
 void index(const BenchOptions& options);
 // Exact search over `rows` made-up vectors of 512 numbers: one query and 16 a pass, as a share of
-// what reading them takes, and which share of the true best 10 it finds.
+// what reading them takes, and which share of the true best 10 it finds. With `vectors`
+// that share for a model's own.
 void search(const BenchOptions& options);
 // No speed: a number of everything the program computes with. The same number = no functional
 // change (docs/results/speed.md).

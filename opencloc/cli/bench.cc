@@ -68,6 +68,15 @@ void add_bench(CLI::App& app) {
   app.add_option("--rows", options.rows, "search: vectors, each of 512 numbers")
       ->check(CLI::Range(1, 1'000'000'000))
       ->capture_default_str();
+  app.add_option(
+         "--vectors", options.vectors,
+         "search: recall on the vectors in this file of 'opencloc embed' instead of made-up "
+         "ones")
+      ->type_name("FILE");
+  app.add_option(
+         "--queries", options.queries,
+         "search, with --vectors: also by the texts in this file of 'opencloc embed --texts'")
+      ->type_name("FILE");
   app.add_option("--precision", options.precisions,
                  "encode, prompt, train, signature: bf16, int8, fp32; without it all")
       ->check(CLI::IsMember({"bf16", "int8", "fp32"}))

@@ -13,6 +13,7 @@
 #include "opencloc/cli/box_file.h"
 #include "opencloc/cli/outputs.h"
 #include "opencloc/cli/verb.h"
+#include "opencloc/index/postgres/address.h"
 #include "opencloc/index/transfer.h"
 #include "opencloc/index/verify.h"
 #include "opencloc/model/device.h"
@@ -24,15 +25,21 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kManySegments = 64;
-constexpr size_t kNamesShown = 5;
 
 struct IndexFlags {
   CommonFlags common;
   std::string index;
   bool json = false;
+
+  std::string shown() const { return shown_place(index); }
 };
 
-void add_index_argument(CLI::App& app, IndexFlags& flags, const char* what = "the index's folder") {
+constexpr const char* kIndexFolder = "the index's folder";
+constexpr const char* kIndexPlace = "the index's folder, or postgres://USER@HOST/DB?index=NAME";
+constexpr const char* kMadeIndexPlace =
+    "the index's folder, or postgres://USER@HOST/DB?index=NAME; made where there is none";
+
+void add_index_argument(CLI::App& app, IndexFlags& flags, const char* what = kIndexPlace) {
   app.add_option("IDX", flags.index, what)->required();
 }
 
@@ -53,37 +60,37 @@ void report_added(const IndexAddFlags& flags, const IndexerSummary& summary,
   if (skips.total() > 0) log::warn("{}", skips.summary());
   if (summary.off_canvas > 0)
     log::warn("{} regions lie off the model's canvas", summary.off_canvas);
-  Json json = {{"index", flags.index}};
+  Json json = {{"index", flags.shown()}};
   json.update(summary.json());
   json["skipped"] = skips.json();
   print_line_or_json(
       flags, json,
       fmt::format("{}: {} pictures added with {} vectors, {} further names, {} there already, {} "
                   "broken; {}, {} of it beyond encoding",
-                  flags.index, summary.added, summary.vectors, summary.aliases, summary.unchanged,
+                  flags.shown(), summary.added, summary.vectors, summary.aliases, summary.unchanged,
                   summary.broken, format_duration(summary.seconds),
                   fmt::format("{:.1f} s", summary.writing_seconds)));
 }
 
 // What an index was made with holds for all of it.
 void require_same_regions(const CLI::App& app, const IndexAddFlags& flags) {
-  if (!index_exists(flags.index)) return;
-  const IndexInfo there = read_index_info(flags.index);
+  if (!store_exists(flags.index)) return;
+  const IndexInfo there = read_store_info(flags.index);
   if (app.count("--regions") > 0 && there.regions != flags.made.regions) {
-    throw Error::input("the index was made with --regions " + there.regions, flags.index,
+    throw Error::input("the index was made with --regions " + there.regions, flags.shown(),
                        "leave the flag out, or make another index");
   }
   if (app.count("--region-method") > 0 &&
       (there.region_method == "crop") != (flags.made.region_method == "crop")) {
-    throw Error::input("the index was made with another --region-method", flags.index,
+    throw Error::input("the index was made with another --region-method", flags.shown(),
                        "leave the flag out, or make another index");
   }
   if (app.count("--keep") > 0 && there.keep != flags.made.keep) {
-    throw Error::input("the index was made with --keep " + std::to_string(there.keep), flags.index,
-                       "leave the flag out, or make another index");
+    throw Error::input("the index was made with --keep " + std::to_string(there.keep),
+                       flags.shown(), "leave the flag out, or make another index");
   }
   if (app.count("--grid") > 0 && there.grid != flags.made.grid) {
-    throw Error::input("the index was made with another --grid", flags.index,
+    throw Error::input("the index was made with another --grid", flags.shown(),
                        "leave the flag out, or make another index");
   }
 }
@@ -94,7 +101,7 @@ void run_index_add(const CLI::App& app, IndexAddFlags& flags) {
   }
   require_same_regions(app, flags);
   std::string model = flags.model;
-  if (model.empty() && index_exists(flags.index)) model = read_index_info(flags.index).model;
+  if (model.empty() && store_exists(flags.index)) model = read_store_info(flags.index).model;
   if (model.empty()) {
     throw Error::input("a new index needs a model", "index add",
                        "name a model directory with --model");
@@ -119,13 +126,13 @@ void run_index_add(const CLI::App& app, IndexAddFlags& flags) {
   report_added(flags, summary, skips);
   const int64_t nothing = summary.added + summary.aliases + summary.unchanged;
   if (nothing == 0)
-    throw Error::input("not one picture could be read", flags.index, "see the warnings above");
+    throw Error::input("not one picture could be read", flags.shown(), "see the warnings above");
 }
 
 void add_index_add(CLI::App& app) {
   const auto flags = std::make_shared<IndexAddFlags>();
   auto& options = flags->options;
-  add_index_argument(app, *flags, "the index's folder; made where there is none");
+  add_index_argument(app, *flags, kMadeIndexPlace);
   app.add_option("--model", flags->model,
                  "model directory; of an index that is there, the one it was made with")
       ->type_name("DIR");
@@ -219,7 +226,8 @@ void add_index_remove(CLI::App& app) {
     if (flags->ids.empty() && flags->images.empty() && !flags->missing) {
       throw Error::input("nothing is named", "index remove", "give --ids, --images or --missing");
     }
-    IndexWriter writer(flags->index);
+    const auto store = open_store_writer(flags->index);
+    IndexStoreWriter& writer = *store;
     std::vector<std::string> names;
     if (flags->missing) names = missing_names(writer.catalog());
     for (const auto& name : flags->images) {
@@ -228,23 +236,17 @@ void add_index_remove(CLI::App& app) {
     }
     const int64_t by_id = writer.remove(flags->ids);
     const int64_t by_name = names.empty() ? 0 : writer.remove_names(names);
-    Json json = {{"index", flags->index}, {"removed", by_id + by_name}, {"names", names.size()}};
+    Json json = {{"index", flags->shown()}, {"removed", by_id + by_name}, {"names", names.size()}};
     print_line_or_json(*flags, json,
-                       fmt::format("{}: {} pictures removed", flags->index, by_id + by_name));
+                       fmt::format("{}: {} pictures removed", flags->shown(), by_id + by_name));
   });
 }
 
 // ---- stats, verify, compact ----
 
-Json stats_of(IndexReader& index) {
+Json stats_of(IndexStore& index) {
   const IndexInfo& info = index.info();
   const CatalogCounts counts = index.catalog().counts();
-  int64_t rows = 0;
-  uint64_t bytes = fs::file_size(catalog_path(index.path()));
-  for (size_t i = 0; i < index.segments(); ++i) {
-    rows += index.columns(i).rows();
-    bytes += index.segment(i).bytes();
-  }
   Json json;
   json["model"] = info.model;
   json["fingerprint"] = info.fingerprint;
@@ -259,12 +261,7 @@ Json stats_of(IndexReader& index) {
   json["vectors"] = counts.rows;
   json["region_vectors"] = counts.rows - counts.pictures;
   json["region_texts"] = counts.texts;
-  json["removed_vectors"] = rows - counts.rows;
-  json["segments"] = index.segments();
-  json["bytes_on_disk"] = bytes;
-  json["bytes_searched"] = index.hot_bytes();
-  json["bytes_searched_a_vector"] =
-      rows == 0 ? 0.0 : static_cast<double>(index.hot_bytes()) / static_cast<double>(rows);
+  json.update(index.storage());
   return json;
 }
 
@@ -275,10 +272,10 @@ void add_index_stats(CLI::App& app) {
   add_config_flag(app);
   app.footer("Example:\n  opencloc index stats photos.idx");
   app.callback([flags] {
-    IndexReader index(flags->index);
-    const Json json = stats_of(index);
-    if (static_cast<int64_t>(index.segments()) > kManySegments) {
-      log::warn("{} segments: 'opencloc index compact {}' makes one of them", index.segments(),
+    const Json json = stats_of(*open_store(flags->index));
+    const int64_t segments = json.value("segments", int64_t{0});
+    if (segments > kManySegments) {
+      log::warn("{} segments: 'opencloc index compact {}' makes one of them", segments,
                 flags->index);
     }
     if (flags->json) {
@@ -294,7 +291,7 @@ void add_index_stats(CLI::App& app) {
 
 void add_index_verify(CLI::App& app) {
   const auto flags = std::make_shared<IndexFlags>();
-  add_index_argument(app, *flags);
+  add_index_argument(app, *flags, kIndexFolder);
   app.add_flag("--json", flags->json, "print JSON");
   add_config_flag(app);
   app.footer(
@@ -302,6 +299,10 @@ void add_index_verify(CLI::App& app) {
       "Exit code 1 when something is wrong.\n\n"
       "Example:\n  opencloc index verify photos.idx");
   app.callback([flags] {
+    if (is_postgres(flags->index)) {
+      throw Error::input("PostgreSQL checks its own files", flags->shown(),
+                         "run pg_amcheck; a cluster with data checksums finds damaged pages");
+    }
     IndexFaults found;
     {
       ProgressBar bar("verify", 0, "bytes");
@@ -331,26 +332,32 @@ void add_index_compact(CLI::App& app) {
   app.add_flag("--json", flags->json, "print the summary as JSON");
   add_config_flag(app);
   app.footer(
-      "Makes one segment of all, without what was removed. Searching is possible meanwhile, and "
-      "no\n"
-      "result changes. Needs as much free disk space as the segments take.\n\n"
+      "In a folder: makes one segment of all, without what was removed. No result changes. Needs\n"
+      "as much free disk space as the segments take.\n"
+      "In PostgreSQL: builds the HNSW indexes, or builds them anew. From then on searches are\n"
+      "approximate (docs/guide/search.md).\n"
+      "Searching is possible meanwhile.\n\n"
       "Example:\n  opencloc index compact photos.idx");
   app.callback([flags] {
     Compaction done;
     {
-      IndexWriter writer(flags->index);
+      const auto writer = open_store_writer(flags->index);
       ProgressBar bar("compact", 0, "vectors");
-      done = writer.compact([&](int64_t rows) { bar.advance(rows); });
+      done = writer->compact([&](int64_t rows) { bar.advance(rows); });
     }
-    Json json = {{"index", flags->index},
+    Json json = {{"index", flags->shown()},
                  {"segments_before", done.segments},
                  {"vectors", done.rows},
                  {"dropped", done.dropped}};
-    print_line_or_json(*flags, json,
-                       done.segments == 0
-                           ? flags->index + ": compact already"
-                           : fmt::format("{}: {} segments became one of {} vectors, {} dropped",
-                                         flags->index, done.segments, done.rows, done.dropped));
+    std::string line = flags->shown() + ": compact already";
+    if (!done.says.empty()) {
+      json["says"] = done.says;
+      line = flags->shown() + ": " + done.says;
+    } else if (done.segments > 0) {
+      line = fmt::format("{}: {} segments became one of {} vectors, {} dropped", flags->shown(),
+                         done.segments, done.rows, done.dropped);
+    }
+    print_line_or_json(*flags, json, line);
   });
 }
 
@@ -363,8 +370,9 @@ void add_index_export(CLI::App& app) {
   const auto flags = std::make_shared<Flags>();
   add_index_argument(app, *flags);
   app.add_option("--to", flags->to,
-                 "npy = vectors.npy (float32) and rows.jsonl; qdrant = points.jsonl")
-      ->check(CLI::IsMember({"npy", "qdrant"}))
+                 "npy = vectors.npy (float32) and rows.jsonl; qdrant = points.jsonl; milvus = "
+                 "rows.jsonl for its bulk import")
+      ->check(CLI::IsMember({"npy", "qdrant", "milvus"}))
       ->capture_default_str();
   app.add_option("--out", flags->out, "folder to write")->required()->type_name("DIR");
   app.add_flag("--json", flags->json, "print the summary as JSON");
@@ -373,16 +381,20 @@ void add_index_export(CLI::App& app) {
       "Line N of rows.jsonl says what row N of vectors.npy is.\n\n"
       "Examples:\n"
       "  opencloc index export photos.idx --out vectors\n"
-      "  opencloc index export photos.idx --to qdrant --out points");
+      "  opencloc index export photos.idx --to qdrant --out points\n"
+      "  opencloc index export photos.idx --to milvus --out rows");
   app.callback([flags] {
-    check_output_folder("--out", flags->out, {flags->index});
-    IndexReader index(flags->index);
+    check_output_folder("--out", flags->out,
+                        {is_postgres(flags->index) ? std::string() : flags->index});
+    const auto store = open_store(flags->index);
+    IndexStore& index = *store;
     int64_t rows = 0;
     {
       ProgressBar bar("export", index.searched(SearchUnit::kBoth), "vectors");
       const auto advance = [&](int64_t count) { bar.advance(count); };
-      rows = flags->to == "npy" ? export_npy(index, flags->out, advance)
-                                : export_qdrant(index, flags->out, advance);
+      if (flags->to == "npy") rows = export_npy(index, flags->out, advance);
+      if (flags->to == "qdrant") rows = export_qdrant(index, flags->out, advance);
+      if (flags->to == "milvus") rows = export_milvus(index, flags->out, advance);
     }
     Json json = {{"out", flags->out}, {"vectors", rows}};
     print_line_or_json(*flags, json, fmt::format("{}: {} vectors", flags->out, rows));
@@ -394,7 +406,7 @@ void add_index_import(CLI::App& app) {
     std::string embeddings, model;
   };
   const auto flags = std::make_shared<Flags>();
-  add_index_argument(app, *flags, "the index's folder; made where there is none");
+  add_index_argument(app, *flags, kMadeIndexPlace);
   app.add_option("--embeddings", flags->embeddings,
                  "folder: what 'index export' wrote, clip-retrieval's with img_emb/*.npy, or .npy "
                  "files of float32 or float16 [N, E]")
@@ -423,13 +435,13 @@ void add_index_import(CLI::App& app) {
       done = import_vectors(flags->embeddings, flags->index, info,
                             [&](int64_t rows) { bar.advance(rows); });
     }
-    Json json = {{"index", flags->index},
+    Json json = {{"index", flags->shown()},
                  {"pictures", done.pictures},
                  {"vectors", done.vectors},
                  {"aliases", done.aliases}};
     print_line_or_json(*flags, json,
                        fmt::format("{}: {} pictures with {} vectors, {} further names",
-                                   flags->index, done.pictures, done.vectors, done.aliases));
+                                   flags->shown(), done.pictures, done.vectors, done.aliases));
   });
 }
 
@@ -441,7 +453,7 @@ void add_index(CLI::App& app) {
   add_index_remove(*app.add_subcommand("remove", "Remove pictures"));
   add_index_stats(*app.add_subcommand("stats", "Say what is in an index"));
   add_index_verify(*app.add_subcommand("verify", "Check every byte of an index"));
-  add_index_compact(*app.add_subcommand("compact", "One segment of all, without what was removed"));
+  add_index_compact(*app.add_subcommand("compact", "Make searching as fast as it gets"));
   add_index_export(*app.add_subcommand("export", "Vectors for other programs"));
   add_index_import(*app.add_subcommand("import", "An index of vectors that are there"));
   app.footer(

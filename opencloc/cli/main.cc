@@ -48,6 +48,7 @@ constexpr Verb kVerbs[] = {
     {"index", "Make, change and look at an index of pictures and their regions", add_index},
     {"search", "Find pictures and regions of an index by words, pictures or parts of them",
      add_search},
+    {"serve", "Answer over HTTP: embeddings, regions and search, in several dialects", add_serve},
     {"launch", "Start a verb as several processes that work as one", add_launch},
     {"bench", "Measure the speed of OpenCLOC on this machine", add_bench},
 };

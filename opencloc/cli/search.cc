@@ -15,6 +15,8 @@
 namespace opencloc::cli {
 namespace {
 
+constexpr const char* kPlaceOfIndex = "the index's folder, or postgres://USER@HOST/DB?index=NAME";
+
 struct SearchFlags {
   CommonFlags common;
   std::string index, model, box, point, unit, cut = "off", deduplicate = "on", quality = "on", html,
@@ -61,7 +63,7 @@ double milliseconds_since(std::chrono::steady_clock::time_point began) {
 }
 
 // One line of JSON for each line of the file, in its order.
-void run_queries(const SearchFlags& flags, IndexReader& index, QueryEncoder& encoder) {
+void run_queries(const SearchFlags& flags, IndexStore& index, QueryEncoder& encoder) {
   const auto phrases = read_text_lines(flags.queries);
   std::vector<std::vector<float>> vectors;
   for (const auto& phrase : phrases) {
@@ -77,7 +79,7 @@ void run_queries(const SearchFlags& flags, IndexReader& index, QueryEncoder& enc
   }
 }
 
-SearchUnit unit_of(const SearchFlags& flags, const IndexReader& index, SearchUnit otherwise) {
+SearchUnit unit_of(const SearchFlags& flags, const IndexStore& index, SearchUnit otherwise) {
   if (flags.unit == "image") return SearchUnit::kPicture;
   if (flags.unit == "region") return SearchUnit::kRegion;
   if (flags.unit == "both") return SearchUnit::kBoth;
@@ -100,7 +102,8 @@ void run_search(SearchFlags& flags) {
   flags.options.fold = flags.deduplicate == "on";
   flags.options.quality = flags.quality == "on";
 
-  IndexReader index(flags.index);
+  const auto store = open_store(flags.index);
+  IndexStore& index = *store;
   QueryEncoder encoder(index, flags.model,
                        {flags.common.device, thread_count(flags.common), flags.precision});
   if (!flags.queries.empty()) {
@@ -117,7 +120,7 @@ void run_search(SearchFlags& flags) {
   const double scan_ms = milliseconds_since(scanning);
 
   if (flags.json) {
-    Json json = {{"index", flags.index},
+    Json json = {{"index", index.name()},
                  {"took_ms", {{"load_and_encode", encode_ms}, {"search", scan_ms}}}};
     json.update(search_json(index, result, flags.options));
     std::printf("%s\n", dump_json(json).c_str());
@@ -138,7 +141,7 @@ void add_search(CLI::App& app) {
   const auto flags = std::make_shared<SearchFlags>();
   auto& query = flags->query;
   auto& options = flags->options;
-  app.add_option("IDX", flags->index, "the index's folder")->required();
+  app.add_option("IDX", flags->index, kPlaceOfIndex)->required();
   auto* phrase = app.add_option("PHRASE", query.phrase, "what to look for, in words");
   app.add_option("--queries", flags->queries,
                  "many phrases instead, one a line: they share the passes over the index; prints a "

@@ -23,6 +23,7 @@ void add_bench(CLI::App& app);
 void add_launch(CLI::App& app);
 void add_index(CLI::App& app);
 void add_search(CLI::App& app);
+void add_serve(CLI::App& app);
 
 // A verb's work ended with this exit code, and has said why.
 struct EndedBefore {

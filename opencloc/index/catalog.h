@@ -58,13 +58,29 @@ struct CatalogCounts {
   int64_t pictures = 0, names = 0, rows = 0, texts = 0, removed = 0;
 };
 
-class Catalog {
+// What an index knows of its pictures beside their vectors, wherever that is kept.
+class PictureCatalog {
+ public:
+  virtual ~PictureCatalog() = default;
+  virtual CatalogCounts counts() = 0;
+  // Those of these ids that are there, in the order of `ids`; in one statement for all.
+  virtual std::vector<PictureEntry> pictures(std::span<const int64_t> ids) = 0;
+  virtual std::optional<int64_t> picture_of_digest(const std::string& digest) = 0;
+  virtual std::vector<std::string> digests() = 0;
+  virtual std::optional<PictureName> find_name(const std::string& name) = 0;
+  // All names, by picture, then as they were added.
+  virtual std::vector<PictureName> names() = 0;
+  // All pictures from `after` on, ascending, at most `count`.
+  virtual std::vector<CatalogPicture> pictures_after(int64_t after, int64_t count) = 0;
+};
+
+class Catalog : public PictureCatalog {
  public:
   enum class Mode { kRead, kWrite };
   // A new, empty one.
   static void create(const std::filesystem::path& path);
   Catalog(const std::filesystem::path& path, Mode mode);
-  ~Catalog();
+  ~Catalog() override;
   Catalog(Catalog&& other) noexcept;
 
   // Another number after each change that another process has committed.
@@ -77,16 +93,13 @@ class Catalog {
   };
   State state();
 
-  CatalogCounts counts();
-  // Those of these ids that are there, in the order of `ids`; in one statement for all.
-  std::vector<PictureEntry> pictures(std::span<const int64_t> ids);
-  std::optional<int64_t> picture_of_digest(const std::string& digest);
-  std::vector<std::string> digests();
-  std::optional<PictureName> find_name(const std::string& name);
-  // All names, by picture, then as they were added.
-  std::vector<PictureName> names();
-  // All pictures from `after` on, ascending, at most `count`.
-  std::vector<CatalogPicture> pictures_after(int64_t after, int64_t count);
+  CatalogCounts counts() override;
+  std::vector<PictureEntry> pictures(std::span<const int64_t> ids) override;
+  std::optional<int64_t> picture_of_digest(const std::string& digest) override;
+  std::vector<std::string> digests() override;
+  std::optional<PictureName> find_name(const std::string& name) override;
+  std::vector<PictureName> names() override;
+  std::vector<CatalogPicture> pictures_after(int64_t after, int64_t count) override;
   // The first id that was never used.
   int64_t next_picture();
   int64_t next_segment();

@@ -126,6 +126,65 @@ bool IndexReader::has_quality() const {
                      [](const auto& segment) { return !segment->offset.empty(); });
 }
 
+std::vector<Nearest> IndexReader::nearest(SearchUnit unit, SearchScore score,
+                                          std::span<const std::vector<float>> queries,
+                                          int64_t candidates) const {
+  std::vector<float> rows;  // [Q, E]
+  for (const auto& query : queries) rows.insert(rows.end(), query.begin(), query.end());
+  const auto answers = kernels::scan(parts(unit, score), info_.width, rows.data(),
+                                     static_cast<int64_t>(queries.size()), candidates);
+  std::vector<Nearest> found;
+  for (const kernels::ScanAnswer& answer : answers) {
+    Nearest& nearest = found.emplace_back();
+    nearest.median = answer.scores.median();
+    nearest.deviation = answer.scores.deviation();
+    nearest.rows.reserve(answer.hits.size());
+    for (const kernels::ScanHit& hit : answer.hits) {
+      const SegmentColumns& of = columns(static_cast<size_t>(hit.part));
+      nearest.rows.push_back(
+          {of.image[hit.row], hit.row - of.first_row(hit.row), static_cast<double>(hit.score)});
+    }
+  }
+  return found;
+}
+
+std::vector<PictureRows> IndexReader::rows_of(std::span<const int64_t> pictures) const {
+  std::vector<PictureRows> found;
+  for (const int64_t picture : pictures) {
+    const auto place = find(picture);
+    if (!place) continue;
+    const SegmentColumns& of = columns(place->segment);
+    PictureRows& rows = found.emplace_back();
+    rows.picture = picture;
+    for (int64_t row = place->rows.begin; row < place->rows.end; ++row) {
+      const int64_t region = row - place->rows.begin;
+      StoredRow& one = rows.rows.emplace_back();
+      one.region = region;
+      one.box = box_of(of.box[row]);
+      one.vector = of.vector(row);
+      if (of.quality != nullptr && region > 0) one.quality = quality_of(of.quality[row]);
+    }
+  }
+  return found;
+}
+
+Json IndexReader::storage() const {
+  int64_t rows = 0;
+  uint64_t bytes = std::filesystem::file_size(catalog_path(path_));
+  for (const auto& segment : segments_) {
+    rows += segment->file->columns().rows();
+    bytes += segment->file->bytes();
+  }
+  Json json;
+  json["removed_vectors"] = rows - searched(SearchUnit::kBoth);
+  json["segments"] = segments();
+  json["bytes_on_disk"] = bytes;
+  json["bytes_searched"] = hot_bytes();
+  json["bytes_searched_a_vector"] =
+      rows == 0 ? 0.0 : static_cast<double>(hot_bytes()) / static_cast<double>(rows);
+  return json;
+}
+
 int64_t IndexReader::hot_bytes() const {
   int64_t rows = 0, offsets = 0;
   for (const auto& segment : segments_) {

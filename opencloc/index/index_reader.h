@@ -12,15 +12,9 @@
 #include "opencloc/index/catalog.h"
 #include "opencloc/index/info.h"
 #include "opencloc/index/segment.h"
+#include "opencloc/index/store.h"
 
 namespace opencloc {
-
-// Which rows are searched.
-enum class SearchUnit { kPicture, kRegion, kBoth };
-
-// What rows are ordered by: the cosine, or the cosine with what the region's quality adds
-// (quality.h).
-enum class SearchScore { kCosine, kQuality };
 
 // Where a picture's rows lie.
 struct RowPlace {
@@ -30,28 +24,32 @@ struct RowPlace {
 
 // A state of the index: what was committed when it was opened or last refreshed. It stays readable
 // whatever a writer does. Not thread-safe.
-class IndexReader {
+class IndexReader : public IndexStore {
  public:
   // Throws Error (input) for what is no index, and for damaged or missing segments.
   explicit IndexReader(std::filesystem::path path);
 
   const std::filesystem::path& path() const { return path_; }
-  const IndexInfo& info() const { return info_; }
-  Catalog& catalog() { return catalog_; }
-  // Takes over what other processes have committed since. True when there was something.
-  bool refresh();
+  std::string name() const override { return path_.string(); }
+  const IndexInfo& info() const override { return info_; }
+  Catalog& catalog() override { return catalog_; }
+  bool refresh() override;
 
   size_t segments() const { return segments_.size(); }
   const Segment& segment(size_t i) const { return *segments_[i]->file; }
   const SegmentColumns& columns(size_t i) const { return segments_[i]->file->columns(); }
-  // Whether any region has a quality that counts.
-  bool has_quality() const;
+  bool has_quality() const override;
   // For kernels::scan(), a part for each segment. Valid until refresh().
   std::span<const kernels::ScanPart> parts(SearchUnit unit, SearchScore score) const {
     return parts_[static_cast<size_t>(score)][static_cast<size_t>(unit)];
   }
-  // Rows that a search of this kind looks at.
-  int64_t searched(SearchUnit unit) const { return searched_[static_cast<size_t>(unit)]; }
+  int64_t searched(SearchUnit unit) const override { return searched_[static_cast<size_t>(unit)]; }
+  // All queries share one pass.
+  std::vector<Nearest> nearest(SearchUnit unit, SearchScore score,
+                               std::span<const std::vector<float>> queries,
+                               int64_t candidates) const override;
+  std::vector<PictureRows> rows_of(std::span<const int64_t> pictures) const override;
+  Json storage() const override;
   // Where a picture's rows lie; none when it was removed or never there.
   std::optional<RowPlace> find(int64_t picture) const;
   // Bytes that every search reads, and so should stay in memory.

@@ -1,7 +1,6 @@
 #include "opencloc/index/index_writer.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <set>
 #include <system_error>
@@ -15,18 +14,6 @@ namespace opencloc {
 namespace {
 
 const FolderWork kWriting{"writing", "index", "wait for it; searching is possible meanwhile"};
-
-void require_vector(const std::vector<float>& vector, int64_t width, const std::string& name) {
-  if (static_cast<int64_t>(vector.size()) != width) {
-    throw Error::input("a vector of " + std::to_string(vector.size()) +
-                           " numbers for an index of " + std::to_string(width),
-                       name, "use the model that the index was made with");
-  }
-  if (!std::all_of(vector.begin(), vector.end(), [](float x) { return std::isfinite(x); })) {
-    throw Error::input("the model gives embeddings that are not finite numbers", name,
-                       "use an earlier checkpoint");
-  }
-}
 
 }  // namespace
 
@@ -54,31 +41,15 @@ void IndexWriter::clear_debris() {
 }
 
 bool IndexWriter::has(const std::string& digest) {
-  return pending_.contains(digest) || catalog_.picture_of_digest(digest).has_value();
+  return pending_.by_digest.contains(digest) || catalog_.picture_of_digest(digest).has_value();
 }
 
 void IndexWriter::add_name(const PictureName& name, const std::string& digest) {
-  PictureName named = name;
-  const auto pending = pending_.find(digest);
-  if (pending != pending_.end()) {
-    named.picture = pending->second;
-  } else if (const auto known = catalog_.picture_of_digest(digest)) {
-    named.picture = *known;
-  } else {
-    throw Error::failed("no picture of this content is in the index", name.name);
-  }
-  names_.push_back(std::move(named));
+  pending_.add_name(name, digest, catalog_);
 }
 
 void IndexWriter::add(const NewPicture& picture) {
-  require_vector(picture.vector, info_.width, picture.name.name);
-  for (const NewRegion& region : picture.regions) {
-    require_vector(region.vector, info_.width, picture.name.name);
-    if (!std::isfinite(region.quality.value_or(1))) {
-      throw Error::input("the model gives qualities that are not finite numbers", picture.name.name,
-                         "use an earlier checkpoint");
-    }
-  }
+  require_vectors(picture, info_.width);
   if (next_picture_ > std::numeric_limits<uint32_t>::max()) {
     throw Error::input("an index numbers no more than 2^32 pictures", path_.string(),
                        "go on in a second index");
@@ -86,27 +57,20 @@ void IndexWriter::add(const NewPicture& picture) {
   const int64_t id = next_picture_++;
   const auto number = static_cast<uint32_t>(id);
   rows_.add(number, StoredBox{}, picture.vector);
-  for (size_t i = 0; i < picture.regions.size(); ++i) {
-    const NewRegion& region = picture.regions[i];
+  for (const NewRegion& region : picture.regions) {
     rows_.add(number, stored_box(region.box), region.vector,
               region.quality ? stored_quality(*region.quality) : kFullQuality);
-    if (!region.text.empty())
-      texts_.emplace_back(id, RegionText{static_cast<int64_t>(i) + 1, region.text});
   }
-  pictures_.push_back({id, picture.digest, picture.width, picture.height,
-                       static_cast<int64_t>(picture.regions.size()) + 1, picture.caption});
-  pending_[picture.digest] = id;
-  names_.push_back(picture.name);
-  names_.back().picture = id;
+  pending_.add(picture, id);
 }
 
 void IndexWriter::commit() {
-  if (pictures_.empty() && names_.empty()) return;
+  if (pending_.empty()) return;
   Catalog::Change change(catalog_);
-  for (const CatalogPicture& picture : pictures_) change.add(picture);
-  for (const auto& [picture, text] : texts_) change.add_text(picture, text);
+  for (const CatalogPicture& picture : pending_.pictures) change.add(picture);
+  for (const auto& [picture, text] : pending_.texts) change.add_text(picture, text);
   bool moved = false;
-  for (const PictureName& name : names_) {
+  for (const PictureName& name : pending_.names) {
     const auto before = catalog_.find_name(name.name);
     moved |= before && before->picture != name.picture;
     change.set_name(name);
@@ -121,10 +85,7 @@ void IndexWriter::commit() {
   }
   change.commit();
   rows_ = SegmentRows(info_.width);
-  pictures_.clear();
-  names_.clear();
-  texts_.clear();
-  pending_.clear();
+  pending_ = {};
 }
 
 int64_t IndexWriter::remove(std::span<const int64_t> pictures) {

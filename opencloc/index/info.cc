@@ -34,7 +34,7 @@ bool index_exists(const fs::path& index) {
                      "name a folder that is new, or an index");
 }
 
-void create_index(const fs::path& index, const IndexInfo& info) {
+Json index_info_json(const IndexInfo& info) {
   Json json;
   json["format_version"] = kIndexFormat;
   json["width"] = info.width;
@@ -47,10 +47,14 @@ void create_index(const fs::path& index, const IndexInfo& info) {
   if (info.inverse_temperature > 0) json["inverse_temperature"] = info.inverse_temperature;
   json["region_method"] = info.region_method;
   json["precision"] = "int8";
+  return json;
+}
+
+void create_index(const fs::path& index, const IndexInfo& info) {
   write_folder(index, [&](const fs::path& folder) {
     fs::create_directory(folder / "segments");
     Catalog::create(catalog_path(folder));
-    write_file(folder / kInfoFile, dump_json(json, 2) + "\n");
+    write_file(folder / kInfoFile, dump_json(index_info_json(info), 2) + "\n");
   });
 }
 
@@ -60,8 +64,10 @@ IndexInfo read_index_info(const fs::path& index) {
     throw Error::input("no index here", index.string(),
                        "make one with 'opencloc index add', or check the path");
   }
-  const std::string where = file.string();
-  const Json json = read_json(file);
+  return parse_index_info(read_json(file), file.string());
+}
+
+IndexInfo parse_index_info(const Json& json, std::string_view where) {
   const int64_t format = json_int(json, "format_version", where, 0);
   if (format != kIndexFormat) {
     throw Error::input("an index of version " + std::to_string(format) + ", this program knows " +

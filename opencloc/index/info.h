@@ -9,7 +9,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "opencloc/base/json.h"
 
 namespace opencloc {
 
@@ -24,6 +27,11 @@ struct IndexInfo {
   double inverse_temperature = 0;
   std::string region_method = {};  // "prompter", ...; empty: not known
 };
+
+// What index.json holds.
+Json index_info_json(const IndexInfo& info);
+// Throws Error (input) naming `where` for another format, and for values that are none.
+IndexInfo parse_index_info(const Json& json, std::string_view where);
 
 std::filesystem::path catalog_path(const std::filesystem::path& index);
 std::filesystem::path segment_path(const std::filesystem::path& index, int64_t id);

@@ -9,6 +9,7 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "opencloc/base/error.h"
+#include "opencloc/kernels/scan/scan.h"
 
 namespace opencloc {
 namespace {
@@ -45,14 +46,6 @@ std::optional<std::vector<int64_t>> sides_of(std::string_view text) {
     text.remove_prefix(std::min(text.find_first_not_of(", "), text.size()));
   }
   return sides;
-}
-
-float from_half(uint16_t half) {
-  const int exponent = half >> 10 & 31, fraction = half & 1023;
-  const float sign = (half & 0x8000) != 0 ? -1.0f : 1.0f;
-  if (exponent == 31) return fraction == 0 ? sign * INFINITY : NAN;
-  if (exponent == 0) return sign * std::ldexp(static_cast<float>(fraction), -24);
-  return sign * std::ldexp(static_cast<float>(fraction + 1024), exponent - 25);
 }
 
 std::string_view text_of_map(const MappedFile& map) {
@@ -102,7 +95,7 @@ std::vector<float> NpyRows::row(int64_t i) const {
   if (is_half_) {
     std::vector<uint16_t> halves(row.size());
     std::memcpy(halves.data(), data_ + i * width_ * 2, halves.size() * 2);
-    for (size_t k = 0; k < row.size(); ++k) row[k] = from_half(halves[k]);
+    for (size_t k = 0; k < row.size(); ++k) row[k] = kernels::float_of(halves[k]);
   } else {
     std::memcpy(row.data(), data_ + i * width_ * 4, row.size() * 4);
   }

@@ -5,65 +5,63 @@
 #include <unordered_set>
 
 #include "opencloc/base/error.h"
+#include "opencloc/index/quality.h"
 
 namespace opencloc {
 namespace {
 
-using kernels::ScanAnswer;
-using kernels::ScanHit;
-
-// What int8 may order otherwise: rows scored four times the number wanted, and these per picture.
-constexpr int64_t kRescored = 4, kRowsAPicture = 8, kFewestCandidates = 256;
 constexpr int64_t kWiden = 4;
 // An int8 score is nearer than this to the rescored one.
 constexpr double kInt8Error = 0.02;
+
+// Pictures whose rows are fetched together: at least, at most.
+constexpr int64_t kFewestAtATime = 16, kMostAtATime = 256;
 
 SearchScore score_by(const SearchOptions& options) {
   return options.quality ? SearchScore::kQuality : SearchScore::kCosine;
 }
 
-double score_of(const SegmentColumns& columns, const std::vector<float>& query, int64_t row) {
-  return static_cast<double>(
-      kernels::exact_score(query.data(), columns.scan.exact + row * columns.width, columns.width));
-}
-
-bool contains(const IndexReader& index, SearchUnit unit, size_t segment, int64_t row) {
-  const uint64_t* bits = index.parts(unit, SearchScore::kCosine)[segment].left_out;
-  return (bits[row / 64] >> (row % 64) & 1) == 0;
+bool belongs_to(SearchUnit unit, int64_t region) {
+  return unit == SearchUnit::kBoth || (region == 0) == (unit == SearchUnit::kPicture);
 }
 
 // One query's hits from its candidates.
 class Gathering {
  public:
-  Gathering(const IndexReader& index, const std::vector<float>& query, const ScanAnswer& answer,
+  Gathering(const IndexStore& index, const std::vector<float>& query, const Nearest& nearest,
             const SearchOptions& options)
-      : index_(index), query_(query), answer_(answer), options_(options) {
+      : index_(index), query_(query), nearest_(nearest), options_(options) {
     result_.scanned = index.searched(options.unit);
-    result_.median = answer.scores.median();
-    result_.deviation = answer.scores.deviation();
+    result_.median = nearest.median;
+    result_.deviation = nearest.deviation;
     if (options.cut.mode == Cut::Mode::kAuto) result_.cut_z = auto_cut(result_.scanned);
     if (options.cut.mode == Cut::Mode::kZ) result_.cut_z = options.cut.z;
   }
 
   // False when rows beyond the candidates could be hits too.
   bool gather() {
-    for (const ScanHit& candidate : answer_.hits) {
-      if (static_cast<int64_t>(result_.hits.size()) + result_.below >= options_.k) return true;
-      const auto segment = static_cast<size_t>(candidate.part);
-      const SegmentColumns& columns = index_.columns(segment);
-      const int64_t picture = columns.image[candidate.row];
-      if (!seen_.insert(picture).second) continue;
-      take(segment, candidate.row);
+    const auto bests = best_of_each();
+    for (size_t begin = 0; begin < bests.size() && !is_full();) {
+      const size_t end = std::min(bests.size(), begin + at_a_time());
+      take_some({bests.data() + begin, bests.data() + end});
+      begin = end;
     }
-    if (static_cast<int64_t>(result_.hits.size()) + result_.below >= options_.k) return true;
-    if (static_cast<int64_t>(answer_.hits.size()) >= result_.scanned) return true;
+    if (is_full()) return true;
+    if (static_cast<int64_t>(nearest_.rows.size()) >= result_.scanned) return true;
     // What comes behind the candidates is below the limits anyway: nothing there can be a hit.
-    return limit().has_value() && !answer_.hits.empty() &&
-           static_cast<double>(answer_.hits.back().score) < *limit() - kInt8Error;
+    return limit().has_value() && !nearest_.rows.empty() &&
+           nearest_.rows.back().score < *limit() - kInt8Error;
   }
   SearchResult take_result() { return std::move(result_); }
 
  private:
+  bool is_full() const {
+    return static_cast<int64_t>(result_.hits.size()) + result_.below >= options_.k;
+  }
+  size_t at_a_time() const {
+    const int64_t wanted = options_.k - static_cast<int64_t>(result_.hits.size());
+    return static_cast<size_t>(std::clamp(wanted, kFewestAtATime, kMostAtATime));
+  }
   double z_of(double score) const { return (score - result_.median) / result_.deviation; }
   // The score below which nothing is a hit.
   std::optional<double> limit() const {
@@ -75,45 +73,68 @@ class Gathering {
     return least;
   }
 
-  // A row as a hit; the scan's scores are made in the same way.
-  RegionHit region_hit(size_t segment, int64_t first, int64_t row) const {
-    const SegmentColumns& columns = index_.columns(segment);
-    const auto cosine = static_cast<float>(score_of(columns, query_, row));
-    const float* offset = index_.parts(options_.unit, score_by(options_))[segment].offset;
-    const float score = offset == nullptr ? cosine : cosine + offset[row];
+  // The best candidate of every picture, best first.
+  std::vector<NearRow> best_of_each() const {
+    std::vector<NearRow> bests;
+    std::unordered_set<int64_t> seen;
+    for (const NearRow& candidate : nearest_.rows) {
+      if (seen.insert(candidate.picture).second) bests.push_back(candidate);
+    }
+    return bests;
+  }
+
+  // Pictures of which the rows are fetched together; those that were removed meanwhile have none.
+  void take_some(std::span<const NearRow> bests) {
+    std::vector<int64_t> ids;
+    for (const NearRow& best : bests) {
+      if (!(limit() && best.score < *limit())) ids.push_back(best.picture);
+    }
+    const auto fetched = index_.rows_of(ids);
+    auto rows = fetched.begin();
+    for (const NearRow& best : bests) {
+      if (is_full()) return;
+      if (limit() && best.score < *limit()) {
+        ++result_.below;
+      } else if (rows != fetched.end() && rows->picture == best.picture) {
+        take(*rows++, best);
+      }
+    }
+  }
+
+  void take(const PictureRows& picture, const NearRow& best) {
+    const auto row = std::find_if(picture.rows.begin(), picture.rows.end(),
+                                  [&](const auto& other) { return other.region == best.region; });
+    if (row == picture.rows.end()) return;  // another picture's by now
+    if (options_.fold && fold_into_earlier(picture)) return;
+    Hit hit;
+    hit.picture = picture.picture;
+    hit.rank = static_cast<int64_t>(result_.hits.size()) + 1;
+    hit.best = region_hit(*row, best.score);
+    add_regions(picture, hit);
+    result_.hits.push_back(std::move(hit));
+    if (options_.fold) whole_.push_back(picture.rows.front().vector);
+  }
+
+  // A row as a hit; `score` where the store has given it one already.
+  RegionHit region_hit(const StoredRow& row, std::optional<double> score = std::nullopt) const {
+    const double scale = index_.info().inverse_temperature;
+    double offset = 0;
+    if (options_.quality && row.quality && scale > 0)
+      offset = static_cast<double>(quality_offset(stored_quality(*row.quality), scale));
     RegionHit hit;
-    hit.region = row - first;
-    hit.box = box_of(columns.box[row]);
-    hit.score = static_cast<double>(score);
+    hit.region = row.region;
+    hit.box = row.box;
+    hit.cosine = score && offset == 0 ? *score : dot_product(query_, row.vector);
+    hit.score = score.value_or(hit.cosine + offset);
     hit.z = z_of(hit.score);
-    hit.cosine = static_cast<double>(cosine);
-    if (columns.quality != nullptr && row != first)
-      hit.quality = static_cast<double>(quality_of(columns.quality[row]));
+    if (row.quality) hit.quality = static_cast<double>(*row.quality);
     return hit;
   }
 
-  void take(size_t segment, int64_t row) {
-    const SegmentColumns& columns = index_.columns(segment);
-    const int64_t first = columns.first_row(row);
-    const RegionHit best = region_hit(segment, first, row);
-    if (limit() && best.score < *limit()) {
-      ++result_.below;
-      return;
-    }
-    if (options_.fold && fold_into_earlier(columns, first)) return;
-    Hit hit;
-    hit.picture = columns.image[row];
-    hit.rank = static_cast<int64_t>(result_.hits.size()) + 1;
-    hit.best = best;
-    add_regions(segment, first, row, hit);
-    result_.hits.push_back(std::move(hit));
-    if (options_.fold) whole_.push_back(columns.vector(first));
-  }
-
-  bool fold_into_earlier(const SegmentColumns& columns, int64_t first) {
+  bool fold_into_earlier(const PictureRows& picture) {
     for (size_t i = 0; i < whole_.size(); ++i) {
-      if (score_of(columns, whole_[i], first) < options_.fold_at) continue;
-      result_.hits[i].duplicates.push_back(columns.image[first]);
+      if (dot_product(whole_[i], picture.rows.front().vector) < options_.fold_at) continue;
+      result_.hits[i].duplicates.push_back(picture.picture);
       ++result_.folded;
       return true;
     }
@@ -121,13 +142,11 @@ class Gathering {
   }
 
   // Further regions of the picture that overlap the ones that were taken by little.
-  void add_regions(size_t segment, int64_t first, int64_t best, Hit& hit) const {
-    const SegmentColumns& columns = index_.columns(segment);
+  void add_regions(const PictureRows& picture, Hit& hit) const {
     std::vector<RegionHit> others;
-    const int64_t end = columns.end_row(first);
-    for (int64_t row = first; row < end; ++row) {
-      if (row == best || !contains(index_, options_.unit, segment, row)) continue;
-      const RegionHit other = region_hit(segment, first, row);
+    for (const StoredRow& row : picture.rows) {
+      if (row.region == hit.best.region || !belongs_to(options_.unit, row.region)) continue;
+      const RegionHit other = region_hit(row);
       if (std::isnan(other.score) || (limit() && other.score < *limit())) continue;
       others.push_back(other);
     }
@@ -143,24 +162,23 @@ class Gathering {
     }
   }
 
-  const IndexReader& index_;
+  const IndexStore& index_;
   const std::vector<float>& query_;
-  const ScanAnswer& answer_;
+  const Nearest& nearest_;
   const SearchOptions& options_;
   SearchResult result_;
-  std::unordered_set<int64_t> seen_;
   std::vector<std::vector<float>> whole_;  // of the hits
 };
 
-void require_queries(const IndexReader& index, std::span<const std::vector<float>> queries) {
+void require_queries(const IndexStore& index, std::span<const std::vector<float>> queries) {
   for (const auto& query : queries) {
     if (static_cast<int64_t>(query.size()) != index.info().width) {
       throw Error::input("a query of " + std::to_string(query.size()) +
                              " numbers for an index of " + std::to_string(index.info().width),
-                         index.path().string(), "use the model that the index was made with");
+                         index.name(), "use the model that the index was made with");
     }
     if (!std::all_of(query.begin(), query.end(), [](float x) { return std::isfinite(x); }))
-      throw Error::input("the query has numbers that are not finite", index.path().string());
+      throw Error::input("the query has numbers that are not finite", index.name());
   }
 }
 
@@ -176,22 +194,20 @@ double auto_cut(int64_t rows) {
   return low;
 }
 
-std::vector<SearchResult> search(const IndexReader& index,
+std::vector<SearchResult> search(const IndexStore& index,
                                  std::span<const std::vector<float>> queries,
                                  const SearchOptions& options) {
   require_queries(index, queries);
-  const auto parts = index.parts(options.unit, score_by(options));
-  const int64_t all = index.searched(options.unit), width = index.info().width;
+  const int64_t all = index.searched(options.unit);
   std::vector<SearchResult> results(queries.size());
   std::vector<size_t> open;
   for (size_t i = 0; i < queries.size(); ++i) open.push_back(i);
-  int64_t candidates = std::max(kFewestCandidates, options.k * kRescored * kRowsAPicture);
+  int64_t candidates = candidates_of(options.k);
   while (!open.empty()) {
     candidates = std::min(candidates, std::max<int64_t>(all, 1));
-    std::vector<float> rows;  // [open, E]
-    for (const size_t i : open) rows.insert(rows.end(), queries[i].begin(), queries[i].end());
-    const auto answers =
-        kernels::scan(parts, width, rows.data(), static_cast<int64_t>(open.size()), candidates);
+    std::vector<std::vector<float>> asked;
+    for (const size_t i : open) asked.push_back(queries[i]);
+    const auto answers = index.nearest(options.unit, score_by(options), asked, candidates);
     std::vector<size_t> wider;
     for (size_t j = 0; j < open.size(); ++j) {
       Gathering gathering(index, queries[open[j]], answers[j], options);

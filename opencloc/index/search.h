@@ -1,10 +1,10 @@
 // The pictures of an index that are nearest to a vector, each with the regions that matched.
 //
-// Every row's score comes from one pass over int8 rows; the best are scored again from bf16, so the
-// scores that are given are cosines of the stored vectors to 1e-3. Rows are gathered by picture,
-// and pictures of which the whole-picture vectors are near-duplicates by the best of them. k
-// pictures are given where there are k: whatever is gathered, folded or left out is made up for by
-// looking further down.
+// The store says which rows are nearest (a folder: one pass over int8 rows, the best scored again
+// from fp16); the scores that are given are cosines of the stored vectors to 1e-3. Rows are
+// gathered by picture, and pictures of which the whole-picture vectors are near-duplicates by the
+// best of them. k pictures are given where there are k: whatever is gathered, folded or left out is
+// made up for by looking further down.
 //
 // Where the model predicts how well a region's box holds one object, that quality is part of a
 // region's score (quality.h), so that a loose box does not win by being vague. Whole pictures keep
@@ -15,15 +15,20 @@
 // in standard deviations estimated from the lower half of them.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "opencloc/image/box.h"
-#include "opencloc/index/index_reader.h"
+#include "opencloc/index/store.h"
 
 namespace opencloc {
+
+// Rows that are scored again for k pictures, at first: int8 orders near ones otherwise, and a
+// picture has several.
+constexpr int64_t candidates_of(int64_t k) { return std::max<int64_t>(256, k * 4 * 8); }
 
 // Where hits end by z.
 struct Cut {
@@ -74,7 +79,7 @@ struct SearchResult {
 
 // queries [Q, E], each of unit length -> [Q]. Queries share the passes. Throws Error (input) for
 // vectors of another width, and for those that are not finite.
-std::vector<SearchResult> search(const IndexReader& index,
+std::vector<SearchResult> search(const IndexStore& index,
                                  std::span<const std::vector<float>> queries,
                                  const SearchOptions& options);
 

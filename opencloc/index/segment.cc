@@ -1,7 +1,6 @@
 #include "opencloc/index/segment.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -127,10 +126,8 @@ SegmentColumns::Range SegmentColumns::rows_of(uint32_t wanted) const {
 std::vector<float> SegmentColumns::vector(int64_t row) const {
   std::vector<float> result;
   result.reserve(static_cast<size_t>(width));
-  for (int64_t i = 0; i < width; ++i) {
-    const uint32_t bits = uint32_t{scan.exact[row * width + i]} << 16;
-    result.push_back(std::bit_cast<float>(bits));
-  }
+  for (int64_t i = 0; i < width; ++i)
+    result.push_back(kernels::float_of(scan.exact[row * width + i]));
   return result;
 }
 

@@ -5,7 +5,7 @@
 //   values  s8  [R, stride]  stride = scan_stride(E), zeros from E on (kernels/scan/scan.h)
 //   scale   f32 [R]          vector = scale * values
 //   sums    i32 [R]          of a row's values
-//   exact   bf16 [R, E]      what scores are computed from
+//   exact   fp16 [R, E]      what scores are computed from
 //   image   u32 [R]          the picture of a row; rows of one picture lie together, the whole
 //                            picture's first; pictures ascend
 //   box     u16 [R, 4]       x0, y0, x1, y1 in 1/65535 of the picture
@@ -60,7 +60,7 @@ struct SegmentColumns {
     bool empty() const { return begin == end; }
   };
   Range rows_of(uint32_t image) const;
-  // A row's vector [E] as it was stored in bf16.
+  // A row's vector [E] as it was stored in fp16.
   std::vector<float> vector(int64_t row) const;
 };
 
@@ -104,7 +104,7 @@ class SegmentRows {
   std::vector<int8_t> values_;
   std::vector<float> scale_;
   std::vector<int32_t> sums_;
-  std::vector<kernels::bf16> exact_;
+  std::vector<kernels::fp16> exact_;
   std::vector<uint32_t> image_;
   std::vector<StoredBox> box_;
   std::vector<uint16_t> quality_;

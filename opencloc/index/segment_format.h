@@ -45,7 +45,7 @@ struct Places {
     scale = aligned(values + rows * stride);
     sums = aligned(scale + rows * sizeof(float));
     exact = aligned(sums + rows * sizeof(int32_t));
-    image = aligned(exact + rows * width * sizeof(kernels::bf16));
+    image = aligned(exact + rows * width * sizeof(kernels::fp16));
     box = aligned(image + rows * sizeof(uint32_t));
     quality = aligned(box + rows * sizeof(StoredBox));
     end = version == kRatedVersion ? aligned(quality + rows * sizeof(uint16_t)) : quality;

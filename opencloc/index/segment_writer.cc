@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <bit>
 #include <cstddef>
 
 #include "opencloc/base/crc32c.h"
@@ -55,13 +54,13 @@ class BlockWriter {
 
 void SegmentRows::add(uint32_t image, const StoredBox& box, std::span<const float> vector,
                       uint16_t quality) {
-  // Both kinds of values come from the bf16 ones, so that a vector that was read out and is stored
+  // Both kinds of values come from the fp16 ones, so that a vector that was read out and is stored
   // again gives the same row.
   std::vector<float> rounded;
   rounded.reserve(vector.size());
   for (const float x : vector) {
-    exact_.push_back(kernels::round_to_bf16(x));
-    rounded.push_back(std::bit_cast<float>(uint32_t{exact_.back()} << 16));
+    exact_.push_back(kernels::round_to_fp16(x));
+    rounded.push_back(kernels::float_of(exact_.back()));
   }
   const auto stride = static_cast<size_t>(kernels::scan_stride(width_));
   values_.resize(values_.size() + stride);

@@ -18,11 +18,12 @@ namespace fs = std::filesystem;
 
 constexpr const char* kVectorsFile = "vectors.npy";
 constexpr const char* kRowsFile = "rows.jsonl";
-constexpr int64_t kPicturesAChunk = 5000;
+constexpr int64_t kPicturesAChunk = 500, kCommitEvery = 5000;
 
 Json box_list(const Box& box) { return Json::array({box.x0, box.y0, box.x1, box.y1}); }
 
-Json row_json(const PictureEntry& entry, int64_t region, const Box& box) {
+Json row_json(const PictureEntry& entry, const StoredRow& stored) {
+  const int64_t region = stored.region;
   Json row;
   row["id"] = entry.picture.id;
   row["region"] = region;
@@ -35,7 +36,8 @@ Json row_json(const PictureEntry& entry, int64_t region, const Box& box) {
     row["width"] = entry.picture.width;
     row["height"] = entry.picture.height;
   }
-  row["box"] = box_list(box);
+  row["box"] = box_list(stored.box);
+  if (stored.quality) row["quality"] = *stored.quality;
   for (const RegionText& text : entry.texts) {
     if (text.region == region) row["text"] = text.text;
   }
@@ -45,35 +47,28 @@ Json row_json(const PictureEntry& entry, int64_t region, const Box& box) {
 
 // visit(row's JSON, vector) for every row, picture by picture.
 template <typename Visit>
-int64_t for_each_row(IndexReader& index, const RowProgress& progress, const Visit& visit) {
-  int64_t rows = 0;
-  for (size_t s = 0; s < index.segments(); ++s) {
-    const SegmentColumns& columns = index.columns(s);
-    for (int64_t row = 0; row < columns.rows();) {
-      std::vector<int64_t> ids;
-      int64_t end = row;
-      while (end < columns.rows() && static_cast<int64_t>(ids.size()) < kPicturesAChunk) {
-        ids.push_back(columns.image[end]);
-        end = columns.end_row(end);
-      }
-      const auto entries = index.catalog().pictures(ids);
-      auto entry = entries.begin();
-      for (int64_t first = row; row < end; ++row) {
-        if (columns.image[row] != columns.image[first]) first = row;
-        while (entry != entries.end() && entry->picture.id < columns.image[row]) ++entry;
-        const bool there = entry != entries.end() && entry->picture.id == columns.image[row];
-        if (!there) continue;  // removed
-        Json json = row_json(*entry, row - first, box_of(columns.box[row]));
-        if (columns.quality != nullptr && row != first)
-          json["quality"] = quality_of(columns.quality[row]);
-        visit(json, columns.vector(row));
-        ++rows;
-        if (progress && (rows & 1023) == 0) progress(1024);
+int64_t for_each_row(IndexStore& index, const RowProgress& progress, const Visit& visit) {
+  int64_t rows = 0, after = 0;
+  for (;;) {
+    std::vector<int64_t> ids;
+    for (const auto& picture : index.catalog().pictures_after(after, kPicturesAChunk))
+      ids.push_back(picture.id);
+    if (ids.empty()) return rows;
+    const auto entries = index.catalog().pictures(ids);
+    auto entry = entries.begin();
+    int64_t some = 0;
+    for (const PictureRows& picture : index.rows_of(ids)) {
+      while (entry != entries.end() && entry->picture.id < picture.picture) ++entry;
+      if (entry == entries.end() || entry->picture.id != picture.picture) continue;  // removed
+      for (const StoredRow& row : picture.rows) {
+        visit(row_json(*entry, row), row.vector);
+        ++some;
       }
     }
+    rows += some;
+    if (progress) progress(some);
+    after = ids.back();
   }
-  if (progress) progress(rows & 1023);
-  return rows;
 }
 
 void bring_to_unit_length(std::vector<float>& vector, const std::string& where) {
@@ -110,8 +105,8 @@ std::optional<float> quality_from(const Json& line, const std::string& where) {
 // Collects rows to pictures, and pictures to an index.
 class Importing {
  public:
-  Importing(const fs::path& index, int64_t commit_every)
-      : writer_(index), commit_every_(commit_every) {}
+  Importing(const std::string& index, int64_t commit_every)
+      : writer_(open_store_writer(index)), commit_every_(commit_every) {}
 
   // A row that begins a picture.
   void whole(NewPicture picture, std::vector<PictureName> others) {
@@ -128,27 +123,27 @@ class Importing {
   }
   Imported end() {
     finish();
-    writer_.commit();
+    writer_->commit();
     return done_;
   }
 
  private:
   void finish() {
     if (!open_) return;
-    if (writer_.has(open_->digest)) {
-      writer_.add_name(open_->name, open_->digest);
+    if (writer_->has(open_->digest)) {
+      writer_->add_name(open_->name, open_->digest);
       ++done_.aliases;
     } else {
-      writer_.add(*open_);
+      writer_->add(*open_);
       ++done_.pictures;
       done_.vectors += static_cast<int64_t>(open_->regions.size()) + 1;
     }
-    for (const PictureName& name : others_) writer_.add_name(name, open_->digest);
+    for (const PictureName& name : others_) writer_->add_name(name, open_->digest);
     open_.reset();
-    if (writer_.pending() >= commit_every_) writer_.commit();
+    if (writer_->pending() >= commit_every_) writer_->commit();
   }
 
-  IndexWriter writer_;
+  const std::unique_ptr<IndexStoreWriter> writer_;
   const int64_t commit_every_;
   std::optional<NewPicture> open_;
   std::vector<PictureName> others_;
@@ -227,9 +222,29 @@ std::vector<fs::path> npy_files(const fs::path& folder) {
   return files;
 }
 
+// A number of its own for each row, the same in every export and below 2^63.
+uint64_t row_number(const Json& row) {
+  return row["id"].get<uint64_t>() << 20 | row["region"].get<uint64_t>();
+}
+
+// One line of JSON for each row: line_of(row's JSON, vector).
+template <typename LineOf>
+int64_t export_lines(IndexStore& index, const fs::path& file, const RowProgress& progress,
+                     const LineOf& line_of) {
+  int64_t rows = 0;
+  write_folder(file.parent_path(), [&](const fs::path& staged) {
+    AtomicFile lines(staged / file.filename());
+    rows = for_each_row(index, progress, [&](const Json& row, const std::vector<float>& vector) {
+      lines.write(dump_json(line_of(row, vector)) + '\n');
+    });
+    lines.commit();
+  });
+  return rows;
+}
+
 }  // namespace
 
-int64_t export_npy(IndexReader& index, const fs::path& folder, const RowProgress& progress) {
+int64_t export_npy(IndexStore& index, const fs::path& folder, const RowProgress& progress) {
   int64_t rows = 0;
   write_folder(folder, [&](const fs::path& staged) {
     NpyWriter vectors(staged / kVectorsFile, index.searched(SearchUnit::kBoth), index.info().width);
@@ -240,26 +255,29 @@ int64_t export_npy(IndexReader& index, const fs::path& folder, const RowProgress
     });
     vectors.commit();
     lines.commit();
-    fs::copy_file(index.path() / "index.json", staged / "index.json");
+    write_file(staged / "index.json", dump_json(index_info_json(index.info()), 2) + "\n");
   });
   return rows;
 }
 
-int64_t export_qdrant(IndexReader& index, const fs::path& folder, const RowProgress& progress) {
-  int64_t rows = 0;
-  write_folder(folder, [&](const fs::path& staged) {
-    AtomicFile lines(staged / "points.jsonl");
-    rows = for_each_row(index, progress, [&](const Json& row, const std::vector<float>& vector) {
-      // An id of its own for each row, the same in every export: Qdrant takes numbers below 2^64.
-      const auto id = row["id"].get<uint64_t>() << 20 | row["region"].get<uint64_t>();
-      lines.write(dump_json({{"id", id}, {"vector", vector}, {"payload", row}}) + '\n');
-    });
-    lines.commit();
-  });
-  return rows;
+int64_t export_qdrant(IndexStore& index, const fs::path& folder, const RowProgress& progress) {
+  return export_lines(index, folder / "points.jsonl", progress,
+                      [](const Json& row, const std::vector<float>& vector) {
+                        return Json{{"id", row_number(row)}, {"vector", vector}, {"payload", row}};
+                      });
 }
 
-Imported import_vectors(const fs::path& folder, const fs::path& index, IndexInfo info,
+int64_t export_milvus(IndexStore& index, const fs::path& folder, const RowProgress& progress) {
+  return export_lines(index, folder / "rows.jsonl", progress,
+                      [](const Json& row, const std::vector<float>& vector) {
+                        Json line = {{"id", row_number(row)}, {"vector", vector}};
+                        for (const auto& [key, value] : row.items())
+                          line[key == "id" ? "picture" : key] = value;
+                        return line;
+                      });
+}
+
+Imported import_vectors(const fs::path& folder, const std::string& index, IndexInfo info,
                         const RowProgress& progress) {
   if (!fs::is_directory(folder))
     throw Error::input("no such folder", folder.string(), "check the path");
@@ -277,15 +295,15 @@ Imported import_vectors(const fs::path& folder, const fs::path& index, IndexInfo
       info.inverse_temperature = exported.inverse_temperature;
   }
   info.width = width;
-  if (!index_exists(index)) create_index(index, info);
-  const IndexInfo there = read_index_info(index);
+  if (!store_exists(index)) create_store(index, info);
+  const IndexInfo there = read_store_info(index);
   if (there.width != width || there.fingerprint != info.fingerprint) {
     throw Error::input("the index holds vectors of " + std::to_string(there.width) +
                            " numbers of the model '" + there.model + "', the files " +
                            std::to_string(width) + " of '" + info.model + "'",
-                       index.string(), "make another index");
+                       shown_place(index), "make another index");
   }
-  Importing importing(index, kPicturesAChunk);
+  Importing importing(index, kCommitEvery);
   ours ? import_rows(folder, importing, progress) : import_plain(files, importing, progress);
   return importing.end();
 }

@@ -67,6 +67,12 @@ class CachingAllocator final : public TorchAllocator {
             static_cast<int64_t>(peak_)};
   }
 
+  void give_back() {
+    const std::lock_guard lock(mutex_);
+    shrink_to(0);
+    peak_ = in_use_;
+  }
+
  private:
   c10::DataPtr make(size_t bytes) override {
     void* data = bytes < kSmallest ? small_block(bytes) : take(block_size(bytes));
@@ -150,6 +156,8 @@ void use_caching_allocator() {
   }();
   (void)installed;
 }
+
+void give_kept_memory_back() { CachingAllocator::instance().give_back(); }
 
 AllocatorStatistics allocator_statistics() { return CachingAllocator::instance().statistics(); }
 

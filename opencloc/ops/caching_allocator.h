@@ -18,5 +18,7 @@ struct AllocatorStatistics {
   int64_t peak = 0;    // most in use at one time
 };
 AllocatorStatistics allocator_statistics();
+// Gives freed blocks back to the system: a server's model was unloaded, and little is needed now.
+void give_kept_memory_back();
 
 }  // namespace opencloc::ops

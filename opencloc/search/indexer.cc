@@ -95,12 +95,13 @@ std::vector<PictureFile> files_of(const IndexerOptions& options) {
 // One run of the indexer.
 class Indexer {
  public:
-  Indexer(LoadedModel& loaded, const fs::path& index, const IndexerOptions& options,
+  Indexer(LoadedModel& loaded, const std::string& index, const IndexerOptions& options,
           SkipCounter& skips)
       : loaded_(loaded),
         options_(options),
         skips_(skips),
-        writer_(index),
+        store_(open_store_writer(index)),
+        writer_(*store_),
         crops_(writer_.info().region_method == kCropMethod),
         embedder_(loaded, encode_options()) {}
 
@@ -270,7 +271,8 @@ class Indexer {
   LoadedModel& loaded_;
   const IndexerOptions& options_;
   SkipCounter& skips_;
-  IndexWriter writer_;
+  const std::unique_ptr<IndexStoreWriter> store_;
+  IndexStoreWriter& writer_;
   const bool crops_;  // regions are cut out and encoded as pictures of their own
   Embedder embedder_;
   std::unordered_set<std::string> known_;  // does not change while pictures are read
@@ -329,21 +331,21 @@ Json IndexerSummary::json() const {
 }
 
 void require_model(const IndexInfo& info, const std::string& fingerprint, const std::string& model,
-                   const fs::path& index) {
+                   const std::string& index) {
   if (info.fingerprint == fingerprint) return;
   if (info.fingerprint.empty()) {
-    throw Error::input("the index does not say which model its vectors are from", index.string(),
+    throw Error::input("the index does not say which model its vectors are from", index,
                        "import them again with the setting 'model'");
   }
   throw Error::input("the index holds vectors of the model " + info.model + " (fingerprint " +
                          info.fingerprint + "), not of " + model + " (" + fingerprint + ")",
-                     index.string(), "use that model, or make another index");
+                     index, "use that model, or make another index");
 }
 
-IndexerSummary index_pictures(LoadedModel& loaded, const fs::path& index, const IndexInfo& made,
+IndexerSummary index_pictures(LoadedModel& loaded, const std::string& index, const IndexInfo& made,
                               const IndexerOptions& options, SkipCounter& skips) {
   const std::string fingerprint = model_fingerprint(loaded.model, loaded.tokenizer.get());
-  if (!index_exists(index)) {
+  if (!store_exists(index)) {
     IndexInfo info = made;
     info.width = loaded.model->config().embed_dim;
     info.fingerprint = fingerprint;
@@ -358,9 +360,9 @@ IndexerSummary index_pictures(LoadedModel& loaded, const fs::path& index, const 
       info.inverse_temperature =
           std::min(kHighestScale, loaded.model->region_logit_scale.exp().item<double>());
     }
-    create_index(index, info);
+    create_store(index, info);
   }
-  require_model(read_index_info(index), fingerprint, made.model, index);
+  require_model(read_store_info(index), fingerprint, made.model, shown_place(index));
   return Indexer(loaded, index, options, skips).run();
 }
 
@@ -369,7 +371,7 @@ std::string file_of(const PictureName& name) {
   return name.name.substr(0, end_of_shard(name.name));
 }
 
-std::vector<std::string> missing_names(Catalog& catalog) {
+std::vector<std::string> missing_names(PictureCatalog& catalog) {
   std::map<std::string, bool> there;  // each shard is looked for once
   std::vector<std::string> missing;
   for (const PictureName& name : catalog.names()) {

@@ -12,7 +12,8 @@
 #include "opencloc/checkpoint/model_directory.h"
 #include "opencloc/encode/embedder.h"
 #include "opencloc/encode/picture_source.h"
-#include "opencloc/index/index_writer.h"
+#include "opencloc/index/pending.h"
+#include "opencloc/index/store.h"
 
 namespace opencloc {
 
@@ -54,21 +55,20 @@ struct IndexerSummary {
   Json json() const;
 };
 
-// Makes the index where there is none; `made` says how. Where there is one, its own settings count.
-// Adds what is not there yet. Throws Error (input) when the index is another model's, naming both.
-// `skips` counts samples of shards that cannot be used.
-IndexerSummary index_pictures(LoadedModel& loaded, const std::filesystem::path& index,
-                              const IndexInfo& made, const IndexerOptions& options,
-                              SkipCounter& skips);
+// `index`: where it is (index/store.h). Makes it where there is none; `made` says how. Where there
+// is one, its own settings count. Adds what is not there yet. Throws Error (input) when the index
+// is another model's, naming both. `skips` counts samples of shards that cannot be used.
+IndexerSummary index_pictures(LoadedModel& loaded, const std::string& index, const IndexInfo& made,
+                              const IndexerOptions& options, SkipCounter& skips);
 
 // Throws Error (input) when the index's vectors are of another model than this one; `model` is its
-// path.
+// path, `index` says where the index is.
 void require_model(const IndexInfo& info, const std::string& fingerprint, const std::string& model,
-                   const std::filesystem::path& index);
+                   const std::string& index);
 
 // The names whose file or shard is not there any more. Names that lead to other machines are taken
 // to be there.
-std::vector<std::string> missing_names(Catalog& catalog);
+std::vector<std::string> missing_names(PictureCatalog& catalog);
 // "shard.tar" of "shard.tar#key" (a sample's name), the name itself of a file's.
 std::string file_of(const PictureName& name);
 

@@ -48,6 +48,13 @@ std::vector<float> of_unit_length(std::vector<float> vector, const std::string& 
   return vector;
 }
 
+const StoredRow* row_of_region(const PictureRows& picture, int64_t region) {
+  for (const StoredRow& row : picture.rows) {
+    if (row.region == region) return &row;
+  }
+  return nullptr;
+}
+
 void require_sound(const QuerySpec& spec) {
   const int what =
       !spec.phrase.empty() + !spec.image.empty() + !spec.stored.empty() + !spec.embedding.empty();
@@ -68,7 +75,7 @@ void require_sound(const QuerySpec& spec) {
 
 }  // namespace
 
-QueryEncoder::QueryEncoder(const IndexReader& index, std::string model, LoadOptions options)
+QueryEncoder::QueryEncoder(const IndexStore& index, std::string model, LoadOptions options)
     : index_(index),
       path_(model.empty() ? index.info().model : std::move(model)),
       options_(std::move(options)) {}
@@ -77,8 +84,8 @@ QueryEncoder::~QueryEncoder() = default;
 const Model& QueryEncoder::model() {
   if (model_) return *model_;
   if (path_.empty()) {
-    throw Error::input("the index does not say which model its vectors are from",
-                       index_.path().string(), "name it with the setting 'model'");
+    throw Error::input("the index does not say which model its vectors are from", index_.name(),
+                       "name it with the setting 'model'");
   }
   if (!std::filesystem::exists(path_)) {
     throw Error::input("the model that the index was made with is not there", path_,
@@ -88,7 +95,7 @@ const Model& QueryEncoder::model() {
   const Model::Impl& impl = loaded->impl();
   Cloc on_cpu = impl.handle();
   require_model(index_.info(), model_fingerprint(on_cpu, impl.tokenizer.get()), path_,
-                index_.path());
+                index_.name());
   model_ = std::move(loaded);
   return *model_;
 }
@@ -118,12 +125,13 @@ QueryVector QueryEncoder::of_stored(const std::string& id) const {
     throw Error::input("'" + id + "' is no id of the index", "setting 'id'",
                        "give a picture's number, or with a region's as in 7:2");
   }
-  const auto place = index_.find(picture);
-  if (!place || region >= place->rows.end - place->rows.begin) {
-    throw Error::input("the index has no " + id, index_.path().string(),
+  const auto found = index_.rows_of({&picture, 1});
+  const StoredRow* row = found.empty() ? nullptr : row_of_region(found.front(), region);
+  if (row == nullptr) {
+    throw Error::input("the index has no " + id, index_.name(),
                        "take an id from the hits of a search");
   }
-  return {of_unit_length(index_.columns(place->segment).vector(place->rows.begin + region), id),
+  return {of_unit_length(row->vector, id),
           region == 0 ? SearchUnit::kPicture : SearchUnit::kRegion};
 }
 

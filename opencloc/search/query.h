@@ -40,7 +40,7 @@ class QueryEncoder {
  public:
   // Loads the model when it is needed first: the one that the index names, or `model`. `index`
   // outlives the encoder.
-  QueryEncoder(const IndexReader& index, std::string model, LoadOptions options);
+  QueryEncoder(const IndexStore& index, std::string model, LoadOptions options);
   ~QueryEncoder();
 
   // Throws Error (input) for a specification that is not as said above, a model that is not the
@@ -52,7 +52,7 @@ class QueryEncoder {
   QueryVector of_image(const QuerySpec& spec);
   QueryVector of_stored(const std::string& id) const;
 
-  const IndexReader& index_;
+  const IndexStore& index_;
   const std::string path_;
   const LoadOptions options_;
   std::unique_ptr<Model> model_;

@@ -20,7 +20,7 @@ constexpr int kPictureSide = 320;
 // What the catalog says of every picture of a result, fetched at once.
 class Entries {
  public:
-  Entries(IndexReader& index, const SearchResult& result) {
+  Entries(IndexStore& index, const SearchResult& result) {
     std::vector<int64_t> ids;
     for (const Hit& hit : result.hits) {
       ids.push_back(hit.picture);
@@ -105,7 +105,7 @@ Record record_of(const Hit& hit, const Entries& entries) {
 
 }  // namespace
 
-Json search_json(IndexReader& index, const SearchResult& result, const SearchOptions& options) {
+Json search_json(IndexStore& index, const SearchResult& result, const SearchOptions& options) {
   const Entries entries(index, result);
   Json json;
   json["scanned"] = result.scanned;
@@ -143,7 +143,7 @@ Json search_json(IndexReader& index, const SearchResult& result, const SearchOpt
   return json;
 }
 
-std::string search_text(IndexReader& index, const SearchResult& result) {
+std::string search_text(IndexStore& index, const SearchResult& result) {
   const Entries entries(index, result);
   const bool rated = std::any_of(result.hits.begin(), result.hits.end(),
                                  [](const Hit& hit) { return hit.best.quality.has_value(); });
@@ -176,7 +176,7 @@ std::string search_text(IndexReader& index, const SearchResult& result) {
   return text + "\n";
 }
 
-int64_t write_search_page(IndexReader& index, const SearchResult& result, const std::string& title,
+int64_t write_search_page(IndexStore& index, const SearchResult& result, const std::string& title,
                           const std::filesystem::path& page, SkipCounter& skips) {
   const Entries entries(index, result);
   AtomicFile file(page);

@@ -103,13 +103,17 @@ inline Trained train_steps(const Recipe& recipe, const How& how, int steps = 3) 
   const auto objective = find_objective(recipe.objective)->make(model, {});
   if (recipe.filter_open) objective->load_state({{"open", true}}, "test");
   Trained result;
-  std::vector<torch::Tensor> numbers;
+  std::vector<torch::Tensor> numbers, gradients;
   if (how.before_steps) how.before_steps();
   for (int step = 0; step < steps; ++step) {
     optimizer.zero_grad();
     StepResult got =
         forward_backward(*objective, batch, {.accum_freq = recipe.accum_freq, .late = how.late});
     hold_capped_logit_scales(model);
+    if (step + 1 == steps) {  // the optimizer may scale them where they lie
+      for (const auto& [name, weight] : trained)
+        gradients.push_back(weight.grad().defined() ? weight.grad().clone() : torch::Tensor());
+    }
     if (how.late) {
       const auto norm = optimizer.late_grad_norm();
       optimizer.late_step(1e-3, norm);
@@ -134,10 +138,11 @@ inline Trained train_steps(const Recipe& recipe, const How& how, int steps = 3) 
         result.figures[item.key()] = item.value().get<double>();
     }
   }
-  for (const auto& [name, weight] : trained) {
+  for (size_t i = 0; i < trained.size(); ++i) {
+    const auto& [name, weight] = trained[i];
     result.weights.emplace_back(name, weight.detach().to(torch::kCPU));
     result.gradients.emplace_back(
-        name, weight.grad().defined() ? weight.grad().to(torch::kCPU) : torch::Tensor());
+        name, gradients[i].defined() ? gradients[i].to(torch::kCPU) : torch::Tensor());
   }
   return result;
 }

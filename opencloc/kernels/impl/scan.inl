@@ -1,6 +1,9 @@
 // Dot products of stored int8 rows with queries. Formats in scan/scan.h.
 #pragma once
 
+#include <cmath>
+#include <limits>
+
 #if defined(__AVX2__)
 #include <immintrin.h>
 #endif
@@ -13,6 +16,8 @@ namespace {
 
 // Four rows at a time: their sums become one vector of four. A step is the bytes of one register.
 constexpr int kScanRows = 4;
+// Rows that stay in the nearest cache for all queries.
+constexpr int64_t kScanNear = 32;
 
 #if defined(__AVX512VNNI__)
 constexpr int64_t kScanStep = 64;
@@ -76,6 +81,7 @@ OPENCLOC_INLINE void scan_block(const ScanTile& tile, int64_t row, int64_t query
   const int8_t* rows[kScanRows];
   float scale[kScanRows] = {};
   int32_t sums_of_rows[kScanRows] = {};
+#pragma GCC unroll 4
   for (int r = 0; r < kScanRows; ++r) {
     const int64_t at = row + (r < left ? r : 0);  // past the end: the first again
     rows[r] = tile.values + at * tile.stride;
@@ -84,17 +90,31 @@ OPENCLOC_INLINE void scan_block(const ScanTile& tile, int64_t row, int64_t query
   }
   const uint8_t* queries = tile.query + query * tile.stride;
   ScanSums sums[kQueries][kScanRows] = {};
-  for (int64_t i = 0; i < tile.stride; i += kScanStep) {
-    ScanBytes row_bytes[kScanRows];
-    for (int r = 0; r < kScanRows; ++r) row_bytes[r] = scan_row_bytes(rows[r] + i);
-    for (int q = 0; q < kQueries; ++q) {
-      const ScanBytes query_bytes = scan_query_bytes(queries + q * tile.stride + i);
-      for (int r = 0; r < kScanRows; ++r) {
-        sums[q][r] = scan_add(sums[q][r], query_bytes, row_bytes[r]);
+  if (kQueries == 1) {
+    // Byte after byte, as the processor guesses: rows side by side read at half the speed.
+#pragma GCC unroll 4
+    for (int r = 0; r < kScanRows; ++r) {
+      for (int64_t i = 0; i < tile.stride; i += kScanStep)
+        sums[0][r] =
+            scan_add(sums[0][r], scan_query_bytes(queries + i), scan_row_bytes(rows[r] + i));
+    }
+  } else {
+    for (int64_t i = 0; i < tile.stride; i += kScanStep) {
+      ScanBytes row_bytes[kScanRows];
+#pragma GCC unroll 4
+      for (int r = 0; r < kScanRows; ++r) row_bytes[r] = scan_row_bytes(rows[r] + i);
+#pragma GCC unroll 4
+      for (int q = 0; q < kQueries; ++q) {
+        const ScanBytes query_bytes = scan_query_bytes(queries + q * tile.stride + i);
+#pragma GCC unroll 4
+        for (int r = 0; r < kScanRows; ++r) {
+          sums[q][r] = scan_add(sums[q][r], query_bytes, row_bytes[r]);
+        }
       }
     }
   }
   const __m128i offset = _mm_slli_epi32(_mm_loadu_si128((const __m128i*)sums_of_rows), 7);
+#pragma GCC unroll 4
   for (int q = 0; q < kQueries; ++q) {
     const __m128i products = _mm_sub_epi32(scan_totals(sums[q]), offset);
     const __m128 result = _mm_mul_ps(_mm_cvtepi32_ps(products), _mm_loadu_ps(scale));
@@ -109,13 +129,31 @@ OPENCLOC_INLINE void scan_block(const ScanTile& tile, int64_t row, int64_t query
   }
 }
 
+// What the next rows have in memory, share `part` of `parts`: several queries read rows side by
+// side, which no processor guesses.
+OPENCLOC_INLINE void scan_fetch_ahead(const ScanTile& tile, int64_t row, int64_t part,
+                                      int64_t parts) {
+  const int64_t lines = kScanRows * tile.stride / 64;
+  const char* next = (const char*)tile.values + (row + kScanNear) * tile.stride;
+  for (int64_t line = lines * part / parts; line < lines * (part + 1) / parts; ++line)
+    _mm_prefetch(next + line * 64, _MM_HINT_T1);
+}
+
+template <int kQueries>
+OPENCLOC_INLINE void scan_near(const ScanTile& tile, int64_t begin, int64_t query, float* scores) {
+  const int64_t end = begin + kScanNear < tile.rows ? begin + kScanNear : tile.rows;
+  for (int64_t row = begin; row < end; row += kScanRows) {
+    if (kQueries > 1) scan_fetch_ahead(tile, row, query / kQueries, tile.queries / kQueries);
+    scan_block<kQueries>(tile, row, query, scores);
+  }
+}
+
 void scan_rows(const ScanTile& tile, float* scores) {
-  for (int64_t row = 0; row < tile.rows; row += kScanRows) {
+  for (int64_t row = 0; row < tile.rows; row += kScanNear) {
     int64_t query = 0;
-    for (; query + kScanQueries <= tile.queries; query += kScanQueries) {
-      scan_block<kScanQueries>(tile, row, query, scores);
-    }
-    for (; query < tile.queries; ++query) scan_block<1>(tile, row, query, scores);
+    for (; query + kScanQueries <= tile.queries; query += kScanQueries)
+      scan_near<kScanQueries>(tile, row, query, scores);
+    for (; query < tile.queries; ++query) scan_near<1>(tile, row, query, scores);
   }
 }
 #else
@@ -133,6 +171,61 @@ void scan_rows(const ScanTile& tile, float* scores) {
   }
 }
 #endif
+
+#if defined(__AVX512F__)
+constexpr int64_t kScanLanes = 16;
+typedef __m512 ScanScores;
+OPENCLOC_INLINE ScanScores scan_all(float x) { return _mm512_set1_ps(x); }
+OPENCLOC_INLINE ScanScores scan_load(const float* p) { return _mm512_loadu_ps(p); }
+OPENCLOC_INLINE ScanScores scan_fma(ScanScores a, ScanScores b, ScanScores c) {
+  return _mm512_fmadd_ps(a, b, c);
+}
+// The second where one of them is no number.
+OPENCLOC_INLINE ScanScores scan_max(ScanScores a, ScanScores b) { return _mm512_max_ps(a, b); }
+OPENCLOC_INLINE ScanScores scan_min(ScanScores a, ScanScores b) { return _mm512_min_ps(a, b); }
+OPENCLOC_INLINE void scan_store_whole(int32_t* p, ScanScores x) {
+  _mm512_storeu_si512(p, _mm512_cvttps_epi32(x));
+}
+#elif defined(__AVX2__)
+constexpr int64_t kScanLanes = 8;
+typedef __m256 ScanScores;
+OPENCLOC_INLINE ScanScores scan_all(float x) { return _mm256_set1_ps(x); }
+OPENCLOC_INLINE ScanScores scan_load(const float* p) { return _mm256_loadu_ps(p); }
+OPENCLOC_INLINE ScanScores scan_fma(ScanScores a, ScanScores b, ScanScores c) {
+  return _mm256_fmadd_ps(a, b, c);
+}
+OPENCLOC_INLINE ScanScores scan_max(ScanScores a, ScanScores b) { return _mm256_max_ps(a, b); }
+OPENCLOC_INLINE ScanScores scan_min(ScanScores a, ScanScores b) { return _mm256_min_ps(a, b); }
+OPENCLOC_INLINE void scan_store_whole(int32_t* p, ScanScores x) {
+  _mm256_storeu_si256((__m256i*)p, _mm256_cvttps_epi32(x));
+}
+#endif
+
+// What is no number goes to bin 0, and is never the greatest.
+float scan_bins(const float* scores, int64_t count, float per_unit, int32_t* bins) {
+  constexpr float kHalf = ScoreHistogram::kBins / 2;
+  float greatest = -std::numeric_limits<float>::infinity();
+  int64_t i = 0;
+#if defined(__AVX2__)
+  ScanScores most = scan_all(greatest);
+  for (; i + kScanLanes <= count; i += kScanLanes) {
+    const ScanScores x = scan_load(scores + i);
+    const ScanScores bin = scan_max(scan_fma(x, scan_all(per_unit), scan_all(kHalf)), scan_all(0));
+    scan_store_whole(bins + i, scan_min(bin, scan_all(2 * kHalf - 1)));
+    most = scan_max(x, most);
+  }
+  float lanes[kScanLanes];
+  __builtin_memcpy(lanes, &most, sizeof lanes);
+  for (const float x : lanes) greatest = x > greatest ? x : greatest;
+#endif
+  for (; i < count; ++i) {
+    const float x = scores[i], bin = std::fma(x, per_unit, kHalf);
+    const float from_0 = bin > 0 ? bin : 0;
+    bins[i] = (int32_t)(from_0 < 2 * kHalf - 1 ? from_0 : 2 * kHalf - 1);
+    greatest = x > greatest ? x : greatest;
+  }
+  return greatest;
+}
 
 }  // namespace
 }  // namespace opencloc::kernels

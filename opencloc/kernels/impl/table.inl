@@ -41,6 +41,7 @@ constexpr KernelTable kTable = {
     .finish_int8 = finish_int8,
     .finish_int8_gelu = finish_int8_gelu,
     .scan_rows = scan_rows,
+    .scan_bins = scan_bins,
 };
 
 }  // namespace

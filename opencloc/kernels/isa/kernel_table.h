@@ -104,6 +104,9 @@ struct KernelTable {
   // scores [queries, score_stride] = scale times the sum of products of a stored row with a query,
   // whose own scale is left to the caller. The same bits on every instruction set.
   void (*scan_rows)(const ScanTile& tile, float* scores);
+  // The bins [count] of scores [count] in a ScoreHistogram; `per_unit` = bins per unit of them.
+  // Returns the greatest, -inf where none is a number. The same bits on every instruction set.
+  float (*scan_bins)(const float* scores, int64_t count, float per_unit, int32_t* bins);
 };
 
 const KernelTable& scalar_table();

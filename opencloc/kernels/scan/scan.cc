@@ -94,7 +94,8 @@ class Pass {
       : table_(kernel_table()),
         queries_(queries),
         stride_(scan_stride(width)),
-        scores_(queries.count * kScanChunk) {
+        scores_(queries.count * kScanChunk),
+        bins_(kScanChunk) {
     found_.best.assign(static_cast<size_t>(queries.count), Best(candidates));
     found_.scores.resize(static_cast<size_t>(queries.count));
   }
@@ -125,23 +126,23 @@ class Pass {
                       .query = queries_.bytes.data(),
                       .score_stride = kScanChunk},
                      scores_.data());
-    constexpr float kHalf = ScoreHistogram::kBins / 2;
     for (int64_t q = 0; q < queries_.count; ++q) {
       Best& best = found_.best[static_cast<size_t>(q)];
       ScoreHistogram& histogram = found_.scores[static_cast<size_t>(q)];
       float* scores = scores_.data() + q * kScanChunk;
+      const float scale = queries_.scale[static_cast<size_t>(q)];
       if (part.offset != nullptr) {  // in the units of the sums
-        const float scale = queries_.scale[static_cast<size_t>(q)];
         const float per_score = scale > 0 ? 1 / scale : 0;
         for (int64_t i = 0; i < count; ++i) scores[i] += per_score * part.offset[begin + i];
       }
-      const float per_unit = queries_.scale[static_cast<size_t>(q)] * kHalf;
+      const float per_unit = scale * (ScoreHistogram::kBins / 2);
+      const float greatest = table_.scan_bins(scores, count, per_unit, bins_.data());
+      for (int64_t i = 0; i < count; ++i)
+        histogram.add(bins_.data()[i], is_left_out(part, begin + i) ? 0 : 1);
+      if (!(greatest >= best.bar())) continue;
       for (int64_t i = 0; i < count; ++i) {
-        if (is_left_out(part, begin + i)) continue;
-        // NaN becomes 0: max() gives its first argument then.
-        const float bin = std::max(0.0f, scores[i] * per_unit + kHalf);
-        histogram.add(static_cast<int64_t>(std::min(bin, 2 * kHalf - 1)));
-        if (scores[i] >= best.bar()) best.add({scores[i], first + i});
+        if (scores[i] >= best.bar() && !is_left_out(part, begin + i))
+          best.add({scores[i], first + i});
       }
     }
   }
@@ -150,6 +151,7 @@ class Pass {
   const Queries& queries_;
   const int64_t stride_;
   AlignedBuffer<float> scores_;  // [queries, kScanChunk]
+  AlignedBuffer<int32_t> bins_;  // of one query
   Found found_;
 };
 
@@ -259,21 +261,36 @@ std::vector<ScanAnswer> scan(std::span<const ScanPart> parts, int64_t width, con
   return answers;
 }
 
-float exact_score(const float* query, const bf16* row, int64_t width) {
+float exact_score(const float* query, const fp16* row, int64_t width) {
   double sum = 0;
-  for (int64_t i = 0; i < width; ++i) {
-    sum += static_cast<double>(query[i]) *
-           static_cast<double>(std::bit_cast<float>(static_cast<uint32_t>(row[i]) << 16));
-  }
+  for (int64_t i = 0; i < width; ++i)
+    sum += static_cast<double>(query[i]) * static_cast<double>(float_of(row[i]));
   return static_cast<float>(sum);
 }
 
-bf16 round_to_bf16(float x) {
+fp16 round_to_fp16(float x) {
   const auto bits = std::bit_cast<uint32_t>(x);
-  const uint32_t magnitude = bits & 0x7fffffffu;
-  if (magnitude > 0x7f800000u) return static_cast<bf16>((bits | 0x00400000u) >> 16);
-  if (magnitude < 0x00800000u) return static_cast<bf16>((bits & 0x80000000u) >> 16);
-  return static_cast<bf16>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+  const uint32_t sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
+  uint32_t rounded;
+  if (magnitude > 0x7f800000u) {  // no number
+    rounded = 0x7e00u;
+  } else if (magnitude >= 0x47800000u) {  // from 65536 on
+    rounded = 0x7c00u;
+  } else if (magnitude < 0x38800000u) {  // steps of 2^-24, as those of floats beside 0.5 are
+    rounded = std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) -
+              std::bit_cast<uint32_t>(0.5f);
+  } else {
+    constexpr uint32_t kFewerExponents = (127u - 15u) << 23;
+    rounded = (magnitude - kFewerExponents + 0xfffu + (magnitude >> 13 & 1u)) >> 13;
+  }
+  return static_cast<fp16>(sign | rounded);
+}
+
+float float_of(fp16 x) {
+  const uint32_t sign = static_cast<uint32_t>(x & 0x8000u) << 16, rest = x & 0x7fffu;
+  if (rest >= 0x7c00u) return std::bit_cast<float>(sign | 0x7f800000u | rest << 13);
+  const float magnitude = std::bit_cast<float>(rest << 13) * 0x1p112f;  // denormal ones too
+  return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(magnitude));
 }
 
 }  // namespace opencloc::kernels

@@ -1,5 +1,5 @@
 // Exact nearest rows by dot product: one pass over int8 rows that lie in memory as they lie on
-// disk, for many queries at a time, then the best candidates again with their bf16 values.
+// disk, for many queries at a time, then the best candidates again with their fp16 values.
 //
 // A row of width E is E bytes s8, padded with zeros to a multiple of 64, and a scale: x = scale q,
 // |q| <= 127 (quantize_weight of gemm/gemm_int8.h). Queries become u8 around 128, which VNNI
@@ -15,9 +15,9 @@
 #include <span>
 #include <vector>
 
-#include "opencloc/kernels/gemm/packed_bf16.h"
-
 namespace opencloc::kernels {
+
+using fp16 = uint16_t;  // IEEE 754 binary16
 
 constexpr int64_t kMaxScanWidth = 1 << 16;  // sums stay within 32 bits
 // Bytes from one row to the next.
@@ -29,7 +29,7 @@ struct ScanPart {
   const int8_t* values = nullptr;      // [rows, scan_stride(width)]
   const float* scale = nullptr;        // [rows]
   const int32_t* sums = nullptr;       // [rows] of a row's values
-  const bf16* exact = nullptr;         // [rows, width]
+  const fp16* exact = nullptr;         // [rows, width]
   const float* offset = nullptr;       // [rows] added to the dot products, finite; null: 0
   const uint64_t* left_out = nullptr;  // [ceil(rows / 64)], bit r % 64 = row r is not searched;
                                        // null: all are
@@ -40,8 +40,8 @@ class ScoreHistogram {
  public:
   static constexpr int64_t kBins = 4096;
 
-  // Bins of scores x are int(x per_unit + kBins / 2), from a score in units of 1 / `unit`.
-  void add(int64_t bin) { ++counts_[static_cast<size_t>(bin)]; }
+  // Score x belongs to bin kBins / 2 (x + 1), rounded down, the first or the last one.
+  void add(int64_t bin, uint32_t times = 1) { counts_[static_cast<size_t>(bin)] += times; }
   void add(const ScoreHistogram& other);
 
   int64_t count() const;
@@ -74,9 +74,10 @@ std::vector<ScanAnswer> scan(std::span<const ScanPart> parts, int64_t width, con
                              int64_t count, int64_t candidates);
 
 // The dot product that scan() rescores with.
-float exact_score(const float* query, const bf16* row, int64_t width);
-// Rounds to nearest even; denormal numbers become 0, as the instructions for bf16 do.
-bf16 round_to_bf16(float x);
+float exact_score(const float* query, const fp16* row, int64_t width);
+// To nearest even. Of numbers of unit vectors fp16 keeps eight times as much as bf16.
+fp16 round_to_fp16(float x);
+float float_of(fp16 x);
 
 // Some rows and queries as the loops of one thread see them.
 struct ScanTile {
