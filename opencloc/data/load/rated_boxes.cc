@@ -6,7 +6,7 @@
 namespace opencloc {
 namespace {
 
-constexpr int kBoxesTried = 4;               // of which the one nearest to the wanted IoU is taken
+constexpr int kBoxesTried = 4;          // of which the one nearest to the wanted IoU is taken
 constexpr double kLeastIou = 0.02;      // that is wanted: a box fifty times too large
 constexpr double kLeastSide = 0.05;     // of a box anywhere
 constexpr double kAspect = 1.5;         // at most, of a box that is too large or too small
