@@ -36,7 +36,8 @@ void use(const SegmentColumns& columns) {
     const auto range = columns.rows_of(columns.image[row]);
     if (first > row || end <= row || range.begin < 0 || range.end > columns.rows()) std::abort();
     sum += static_cast<int64_t>(columns.vector(row).size()) + columns.scan.sums[row] +
-           columns.scan.values[row * kernels::scan_stride(columns.width)];
+           columns.scan.values[row * kernels::scan_stride(columns.width)] +
+           (columns.quality == nullptr ? 0 : columns.quality[row]);
     if (!box_of(columns.box[row]).finite()) std::abort();
   }
   asm volatile("" : : "r"(sum));  // used, so that nothing above is left out
@@ -46,11 +47,13 @@ void use(const SegmentColumns& columns) {
 std::string with_header(std::string_view text) {
   segment_format::Header header{};
   std::copy(std::begin(segment_format::kMagic), std::end(segment_format::kMagic), header.magic);
-  header.version = segment_format::kVersion;
+  const bool rated = text.size() > 1 && (text[1] & 1) != 0;
+  header.version = rated ? segment_format::kRatedVersion : segment_format::kVersion;
   header.width = 1 + static_cast<uint32_t>(text.empty() ? 0 : static_cast<unsigned char>(text[0]));
-  while (segment_format::Places(header.rows + 1, header.width).end <= text.size() + sizeof header)
+  while (segment_format::Places(header.rows + 1, header.width, header.version).end <=
+         text.size() + sizeof header)
     ++header.rows;
-  header.body = segment_format::Places(header.rows, header.width).end;
+  header.body = segment_format::Places(header).end;
   header.crc =
       crc32c({reinterpret_cast<const char*>(&header), offsetof(segment_format::Header, crc)});
   std::string file(reinterpret_cast<const char*>(&header), sizeof header);

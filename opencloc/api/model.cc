@@ -113,4 +113,8 @@ int Model::image_size() const {
 
 bool Model::has_region_heads() const { return impl_->region_heads; }
 
+bool Model::has_quality_head() const {
+  return impl_->region_heads && impl_->handle()->quality_head;
+}
+
 }  // namespace opencloc

@@ -46,6 +46,12 @@ struct Point {
   float x = 0, y = 0;
 };
 
+// A region's embedding, and how well its box holds one object.
+struct RatedRegion {
+  Embedding embedding;
+  float quality = 0;  // predicted IoU of the box with an object's, in [0, 1]
+};
+
 // A free-form region: a grid laid over the whole picture, at any resolution.
 class Mask {
  public:
@@ -84,6 +90,8 @@ class Scene {
   Embedding region(std::string_view text) const;  // where in the picture it would be
   // Many at once, much faster than one by one.
   std::vector<Embedding> regions(std::span<const Box> boxes) const;
+  // The same with their qualities. Throws Error (input) for a model without a quality head.
+  std::vector<RatedRegion> rated_regions(std::span<const Box> boxes) const;
 
   // The box of what a text names. Always an answer, also for what is not there: compare
   // region(box) with the text to judge it. Within what the model saw of the picture. Throws Error
@@ -127,6 +135,7 @@ class Model {
   int embedding_width() const;    // E
   int image_size() const;         // of the square canvas, in pixels
   bool has_region_heads() const;  // false: a plain CLIP, which has no Scene::region and ground
+  bool has_quality_head() const;  // false: no Scene::rated_regions
 
   // Behind the handle (api/impl.h), for bindings to other languages.
   struct Impl;

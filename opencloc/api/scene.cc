@@ -118,6 +118,22 @@ std::vector<Embedding> Scene::regions(std::span<const Box> boxes) const {
   return to_embeddings(impl_->regions(boxes));
 }
 
+std::vector<RatedRegion> Scene::rated_regions(std::span<const Box> boxes) const {
+  const auto z = impl_->regions(boxes);  // [R, E]
+  Cloc cloc = impl_->model->handle();
+  if (!cloc->quality_head) {
+    throw Error::input("the model does not say how well boxes hold objects", {},
+                       "train it with the setting 'quality_weight'");
+  }
+  const Model::Impl::Run run(*impl_->model);
+  const auto quality = torch::sigmoid(cloc->quality_logits(z)).to(torch::kCPU).contiguous();  // [R]
+  auto embeddings = to_embeddings(z);
+  std::vector<RatedRegion> rated;
+  for (size_t i = 0; i < embeddings.size(); ++i)
+    rated.push_back({std::move(embeddings[i]), quality.data_ptr<float>()[i]});
+  return rated;
+}
+
 torch::Tensor Scene::Impl::regions(std::span<const Box> boxes) const {
   need_region_heads(*model);
   const Model::Impl::Run run(*model);

@@ -14,6 +14,7 @@ enum : uint64_t {
   kPreflight = 105,      // samples looked at before step 1
   kPrompterStart = 106,  // pictures that a new Prompter's start is fitted to
   kReplace = 107,        // samples in place of broken ones
+  kRatedBoxes = 108,     // boxes that the quality head is trained on
 };
 
 }  // namespace opencloc::random_stream

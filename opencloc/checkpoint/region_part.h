@@ -1,6 +1,6 @@
 // What CLOC adds to a CLIP model directory of any layout: cloc_config.json and
-// cloc_heads.safetensors (prompter.*, box_head.*, roi_extractor.*, region_logit_scale). Other
-// programs read past both.
+// cloc_heads.safetensors (prompter.*, box_head.*, roi_extractor.*, quality_head.*,
+// region_logit_scale). Other programs read past both.
 #pragma once
 
 #include <filesystem>

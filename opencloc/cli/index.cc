@@ -80,6 +80,15 @@ void require_same_regions(const CLI::App& app, const IndexAddFlags& flags) {
     throw Error::input("the index was made with --regions " + there.regions, flags.shown(),
                        "leave the flag out, or make another index");
   }
+  if (app.count("--region-method") > 0 &&
+      (there.region_method == "crop") != (flags.made.region_method == "crop")) {
+    throw Error::input("the index was made with another --region-method", flags.shown(),
+                       "leave the flag out, or make another index");
+  }
+  if (app.count("--keep") > 0 && there.keep != flags.made.keep) {
+    throw Error::input("the index was made with --keep " + std::to_string(there.keep),
+                       flags.shown(), "leave the flag out, or make another index");
+  }
   if (app.count("--grid") > 0 && there.grid != flags.made.grid) {
     throw Error::input("the index was made with another --grid", flags.shown(),
                        "leave the flag out, or make another index");
@@ -146,6 +155,17 @@ void add_index_add(CLI::App& app) {
       ->delimiter(',')
       ->check(CLI::Range(1, 16))
       ->default_str("1,2,3");
+  app.add_option("--region-method", flags->made.region_method,
+                 "of a new index: model = as the model reads regions, all from one encode of the "
+                 "picture; crop = each is cut out and encoded as a picture of its own")
+      ->check(CLI::IsMember({"model", "crop"}))
+      ->default_str("model");
+  app.add_option(
+         "--keep", flags->made.keep,
+         "of a new index: of the grid's boxes only so many, those that hold one object best "
+         "(models with a quality head); 0 = all")
+      ->check(not_negative())
+      ->capture_default_str();
   app.add_option("--commit-every", options.commit_every,
                  "pictures that become valid together; a kill costs no more than these")
       ->check(positive())
@@ -233,6 +253,8 @@ Json stats_of(IndexStore& index) {
   json["width"] = info.width;
   json["regions"] = info.regions;
   json["grid"] = info.grid;
+  if (info.keep > 0) json["keep"] = info.keep;
+  json["quality"] = index.has_quality();
   json["region_method"] = info.region_method;
   json["pictures"] = counts.pictures;
   json["names"] = counts.names;

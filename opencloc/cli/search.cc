@@ -19,7 +19,8 @@ constexpr const char* kPlaceOfIndex = "the index's folder, or postgres://USER@HO
 
 struct SearchFlags {
   CommonFlags common;
-  std::string index, model, box, point, unit, cut = "off", deduplicate = "on", html;
+  std::string index, model, box, point, unit, cut = "off", deduplicate = "on", quality = "on", html,
+                                              queries;
   std::string precision = "fp32";
   std::optional<double> min_score;
   QuerySpec query;
@@ -61,6 +62,31 @@ double milliseconds_since(std::chrono::steady_clock::time_point began) {
       .count();
 }
 
+// One line of JSON for each line of the file, in its order.
+void run_queries(const SearchFlags& flags, IndexStore& index, QueryEncoder& encoder) {
+  const auto phrases = read_text_lines(flags.queries);
+  std::vector<std::vector<float>> vectors;
+  for (const auto& phrase : phrases) {
+    QuerySpec one;
+    one.phrase = phrase;
+    vectors.push_back(encoder.encode(one).vector);
+  }
+  const auto results = search(index, vectors, flags.options);
+  for (size_t i = 0; i < results.size(); ++i) {
+    Json json = {{"query", phrases[i]}};
+    json.update(search_json(index, results[i], flags.options));
+    std::printf("%s\n", dump_json(json).c_str());
+  }
+}
+
+SearchUnit unit_of(const SearchFlags& flags, const IndexStore& index, SearchUnit otherwise) {
+  if (flags.unit == "image") return SearchUnit::kPicture;
+  if (flags.unit == "region") return SearchUnit::kRegion;
+  if (flags.unit == "both") return SearchUnit::kBoth;
+  const bool none = index.searched(otherwise) == 0;
+  return none && otherwise == SearchUnit::kRegion ? SearchUnit::kPicture : otherwise;
+}
+
 void run_search(SearchFlags& flags) {
   check_output_file("--html", flags.html, kPageOutput, {flags.query.image});
   if (!flags.box.empty()) {
@@ -74,18 +100,21 @@ void run_search(SearchFlags& flags) {
   flags.options.min_score = flags.min_score;
   flags.options.cut = parse_cut(flags.cut);
   flags.options.fold = flags.deduplicate == "on";
+  flags.options.quality = flags.quality == "on";
 
   const auto store = open_store(flags.index);
   IndexStore& index = *store;
   QueryEncoder encoder(index, flags.model,
                        {flags.common.device, thread_count(flags.common), flags.precision});
+  if (!flags.queries.empty()) {
+    flags.options.unit = unit_of(flags, index, SearchUnit::kRegion);
+    run_queries(flags, index, encoder);
+    return;
+  }
   const auto loading = std::chrono::steady_clock::now();
   const QueryVector query = encoder.encode(flags.query);
   const double encode_ms = milliseconds_since(loading);
-  flags.options.unit = query.unit;
-  if (flags.unit == "image") flags.options.unit = SearchUnit::kPicture;
-  if (flags.unit == "region") flags.options.unit = SearchUnit::kRegion;
-  if (flags.unit == "both") flags.options.unit = SearchUnit::kBoth;
+  flags.options.unit = unit_of(flags, index, query.unit);
   const auto scanning = std::chrono::steady_clock::now();
   const auto result = search(index, {&query.vector, 1}, flags.options).front();
   const double scan_ms = milliseconds_since(scanning);
@@ -113,7 +142,12 @@ void add_search(CLI::App& app) {
   auto& query = flags->query;
   auto& options = flags->options;
   app.add_option("IDX", flags->index, kPlaceOfIndex)->required();
-  app.add_option("PHRASE", query.phrase, "what to look for, in words");
+  auto* phrase = app.add_option("PHRASE", query.phrase, "what to look for, in words");
+  app.add_option("--queries", flags->queries,
+                 "many phrases instead, one a line: they share the passes over the index; prints a "
+                 "line of JSON for each")
+      ->excludes(phrase)
+      ->type_name("FILE");
   app.add_option("--image", query.image, "a picture instead: what looks like it")
       ->type_name("FILE");
   app.add_option("--box", flags->box, "with --image: what looks like this part, x0,y0,x1,y1")
@@ -136,7 +170,7 @@ void add_search(CLI::App& app) {
   app.add_option("--k,--num-results", options.k, "how many pictures")
       ->check(CLI::Range(int64_t{1}, int64_t{1'000'000}))
       ->capture_default_str();
-  app.add_option("--min-score,--threshold", flags->min_score, "least cosine of a hit")
+  app.add_option("--min-score,--threshold", flags->min_score, "least score of a hit")
       ->type_name("S");
   app.add_option("--cut", flags->cut,
                  "where hits end by z: a number, off, or auto = what the best of as many unrelated "
@@ -147,7 +181,14 @@ void add_search(CLI::App& app) {
                  "on: near-duplicates (cosine of whole pictures from 0.94) are one hit")
       ->check(CLI::IsMember({"on", "off"}))
       ->capture_default_str();
+  app.add_option(
+         "--quality", flags->quality,
+         "on: the score of a region is lower where the model predicts that its box is loose "
+         "(docs/guide/search.md); off: the cosine")
+      ->check(CLI::IsMember({"on", "off"}))
+      ->capture_default_str();
   app.add_option("--html", flags->html, "also write a page with the pictures and their boxes")
+      ->excludes("--queries")
       ->type_name("FILE");
   app.add_flag("--json", flags->json, "print JSON");
   app.add_option("--model", flags->model, "where the index's model is now")->type_name("DIR");
@@ -159,8 +200,11 @@ void add_search(CLI::App& app) {
   add_threads_flag(app, flags->common);
   add_config_flag(app);
   app.footer(
-      "Every hit has a score (the cosine), a rank and z: its distance from the median of this\n"
-      "query's scores in standard deviations. docs/guide/search.md says how to read them.\n\n"
+      "Every hit has a score (the cosine, or less where a box is loose), a rank and z: its "
+      "distance\n"
+      "from the median of this query's scores in standard deviations. docs/guide/search.md says "
+      "how\n"
+      "to read them.\n\n"
       "Examples:\n"
       "  opencloc search photos.idx 'a red car' --k 20 --html found.html\n"
       "  opencloc search photos.idx --image street.jpg --box 0.1,0.2,0.4,0.6\n"

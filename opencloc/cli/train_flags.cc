@@ -196,6 +196,17 @@ void add_objective_flags(CLI::App& app, TrainFlags& flags) {
       ->check(kOnOff)
       ->capture_default_str()
       ->group(group);
+  app.add_option("--quality-weight", flags.config.objective_options.quality_weight,
+                 "of L_quality beside L_CLOC: a head learns how well a box holds one object, which "
+                 "'search' uses; 0 = no such head")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--quality-gradient", flags.quality_gradient,
+                 "how far its gradient goes back: head, prompter, or all (the image tower, too)")
+      ->check(CLI::IsMember({"head", "prompter", "all"}))
+      ->capture_default_str()
+      ->group(group);
 }
 
 void add_optimisation_flags(CLI::App& app, TrainFlags& flags) {
@@ -363,6 +374,9 @@ TrainConfig train_config(const TrainFlags& flags, int local_rank) {
   objective.box_recovery = flags.box_recovery == "on";
   objective.grounding_kind =
       flags.grounding_loss == "l2" ? GroundingKind::kL2 : GroundingKind::kL1Giou;
+  objective.quality_reach = flags.quality_gradient == "head"       ? QualityReach::kHead
+                            : flags.quality_gradient == "prompter" ? QualityReach::kPrompter
+                                                                   : QualityReach::kAll;
   objective.filter.on = flags.text_filter != "off";
   if (objective.filter.on) objective.filter.threshold = parse_threshold(flags.text_filter);
   config.sample.augment = flags.augment == "on";

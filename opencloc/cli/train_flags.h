@@ -20,8 +20,8 @@ struct TrainFlags {
   // Words that stand for values.
   std::string out, objective = "cloc", region_extractor, pool, joint_box_token,
                    position_image_tokens, resize_mode, text_filter = "0.9", grounding = "on",
-                   grounding_loss = "l1_giou", box_recovery = "on", precision = "fp32",
-                   augment = "on", eval_tasks;
+                   grounding_loss = "l1_giou", box_recovery = "on", quality_gradient = "all",
+                   precision = "fp32", augment = "on", eval_tasks;
   int64_t context_length = 0;
   double flip = 0;
 };

@@ -45,11 +45,12 @@ Embedder::Embedder(LoadedModel& loaded, const EmbedderOptions& options)
 }
 
 std::string Embedder::region_method() const {
+  if (options_.crop_regions) return to_string(RegionMethod::kCrop);
   return loaded_.has_region_heads ? to_string(loaded_.model->config().cloc.region_extractor)
                                   : "image_roi_align";
 }
 
-const std::array<Embedder::NamedRows, 8> Embedder::kRows = {{
+const std::array<Embedder::NamedRows, 9> Embedder::kRows = {{
     {"image_embeds", &Embedder::image_embeds_},
     {"vision_penultimate_hidden", &Embedder::penultimate_},
     {"image_tokens", &Embedder::image_tokens_},
@@ -58,6 +59,7 @@ const std::array<Embedder::NamedRows, 8> Embedder::kRows = {{
     {"input_ids", &Embedder::input_ids_},
     {"region_embeds", &Embedder::region_embeds_},
     {"region_tokens", &Embedder::region_tokens_},
+    {"region_quality", &Embedder::region_quality_},
 }};
 
 void Embedder::begin_round(const std::vector<SourcePicture>& pictures, size_t captions) {
@@ -212,17 +214,32 @@ void Embedder::encode_regions(ImageFeatures& features,
   }
   if (owners.empty()) return;
   const auto count = static_cast<int64_t>(owners.size());
-  const RegionRows rows{torch::tensor(corners).reshape({count, 4}).to(options_.device),
-                        torch::tensor(owners),
-                        {},
-                        {}};
-  if (loaded_.has_region_heads) loaded_.model->prepare_prompts(features);
-  const auto method = loaded_.has_region_heads ? default_method(loaded_.model->config(), true)
-                                               : RegionMethod::kRoiAlign;
-  const auto z = opencloc::encode_regions(method, loaded_.model, features, rows,
-                                          {.regions = options_.region_batch});  // [R, E]
+  RegionRows rows{torch::tensor(corners).reshape({count, 4}).to(options_.device),
+                  torch::tensor(owners),
+                  {},
+                  {}};
+  auto method = loaded_.has_region_heads ? default_method(loaded_.model->config(), true)
+                                         : RegionMethod::kRoiAlign;
+  if (options_.crop_regions) {
+    method = RegionMethod::kCrop;
+    for (size_t i = 0; i < owners.size(); ++i) {
+      const SourcePicture& picture = *source[static_cast<size_t>(owners[i])];
+      rows.pictures.push_back(&picture.image);
+      rows.picture_boxes.push_back(
+          picture
+              .regions[static_cast<size_t>(region_index_[region_index_.size() - owners.size() + i])]
+              .box);
+    }
+  } else if (loaded_.has_region_heads) {
+    loaded_.model->prepare_prompts(features);
+  }
+  const auto z = opencloc::encode_regions(
+      method, loaded_.model, features, rows,
+      {.regions = options_.region_batch, .workers = options_.workers});  // [R, E]
   region_embeds_.add(normalized(z));
   if (options_.tokens == Tokens::kRegions) region_tokens_.add(z);
+  if (loaded_.has_region_heads && loaded_.model->quality_head && !options_.crop_regions)
+    region_quality_.add(torch::sigmoid(loaded_.model->quality_logits(z)));  // [R]
 }
 
 TextEncoder& Embedder::text_encoder() {
@@ -330,7 +347,8 @@ std::vector<NamedTensors> Embedder::take_features(int64_t pictures) {
     while (region < region_image_.size() && region_image_[region] == first_row + row) ++region;
     const auto from = static_cast<int64_t>(begin), to = static_cast<int64_t>(region);
     for (const auto& [name, tensor] : all) {
-      if (name.starts_with("region_e") || name.starts_with("region_t")) {
+      if (name.starts_with("region_e") || name.starts_with("region_t") ||
+          name == "region_quality") {
         if (to > from) own.emplace_back(name, tensor.slice(0, from, to));
       } else if (name != "image_index" && name != "region_image") {
         own.emplace_back(name, tensor[row]);

@@ -31,6 +31,10 @@ struct EmbedderOptions {
   Tokens tokens = Tokens::kNone;
   int64_t layer = -2;        // as transformers counts hidden_states
   bool save_inputs = false;  // also pixel_values and input_ids
+  // Regions are cut out and encoded as pictures of their own: an encode for each. The pictures come
+  // with their images (PictureSourceOptions::keep_images).
+  bool crop_regions = false;
+  int workers = 1;  // threads that cut them
   // The processes that share the work. Rank 0 ends with what one process would have.
   dist::Group* group = &dist::alone();
 };
@@ -44,7 +48,7 @@ class Embedder {
   Embedder(LoadedModel& loaded, const EmbedderOptions& options);
 
   // "prompter" or "roi_align" with trained heads; "image_roi_align" for a plain CLIP: RoIAlign on
-  // the patch tokens, projected as the image is.
+  // the patch tokens, projected as the image is; "crop" with crop_regions.
   std::string region_method() const;
 
   // Around one batch of every process, of pictures and their captions, which are added between the
@@ -75,8 +79,9 @@ class Embedder {
   const TruncationCounter& truncation() const { return texts_ ? texts_->truncation() : no_texts_; }
 
   // image_embeds [n, E], image_index [n], text_embeds [m, E], region_embeds [r, E],
-  // region_image [r], ...: those there are rows for. With tokens: image_tokens [n, N or T, D], or
-  // region_tokens [r, E], which are region_embeds before the normalisation.
+  // region_image [r], region_quality [r] (of models with a quality head: predicted IoUs of the
+  // boxes with an object), ...: those there are rows for. With tokens: image_tokens [n, N or T, D],
+  // or region_tokens [r, E], which are region_embeds before the normalisation.
   NamedTensors tensors() const;
   // The rows of the last `pictures` pictures (broken ones: none), picture by picture, without the
   // leading axis but for the regions; region_index [r]: which of the picture's regions. Forgets all
@@ -99,7 +104,7 @@ class Embedder {
     const char* name;
     Rows Embedder::*rows;
   };
-  static const std::array<NamedRows, 8> kRows;
+  static const std::array<NamedRows, 9> kRows;
 
   void begin_round(const Seen& batch);
   void add_texts(const std::vector<std::string>& texts, dist::Group& group);
@@ -118,7 +123,7 @@ class Embedder {
   LoadedModel& loaded_;
   const EmbedderOptions options_;
   Rows image_embeds_, penultimate_, image_tokens_, pixel_values_, text_embeds_, input_ids_,
-      region_embeds_, region_tokens_;
+      region_embeds_, region_tokens_, region_quality_;
   std::vector<int64_t> image_index_, region_image_, region_index_;
   std::string row_list_;
   std::optional<TextEncoder> texts_;

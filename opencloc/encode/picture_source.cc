@@ -162,7 +162,10 @@ void PictureSource::decode(Raw& raw) const {
     Image image = Image::decode(raw.bytes, picture.name, options);
     picture.width = image.full_width();
     picture.height = image.full_height();
-    if (picture.regions.empty()) picture.regions = options_.other_regions;
+    if (picture.regions.empty()) {
+      picture.regions = options_.other_regions;
+      picture.has_other_regions = true;
+    }
     const ModelInput input = preprocess(image, config_);
     picture.pixels = input.pixels;
     picture.map = input.map;

@@ -38,7 +38,8 @@ struct SourcePicture {
   CanvasMap map;  // picture -> canvas
   Image image;    // as decoded, with PictureSourceOptions::keep_images
   std::vector<SourceRegion> regions;
-  std::vector<Box> canvas_boxes;  // the regions on the canvas; no area = off the canvas
+  bool has_other_regions = false;  // they are PictureSourceOptions::other_regions
+  std::vector<Box> canvas_boxes;   // the regions on the canvas; no area = off the canvas
   // A shard's sample; with PictureSourceOptions::keep_records whole, else without its picture's
   // bytes.
   std::shared_ptr<Record> record;

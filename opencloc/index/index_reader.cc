@@ -49,6 +49,12 @@ std::vector<std::shared_ptr<IndexReader::Open>> IndexReader::open_segments(
                            file.string(), "restore the file, or make the index anew");
       }
     }
+    const SegmentColumns& columns = open->file->columns();
+    if (columns.quality != nullptr && open->offset.empty() && info_.inverse_temperature > 0) {
+      open->offset.reserve(static_cast<size_t>(columns.rows()));
+      for (int64_t row = 0; row < columns.rows(); ++row)
+        open->offset.push_back(quality_offset(columns.quality[row], info_.inverse_temperature));
+    }
     segments.push_back(std::move(open));
   }
   return segments;
@@ -69,7 +75,9 @@ void IndexReader::load() {
     removed_ = state.removed;
     break;
   }
-  for (auto& parts : parts_) parts.clear();
+  for (auto& of_score : parts_) {
+    for (auto& parts : of_score) parts.clear();
+  }
   searched_ = {};
   for (const auto& segment : segments_) mark(*segment, removed_);
 }
@@ -91,10 +99,12 @@ void IndexReader::mark(Open& segment, const std::vector<uint32_t>& removed) {
     }
     row = end;
   }
-  for (size_t unit = 0; unit < parts_.size(); ++unit) {
+  for (size_t unit = 0; unit < segment.left_out.size(); ++unit) {
     kernels::ScanPart part = columns.scan;
     part.left_out = segment.left_out[unit].data();
-    parts_[unit].push_back(part);
+    parts_[static_cast<size_t>(SearchScore::kCosine)][unit].push_back(part);
+    if (!segment.offset.empty()) part.offset = segment.offset.data();
+    parts_[static_cast<size_t>(SearchScore::kQuality)][unit].push_back(part);
   }
 }
 
@@ -111,12 +121,17 @@ std::optional<RowPlace> IndexReader::find(int64_t picture) const {
   return std::nullopt;
 }
 
-std::vector<Nearest> IndexReader::nearest(SearchUnit unit,
+bool IndexReader::has_quality() const {
+  return std::any_of(segments_.begin(), segments_.end(),
+                     [](const auto& segment) { return !segment->offset.empty(); });
+}
+
+std::vector<Nearest> IndexReader::nearest(SearchUnit unit, SearchScore score,
                                           std::span<const std::vector<float>> queries,
                                           int64_t candidates) const {
   std::vector<float> rows;  // [Q, E]
   for (const auto& query : queries) rows.insert(rows.end(), query.begin(), query.end());
-  const auto answers = kernels::scan(parts(unit), info_.width, rows.data(),
+  const auto answers = kernels::scan(parts(unit, score), info_.width, rows.data(),
                                      static_cast<int64_t>(queries.size()), candidates);
   std::vector<Nearest> found;
   for (const kernels::ScanAnswer& answer : answers) {
@@ -141,8 +156,14 @@ std::vector<PictureRows> IndexReader::rows_of(std::span<const int64_t> pictures)
     const SegmentColumns& of = columns(place->segment);
     PictureRows& rows = found.emplace_back();
     rows.picture = picture;
-    for (int64_t row = place->rows.begin; row < place->rows.end; ++row)
-      rows.rows.push_back({row - place->rows.begin, box_of(of.box[row]), of.vector(row)});
+    for (int64_t row = place->rows.begin; row < place->rows.end; ++row) {
+      const int64_t region = row - place->rows.begin;
+      StoredRow& one = rows.rows.emplace_back();
+      one.region = region;
+      one.box = box_of(of.box[row]);
+      one.vector = of.vector(row);
+      if (of.quality != nullptr && region > 0) one.quality = quality_of(of.quality[row]);
+    }
   }
   return found;
 }
@@ -165,10 +186,13 @@ Json IndexReader::storage() const {
 }
 
 int64_t IndexReader::hot_bytes() const {
-  int64_t rows = 0;
-  for (const auto& segment : segments_) rows += segment->file->columns().rows();
-  const int64_t bits = static_cast<int64_t>(parts_.size());
-  return rows * (kernels::scan_stride(info_.width) + 8) + rows * bits / 8;
+  int64_t rows = 0, offsets = 0;
+  for (const auto& segment : segments_) {
+    rows += segment->file->columns().rows();
+    offsets += static_cast<int64_t>(segment->offset.size());
+  }
+  const auto bits = static_cast<int64_t>(searched_.size());
+  return rows * (kernels::scan_stride(info_.width) + 8) + rows * bits / 8 + 4 * offsets;
 }
 
 }  // namespace opencloc

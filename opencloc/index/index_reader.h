@@ -38,13 +38,15 @@ class IndexReader : public IndexStore {
   size_t segments() const { return segments_.size(); }
   const Segment& segment(size_t i) const { return *segments_[i]->file; }
   const SegmentColumns& columns(size_t i) const { return segments_[i]->file->columns(); }
+  bool has_quality() const override;
   // For kernels::scan(), a part for each segment. Valid until refresh().
-  std::span<const kernels::ScanPart> parts(SearchUnit unit) const {
-    return parts_[static_cast<size_t>(unit)];
+  std::span<const kernels::ScanPart> parts(SearchUnit unit, SearchScore score) const {
+    return parts_[static_cast<size_t>(score)][static_cast<size_t>(unit)];
   }
   int64_t searched(SearchUnit unit) const override { return searched_[static_cast<size_t>(unit)]; }
   // All queries share one pass.
-  std::vector<Nearest> nearest(SearchUnit unit, std::span<const std::vector<float>> queries,
+  std::vector<Nearest> nearest(SearchUnit unit, SearchScore score,
+                               std::span<const std::vector<float>> queries,
                                int64_t candidates) const override;
   std::vector<PictureRows> rows_of(std::span<const int64_t> pictures) const override;
   Json storage() const override;
@@ -58,6 +60,7 @@ class IndexReader : public IndexStore {
     int64_t id = 0;
     std::unique_ptr<Segment> file;
     std::array<std::vector<uint64_t>, 3> left_out;  // bits, by SearchUnit
+    std::vector<float> offset;                      // of the rows' qualities; empty: there are none
   };
   void load();
   std::vector<std::shared_ptr<Open>> open_segments(const Catalog::State& state) const;
@@ -69,7 +72,7 @@ class IndexReader : public IndexStore {
   int64_t version_ = 0;
   std::vector<uint32_t> removed_;
   std::vector<std::shared_ptr<Open>> segments_;
-  std::array<std::vector<kernels::ScanPart>, 3> parts_;
+  std::array<std::array<std::vector<kernels::ScanPart>, 3>, 2> parts_;  // by score, unit
   std::array<int64_t, 3> searched_{};
 };
 

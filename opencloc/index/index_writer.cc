@@ -57,8 +57,10 @@ void IndexWriter::add(const NewPicture& picture) {
   const int64_t id = next_picture_++;
   const auto number = static_cast<uint32_t>(id);
   rows_.add(number, StoredBox{}, picture.vector);
-  for (const NewRegion& region : picture.regions)
-    rows_.add(number, stored_box(region.box), region.vector);
+  for (const NewRegion& region : picture.regions) {
+    rows_.add(number, stored_box(region.box), region.vector,
+              region.quality ? stored_quality(*region.quality) : kFullQuality);
+  }
   pending_.add(picture, id);
 }
 

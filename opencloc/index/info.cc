@@ -1,5 +1,7 @@
 #include "opencloc/index/info.h"
 
+#include <cmath>
+
 #include <spdlog/fmt/fmt.h>
 
 #include "opencloc/base/error.h"
@@ -41,6 +43,8 @@ Json index_info_json(const IndexInfo& info) {
   json["orientation"] = "stored";  // boxes are of the stored picture: EXIF turns nothing
   json["regions"] = info.regions;
   json["grid"] = info.grid;
+  if (info.keep > 0) json["keep"] = info.keep;
+  if (info.inverse_temperature > 0) json["inverse_temperature"] = info.inverse_temperature;
   json["region_method"] = info.region_method;
   json["precision"] = "int8";
   return json;
@@ -77,6 +81,13 @@ IndexInfo parse_index_info(const Json& json, std::string_view where) {
   info.model = json_string(json, "model", where, "");
   info.fingerprint = json_string(json, "fingerprint", where, "");
   info.regions = json_string(json, "regions", where, info.regions);
+  info.keep = json_int(json, "keep", where, 0);
+  if (json.contains("inverse_temperature")) {
+    const Json& value = json["inverse_temperature"];
+    if (!value.is_number() || !(value.get<double>() > 0) || !std::isfinite(value.get<double>()))
+      throw Error::input("'inverse_temperature' is no number above 0", where, "restore the file");
+    info.inverse_temperature = value.get<double>();
+  }
   info.region_method = json_string(json, "region_method", where, "");
   if (json.contains("grid")) {
     info.grid.clear();

@@ -22,7 +22,10 @@ struct IndexInfo {
   std::string fingerprint = {};    // of the model; empty: not known
   std::string regions = "labels";  // where boxes come from: "labels", "grid", "none"
   std::vector<int64_t> grid = {1, 2, 3};  // boxes a side, each level half-overlapping
-  std::string region_method = {};         // "prompter", ...; empty: not known
+  int64_t keep = 0;                       // of the grid's boxes, by quality; 0: all
+  // Of the model's region embeddings: what qualities weigh (quality.h). 0: they weigh nothing.
+  double inverse_temperature = 0;
+  std::string region_method = {};  // "prompter", ...; empty: not known
 };
 
 // What index.json holds.

@@ -24,8 +24,13 @@ void require_vector(const std::vector<float>& vector, int64_t width, const std::
 
 void require_vectors(const NewPicture& picture, int64_t width) {
   require_vector(picture.vector, width, picture.name.name);
-  for (const NewRegion& region : picture.regions)
+  for (const NewRegion& region : picture.regions) {
     require_vector(region.vector, width, picture.name.name);
+    if (!std::isfinite(region.quality.value_or(1))) {
+      throw Error::input("the model gives qualities that are not finite numbers", picture.name.name,
+                         "use an earlier checkpoint");
+    }
+  }
 }
 
 void PendingPictures::add(const NewPicture& picture, int64_t id) {

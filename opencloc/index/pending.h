@@ -18,6 +18,8 @@ struct NewRegion {
   Box box;
   std::string text;
   std::vector<float> vector;  // [E], unit length
+  // In [0, 1]: how well the box holds one object. None: the model does not say.
+  std::optional<float> quality = std::nullopt;
 };
 
 struct NewPicture {
@@ -29,7 +31,7 @@ struct NewPicture {
   std::vector<NewRegion> regions;
 };
 
-// Throws Error (input) for vectors of another width or with numbers that are not finite.
+// Throws Error (input) for vectors of another width, and for numbers that are not finite.
 void require_vectors(const NewPicture& picture, int64_t width);
 
 // Everything but the vectors.

@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "opencloc/base/error.h"
+#include "opencloc/index/quality.h"
 
 namespace opencloc {
 namespace {
@@ -15,6 +16,10 @@ constexpr double kInt8Error = 0.02;
 
 // Pictures whose rows are fetched together: at least, at most.
 constexpr int64_t kFewestAtATime = 16, kMostAtATime = 256;
+
+SearchScore score_by(const SearchOptions& options) {
+  return options.quality ? SearchScore::kQuality : SearchScore::kCosine;
+}
 
 bool belongs_to(SearchUnit unit, int64_t region) {
   return unit == SearchUnit::kBoth || (region == 0) == (unit == SearchUnit::kPicture);
@@ -104,10 +109,26 @@ class Gathering {
     Hit hit;
     hit.picture = picture.picture;
     hit.rank = static_cast<int64_t>(result_.hits.size()) + 1;
-    hit.best = {best.region, row->box, best.score, z_of(best.score)};
+    hit.best = region_hit(*row, best.score);
     add_regions(picture, hit);
     result_.hits.push_back(std::move(hit));
     if (options_.fold) whole_.push_back(picture.rows.front().vector);
+  }
+
+  // A row as a hit; `score` where the store has given it one already.
+  RegionHit region_hit(const StoredRow& row, std::optional<double> score = std::nullopt) const {
+    const double scale = index_.info().inverse_temperature;
+    double offset = 0;
+    if (options_.quality && row.quality && scale > 0)
+      offset = static_cast<double>(quality_offset(stored_quality(*row.quality), scale));
+    RegionHit hit;
+    hit.region = row.region;
+    hit.box = row.box;
+    hit.cosine = score && offset == 0 ? *score : dot_product(query_, row.vector);
+    hit.score = score.value_or(hit.cosine + offset);
+    hit.z = z_of(hit.score);
+    if (row.quality) hit.quality = static_cast<double>(*row.quality);
+    return hit;
   }
 
   bool fold_into_earlier(const PictureRows& picture) {
@@ -125,9 +146,9 @@ class Gathering {
     std::vector<RegionHit> others;
     for (const StoredRow& row : picture.rows) {
       if (row.region == hit.best.region || !belongs_to(options_.unit, row.region)) continue;
-      const double score = dot_product(query_, row.vector);
-      if (std::isnan(score) || (limit() && score < *limit())) continue;
-      others.push_back({row.region, row.box, score, z_of(score)});
+      const RegionHit other = region_hit(row);
+      if (std::isnan(other.score) || (limit() && other.score < *limit())) continue;
+      others.push_back(other);
     }
     std::stable_sort(others.begin(), others.end(),
                      [](const RegionHit& a, const RegionHit& b) { return a.score > b.score; });
@@ -186,7 +207,7 @@ std::vector<SearchResult> search(const IndexStore& index,
     candidates = std::min(candidates, std::max<int64_t>(all, 1));
     std::vector<std::vector<float>> asked;
     for (const size_t i : open) asked.push_back(queries[i]);
-    const auto answers = index.nearest(options.unit, asked, candidates);
+    const auto answers = index.nearest(options.unit, score_by(options), asked, candidates);
     std::vector<size_t> wider;
     for (size_t j = 0; j < open.size(); ++j) {
       Gathering gathering(index, queries[open[j]], answers[j], options);

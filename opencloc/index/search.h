@@ -6,6 +6,10 @@
 // best of them. k pictures are given where there are k: whatever is gathered, folded or left out is
 // made up for by looking further down.
 //
+// Where the model predicts how well a region's box holds one object, that quality is part of a
+// region's score (quality.h), so that a loose box does not win by being vague. Whole pictures keep
+// their plain cosines. Limits and z are of these scores.
+//
 // A cosine says little by itself (the same number is a good answer to one query and a bad one to
 // another), so each hit has a z beside it: its distance from the median of this query's own scores,
 // in standard deviations estimated from the lower half of them.
@@ -38,6 +42,7 @@ double auto_cut(int64_t rows);
 
 struct SearchOptions {
   SearchUnit unit = SearchUnit::kRegion;
+  bool quality = true;  // false: scores are plain cosines also where there are qualities
   int64_t k = 10;
   std::optional<double> min_score = std::nullopt;
   Cut cut = {};
@@ -51,6 +56,8 @@ struct RegionHit {
   int64_t region = 0;  // its place in the picture; 0 = the whole picture
   Box box;             // in [0, 1] of the stored picture
   double score = 0, z = 0;
+  double cosine = 0;
+  std::optional<double> quality;  // none of whole pictures, and where the model predicts none
 };
 
 struct Hit {

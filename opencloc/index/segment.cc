@@ -36,6 +36,9 @@ std::string fault_of(const SegmentColumns& columns, int64_t row) {
   if (row > 0 && columns.image[row] < columns.image[row - 1]) return "pictures out of order";
   const StoredBox& box = columns.box[row];
   if (box.x0 > box.x1 || box.y0 > box.y1) return "a box that is inside out";
+  const bool whole = row == 0 || columns.image[row] != columns.image[row - 1];
+  if (whole && columns.quality != nullptr && columns.quality[row] != kFullQuality)
+    return "a whole picture with a quality";
   return {};
 }
 
@@ -49,9 +52,10 @@ Header read_header(std::span<const std::byte> bytes, std::string_view where) {
   std::memcpy(&header, bytes.data(), sizeof header);
   if (!std::equal(std::begin(kMagic), std::end(kMagic), header.magic))
     no_segment("it begins otherwise", where);
-  if (header.version != kVersion) {
+  if (header.version != kVersion && header.version != kRatedVersion) {
     throw Error::input("a segment of version " + std::to_string(header.version) +
-                           ", this program knows " + std::to_string(kVersion),
+                           ", this program knows " + std::to_string(kVersion) + " and " +
+                           std::to_string(kRatedVersion),
                        where, "use a newer OpenCLOC");
   }
   if (header.crc != crc32c(text_of(bytes.first(offsetof(Header, crc)))))
@@ -60,7 +64,7 @@ Header read_header(std::span<const std::byte> bytes, std::string_view where) {
   const bool fits = header.width >= 1 && header.width <= kernels::kMaxScanWidth &&
                     header.rows <= bytes.size() / header.width;
   if (!fits) no_segment("its sizes do not fit the file's", where);
-  const Places places(header.rows, header.width);
+  const Places places(header);
   const uint64_t whole = places.end + 4 * blocks_of(places.end);
   if (header.body != places.end || bytes.size() != whole) {
     no_segment(
@@ -73,8 +77,7 @@ Header read_header(std::span<const std::byte> bytes, std::string_view where) {
 void verify(std::span<const std::byte> bytes, std::string_view where,
             const std::function<void(uint64_t bytes)>& read) {
   const SegmentColumns columns = read_segment(bytes, where);
-  const uint64_t body =
-      Places(static_cast<uint64_t>(columns.rows()), static_cast<uint64_t>(columns.width)).end;
+  const uint64_t body = read_header(bytes, where).body;
   for (uint64_t block = 0; block < blocks_of(body); ++block) {
     const uint64_t begin = block * kBlock;
     const uint64_t size = std::min(kBlock, body - begin);
@@ -130,7 +133,7 @@ std::vector<float> SegmentColumns::vector(int64_t row) const {
 
 SegmentColumns read_segment(std::span<const std::byte> bytes, std::string_view where) {
   const auto header = segment_format::read_header(bytes, where);
-  const segment_format::Places places(header.rows, header.width);
+  const segment_format::Places places(header);
   const auto at = [&]<typename T>(uint64_t offset, const T*& column) {
     column = reinterpret_cast<const T*>(bytes.data() + offset);
   };
@@ -143,6 +146,7 @@ SegmentColumns read_segment(std::span<const std::byte> bytes, std::string_view w
   at(places.exact, columns.scan.exact);
   at(places.image, columns.image);
   at(places.box, columns.box);
+  if (header.version == segment_format::kRatedVersion) at(places.quality, columns.quality);
   return columns;
 }
 

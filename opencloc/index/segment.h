@@ -9,6 +9,7 @@
 //   image   u32 [R]          the picture of a row; rows of one picture lie together, the whole
 //                            picture's first; pictures ascend
 //   box     u16 [R, 4]       x0, y0, x1, y1 in 1/65535 of the picture
+//   quality u16 [R]          of version 2 alone (quality.h); 65535 for whole pictures
 // then a CRC-32C for every MiB of all that. Only the first columns, 8 + stride bytes a row, are
 // touched by a search.
 //
@@ -27,6 +28,7 @@
 
 #include "opencloc/base/files.h"
 #include "opencloc/image/box.h"
+#include "opencloc/index/quality.h"
 #include "opencloc/kernels/scan/scan.h"
 
 namespace opencloc {
@@ -45,6 +47,8 @@ struct SegmentColumns {
   kernels::ScanPart scan;
   const uint32_t* image = nullptr;  // [R]
   const StoredBox* box = nullptr;   // [R]
+  // [R]; null where the model predicts none: as kFullQuality everywhere.
+  const uint16_t* quality = nullptr;
 
   int64_t rows() const { return scan.rows; }
   // The first row of the picture that `row` belongs to: the whole picture's.
@@ -88,8 +92,9 @@ class SegmentRows {
  public:
   explicit SegmentRows(int64_t width) : width_(width) {}
   // vector [E], finite, of unit length. The rows of a picture follow each other, the whole
-  // picture's first.
-  void add(uint32_t image, const StoredBox& box, std::span<const float> vector);
+  // picture's first. Where no row has a quality below kFullQuality, columns() have none.
+  void add(uint32_t image, const StoredBox& box, std::span<const float> vector,
+           uint16_t quality = kFullQuality);
   int64_t rows() const { return static_cast<int64_t>(image_.size()); }
   // Valid until the next add().
   SegmentColumns columns() const;
@@ -102,6 +107,8 @@ class SegmentRows {
   std::vector<kernels::fp16> exact_;
   std::vector<uint32_t> image_;
   std::vector<StoredBox> box_;
+  std::vector<uint16_t> quality_;
+  bool any_quality_ = false;
 };
 
 // Rows [begin, end) of some columns.
@@ -109,7 +116,8 @@ struct SegmentRun {
   const SegmentColumns* columns = nullptr;
   int64_t begin = 0, end = 0;
 };
-// Writes the runs, all of one width, one behind the other as a segment: whole or not at all, and on
+// Writes the runs, all of one width, one behind the other as a segment: with qualities where one of
+// them has any; whole or not at all, and on
 // the disk when it returns. Returns its checksum(). Throws Error (failed).
 uint32_t write_segment(const std::filesystem::path& path, std::span<const SegmentRun> runs);
 

@@ -16,7 +16,8 @@ namespace opencloc::segment_format {
 static_assert(std::endian::native == std::endian::little, "segments are little-endian");
 
 inline constexpr char kMagic[8] = {'O', 'C', 'L', 'O', 'C', 'S', 'E', 'G'};
-inline constexpr uint32_t kVersion = 1;
+// 2: with a column of qualities. Segments without are written as 1, which older programs read.
+inline constexpr uint32_t kVersion = 1, kRatedVersion = 2;
 inline constexpr uint64_t kBlock = 1 << 20;  // bytes that have a checksum
 inline constexpr uint64_t kAlign = 64;
 
@@ -36,8 +37,9 @@ constexpr uint64_t blocks_of(uint64_t body) { return (body + kBlock - 1) / kBloc
 
 // Where each column begins, and where all of them end.
 struct Places {
-  uint64_t values, scale, sums, exact, image, box, end;
-  Places(uint64_t rows, uint64_t width) {
+  uint64_t values, scale, sums, exact, image, box, quality, end;
+  explicit Places(const Header& header) : Places(header.rows, header.width, header.version) {}
+  Places(uint64_t rows, uint64_t width, uint32_t version) {
     const auto stride = static_cast<uint64_t>(kernels::scan_stride(static_cast<int64_t>(width)));
     values = sizeof(Header);
     scale = aligned(values + rows * stride);
@@ -45,7 +47,8 @@ struct Places {
     exact = aligned(sums + rows * sizeof(int32_t));
     image = aligned(exact + rows * width * sizeof(kernels::fp16));
     box = aligned(image + rows * sizeof(uint32_t));
-    end = aligned(box + rows * sizeof(StoredBox));
+    quality = aligned(box + rows * sizeof(StoredBox));
+    end = version == kRatedVersion ? aligned(quality + rows * sizeof(uint16_t)) : quality;
   }
 };
 

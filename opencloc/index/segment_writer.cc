@@ -52,7 +52,8 @@ class BlockWriter {
 
 }  // namespace
 
-void SegmentRows::add(uint32_t image, const StoredBox& box, std::span<const float> vector) {
+void SegmentRows::add(uint32_t image, const StoredBox& box, std::span<const float> vector,
+                      uint16_t quality) {
   // Both kinds of values come from the fp16 ones, so that a vector that was read out and is stored
   // again gives the same row.
   std::vector<float> rounded;
@@ -71,6 +72,8 @@ void SegmentRows::add(uint32_t image, const StoredBox& box, std::span<const floa
   sums_.push_back(sum);
   image_.push_back(image);
   box_.push_back(box);
+  quality_.push_back(quality);
+  any_quality_ |= quality != kFullQuality;
 }
 
 SegmentColumns SegmentRows::columns() const {
@@ -81,16 +84,20 @@ SegmentColumns SegmentRows::columns() const {
                    .sums = sums_.data(),
                    .exact = exact_.data()},
           .image = image_.data(),
-          .box = box_.data()};
+          .box = box_.data(),
+          .quality = any_quality_ ? quality_.data() : nullptr};
 }
 
 uint32_t write_segment(const std::filesystem::path& path, std::span<const SegmentRun> runs) {
   layout::Header header{};
   std::copy(std::begin(layout::kMagic), std::end(layout::kMagic), header.magic);
-  header.version = layout::kVersion;
+  const bool rated = std::any_of(runs.begin(), runs.end(), [](const SegmentRun& run) {
+    return run.columns->quality != nullptr;
+  });
+  header.version = rated ? layout::kRatedVersion : layout::kVersion;
   header.width = static_cast<uint32_t>(runs.empty() ? 1 : runs.front().columns->width);
   for (const SegmentRun& run : runs) header.rows += static_cast<uint64_t>(run.end - run.begin);
-  header.body = layout::Places(header.rows, header.width).end;
+  header.body = layout::Places(header).end;
   header.crc = crc32c({reinterpret_cast<const char*>(&header), offsetof(layout::Header, crc)});
 
   BlockWriter file(path);
@@ -110,6 +117,15 @@ uint32_t write_segment(const std::filesystem::path& path, std::span<const Segmen
   write_column(width, [](const auto& c) { return c.scan.exact; });
   write_column(1, [](const auto& c) { return c.image; });
   write_column(1, [](const auto& c) { return c.box; });
+  if (rated) {
+    for (const SegmentRun& run : runs) {
+      const auto count = static_cast<size_t>(run.end - run.begin);
+      const std::vector<uint16_t> full(run.columns->quality == nullptr ? count : 0, kFullQuality);
+      const uint16_t* items = full.empty() ? run.columns->quality + run.begin : full.data();
+      file.write(items, count * sizeof *items);
+    }
+    file.pad();
+  }
   return file.commit();
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -20,10 +21,14 @@ namespace opencloc {
 // Which rows are searched.
 enum class SearchUnit { kPicture, kRegion, kBoth };
 
+// What rows are ordered by: the cosine, or the cosine with what the region's quality adds
+// (quality.h).
+enum class SearchScore { kCosine, kQuality };
+
 // A row that is near to a query. Region 0 is the whole picture.
 struct NearRow {
   int64_t picture = 0, region = 0;
-  double score = 0;  // the cosine of the stored vector
+  double score = 0;  // of the stored vector
 };
 
 // What one query finds before anything is gathered or left out.
@@ -37,6 +42,8 @@ struct StoredRow {
   int64_t region = 0;
   Box box;
   std::vector<float> vector;  // [E] as it is stored
+  // In [0, 1]; none of whole pictures, and where the model predicts none.
+  std::optional<float> quality = std::nullopt;
 };
 
 // A picture's rows by region, the whole picture's first.
@@ -60,11 +67,14 @@ class IndexStore {
   // Takes over what other processes have committed since. True when there was something.
   virtual bool refresh() = 0;
 
+  // Whether any region has a quality that counts.
+  virtual bool has_quality() const = 0;
   // Rows that a search of this kind looks at.
   virtual int64_t searched(SearchUnit unit) const = 0;
   // The best `candidates` rows of every query, fewer only where there are fewer. queries [Q, E],
   // finite. -> [Q]
-  virtual std::vector<Nearest> nearest(SearchUnit unit, std::span<const std::vector<float>> queries,
+  virtual std::vector<Nearest> nearest(SearchUnit unit, SearchScore score,
+                                       std::span<const std::vector<float>> queries,
                                        int64_t candidates) const = 0;
   // Of those of these pictures that are there, in the order of `pictures`.
   virtual std::vector<PictureRows> rows_of(std::span<const int64_t> pictures) const = 0;

@@ -22,7 +22,8 @@ constexpr int64_t kPicturesAChunk = 500, kCommitEvery = 5000;
 
 Json box_list(const Box& box) { return Json::array({box.x0, box.y0, box.x1, box.y1}); }
 
-Json row_json(const PictureEntry& entry, int64_t region, const Box& box) {
+Json row_json(const PictureEntry& entry, const StoredRow& stored) {
+  const int64_t region = stored.region;
   Json row;
   row["id"] = entry.picture.id;
   row["region"] = region;
@@ -35,7 +36,8 @@ Json row_json(const PictureEntry& entry, int64_t region, const Box& box) {
     row["width"] = entry.picture.width;
     row["height"] = entry.picture.height;
   }
-  row["box"] = box_list(box);
+  row["box"] = box_list(stored.box);
+  if (stored.quality) row["quality"] = *stored.quality;
   for (const RegionText& text : entry.texts) {
     if (text.region == region) row["text"] = text.text;
   }
@@ -59,7 +61,7 @@ int64_t for_each_row(IndexStore& index, const RowProgress& progress, const Visit
       while (entry != entries.end() && entry->picture.id < picture.picture) ++entry;
       if (entry == entries.end() || entry->picture.id != picture.picture) continue;  // removed
       for (const StoredRow& row : picture.rows) {
-        visit(row_json(*entry, row.region, row.box), row.vector);
+        visit(row_json(*entry, row), row.vector);
         ++some;
       }
     }
@@ -90,6 +92,14 @@ Box box_from(const Json& line, const std::string& where) {
   if (!sound) throw Error::input("'box' is not four numbers", where, "write [x0, y0, x1, y1]");
   return clip_to_unit(
       {sides[0].get<float>(), sides[1].get<float>(), sides[2].get<float>(), sides[3].get<float>()});
+}
+
+std::optional<float> quality_from(const Json& line, const std::string& where) {
+  if (!line.contains("quality")) return std::nullopt;
+  const Json& quality = line["quality"];
+  if (!quality.is_number() || !(quality.get<float>() >= 0 && quality.get<float>() <= 1))
+    throw Error::input("'quality' is not a number in [0, 1]", where, "correct it, or leave it out");
+  return quality.get<float>();
 }
 
 // Collects rows to pictures, and pictures to an index.
@@ -153,7 +163,8 @@ void import_rows(const fs::path& folder, Importing& importing, const RowProgress
     auto vector = vectors.row(number);
     bring_to_unit_length(vector, where);
     if (json_int(line, "region", where, 0) != 0) {
-      importing.region({box_from(line, where), json_string(line, "text", where, ""), vector},
+      importing.region({box_from(line, where), json_string(line, "text", where, ""), vector,
+                        quality_from(line, where)},
                        where);
     } else {
       NewPicture picture;
@@ -280,6 +291,8 @@ Imported import_vectors(const fs::path& folder, const std::string& index, IndexI
   if (ours && fs::exists(folder / "index.json")) {
     const IndexInfo exported = read_index_info(folder);
     if (info.fingerprint.empty()) info = exported;
+    if (info.fingerprint == exported.fingerprint)
+      info.inverse_temperature = exported.inverse_temperature;
   }
   info.width = width;
   if (!store_exists(index)) create_store(index, info);

@@ -2,8 +2,10 @@
 //
 // export: vectors.npy, float32 [N, E], and rows.jsonl with a line for each of its rows:
 //   {"id": 7, "region": 0, "name": "a.jpg", "names": [...], "sha256": "...", "width": 640,
-//    "height": 480, "box": [x0, y0, x1, y1], "text": "...", "caption": "..."}
-// region 0 is the whole picture. index.json comes along, so that import makes the same index again.
+//    "height": 480, "box": [x0, y0, x1, y1], "quality": 0.71, "text": "...",
+//    "caption": "..."}
+// region 0 is the whole picture; only regions of a model that predicts it have a quality.
+// index.json comes along, so that import makes the same index again.
 // export_qdrant: points.jsonl, a line for each row as Qdrant's `PUT /collections/C/points` takes
 // them: {"id": N, "vector": [...], "payload": {...}}.
 // export_milvus: rows.jsonl, a line for each row as Milvus' bulk import reads them: {"id": N,

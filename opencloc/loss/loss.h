@@ -83,6 +83,16 @@ struct GroundingLoss {
 GroundingLoss grounding_loss(const torch::Tensor& predicted, const torch::Tensor& target,
                              GroundingKind kind);
 
+struct QualityLoss {
+  torch::Tensor loss;  // scalar
+  // Scalars without a gradient; undefined with Q = 0. Mean |predicted - true IoU|, and what always
+  // answering the mean IoU would get.
+  torch::Tensor error, constant_error;
+};
+// L_quality: binary cross-entropy of the predicted IoU, sigmoid(logits), with the true one (Wu et
+// al., 2019, arXiv 1912.05992). logits, iou [Q], iou in [0, 1]. The loss is 0 with Q = 0.
+QualityLoss quality_loss(const torch::Tensor& logits, const torch::Tensor& iou);
+
 // lambda of L = L_CLIP + lambda (L_CLOC + L_grounding): share of images with at least one region.
 double region_weight(int64_t images_with_regions, int64_t batch_size);
 

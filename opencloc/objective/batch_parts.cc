@@ -23,6 +23,15 @@ BatchPart part_of(const Batch& batch, int64_t begin, int64_t end) {
   part.batch.region_image = batch.region_image.slice(0, part.first_region, part.end_region) - begin;
   part.batch.prompt_kind = slice_if(batch.prompt_kind, part.first_region, part.end_region);
   part.batch.points = slice_if(batch.points, part.first_region, part.end_region);
+  if (batch.rated_image.defined()) {
+    const auto* rated = batch.rated_image.data_ptr<int64_t>();
+    const auto* end_rated = rated + batch.rated();
+    const int64_t from = std::lower_bound(rated, end_rated, begin) - rated;
+    const int64_t to = std::lower_bound(rated, end_rated, end) - rated;
+    part.batch.rated_boxes = batch.rated_boxes.slice(0, from, to);
+    part.batch.rated_iou = batch.rated_iou.slice(0, from, to);
+    part.batch.rated_image = batch.rated_image.slice(0, from, to) - begin;
+  }
   return part;
 }
 
@@ -38,7 +47,8 @@ std::vector<BatchPart> cut_batch(const Batch& batch, int64_t parts) {
 
 Batch to_device(const Batch& batch, torch::Device device) {
   Batch moved = batch;
-  for (torch::Tensor* tensor : {&moved.pixels, &moved.boxes, &moved.points})
+  for (torch::Tensor* tensor :
+       {&moved.pixels, &moved.boxes, &moved.points, &moved.rated_boxes, &moved.rated_iou})
     *tensor = ops::to_device(*tensor, device);
   return moved;
 }

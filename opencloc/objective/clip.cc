@@ -49,13 +49,14 @@ ClipWork::ClipWork(const Cloc& model, const Batch& batch, const ObjectiveOptions
     local_.with_regions = batch.images_with_regions;
     local_.regions = batch.regions();
     local_.grounded = count(batch.names_one_box, batch.regions());
+    local_.rated = batch.rated();
   }
-  auto counts = torch::tensor(
-      {local_.images, local_.captioned, local_.with_regions, local_.regions, local_.grounded},
-      torch::kInt64);
+  auto counts = torch::tensor({local_.images, local_.captioned, local_.with_regions, local_.regions,
+                               local_.grounded, local_.rated},
+                              torch::kInt64);
   options.group->sum(counts);
   const auto* sums = counts.data_ptr<int64_t>();
-  all_ = {sums[0], sums[1], sums[2], sums[3], sums[4]};
+  all_ = {sums[0], sums[1], sums[2], sums[3], sums[4], sums[5]};
   if (empty()) return;
 
   const auto device = model->logit_scale.device();

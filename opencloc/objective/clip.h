@@ -29,7 +29,7 @@ class ClipWork : public BatchWork {
  protected:
   // Over all processes.
   struct Counts {
-    int64_t images = 0, captioned = 0, with_regions = 0, regions = 0, grounded = 0;
+    int64_t images = 0, captioned = 0, with_regions = 0, regions = 0, grounded = 0, rated = 0;
   };
   const Counts& all() const { return all_; }
   const Counts& local() const { return local_; }

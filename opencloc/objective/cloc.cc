@@ -1,5 +1,6 @@
 // CLOC: L = L_CLIP + lambda (L_CLOC + L_grounding) (arXiv 2410.02746, section 3; spec/cloc.md
-// section 3), with the text filter of L_CLOC's negatives and the recovery of a region's own box.
+// section 3), with the text filter of L_CLOC's negatives, the recovery of a region's own box, and
+// L_quality where a model learns how well boxes hold objects.
 #include <cmath>
 
 #include <torch/utils.h>
@@ -45,6 +46,24 @@ torch::Tensor region_embeddings(Cloc& model, const ImageFeatures& features, cons
   return all.index_select(0, ops::to_device(torch::cat(rows).argsort(), all.device()));
 }
 
+// Logits [q, 1] of the batch's boxes that the quality head learns from.
+torch::Tensor rated_logits(Cloc& model, const ImageFeatures& features, const Batch& batch,
+                           QualityReach reach) {
+  const auto prompts = box_prompts(batch.rated_boxes, batch.rated_image);
+  torch::Tensor z;  // [q, E]
+  if (reach == QualityReach::kHead) {
+    const torch::NoGradGuard no_grad;
+    z = model->encode_regions(features, prompts);
+  } else if (reach == QualityReach::kPrompter) {
+    ImageFeatures apart;
+    apart.tokens = features.tokens.detach();
+    z = model->encode_regions(apart, prompts);
+  } else {
+    z = model->encode_regions(features, prompts);
+  }
+  return model->quality_logits(z).unsqueeze(1);
+}
+
 // Mean IoU of every given box [R, 4] with their mean box: what a head that ignores its input gets.
 torch::Tensor constant_box_iou(const torch::Tensor& boxes) {
   const torch::NoGradGuard no_grad;
@@ -64,8 +83,8 @@ double ratio(int64_t part, int64_t whole) {
   return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : 0;
 }
 
-// Beside ClipWork's: "region" [R, E], "predicted" [R, 4] (boxes found from the region texts) and
-// "recovered" [R, 4] (read back from the region embeddings).
+// Beside ClipWork's: "region" [R, E], "predicted" [R, 4] (boxes found from the region texts),
+// "recovered" [R, 4] (read back from the region embeddings) and "quality" [Q, 1] (logits).
 class ClocWork : public ClipWork {
  public:
   ClocWork(const Cloc& model, const Batch& batch, const ObjectiveOptions& objective,
@@ -100,6 +119,10 @@ class ClocWork : public ClipWork {
     model()->prepare_prompts(features);
     const auto regions = region_embeddings(model(), features, part.batch);
     rows.append("region", regions);
+    if (objective().quality_weight > 0 && part.batch.rated() > 0) {
+      rows.append("quality",
+                  rated_logits(model(), features, part.batch, objective().quality_reach));
+    }
     if (!objective().grounding) return;
     const auto texts = before["text"].index_select(
         0, this->texts().region_row.slice(0, part.first_region, part.end_region));
@@ -108,7 +131,7 @@ class ClocWork : public ClipWork {
   }
 
  private:
-  // L_CLOC + weight (L_grounding + recovery).
+  // L_CLOC + weight (L_grounding + recovery) + weight L_quality.
   Loss localized_loss(const NamedRows& rows) {
     const int64_t width = model()->config().embed_dim;
     const auto region_texts =
@@ -124,7 +147,21 @@ class ClocWork : public ClipWork {
       add_grounding(rows_or_none(rows, "predicted", 4), loss);
       if (objective().box_recovery) add_recovery(rows_or_none(rows, "recovered", 4), loss);
     }
+    if (objective().quality_weight > 0 && all().rated > 0)
+      add_quality(rows_or_none(rows, "quality", 1).squeeze(1), loss);
     return loss;
+  }
+
+  void add_quality(const torch::Tensor& logits, Loss& total) {
+    const auto iou =
+        local().rated > 0 ? batch().rated_iou : torch::zeros({0}, logits.options());  // [Q]
+    const auto quality = quality_loss(logits, iou);
+    const double share = ratio(local().rated, all().rated);
+    total.value = total.value + (objective().quality_weight * share) * quality.loss;
+    const auto count = static_cast<double>(local().rated);
+    total.figures.mean("loss_quality", quality.loss, count);
+    total.figures.mean("quality_error", quality.error, count);
+    total.figures.mean("constant_quality_error", quality.constant_error, count);
   }
 
   void add_grounding(const torch::Tensor& predicted, Loss& total) {

@@ -97,6 +97,10 @@ class Objective {
   virtual Json log() const { return Json::object(); }
 };
 
+// How far the gradient of L_quality goes back: into the quality head alone, also into the part that
+// reads a region's embedding (Prompter or RoIAlign's projection), or into the image tower, too.
+enum class QualityReach { kHead, kPrompter, kAll };
+
 struct ObjectiveOptions {
   // L_CLIP. Without it captions are not encoded: both towers are frozen, and it has nothing to
   // train.
@@ -108,7 +112,11 @@ struct ObjectiveOptions {
   bool box_recovery = true;
   GroundingKind grounding_kind = GroundingKind::kL1Giou;
   double grounding_weight = 0.1;  // of L_grounding (and of box recovery) beside L_CLOC
-  FilterOptions filter;           // of L_CLOC's negatives
+  // Of L_quality beside L_CLOC; 0: the quality head is not trained
+  // (docs/decisions/quality_head.md).
+  double quality_weight = 0;
+  QualityReach quality_reach = QualityReach::kAll;
+  FilterOptions filter;  // of L_CLOC's negatives
   // Captioners: L = contrastive_weight L_CLIP + caption_weight L_caption.
   double contrastive_weight = 1.0;
   double caption_weight = 2.0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <numeric>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -20,6 +21,9 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kBrokenNamed = 1000;
+constexpr double kHighestScale = 100;  // the losses' cap
+constexpr const char* kCropMethod = "crop";
+constexpr float kKeptOverlap = 0.5f;  // IoU up to which two boxes are both kept
 
 double seconds_since(Clock::time_point began) {
   return std::chrono::duration<double>(Clock::now() - began).count();
@@ -98,7 +102,8 @@ class Indexer {
         skips_(skips),
         store_(open_store_writer(index)),
         writer_(*store_),
-        embedder_(loaded, options.encode) {}
+        crops_(writer_.info().region_method == kCropMethod),
+        embedder_(loaded, encode_options()) {}
 
   IndexerSummary run() {
     const auto began = Clock::now();
@@ -117,12 +122,20 @@ class Indexer {
   }
 
  private:
+  EmbedderOptions encode_options() const {
+    EmbedderOptions encode = options_.encode;
+    encode.crop_regions = crops_;
+    encode.workers = options_.workers;
+    return encode;
+  }
+
   PictureSourceOptions source_options() {
     PictureSourceOptions source;
     source.batch_size = options_.encode.batch_size;
     source.workers = options_.workers;
     source.skip_bad_shards = options_.skip_bad_shards;
     source.count_samples = true;
+    source.keep_images = crops_;
     const IndexInfo& info = writer_.info();
     source.own_regions = info.regions == "labels";
     if (info.regions != "none") {
@@ -220,15 +233,33 @@ class Indexer {
     picture.vector = row_of(*find(features, "image_embeds"), 0);
     if (const auto* regions = find(features, "region_embeds")) {
       const auto number = find(features, "region_index")->contiguous();  // [r]
+      const auto* quality = find(features, "region_quality");            // [r]
       for (int64_t row = 0; row < regions->size(0); ++row) {
         const auto at = static_cast<size_t>(number.data_ptr<int64_t>()[row]);
         picture.regions.push_back(
             {source.regions[at].box, source.regions[at].text, row_of(*regions, row)});
+        if (quality != nullptr) picture.regions.back().quality = (*quality)[row].item<float>();
       }
     }
+    if (source.has_other_regions) keep_best(picture.regions);
     writer_.add(picture);
     ++summary_.added;
     summary_.vectors += static_cast<int64_t>(picture.regions.size()) + 1;
+  }
+
+  // Of the grid's boxes those that hold something best, where the index is made so.
+  void keep_best(std::vector<NewRegion>& regions) const {
+    const auto keep = static_cast<size_t>(writer_.info().keep);
+    if (keep == 0 || regions.size() <= keep) return;
+    std::vector<Box> boxes;
+    std::vector<float> qualities;
+    for (const NewRegion& region : regions) {
+      boxes.push_back(region.box);
+      qualities.push_back(region.quality.value_or(0));
+    }
+    std::vector<NewRegion> kept;
+    for (const size_t i : best_boxes(boxes, qualities, keep)) kept.push_back(std::move(regions[i]));
+    regions = std::move(kept);
   }
 
   void commit() {
@@ -242,6 +273,7 @@ class Indexer {
   SkipCounter& skips_;
   const std::unique_ptr<IndexStoreWriter> store_;
   IndexStoreWriter& writer_;
+  const bool crops_;  // regions are cut out and encoded as pictures of their own
   Embedder embedder_;
   std::unordered_set<std::string> known_;  // does not change while pictures are read
   std::vector<SourcePicture> twins_;       // of the batch: the same content again
@@ -263,6 +295,25 @@ std::vector<Box> grid_boxes(const std::vector<int64_t>& levels) {
     }
   }
   return boxes;
+}
+
+std::vector<size_t> best_boxes(const std::vector<Box>& boxes, const std::vector<float>& qualities,
+                               size_t keep) {
+  std::vector<size_t> order(boxes.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return qualities[a] > qualities[b]; });
+  std::vector<size_t> kept, rest;
+  for (const size_t i : order) {
+    const bool apart = std::all_of(kept.begin(), kept.end(), [&](size_t better) {
+      return iou(boxes[i], boxes[better]) <= kKeptOverlap;
+    });
+    (apart ? kept : rest).push_back(i);
+  }
+  kept.insert(kept.end(), rest.begin(), rest.end());
+  kept.resize(std::min(kept.size(), keep));
+  std::sort(kept.begin(), kept.end());
+  return kept;
 }
 
 Json IndexerSummary::json() const {
@@ -298,8 +349,17 @@ IndexerSummary index_pictures(LoadedModel& loaded, const std::string& index, con
     IndexInfo info = made;
     info.width = loaded.model->config().embed_dim;
     info.fingerprint = fingerprint;
-    if (info.regions != "none")
+    if (info.regions == "none") info.region_method.clear();
+    if (info.regions != "none" && info.region_method != kCropMethod)
       info.region_method = Embedder(loaded, options.encode).region_method();
+    if (info.keep > 0 && (!loaded.model->quality_head || info.region_method == kCropMethod)) {
+      throw Error::input("the model does not say how well boxes hold objects", "setting 'keep'",
+                         "leave it out, or train the model with the setting 'quality_weight'");
+    }
+    if (loaded.model->quality_head) {
+      info.inverse_temperature =
+          std::min(kHighestScale, loaded.model->region_logit_scale.exp().item<double>());
+    }
     create_store(index, info);
   }
   require_model(read_store_info(index), fingerprint, made.model, shown_place(index));

@@ -21,6 +21,12 @@ namespace opencloc {
 // half. 1, 2, 3 are 1 + 4 + 9 boxes. Row by row, in [0, 1].
 std::vector<Box> grid_boxes(const std::vector<int64_t>& levels);
 
+// Which `keep` of these boxes to keep: the best by quality of those that overlap no better one by
+// an IoU above 0.5, then the best of the rest. Their places, ascending; all where there are no
+// more. `qualities` are of the boxes.
+std::vector<size_t> best_boxes(const std::vector<Box>& boxes, const std::vector<float>& qualities,
+                               size_t keep);
+
 struct IndexerOptions {
   std::vector<std::string> images;      // files, and folders with all pictures below them
   std::vector<PictureFile> with_boxes;  // files with their regions

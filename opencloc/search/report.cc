@@ -1,5 +1,6 @@
 #include "opencloc/search/report.h"
 
+#include <algorithm>
 #include <unordered_map>
 
 #include <spdlog/fmt/fmt.h>
@@ -54,6 +55,10 @@ class Entries {
 void put_region(const RegionHit& region, const std::string& text, Json& json) {
   json["score"] = region.score;
   json["z"] = region.z;
+  if (region.quality) {
+    json["cosine"] = region.cosine;
+    json["quality"] = *region.quality;
+  }
   json["region"] = region.region;
   json["box"] = {region.box.x0, region.box.y0, region.box.x1, region.box.y1};
   if (!text.empty()) json["text"] = text;
@@ -140,11 +145,17 @@ Json search_json(IndexStore& index, const SearchResult& result, const SearchOpti
 
 std::string search_text(IndexStore& index, const SearchResult& result) {
   const Entries entries(index, result);
-  std::string text = "rank   score      z  id      region  box                      name\n";
+  const bool rated = std::any_of(result.hits.begin(), result.hits.end(),
+                                 [](const Hit& hit) { return hit.best.quality.has_value(); });
+  std::string text =
+      fmt::format("rank   score {}     z  id      region  box                      name\n",
+                  rated ? "cosine   qual " : "");
   const auto line = [&](const RegionHit& region, const std::string& rank, const std::string& id,
                         const std::string& name) {
-    text += fmt::format("{:>4}  {:6.3f} {:6.1f}  {:<7} {:<7} {:<24} {}\n", rank, region.score,
-                        region.z, id, region.region, box_text(region.box), name);
+    const std::string quality = region.quality ? fmt::format("{:.2f}", *region.quality) : "";
+    const std::string parts = rated ? fmt::format("{:6.3f} {:>6} ", region.cosine, quality) : "";
+    text += fmt::format("{:>4}  {:6.3f} {}{:6.1f}  {:<7} {:<7} {:<24} {}\n", rank, region.score,
+                        parts, region.z, id, region.region, box_text(region.box), name);
   };
   for (const Hit& hit : result.hits) {
     std::string name = entries.name(hit.picture);

@@ -73,10 +73,10 @@ void Batcher::search(CallPtr call, ServedIndex& index, std::vector<float> query,
 
 bool Batcher::same_search(const Item& a, const Item& b) {
   const SearchOptions &x = a.options, &y = b.options;
-  return a.index != nullptr && a.index == b.index && x.unit == y.unit && x.k == y.k &&
-         x.min_score == y.min_score && x.cut.mode == y.cut.mode && x.cut.z == y.cut.z &&
-         x.fold == y.fold && x.fold_at == y.fold_at && x.more_regions == y.more_regions &&
-         x.more_iou == y.more_iou;
+  return a.index != nullptr && a.index == b.index && x.unit == y.unit && x.quality == y.quality &&
+         x.k == y.k && x.min_score == y.min_score && x.cut.mode == y.cut.mode &&
+         x.cut.z == y.cut.z && x.fold == y.fold && x.fold_at == y.fold_at &&
+         x.more_regions == y.more_regions && x.more_iou == y.more_iou;
 }
 
 void Batcher::work(CallPtr call, WorkKind kind, std::function<void()> work) {

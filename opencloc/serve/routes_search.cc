@@ -67,6 +67,10 @@ HitQuery query_of(Service& service, const Json& json) {
 void put_region(const RegionHit& region, const PictureEntry& entry, Json& json) {
   json["score"] = region.score;
   json["z"] = region.z;
+  if (region.quality) {
+    json["cosine"] = region.cosine;
+    json["quality"] = *region.quality;
+  }
   json["region"] = region.region;
   json["box"] = json_of(region.box);
   for (const RegionText& text : entry.texts) {
@@ -121,7 +125,7 @@ Json found_json(const Service& service, const ServedIndex& index, const FoundHit
 void post_search(Service& service, const CallPtr& call) {
   const Json json = parse_object(call->request.body);
   require_known_keys(json, {"index", "text", "image", "scene", "id", "embedding", "prompt", "unit",
-                            "k", "offset", "min_score", "cut", "deduplicate"});
+                            "k", "offset", "min_score", "cut", "deduplicate", "quality"});
   ServedIndex& index = service.index(text_at(json, "index"));
   SearchOptions options;
   const int64_t k = whole_at(json, "k", 10), offset = whole_at(json, "offset", 0);
@@ -134,6 +138,7 @@ void post_search(Service& service, const CallPtr& call) {
   if (find_key(json, "min_score") != nullptr) options.min_score = number_at(json, "min_score", 0);
   options.cut = cut_of(json);
   options.fold = flag_at(json, "deduplicate", true);
+  options.quality = flag_at(json, "quality", true);
   find_hits(service, call, index, query_of(service, json), unit_of(json), options,
             [&service, &index, call, offset](const FoundHits& found) {
               call->respond(json_response(found_json(service, index, found, offset)));

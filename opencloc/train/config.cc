@@ -10,6 +10,8 @@
 namespace opencloc {
 namespace {
 
+constexpr int64_t kRatedBoxes = 8;  // a picture, for the quality head
+
 void require(bool holds, const char* what, const char* setting, const char* mend) {
   if (!holds) throw Error::input(what, setting, mend);
 }
@@ -50,6 +52,11 @@ void check_objective_options(const TrainConfig& config) {
           "setting 'coca_contrastive_loss_weight'", "1 is usual");
   require(is_weight(options.caption_weight), "the weight of a loss is not a number of at least 0",
           "setting 'coca_caption_loss_weight'", "2 is usual");
+  require(is_weight(options.quality_weight), "the weight of a loss is not a number of at least 0",
+          "setting 'quality_weight'", "0 trains no quality head");
+  require(options.quality_weight == 0 || config.objective->regions,
+          "the quality of regions cannot be learned without regions", "setting 'quality_weight'",
+          "leave it out, or use the setting 'objective=cloc'");
   require(!config.objective->captions || options.contrastive_weight + options.caption_weight > 0,
           "both losses of the captioner have the weight 0",
           "settings 'coca_contrastive_loss_weight' and 'coca_caption_loss_weight'",
@@ -92,6 +99,7 @@ void TrainConfig::complete(uint64_t data_samples) {
   if (save_every <= 0) save_every = std::max<int64_t>(1, steps / 10);
   if (workers <= 0) workers = std::min(16, available_cpus());
   if (!objective->regions) sample.regions_per_image = 0;
+  sample.rated_boxes = objective_options.quality_weight > 0 ? kRatedBoxes : 0;
   objective_options.clip =
       !lock.both_whole() && !(objective->captions && objective_options.contrastive_weight == 0);
 }

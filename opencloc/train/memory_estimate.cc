@@ -40,7 +40,8 @@ double image_bytes(const TrainConfig& config, const ModelConfig& model, const Sa
     // tokens, or with pool `all` on every token, for the box and again for the text.
     const double queries = model.cloc.pool == Pool::kAll ? tokens : 4;
     bytes += 4.0 * 10.0 * tokens * static_cast<double>(width) +
-             2.0 * sample.regions * (tower(width, 1, queries) + 4.0 * queries * tokens);
+             (2.0 * sample.regions + static_cast<double>(config.sample.rated_boxes)) *
+                 (tower(width, 1, queries) + 4.0 * queries * tokens);
   }
   if (config.objective->captions && model.multimodal) {  // a block attends to words and to pixels
     bytes += tower(

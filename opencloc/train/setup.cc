@@ -95,6 +95,8 @@ std::shared_ptr<const Tokenizer> build_tokenizer(const TrainConfig& config,
   return tokenizer;
 }
 
+using WeightsByName = std::vector<std::pair<std::string, torch::Tensor>>;
+
 // The flags' wishes over the configuration of a new model.
 void apply_flags(const TrainConfig& flags, ModelConfig& config) {
   if (flags.region_extractor) config.cloc.region_extractor = *flags.region_extractor;
@@ -103,6 +105,12 @@ void apply_flags(const TrainConfig& flags, ModelConfig& config) {
   if (flags.position_image_tokens) config.cloc.position_image_tokens = *flags.position_image_tokens;
   if (flags.resize_mode) config.preprocess.resize_mode = *flags.resize_mode;
   if (flags.context_length) config.text.context_length = *flags.context_length;
+  config.cloc.quality_head = flags.objective_options.quality_weight > 0;
+}
+
+void copy_weights(const WeightsByName& from, const WeightsByName& to) {
+  const torch::NoGradGuard no_grad;
+  for (size_t i = 0; i < from.size(); ++i) to[i].second.copy_(from[i].second);
 }
 
 // The region part of a plain CLIP is new, and of the shape the flags ask for.
@@ -113,10 +121,32 @@ Cloc with_new_region_part(const TrainConfig& flags, const Cloc& clip) {
   config.validate(flags.init);
   torch::manual_seed(flags.seed);
   Cloc model(config);
-  const torch::NoGradGuard no_grad;
-  const auto to = model->clip_weights(), from = clip->clip_weights();
-  for (size_t i = 0; i < to.size(); ++i) to[i].second.copy_(from[i].second);
+  copy_weights(clip->clip_weights(), model->clip_weights());
   return model;
+}
+
+// A CLOC model and a new quality head, drawn from the seed.
+Cloc with_new_quality_head(const TrainConfig& flags, const Cloc& cloc) {
+  ModelConfig config = cloc->config();
+  config.cloc.quality_head = true;
+  torch::manual_seed(flags.seed);
+  Cloc model(config);
+  copy_weights(cloc->clip_weights(), model->clip_weights());
+  copy_weights(cloc->region_weights(), model->region_weights());  // the head's are the last
+  return model;
+}
+
+void check_quality_head(const TrainConfig& config, const Cloc& model) {
+  const bool wanted = config.objective_options.quality_weight > 0;
+  if (wanted && !model->quality_head) {
+    throw Error::input("the run began without a quality head", "setting 'quality_weight'",
+                       "leave it out, or give a new run the setting 'init' with this run's model");
+  }
+  if (!wanted && model->quality_head && config.objective->regions) {
+    log::warn(
+        "the quality head learns nothing while the rest of the model changes; give the setting "
+        "'quality_weight'");
+  }
 }
 
 TrainedParts from_directory(const std::filesystem::path& directory) {
@@ -149,6 +179,8 @@ TrainedParts initial_model(const TrainConfig& config, const SampleStore& store) 
   if (!loaded.has_region_heads) {
     loaded.model = with_new_region_part(config, loaded.model);
     if (config.objective->regions) start_from_tokens(loaded.model, store, config.seed);
+  } else if (config.objective_options.quality_weight > 0 && !loaded.model->quality_head) {
+    loaded.model = with_new_quality_head(config, loaded.model);
   }
   TrainedParts parts{loaded.model, loaded.tokenizer};
   if (!config.tokenizer.empty()) {
@@ -194,6 +226,7 @@ TrainedParts set_up(const TrainConfig& config, const SampleStore& store,
                        : config.init.empty() ? new_model(config, store)
                                              : initial_model(config, store);
   check_objective(config, parts.model->config());
+  check_quality_head(config, parts.model);
   check_start_token(config, *parts.tokenizer);
   return parts;
 }

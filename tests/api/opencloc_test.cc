@@ -56,6 +56,25 @@ class ApiTest : public ::testing::Test {
 };
 std::filesystem::path ApiTest::folder_;
 
+TEST_F(ApiTest, RegionsComeWithTheirQualityWhereTheModelSaysIt) {
+  const std::vector<Box> boxes = {{0, 0, 1, 1}, {0.1f, 0.2f, 0.4f, 0.9f}};
+  EXPECT_FALSE(model_.has_quality_head());
+  EXPECT_THAT(fixtures::error_of([&] { scene_.rated_regions(boxes); }),
+              ::testing::HasSubstr("how well boxes hold objects"));
+  const Model judge = load({.quality_head = true}, "judge");
+  EXPECT_TRUE(judge.has_quality_head());
+  const Scene scene = judge.encode(spotted(60, 40, 1));
+  const auto plain = scene.regions(boxes);
+  const auto rated = scene.rated_regions(boxes);
+  ASSERT_EQ(rated.size(), 2u);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(rated[i].embedding, plain[i]);
+    EXPECT_GT(rated[i].quality, 0);
+    EXPECT_LT(rated[i].quality, 1);
+  }
+  EXPECT_NE(rated[0].quality, rated[1].quality);
+}
+
 TEST_F(ApiTest, LoadTellsWhatItHolds) {
   EXPECT_EQ(model_.embedding_width(), 24);
   EXPECT_EQ(model_.image_size(), 32);

@@ -15,6 +15,7 @@ struct TinyModel {
   CanvasRule canvas = CanvasRule::kLongest;
   RegionExtractor extractor = RegionExtractor::kPrompter;
   bool region_heads = true;
+  bool quality_head = false;
 };
 
 inline void write_tiny_model(const std::filesystem::path& directory, const TinyModel& tiny = {}) {
@@ -41,6 +42,7 @@ inline void write_tiny_model(const std::filesystem::path& directory, const TinyM
                  .eos_id = tokenizer->end_id()};
   config.preprocess.resize_mode = tiny.canvas;
   config.cloc.region_extractor = tiny.extractor;
+  config.cloc.quality_head = tiny.quality_head;
   torch::manual_seed(11);
   Cloc model(config);
   {

@@ -1,5 +1,6 @@
 // `opencloc index` and `opencloc search` from end to end.
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 
 #include <gmock/gmock.h>
@@ -212,6 +213,58 @@ TEST_F(IndexVerb, ExportAndImportChangeNothing) {
   const Json hits = search("'a red car' --k 50", "laion")["hits"];
   ASSERT_EQ(hits.size(), 30u);
   EXPECT_THAT(hits[0]["name"].get<std::string>(), HasSubstr("img_emb_0.npy#"));
+}
+
+TEST_F(IndexVerb, QualitiesAreStoredAndWeighTheScores) {
+  add("--images " + at("photos"), "plain");
+  const Json plain = search("'a red car' --k 3", "plain");
+  EXPECT_FALSE(plain["hits"][0].contains("quality"));
+  EXPECT_EQ(search("'a red car' --k 3 --quality off", "plain")["hits"], plain["hits"]);
+  EXPECT_EQ(json_of("index stats " + at("plain"))["quality"], false);
+  EXPECT_THAT(refused("index add " + at("few") + " --model " + at("model") + " --keep 3 --images " +
+                      at("photos")),
+              HasSubstr("--keep"));
+  fs::remove_all(folder_ / "model");
+  fixtures::write_tiny_model(folder_ / "model", {.quality_head = true});
+  add("--images " + at("photos"));
+  EXPECT_EQ(json_of("index stats " + at("idx"))["quality"], true);
+  EXPECT_EQ(json_of("index verify " + at("idx"))["faults"].size(), 0u);
+  const Json on = search("'a red car'"), off = search("'a red car' --quality off");
+  for (const Json& hit : on["hits"]) {
+    const double quality = hit["quality"], cosine = hit["cosine"];
+    EXPECT_GT(quality, 0);
+    EXPECT_LT(quality, 1);
+    EXPECT_LT(hit["score"].get<double>(), cosine);
+    for (const Json& more : hit["regions"]) EXPECT_TRUE(more.contains("quality"));
+  }
+  for (const Json& hit : off["hits"]) EXPECT_EQ(hit["score"], hit["cosine"]);
+  EXPECT_NE(on["median"], off["median"]);
+  EXPECT_FALSE(search("--image " + photo("c"))["hits"][0].contains("quality"));
+  EXPECT_THAT(run_binary("search " + at("idx") + " 'a red car' --k 2").out, HasSubstr("cosine"));
+
+  EXPECT_EQ(add("--images " + at("photos") + " --grid 1,2,3,4 --keep 6", "few")["vectors"], 5 * 7);
+  EXPECT_EQ(json_of("index stats " + at("few"))["keep"], 6);
+  EXPECT_THAT(refused("index add " + at("few") + " --keep 5 --images " + photo("a")),
+              HasSubstr("--keep 6"));
+  const auto all = search("'a red car' --k 5", "idx"), few = search("'a red car' --k 5", "few");
+  EXPECT_EQ(all["scanned"], 70);
+  EXPECT_EQ(few["scanned"], 30);
+}
+
+TEST_F(IndexVerb, ManyQueriesGiveALineEach) {
+  add("--images " + at("photos"));
+  write_file(folder_ / "queries.txt", "a red car\ntwo dogs\n");
+  const auto result =
+      run_binary("search " + at("idx") + " --deduplicate off --queries " + at("queries.txt"));
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const size_t end = result.out.find('\n');
+  const Json first = parse_json(result.out.substr(0, end), "line 1"),
+             second = parse_json(result.out.substr(end + 1), "line 2");
+  EXPECT_EQ(first["query"], "a red car");
+  EXPECT_EQ(first["hits"], search("'a red car'")["hits"]);
+  EXPECT_EQ(second["hits"], search("'two dogs'")["hits"]);
+  EXPECT_THAT(refused("search " + at("idx") + " car --queries " + at("queries.txt")),
+              HasSubstr("excludes"));
 }
 
 TEST_F(IndexVerb, AnotherModelIsRefusedByName) {

@@ -1,6 +1,7 @@
 // Indexes in a real PostgreSQL, held against folders of the same pictures.
 #include "opencloc/index/postgres/postgres.h"
 
+#include <cmath>
 #include <algorithm>
 #include <functional>
 #include <memory>
@@ -70,6 +71,8 @@ void expect_same_region(const RegionHit& a, const RegionHit& b) {
   EXPECT_EQ(a.region, b.region);
   EXPECT_EQ(a.box, b.box);
   EXPECT_NEAR(a.score, b.score, 1e-6);
+  EXPECT_NEAR(a.cosine, b.cosine, 1e-6);
+  EXPECT_EQ(a.quality, b.quality);
   EXPECT_NEAR(a.z, b.z, 0.05 * std::abs(b.z) + 0.05);  // the folder's spread is of 8-bit scores
 }
 
@@ -128,6 +131,47 @@ TEST_F(InPostgres, TheSameHitsAsInAFolder) {
   const auto cut = search_one(*database, queries[0], {.cut = {Cut::Mode::kZ, 2}});
   EXPECT_GT(cut.hits.size() + static_cast<size_t>(cut.below), 9u);
   for (const Hit& hit : cut.hits) EXPECT_GE(hit.best.z, 2);
+}
+
+TEST_F(InPostgres, QualitiesWeighAsInAFolder) {
+  const SmallIndex small;
+  {
+    IndexWriter writer(small.path());
+    for (int i = 0; i < 400; ++i) {
+      NewPicture picture = made_up_picture(i);
+      for (size_t k = 0; k < picture.regions.size(); ++k)
+        picture.regions[k].quality =
+            static_cast<float>((static_cast<size_t>(i) + 31 * k) % 98) / 97;
+      writer.add(picture);
+    }
+    writer.commit();
+  }
+  copy_from(small);
+  const IndexReader folder(small.path());
+  const auto database = open_store(place_);
+  EXPECT_TRUE(database->has_quality());
+  std::vector<std::vector<float>> queries;
+  for (uint64_t q = 0; q < 10; ++q) queries.push_back(made_up_vector(77'000 + q));
+  const auto check = [&](const SearchOptions& options) {
+    const auto ours = search(*database, queries, options);
+    const auto theirs = search(folder, queries, options);
+    for (size_t q = 0; q < queries.size(); ++q) {
+      SCOPED_TRACE(testing::Message() << q << " unit " << static_cast<int>(options.unit));
+      expect_same_result(ours[q], theirs[q]);
+    }
+    return ours.front();
+  };
+  for (const auto unit : {SearchUnit::kPicture, SearchUnit::kRegion, SearchUnit::kBoth}) {
+    check({.unit = unit, .k = 25, .fold = false});
+    check({.unit = unit, .quality = false});
+  }
+  const RegionHit best = check({.min_score = 0.1}).hits.at(0).best;
+  EXPECT_LT(best.score, best.cosine);
+  // With HNSW indexes, too, which know nothing of qualities.
+  open_store_writer(place_)->compact({});
+  EXPECT_TRUE(database->refresh());
+  check({.k = 25, .fold = false});
+  EXPECT_TRUE(database->has_quality());
 }
 
 TEST_F(InPostgres, ChangesDoWhatTheyDoInAFolder) {

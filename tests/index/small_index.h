@@ -15,6 +15,7 @@
 namespace opencloc::fixtures {
 
 constexpr int64_t kSmallWidth = 48;
+constexpr double kSmallScale = 10;  // inverse temperature
 
 inline std::vector<float> unit(std::vector<float> vector) {
   double squares = 0;
@@ -53,7 +54,10 @@ inline NewPicture made_up_picture(int number) {
 class SmallIndex {
  public:
   explicit SmallIndex(const std::string& name = "index") : path_(folder_ / name) {
-    create_index(path_, {.width = kSmallWidth, .model = "m", .fingerprint = "f"});
+    create_index(path_, {.width = kSmallWidth,
+                         .model = "m",
+                         .fingerprint = "f",
+                         .inverse_temperature = kSmallScale});
   }
   const std::filesystem::path& path() const { return path_; }
   void add(int begin, int end) const {

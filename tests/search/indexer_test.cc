@@ -23,6 +23,22 @@ TEST(GridBoxes, OverlapByHalfAndCoverThePicture) {
   EXPECT_TRUE(grid_boxes({}).empty());
 }
 
+TEST(BestBoxes, KeepsTheBestThatLieApart) {
+  const std::vector<Box> boxes = {{0, 0, 0.5f, 0.5f},         // 0.9
+                                  {0, 0, 0.5f, 0.45f},        // 0.8, nearly the first
+                                  {0.5f, 0.5f, 1, 1},         // 0.3
+                                  {0.5f, 0, 1, 0.5f},         // 0.7
+                                  {0.25f, 0.25f, 1, 0.75f}};  // 0.7 too, later
+  const std::vector<float> qualities = {0.9f, 0.8f, 0.3f, 0.7f, 0.7f};
+  using Places = std::vector<size_t>;
+  EXPECT_EQ(best_boxes(boxes, qualities, 1), (Places{0}));
+  EXPECT_EQ(best_boxes(boxes, qualities, 3), (Places{0, 3, 4}));
+  EXPECT_EQ(best_boxes(boxes, qualities, 4), (Places{0, 2, 3, 4}));
+  EXPECT_EQ(best_boxes(boxes, qualities, 5), (Places{0, 1, 2, 3, 4}));
+  EXPECT_EQ(best_boxes(boxes, qualities, 9).size(), 5u);
+  EXPECT_TRUE(best_boxes({}, {}, 3).empty());
+}
+
 TEST(ModelFingerprint, TellsModelsApart) {
   const fixtures::TestFolder folder;
   fixtures::write_tiny_model(folder / "a");

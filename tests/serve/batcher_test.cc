@@ -9,6 +9,7 @@
 #include "opencloc/serve/lane.h"
 #include "tests/api/tiny_model_directory.h"
 #include "tests/base/temp_folder.h"
+#include "tests/index/small_index.h"
 
 namespace opencloc::serve {
 namespace {
@@ -148,6 +149,31 @@ TEST_F(BatcherTest, StopDropsWhatWaits) {
   stopper.join();
   ask_text(waiting, "b");
   EXPECT_EQ(batcher_.waiting(), 0u);
+}
+
+TEST_F(BatcherTest, SearchesWithQualityAndWithoutAreApart) {
+  const fixtures::SmallIndex small;
+  {
+    IndexWriter writer(small.path());
+    NewPicture picture = fixtures::made_up_picture(3);
+    for (NewRegion& region : picture.regions) region.quality = 0.5f;
+    writer.add(picture);
+    writer.commit();
+  }
+  ServedIndex index({"small", small.path().string()});
+  Gate gate(batcher_);
+  const Asked with, without;
+  for (const bool quality : {true, false}) {
+    const CallPtr& call = (quality ? with : without).call;
+    batcher_.search(call, index, fixtures::made_up_vector(1), {.quality = quality},
+                    [call](const SearchResult& result) {
+                      const RegionHit& best = result.hits.at(0).best;
+                      call->respond(text_response(best.score < best.cosine ? "lower" : "same"));
+                    });
+  }
+  gate.open();
+  EXPECT_EQ(with.answer->wait().body, "lower");
+  EXPECT_EQ(without.answer->wait().body, "same");
 }
 
 TEST(Lane, WorksInOrderAndLivesThroughFaults) {

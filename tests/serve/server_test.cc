@@ -199,6 +199,38 @@ TEST(Server, ChangesAnIndexForThoseWithAKey) {
   EXPECT_EQ(server.get("/v1/indexes/photos", kWithKey).json()["pictures"], 5);
 }
 
+TEST(Server, HitsShowTheQualityOfTheirBoxes) {
+  const auto index = World::the().new_index();
+  std::vector<float> vector;
+  {
+    IndexWriter writer(index);
+    vector.assign(static_cast<size_t>(writer.info().width), 0.0f);
+    vector[0] = 1;
+    NewPicture picture;
+    picture.name.name = "rated.jpg";
+    picture.digest = std::string(64, 'a');
+    picture.vector = vector;
+    picture.regions = {{{0, 0, 0.5f, 0.5f}, "", vector, 0.5f}};
+    writer.add(picture);
+    writer.commit();
+  }
+  ServeOptions options;
+  options.indexes = {{"photos", index.string()}};
+  const RunningServer server(options);
+  Json body = {{"embedding", vector}, {"unit", "region"}, {"k", 1}};
+  for (const bool quality : {true, false}) {
+    body["quality"] = quality;
+    const Json hit = server.post("/v1/search", body).json()["hits"][0];
+    EXPECT_EQ(hit["name"], "rated.jpg");
+    EXPECT_NEAR(hit["quality"].get<double>(), 0.5, 1e-4);
+    EXPECT_NEAR(hit["cosine"].get<double>(), 1, 1e-3);
+  }
+  body["unit"] = "image";
+  EXPECT_FALSE(server.post("/v1/search", body).json()["hits"][0].contains("quality"));
+  body["quality"] = 3;
+  EXPECT_EQ(server.post("/v1/search", body).json()["error"]["param"], "quality");
+}
+
 TEST(Server, ShowsOnlyWhatWasIndexed) {
   const fixtures::TestFolder folder;
   write_file(folder / "a.png", World::the().bytes(0));

@@ -30,6 +30,9 @@ struct Batch {
   // x, y inside its box (a point prompt takes the first). Undefined = all boxes.
   torch::Tensor prompt_kind;
   torch::Tensor points;
+  // For the quality head: boxes [Q, 4] float, of the canvas; the IoU [Q] float of each with the
+  // best box of its image; and the row [Q] int64 of the image, ascending. Undefined = none.
+  torch::Tensor rated_boxes, rated_iou, rated_image;
   std::vector<std::string> keys;          // B, "shard#key": names a batch in logs
   std::vector<std::string> texts;         // B
   std::vector<std::string> region_texts;  // R
@@ -37,6 +40,7 @@ struct Batch {
 
   int64_t images() const { return pixels.size(0); }
   int64_t regions() const { return boxes.size(0); }
+  int64_t rated() const { return rated_image.defined() ? rated_image.size(0) : 0; }
 };
 
 }  // namespace opencloc

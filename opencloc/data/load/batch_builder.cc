@@ -71,6 +71,24 @@ void BatchBuilder::add(PreparedSample sample) {
     region_image_.push_back(row);
     regions_.push_back(std::move(region));
   }
+  for (const RatedBox& rated : sample.rated) {
+    rated_image_.push_back(row);
+    rated_.push_back(rated);
+  }
+}
+
+void BatchBuilder::finish_rated_boxes() {
+  if (options_.rated_boxes == 0) return;
+  const auto count = static_cast<int64_t>(rated_.size());
+  batch_.rated_boxes = torch::empty({count, 4});
+  batch_.rated_iou = torch::empty({count});
+  batch_.rated_image = int64s(rated_image_);
+  auto* corners = batch_.rated_boxes.data_ptr<float>();
+  auto* ious = batch_.rated_iou.data_ptr<float>();
+  for (const auto& [box, iou] : rated_) {
+    for (const float value : {box.x0, box.y0, box.x1, box.y1}) *corners++ = value;
+    *ious++ = iou;
+  }
 }
 
 Batch BatchBuilder::finish() {
@@ -101,6 +119,7 @@ Batch BatchBuilder::finish() {
     text_ids.push_back(text_hash(region.tokens.ids));
     batch_.region_texts.push_back(std::move(region.text));
   }
+  finish_rated_boxes();
   batch_.region_image = int64s(region_image_);
   batch_.region_text_id = int64s(text_ids);
   if (std::all_of(kinds.begin(), kinds.end(), [](int64_t kind) { return kind == 0; })) {

@@ -27,6 +27,8 @@ class BatchBuilder {
   Batch finish();
 
  private:
+  void finish_rated_boxes();
+
   const int64_t batch_size_;
   const SampleOptions options_;
   const PixelOptions pixels_;
@@ -34,6 +36,8 @@ class BatchBuilder {
   std::vector<TokenizedText> captions_;
   std::vector<PreparedRegion> regions_;
   std::vector<int64_t> region_image_;
+  std::vector<RatedBox> rated_;
+  std::vector<int64_t> rated_image_;
 };
 
 }  // namespace opencloc

@@ -129,8 +129,20 @@ PreparedSample SampleMaker::make(const Draw& draw) const {
   auto sample =
       mosaic ? from_mosaic(draw, std::move(picture), rng) : from_picture(std::move(picture), rng);
   tokenize_texts(sample);
+  add_rated_boxes(draw, sample);
   choose(sample, rng);
   return sample;
+}
+
+// Before the choice of regions: a box may hold any object of the canvas. A stream of its own, so
+// that all else is drawn as without them.
+void SampleMaker::add_rated_boxes(const Draw& draw, PreparedSample& sample) const {
+  if (options_.rated_boxes == 0) return;
+  std::vector<Box> objects;
+  for (const PreparedRegion& region : sample.regions) objects.push_back(region.box);
+  Rng rng(seed_,
+          {random_stream::kRatedBoxes, static_cast<uint64_t>(draw.source), draw.epoch, draw.index});
+  sample.rated = opencloc::rated_boxes(objects, options_.rated_boxes, rng);
 }
 
 // Also what a crop keeps of a smaller picture fills the canvas.
@@ -186,7 +198,7 @@ std::string SampleMaker::text_from_elsewhere(int source, const std::string& own,
 }
 
 PreparedSample SampleMaker::from_picture(Picture picture, Rng& rng) const {
-  PreparedSample sample{std::move(picture.name), {}, std::move(picture.text), {}, {}, {}};
+  PreparedSample sample{std::move(picture.name), {}, std::move(picture.text), {}, {}, {}, {}};
   sample.problems = std::move(picture.problems);
   AugmentOptions crop = options_.crop;
   if (any_direction(sample.text, picture.regions)) crop.flip_probability = 0;

@@ -10,6 +10,7 @@
 
 #include "opencloc/base/rng.h"
 #include "opencloc/data/load/loader_store.h"
+#include "opencloc/data/load/rated_boxes.h"
 #include "opencloc/data/load/sampler.h"
 #include "opencloc/image/augment.h"
 #include "opencloc/image/canvas.h"
@@ -36,6 +37,8 @@ struct SampleOptions {
 
   double point_prompts = 0;  // share of regions prompted by a point inside the box
   double mask_prompts = 0;   // share of regions prompted by a (synthetic) mask inside the box
+
+  int64_t rated_boxes = 0;  // for the quality head, of each canvas with regions; 0 = none
 
   // For experiments: noise as in pseudo-labels, the same in every epoch.
   double box_jitter = 0;   // standard deviation of every side's place, as a share of that side
@@ -65,6 +68,7 @@ struct PreparedSample {
   std::string text;  // may be empty where there are regions
   TokenizedText tokens;
   std::vector<PreparedRegion> regions;
+  std::vector<RatedBox> rated;
   std::vector<RecordProblem> problems;  // what of it could not be used
 };
 
@@ -94,6 +98,7 @@ class SampleMaker {
                    PreparedSample& sample) const;
   void tokenize_texts(PreparedSample& sample) const;
   void choose(PreparedSample& sample, Rng& rng) const;
+  void add_rated_boxes(const Draw& draw, PreparedSample& sample) const;
 
   const SampleStore& store_;
   const Tokenizer& tokenizer_;

@@ -42,8 +42,14 @@ std::string recall_of_graph(PostgresNearest& nearest, SearchUnit unit, int64_t a
   double sum = 0, least = 1;
   const auto queries = nearest.sampled_vectors(unit, kAskedForRecall);
   for (const auto& query : queries) {
-    const auto exact = nearest.nearest(unit, query, kBestForRecall, all, NearestBy::kScan).rows;
-    const auto found = nearest.nearest(unit, query, kCandidatesForRecall, all).rows;
+    const auto exact =
+        nearest
+            .nearest(
+                query,
+                {.unit = unit, .candidates = kBestForRecall, .all = all, .by = NearestBy::kScan})
+            .rows;
+    const auto found =
+        nearest.nearest(query, {.unit = unit, .candidates = kCandidatesForRecall, .all = all}).rows;
     if (exact.empty()) return {};
     const double bar = exact.back().score - 1e-6;  // by score, so that equal rows count
     const auto good = std::count_if(found.begin(), found.end(),

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -24,6 +25,9 @@ class PostgresRows {
   std::string_view bytes(int64_t row, int column) const;
   int64_t number(int64_t row, int column) const { return read_number(bytes(row, column)); }
   float real(int64_t row, int column) const { return read_real(bytes(row, column)); }
+  std::optional<float> real_or_null(int64_t row, int column) const {
+    return bytes(row, column).empty() ? std::nullopt : std::optional(real(row, column));
+  }
   std::string text(int64_t row, int column) const { return std::string(bytes(row, column)); }
 
  private:

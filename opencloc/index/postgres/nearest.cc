@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include <spdlog/fmt/fmt.h>
+
 #include "opencloc/base/rng.h"
+#include "opencloc/index/quality.h"
 #include "opencloc/kernels/scan/scan.h"
 
 namespace opencloc {
@@ -19,16 +22,32 @@ constexpr int64_t kMostFromGraph = 4000;
 const char* statement_of(SearchUnit unit) {
   switch (unit) {
     case SearchUnit::kPicture:
-      return "SELECT picture, region, vector FROM vectors WHERE region = 0 "
+      return "SELECT picture, region, vector, quality FROM vectors WHERE region = 0 "
              "ORDER BY vector <#> $1::halfvec LIMIT $2::int8";
     case SearchUnit::kRegion:
-      return "SELECT picture, region, vector FROM vectors WHERE region > 0 "
+      return "SELECT picture, region, vector, quality FROM vectors WHERE region > 0 "
              "ORDER BY vector <#> $1::halfvec LIMIT $2::int8";
     case SearchUnit::kBoth:
       break;
   }
-  return "SELECT picture, region, vector FROM vectors "
+  return "SELECT picture, region, vector, quality FROM vectors "
          "ORDER BY vector <#> $1::halfvec LIMIT $2::int8";
+}
+
+// With quality_offset(): $3 is the inverse temperature, 0.01 is kLeastQuality.
+std::string statement_with_quality(SearchUnit unit) {
+  return std::string("SELECT picture, region, vector, quality FROM vectors") +
+         (unit == SearchUnit::kRegion ? " WHERE region > 0" : "") +
+         " ORDER BY (vector <#> $1::halfvec) - "
+         "ln(greatest(coalesce(quality, 1)::float8, 0.01)) / $3::text::float8 LIMIT $2::int8";
+}
+
+double score_of_row(const std::vector<float>& query, const std::vector<float>& vector,
+                    std::optional<float> quality, double inverse_temperature) {
+  const double cosine = dot_product(query, vector);
+  if (!quality || !(inverse_temperature > 0)) return cosine;
+  const float offset = quality_offset(stored_quality(*quality), inverse_temperature);
+  return cosine + static_cast<double>(offset);
 }
 
 void keep_best(std::vector<NearRow>& rows, int64_t count) {
@@ -83,43 +102,49 @@ void PostgresNearest::set_plan(Plan plan, int64_t candidates) {
           .text(std::to_string(held)));
 }
 
-std::vector<NearRow> PostgresNearest::candidates_of(SearchUnit unit,
-                                                    const std::vector<float>& query,
-                                                    int64_t candidates) {
-  const auto rows =
-      connection_.query(statement_of(unit), PostgresValues().half_vector(query).number(candidates));
+std::vector<NearRow> PostgresNearest::candidates_of(const std::vector<float>& query,
+                                                    const NearestAsk& ask) {
+  PostgresValues values = PostgresValues().half_vector(query).number(ask.candidates);
+  const bool rated = ask.inverse_temperature > 0;
+  if (rated) values.text(fmt::format("{}", ask.inverse_temperature));
+  const auto rows = connection_.query(
+      rated ? statement_with_quality(ask.unit) : std::string(statement_of(ask.unit)), values);
   std::vector<NearRow> found;
   for (int64_t row = 0; row < rows.count(); ++row) {
     found.push_back({rows.number(row, 0), rows.number(row, 1),
-                     dot_product(query, read_half_vector(rows.bytes(row, 2)))});
+                     score_of_row(query, read_half_vector(rows.bytes(row, 2)),
+                                  rows.real_or_null(row, 3), ask.inverse_temperature)});
   }
   return found;
 }
 
-Nearest PostgresNearest::nearest(SearchUnit unit, const std::vector<float>& query,
-                                 int64_t candidates, int64_t all, NearestBy by) {
+Nearest PostgresNearest::nearest(const std::vector<float>& query, const NearestAsk& ask) {
   Nearest found;
   bool is_enough = false;
-  if (by == NearestBy::kBest && graphs().serve(unit) && candidates <= kMostFromGraph) {
-    set_plan(Plan::kGraph, candidates);
-    if (unit == SearchUnit::kBoth) {  // two graphs
-      found.rows = candidates_of(SearchUnit::kPicture, query, candidates);
-      const auto regions = candidates_of(SearchUnit::kRegion, query, candidates);
+  const bool may_take_graph = ask.by == NearestBy::kBest && !(ask.inverse_temperature > 0);
+  if (may_take_graph && graphs().serve(ask.unit) && ask.candidates <= kMostFromGraph) {
+    set_plan(Plan::kGraph, ask.candidates);
+    if (ask.unit == SearchUnit::kBoth) {  // two graphs
+      NearestAsk of_unit = ask;
+      of_unit.unit = SearchUnit::kPicture;
+      found.rows = candidates_of(query, of_unit);
+      of_unit.unit = SearchUnit::kRegion;
+      const auto regions = candidates_of(query, of_unit);
       found.rows.insert(found.rows.end(), regions.begin(), regions.end());
     } else {
-      found.rows = candidates_of(unit, query, candidates);
+      found.rows = candidates_of(query, ask);
     }
-    is_enough = static_cast<int64_t>(found.rows.size()) >= std::min(candidates, all);
+    is_enough = static_cast<int64_t>(found.rows.size()) >= std::min(ask.candidates, ask.all);
   }
   if (!is_enough) {
     set_plan(Plan::kScan);
-    found.rows = candidates_of(unit, query, candidates);
+    found.rows = candidates_of(query, ask);
   }
   set_plan(Plan::kAny);
-  keep_best(found.rows, candidates);
+  keep_best(found.rows, ask.candidates);
   kernels::ScoreHistogram scores;
-  for (const Sampled& row : sample(unit)) {
-    const double score = dot_product(query, row.vector);
+  for (const Sampled& row : sample(ask.unit)) {
+    const double score = score_of_row(query, row.vector, row.quality, ask.inverse_temperature);
     const auto bin = static_cast<int64_t>((score + 1) * (kernels::ScoreHistogram::kBins / 2));
     scores.add(std::clamp<int64_t>(bin, 0, kernels::ScoreHistogram::kBins - 1));
   }
@@ -142,12 +167,14 @@ const std::vector<PostgresNearest::Sampled>& PostgresNearest::sample(SearchUnit 
   } else {
     const auto rows = connection_.query(
         unit == SearchUnit::kPicture
-            ? "SELECT draw, vector FROM vectors WHERE region = 0 ORDER BY draw LIMIT $1::int8"
-            : "SELECT draw, vector FROM vectors WHERE region > 0 ORDER BY draw LIMIT $1::int8",
+            ? "SELECT draw, vector, quality FROM vectors WHERE region = 0 ORDER BY draw "
+              "LIMIT $1::int8"
+            : "SELECT draw, vector, quality FROM vectors WHERE region > 0 ORDER BY draw "
+              "LIMIT $1::int8",
         PostgresValues().number(kSampledRows));
     for (int64_t row = 0; row < rows.count(); ++row) {
-      drawn.push_back(
-          {static_cast<int32_t>(rows.number(row, 0)), read_half_vector(rows.bytes(row, 1))});
+      drawn.push_back({static_cast<int32_t>(rows.number(row, 0)),
+                       read_half_vector(rows.bytes(row, 1)), rows.real_or_null(row, 2)});
     }
   }
   kept = std::move(drawn);

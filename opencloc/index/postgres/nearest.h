@@ -3,7 +3,8 @@
 // Without HNSW indexes every row is looked at: a sequential scan, exact. With them (`index
 // compact`) the best rows come out of a graph, and a few may be missed; where they give too few, or
 // very many are wanted, the scan is taken after all. Either way, the best rows are scored again
-// here, in double, from the vectors as they are stored.
+// here, in double, from the vectors as they are stored. HNSW knows nothing of qualities: where they
+// count, every row is looked at.
 //
 // The spread of the scores, from which a hit's z follows, comes from a fixed random sample of
 // kSampledRows rows: those whose `draw`, a hash of picture and region, is least. It is read once
@@ -37,6 +38,15 @@ struct PostgresGraphs {
 
 enum class NearestBy { kBest, kScan };  // HNSW where it is there; the scan in any case
 
+struct NearestAsk {
+  SearchUnit unit = SearchUnit::kRegion;
+  int64_t candidates = 0;
+  int64_t all = 0;  // how many rows there are of this unit
+  NearestBy by = NearestBy::kBest;
+  // Above 0: scores have what qualities add at this inverse temperature (quality.h).
+  double inverse_temperature = 0;
+};
+
 // Not thread-safe. `connection` outlives it.
 class PostgresNearest {
  public:
@@ -44,9 +54,7 @@ class PostgresNearest {
 
   // Forgets the sample and whether there are HNSW indexes.
   void refresh();
-  // `all`: how many rows there are of this unit.
-  Nearest nearest(SearchUnit unit, const std::vector<float>& query, int64_t candidates, int64_t all,
-                  NearestBy by = NearestBy::kBest);
+  Nearest nearest(const std::vector<float>& query, const NearestAsk& ask);
   const PostgresGraphs& graphs();
   // Vectors of rows drawn at random.
   std::vector<std::vector<float>> sampled_vectors(SearchUnit unit, int64_t count);
@@ -55,13 +63,13 @@ class PostgresNearest {
   struct Sampled {
     int32_t draw = 0;
     std::vector<float> vector;
+    std::optional<float> quality;
   };
   const std::vector<Sampled>& sample(SearchUnit unit);
   // How the planner may find rows until it is set again.
   enum class Plan { kAny, kGraph, kScan };
   void set_plan(Plan plan, int64_t candidates = 0);
-  std::vector<NearRow> candidates_of(SearchUnit unit, const std::vector<float>& query,
-                                     int64_t candidates);
+  std::vector<NearRow> candidates_of(const std::vector<float>& query, const NearestAsk& ask);
 
   PostgresConnection& connection_;
   std::optional<PostgresGraphs> graphs_;

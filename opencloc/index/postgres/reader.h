@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,8 +24,10 @@ class PostgresReader : public IndexStore {
   const IndexInfo& info() const override { return state_.info; }
   PictureCatalog& catalog() override { return catalog_; }
   bool refresh() override;
+  bool has_quality() const override;
   int64_t searched(SearchUnit unit) const override;
-  std::vector<Nearest> nearest(SearchUnit unit, std::span<const std::vector<float>> queries,
+  std::vector<Nearest> nearest(SearchUnit unit, SearchScore score,
+                               std::span<const std::vector<float>> queries,
                                int64_t candidates) const override;
   std::vector<PictureRows> rows_of(std::span<const int64_t> pictures) const override;
   Json storage() const override;
@@ -33,7 +36,8 @@ class PostgresReader : public IndexStore {
   const std::unique_ptr<PostgresConnection> connection_;
   PostgresIndexState state_;
   PostgresCatalog catalog_;
-  mutable PostgresNearest nearest_;  // keeps the sample
+  mutable PostgresNearest nearest_;          // keeps the sample
+  mutable std::optional<bool> has_quality_;  // once it was asked for
 };
 
 }  // namespace opencloc

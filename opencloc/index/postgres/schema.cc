@@ -38,7 +38,7 @@ std::vector<std::string> tables_of(int64_t width) {
       "CREATE TABLE vectors(picture bigint NOT NULL, region integer NOT NULL, "
       "draw integer NOT NULL, x0 real NOT NULL, y0 real NOT NULL, x1 real NOT NULL, "
       "y1 real NOT NULL, vector halfvec(" +
-          std::to_string(width) + ") NOT NULL, PRIMARY KEY(picture, region))",
+          std::to_string(width) + ") NOT NULL, quality real, PRIMARY KEY(picture, region))",
       "CREATE INDEX sample_of_pictures ON vectors(draw) WHERE region = 0",
       "CREATE INDEX sample_of_regions ON vectors(draw) WHERE region > 0",
   };

@@ -106,6 +106,7 @@ void PostgresCopy::small_number(int32_t value) {
   put(static_cast<uint32_t>(value), bytes_);
 }
 void PostgresCopy::real(float value) { small_number(std::bit_cast<int32_t>(value)); }
+void PostgresCopy::null() { put(uint32_t{0xffffffff}, bytes_); }
 void PostgresCopy::text(std::string_view value) { put_sized(value, bytes_); }
 void PostgresCopy::half_vector(std::span<const float> values) {
   put_sized(half_vector_bytes(values), bytes_);

@@ -31,9 +31,10 @@ class PostgresCopy {
  public:
   PostgresCopy();
   void begin_row(int16_t columns);
-  void number(int64_t value);         // int8
-  void small_number(int32_t value);   // int4
-  void real(float value);             // float4
+  void number(int64_t value);        // int8
+  void small_number(int32_t value);  // int4
+  void real(float value);            // float4
+  void null();
   void text(std::string_view value);  // text, bytea
   void half_vector(std::span<const float> values);
   // With the end of the stream.

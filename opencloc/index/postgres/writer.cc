@@ -94,21 +94,26 @@ void PostgresWriter::copy_pictures() {
 
 void PostgresWriter::copy_vectors() {
   PostgresCopy rows;
-  const auto put = [&](int64_t picture, int32_t region, const Box& given,
-                       const std::vector<float>& vector) {
-    const Box box = box_of(stored_box(given));  // as a folder would keep it
-    rows.begin_row(8);
+  // Box and quality as a folder would keep them.
+  const auto put = [&](int64_t picture, int32_t region, const NewRegion& given) {
+    const Box box = box_of(stored_box(given.box));
+    rows.begin_row(9);
     rows.number(picture);
     rows.small_number(region);
     rows.small_number(draw_of(picture, region));
     for (const float side : {box.x0, box.y0, box.x1, box.y1}) rows.real(side);
-    rows.half_vector(vector);
+    rows.half_vector(given.vector);
+    if (given.quality) {
+      rows.real(quality_of(stored_quality(*given.quality)));
+    } else {
+      rows.null();
+    }
   };
   for (size_t i = 0; i < vectors_.size(); ++i) {
     const int64_t id = pending_.pictures[i].id;
-    put(id, 0, {0, 0, 1, 1}, vectors_[i].vector);
+    put(id, 0, {{0, 0, 1, 1}, {}, vectors_[i].vector});
     int32_t region = 0;
-    for (const NewRegion& next : vectors_[i].regions) put(id, ++region, next.box, next.vector);
+    for (const NewRegion& next : vectors_[i].regions) put(id, ++region, next);
   }
   connection_->copy("COPY vectors FROM STDIN (FORMAT binary)", rows.take());
 }

@@ -129,8 +129,13 @@ class Pass {
     for (int64_t q = 0; q < queries_.count; ++q) {
       Best& best = found_.best[static_cast<size_t>(q)];
       ScoreHistogram& histogram = found_.scores[static_cast<size_t>(q)];
-      const float* scores = scores_.data() + q * kScanChunk;
-      const float per_unit = queries_.scale[static_cast<size_t>(q)] * (ScoreHistogram::kBins / 2);
+      float* scores = scores_.data() + q * kScanChunk;
+      const float scale = queries_.scale[static_cast<size_t>(q)];
+      if (part.offset != nullptr) {  // in the units of the sums
+        const float per_score = scale > 0 ? 1 / scale : 0;
+        for (int64_t i = 0; i < count; ++i) scores[i] += per_score * part.offset[begin + i];
+      }
+      const float per_unit = scale * (ScoreHistogram::kBins / 2);
       const float greatest = table_.scan_bins(scores, count, per_unit, bins_.data());
       for (int64_t i = 0; i < count; ++i)
         histogram.add(bins_.data()[i], is_left_out(part, begin + i) ? 0 : 1);
@@ -175,8 +180,9 @@ std::vector<ScanHit> rescored(std::span<const ScanPart> parts, const std::vector
     for (int64_t i = begin; i < end; ++i) {
       Best::Entry& entry = best[static_cast<size_t>(i)];
       const size_t part = part_of(starts, entry.row);
-      entry.score =
-          exact_score(query, parts[part].exact + (entry.row - starts[part]) * width, width);
+      const int64_t row = entry.row - starts[part];
+      entry.score = exact_score(query, parts[part].exact + row * width, width);
+      if (parts[part].offset != nullptr) entry.score += parts[part].offset[row];
     }
   });
   std::erase_if(best, [](const Best::Entry& entry) { return std::isnan(entry.score); });

@@ -30,6 +30,7 @@ struct ScanPart {
   const float* scale = nullptr;        // [rows]
   const int32_t* sums = nullptr;       // [rows] of a row's values
   const fp16* exact = nullptr;         // [rows, width]
+  const float* offset = nullptr;       // [rows] added to the dot products, finite; null: 0
   const uint64_t* left_out = nullptr;  // [ceil(rows / 64)], bit r % 64 = row r is not searched;
                                        // null: all are
 };
@@ -58,7 +59,7 @@ class ScoreHistogram {
 
 struct ScanHit {
   int64_t part = 0, row = 0;
-  float score = 0;  // the rescored dot product
+  float score = 0;  // the rescored dot product, with the row's offset
 };
 
 struct ScanAnswer {

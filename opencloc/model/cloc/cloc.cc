@@ -25,6 +25,9 @@ ClocImpl::ClocImpl(const ModelConfig& config) : config_(config) {
   }
   region_logit_scale =
       register_parameter("region_logit_scale", torch::full({}, std::log(1.0 / 0.07)));
+  // Last, so that all other weights are drawn as without it.
+  if (config.cloc.quality_head)
+    quality_head = register_module("quality_head", QualityHead(config.embed_dim));
 }
 
 namespace {
@@ -110,6 +113,12 @@ torch::Tensor ClocImpl::recover_boxes(const torch::Tensor& regions) {
   need_region_part();
   const ComputeScope scope(precision_, backend_);
   return as_f32(box_head->forward(regions));
+}
+
+torch::Tensor ClocImpl::quality_logits(const torch::Tensor& regions) {
+  TORCH_CHECK(quality_head, "this model has no quality head");
+  const ComputeScope scope(precision_, backend_);
+  return as_f32(quality_head->forward(regions));
 }
 
 namespace {

@@ -11,6 +11,7 @@
 #include "opencloc/model/cloc/box_head.h"
 #include "opencloc/model/cloc/prompt.h"
 #include "opencloc/model/cloc/prompter.h"
+#include "opencloc/model/cloc/quality_head.h"
 #include "opencloc/model/cloc/roi_align.h"
 #include "opencloc/model/coca/text_decoder.h"
 #include "opencloc/model/config/config.h"
@@ -21,8 +22,8 @@ namespace opencloc {
 // Parameters carry open_clip's names for the towers (visual.*, transformer.*,
 // token_embedding.weight, positional_embedding, ln_final.*, text_projection, logit_scale; SigLIP's
 // logit_bias), CoCa's for captioners (text_decoder.*) and
-// prompter.*, box_head.*, roi_extractor.*, region_logit_scale for what CLOC adds. F32 master
-// weights.
+// prompter.*, box_head.*, roi_extractor.*, quality_head.*, region_logit_scale for what CLOC adds.
+// F32 master weights.
 class ClocImpl : public torch::nn::Module {
  public:
   explicit ClocImpl(const ModelConfig& config);
@@ -62,6 +63,9 @@ class ClocImpl : public torch::nn::Module {
 
   // The boxes [R, 4] read back from region embeddings [R, E].
   torch::Tensor recover_boxes(const torch::Tensor& regions);
+  // How well the boxes of region embeddings [R, E] (not normalised) hold one object each -> [R]
+  // logits, of which the sigmoid is the predicted IoU. Only models with a quality head.
+  torch::Tensor quality_logits(const torch::Tensor& regions);
 
   // Parameters under their names on disk. Sharing storage with the model (write through copy_).
   std::vector<std::pair<std::string, torch::Tensor>> clip_weights()
@@ -79,6 +83,7 @@ class ClocImpl : public torch::nn::Module {
   Prompter prompter{nullptr};        // with kRoiAlign only for text prompts (grounding)
   BoxHead box_head{nullptr};
   RoiExtractor roi_extractor{nullptr};  // kRoiAlign only
+  QualityHead quality_head{nullptr};    // config().cloc.quality_head only
 
  private:
   torch::Tensor ready(const torch::Tensor& pixels) const;  // [B, 3, H, W], normalised

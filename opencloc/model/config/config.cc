@@ -282,6 +282,7 @@ Json cloc_config_json(const ClocConfig& config) {
   json["position_image_tokens"] = config.position_image_tokens;
   json["mlp_ratio"] = config.mlp_ratio;
   if (config.encoding_grid > 0) json["encoding_grid"] = config.encoding_grid;
+  if (config.quality_head) json["quality_head"] = true;  // programs of before refuse the key
   return json;
 }
 
@@ -305,6 +306,7 @@ ClocConfig cloc_config_from_json(const Json& json, std::string_view where) {
       keys.boolean("position_image_tokens", config.position_image_tokens);
   config.mlp_ratio = keys.number("mlp_ratio", config.mlp_ratio);
   config.encoding_grid = keys.integer("encoding_grid", config.encoding_grid);
+  config.quality_head = keys.boolean("quality_head", config.quality_head);
   keys.finish({});
   return config;
 }

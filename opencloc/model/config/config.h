@@ -100,6 +100,8 @@ struct ClocConfig {
   // Patches along a side of the grid whose frequencies encode places: the grid of training, which a
   // model read at another image size keeps. 0: the model's own (a Cloc's config has the number).
   int64_t encoding_grid = 0;
+  // A head that says how well a box holds one object (quality_head.h).
+  bool quality_head = false;
 };
 
 struct PreprocessConfig {
