@@ -706,12 +706,13 @@ class Page(unittest.TestCase):
         """Not a test: --pictures."""
         folder, index = PICTURES
         address = self.start_server('--index', f'guide={index}', indexes=())
-        page = self.new_page(viewport={'width': 1000, 'height': 640})
+        page = self.new_page(viewport={'width': 1100, 'height': 720})
 
         def shoot(name):
-            page.wait_for_function('() => [...document.images].slice(0, 6).every(image => image.naturalWidth > 0)')
+            page.wait_for_function('() => [...document.querySelectorAll(".card img")].slice(0, 3).every(e => e.naturalWidth > 0)')
+            page.evaluate('scrollTo(0, 0)')
             page.screenshot(path=pathlib.Path(folder, name))
-        page.goto(f'{address}/#index=guide&q=a+doughnut&k=8')
+        page.goto(f'{address}/#index=guide&q=a+crystal+ball&k=8')
         expect(page.locator('.card').first).to_be_visible()
         shoot('page_hits.png')
         page.locator('.card .open').first.click()
