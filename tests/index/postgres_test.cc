@@ -82,7 +82,7 @@ void expect_same_result(const SearchResult& a, const SearchResult& b) {
   EXPECT_EQ(a.folded, b.folded);
   EXPECT_EQ(a.cut_z, b.cut_z);
   EXPECT_NEAR(a.median, b.median, 0.003);
-  EXPECT_NEAR(a.deviation, b.deviation, 0.05 * b.deviation);
+  EXPECT_NEAR(a.deviation, b.deviation, 0.05 * b.deviation);  // of 8-bit scores in the folder
   ASSERT_EQ(a.hits.size(), b.hits.size());
   for (size_t i = 0; i < a.hits.size(); ++i) {
     EXPECT_EQ(a.hits[i].picture, b.hits[i].picture) << i;
