@@ -501,7 +501,7 @@ class Page(unittest.TestCase):
             for _ in range(20):
                 target.tap()
                 try:
-                    return page.wait_for_function(f'window.taps > {before}', timeout=2000)
+                    return page.wait_for_function('before => window.taps > before', arg=before, timeout=2000)
                 except TimeoutError:
                     pass
             self.fail('no tap becomes a click')
