@@ -211,7 +211,6 @@ def main():
             ours(arguments, "--rows", str(arguments.rows))
             each_rival(EXACT, made_up(arguments.rows, 1), made_up(QUERIES, 2), folder, arguments)
         if arguments.index:
-            ours(arguments, "--index", arguments.index)
             out = os.path.join(folder, "exported")
             subprocess.run([arguments.opencloc, "index", "export", arguments.index, "--out", out], check=True,
                            stdout=subprocess.DEVNULL)
