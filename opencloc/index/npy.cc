@@ -9,7 +9,7 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "opencloc/base/error.h"
-#include "opencloc/kernels/scan/scan.h"
+#include "opencloc/kernels/scan/fp16.h"
 
 namespace opencloc {
 namespace {

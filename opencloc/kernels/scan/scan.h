@@ -15,9 +15,9 @@
 #include <span>
 #include <vector>
 
-namespace opencloc::kernels {
+#include "opencloc/kernels/scan/fp16.h"
 
-using fp16 = uint16_t;  // IEEE 754 binary16
+namespace opencloc::kernels {
 
 constexpr int64_t kMaxScanWidth = 1 << 16;  // sums stay within 32 bits
 // Bytes from one row to the next.
@@ -75,9 +75,6 @@ std::vector<ScanAnswer> scan(std::span<const ScanPart> parts, int64_t width, con
 
 // The dot product that scan() rescores with.
 float exact_score(const float* query, const fp16* row, int64_t width);
-// To nearest even. Of numbers of unit vectors fp16 keeps eight times as much as bf16.
-fp16 round_to_fp16(float x);
-float float_of(fp16 x);
 
 // Some rows and queries as the loops of one thread see them.
 struct ScanTile {
