@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "opencloc/base/text_file.h"
+#include "opencloc/kernels/scan/fp16.h"
 
 namespace opencloc {
 namespace {
