@@ -170,7 +170,7 @@ struct Hooks final : at::XPUHooksInterface {
 static const at::RegistererXPUHooksRegistry hooks(
     "XPUHooks", at::XPUHooksRegistry(), at::RegistererXPUHooksRegistry::DefaultCreator<Hooks>);
 
-// Which of its kernels fits, it asks a device only that it was built for.
+// libtorch asks which of its kernels of attention fits only for devices that it was built for.
 inline at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             const ops::OptionalTensor& mask, double dropout, bool causal,
                             ops::OptionalOf<double> scale, bool grouped) {

@@ -1,5 +1,5 @@
-// What differs between the versions of libtorch that we build against, 1.13 to 2.15. Nothing else,
-// tests/fake_device.h left aside, asks which version there is.
+// What differs between the versions of libtorch that we build against, 1.13 to 2.15. Only this
+// header and tests/fake_device.h ask which version there is.
 #pragma once
 
 #include <cstdlib>

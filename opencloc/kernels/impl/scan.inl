@@ -91,7 +91,8 @@ OPENCLOC_INLINE void scan_block(const ScanTile& tile, int64_t row, int64_t query
   const uint8_t* queries = tile.query + query * tile.stride;
   ScanSums sums[kQueries][kScanRows] = {};
   if (kQueries == 1) {
-    // Byte after byte, as the processor guesses: rows side by side read at half the speed.
+    // In the order of memory, which the processor reads ahead: four rows side by side took twice
+    // as long.
 #pragma GCC unroll 4
     for (int r = 0; r < kScanRows; ++r) {
       for (int64_t i = 0; i < tile.stride; i += kScanStep)
