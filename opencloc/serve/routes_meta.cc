@@ -61,19 +61,11 @@ void get_openapi(Service&, const CallPtr& call) {
   call->respond({.body = std::string(reinterpret_cast<const char*>(kOpenApi), sizeof kOpenApi)});
 }
 
-void get_root(Service& service, const CallPtr& call) {
-  call->respond(json_response({{"name", "opencloc"},
-                               {"version", version()},
-                               {"model", service.engine.name()},
-                               {"openapi", service.options.url_prefix + "/openapi.json"}}));
-}
-
 constexpr Route kMeta[] = {
     {"GET", "/healthz", Access::kOpen, BodyKind::kNone, Work::kLight, get_healthz},
     {"GET", "/readyz", Access::kOpen, BodyKind::kNone, Work::kLight, get_readyz},
     {"GET", "/metrics", Access::kKey, BodyKind::kNone, Work::kLight, get_metrics},
     {"GET", "/openapi.json", Access::kOpen, BodyKind::kNone, Work::kLight, get_openapi},
-    {"GET", "/", Access::kOpen, BodyKind::kNone, Work::kLight, get_root},
 };
 
 }  // namespace
