@@ -9,6 +9,9 @@
 #include <vector>
 
 #include <ucontext.h>
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+#endif
 
 #include "opencloc/kernels/cuda/cuda_kernels.h"
 
@@ -55,7 +58,7 @@ class Fibers {
   // All threads of the block have come here before any goes on.
   void meet() {
     const unsigned self = running_;
-    swapcontext(&fibers_[self].context, &scheduler_);
+    change_places(fibers_[self], scheduler_);
     threadIdx.x = self;
   }
 
@@ -72,34 +75,53 @@ class Fibers {
   static constexpr size_t kStack = 64 << 10;
   struct Fiber {
     ucontext_t context{};
-    std::vector<char> stack = std::vector<char>(kStack);
+    std::vector<char> stack;
     bool done = false;
+    void* known_as = nullptr;  // to ThreadSanitizer, which keeps a stack of calls per fiber
   };
 
-  Fibers() : fibers_(kThreads), values_(kThreads) {}
-
-  static void body() {
-    Fibers& self = get();
-    (*self.kernel_)();
-    self.fibers_[self.running_].done = true;
-    swapcontext(&self.fibers_[self.running_].context, &self.scheduler_);
-  }
-
-  void run_block() {
+  Fibers() : fibers_(kThreads), values_(kThreads) {
     for (auto& fiber : fibers_) {
+      fiber.stack.resize(kStack);
       getcontext(&fiber.context);
       fiber.context.uc_stack.ss_sp = fiber.stack.data();
       fiber.context.uc_stack.ss_size = fiber.stack.size();
-      fiber.context.uc_link = &scheduler_;
-      fiber.done = false;
       makecontext(&fiber.context, &Fibers::body, 0);
+#if defined(__SANITIZE_THREAD__)
+      fiber.known_as = __tsan_create_fiber(0);
+#endif
     }
+  }
+
+  // A fiber lives as long as the program: it runs its thread of one block after another.
+  static void body() {
+    Fibers& self = get();
+    for (;;) {
+      Fiber& fiber = self.fibers_[self.running_];
+      (*self.kernel_)();
+      fiber.done = true;
+      change_places(fiber, self.scheduler_);
+    }
+  }
+
+  static void change_places(Fiber& from, Fiber& to) {
+#if defined(__SANITIZE_THREAD__)
+    __tsan_switch_to_fiber(to.known_as, 0);
+#endif
+    swapcontext(&from.context, &to.context);
+  }
+
+  void run_block() {
+#if defined(__SANITIZE_THREAD__)
+    scheduler_.known_as = __tsan_get_current_fiber();
+#endif
+    for (auto& fiber : fibers_) fiber.done = false;
     for (bool any = true; any;) {
       any = false;
       for (unsigned i = 0; i < fibers_.size(); ++i) {
         if (fibers_[i].done) continue;
         running_ = threadIdx.x = i;
-        swapcontext(&scheduler_, &fibers_[i].context);
+        change_places(scheduler_, fibers_[i]);
         any = true;
       }
     }
@@ -107,7 +129,7 @@ class Fibers {
 
   std::vector<Fiber> fibers_;
   std::vector<float> values_;
-  ucontext_t scheduler_{};
+  Fiber scheduler_;
   const std::function<void()>* kernel_ = nullptr;
   unsigned running_ = 0;
 };
