@@ -8,7 +8,8 @@ Needs torch, transformers 4.3x, sentencepiece, protobuf, Pillow, and pycocotools
 changed or replaced; no weights are needed, and the tokenizer is a small one made from the exported texts.
 
 For every conversation: the ids that the trainer's dataset gives are turned back into text, and the boxes in that text
-are compared with the boxes in the shards. The labels must be the answer. Ferret's region masks must be the box.
+are compared with the boxes in the shards. A fault is a difference of more than 1/1000 or a pixel (Ferret), of more than
+half a hundredth (LLaVA), a point outside of its box, and labels that are not the answer. Ferret's masks are compared too.
 Without --data the pictures are made here, in five shapes, each with coloured rectangles, and the rectangles are found
 again in the pixels that the model would see: that tells a wrong frame of coordinates from a wrong number.
 """
@@ -142,6 +143,7 @@ class Comparison:
     def __init__(self):
         self.counts = collections.Counter()
         self.largest = {}
+        self.over = collections.Counter()  # above a thousandth, in pictures of 500 pixels per side and in smaller ones
         self.faults = []
 
     def difference(self, kind, value, sample):
@@ -177,7 +179,11 @@ def compare_side(comparison, reader, row, text, pieces, dialogue, kind):
         if reader == "llava":  # its unit is a hundredth of the square's side
             worst = max(abs(a - b) * (width if i % 2 == 0 else height) / max(width, height)
                         for i, (a, b) in enumerate(zip(given, box)))
-        comparison.difference(kind + " boxes", worst, row["id"])
+        comparison.difference(kind + " boxes", worst, f"{row['id']}, {width} x {height}")
+        if worst > 1e-3:
+            comparison.over["large" if min(width, height) >= 500 else "small"] += 1
+        if worst > (0.00501 if reader == "llava" else max(1e-3, 1 / min(width, height))):
+            comparison.fault(row["id"], f"{values} for {box}")
 
 
 def compare(reader, dataset, tokenizer, dialogues, rows, made_here):
@@ -270,9 +276,13 @@ def main():
         if args.draw:
             draw(args.reader, dataset, tokenizer, rows, args.draw, 8)
         pictures = len({row["path"] for row in rows.values()})
-    print(f"{pictures} pictures, {comparison.counts['conversations']} conversations read by {args.reader}'s dataset class")
+    conversations = comparison.counts["conversations"]
+    print(f"{pictures} pictures, {conversations} conversations read by {args.reader}'s dataset class")
     for kind, (value, sample) in sorted(comparison.largest.items()):
         print(f"  {kind:24} {comparison.counts[kind]:6}  largest difference {value:.5f} ({sample})")
+    if args.reader == "ferret":
+        print(f"  boxes off by more than 1/1000: {comparison.over['large']} in pictures of 500 pixels or more per side, "
+              f"{comparison.over['small']} in smaller ones")
     print(f"  {'question points':24} {comparison.counts['question points']:6}  a fault where one lies outside of its box")
     for fault in comparison.faults[:10]:
         print(f"  fault: {fault}")

@@ -35,7 +35,7 @@ class Vocabulary {
   // Number of a name; -1 for one that was not added.
   int64_t find(std::string_view name) const;
 
-  static constexpr size_t kPictures = 100'000;
+  static constexpr size_t kPictures = 10'000;
 
  private:
   std::map<std::string, std::pair<int64_t, std::string>, std::less<>> counts_;  // count, group

@@ -20,8 +20,9 @@ class DialoguesVerb : public fixtures::BinaryTest {
       Record record = fixtures::make_test_record(std::to_string(i));
       record.image = i == 5 ? "no picture" : fixtures::tiny_ppm(160, 90);
       if (i != 4) {
-        record.regions = {{{0.1f, 0.2f, 0.5f, 0.9f}, i % 2 == 0 ? "fox" : "bat", 1, "", {}},
-                          {{0.6f, 0.2f, 0.9f, 0.9f}, i % 2 == 0 ? "cup" : "kite", 1, "", {}}};
+        record.regions = {
+            {{0.1f, 0.2f, 0.5f, 0.9f}, i % 2 == 0 ? "fox" : "bat", 1, "human", Json::object()},
+            {{0.6f, 0.2f, 0.9f, 0.9f}, i % 2 == 0 ? "cup" : "kite", 1, "human", Json::object()}};
       } else {
         record.caption.clear();
       }
