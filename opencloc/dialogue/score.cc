@@ -5,6 +5,7 @@
 
 #include "opencloc/base/text_file.h"
 #include "opencloc/dialogue/words.h"
+#include "opencloc/text/clean_text.h"
 
 namespace opencloc {
 namespace {
@@ -82,19 +83,10 @@ std::vector<FoundBox> answer_boxes(std::string_view text, PictureSize picture,
 }  // namespace
 
 std::string plain_phrase(std::string_view text) {
-  std::string result;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool word = byte >= 0x80 || c == '_' || (c >= '0' && c <= '9') ||
-                      (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    if (word) {
-      result += c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-    } else if (is_blank(c) || std::string_view("'\",.;!?|:").find(c) != std::string_view::npos) {
-      if (!result.empty() && result.back() != ' ') result += ' ';
-    }
-  }
-  if (result.ends_with(' ')) result.pop_back();
-  return result;
+  std::string spaced(text);
+  for (char& c : spaced)
+    if (std::string_view("'\",.;!?|:").find(c) != std::string_view::npos) c = ' ';
+  return without_signs(lower_case(spaced));
 }
 
 void ReferScore::add(const ReferAnswer& answer) {

@@ -2,21 +2,22 @@
 
 #include <algorithm>
 
+#include "opencloc/text/clean_text.h"
+
 namespace opencloc {
 
 std::vector<std::string> words_of(std::string_view text) {
   std::vector<std::string> words;
   bool open = false;
-  for (const char c : text) {
+  for (const char c : lower_case(text)) {
     const auto byte = static_cast<unsigned char>(c);
-    const bool upper = c >= 'A' && c <= 'Z';
-    if (!upper && !(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && byte < 0x80) {
+    if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && byte < 0x80) {
       open = false;
       continue;
     }
     if (!open) words.emplace_back();
     open = true;
-    words.back() += upper ? static_cast<char>(c + ('a' - 'A')) : c;
+    words.back() += c;
   }
   return words;
 }

@@ -131,6 +131,7 @@ TEST(PlainPhrase, AsFerretComparesThem) {
   EXPECT_EQ(plain_phrase("t-shirt"), "tshirt");
   EXPECT_EQ(plain_phrase(" one , two"), "one two");
   EXPECT_EQ(plain_phrase("..."), "");
+  EXPECT_EQ(plain_phrase("\u00C9toile \u201Cbleue\u201D"), "\u00E9toile bleue");
 }
 
 TEST(PopeScore, ReadsTheFirstSentence) {
