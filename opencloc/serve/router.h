@@ -27,9 +27,10 @@ enum class BodyKind {
   kForm,     // multipart/form-data
 };
 enum class Work {
-  kLight,  // answered on the sockets' thread at once
-  kReads,  // rows and pictures of an index
-  kHeavy,  // counts against the queue
+  kLight,     // answered on the sockets' thread at once
+  kReads,     // rows of an index
+  kHeavy,     // counts against the queue
+  kPictures,  // and makes pixels of a picture, before anything else
 };
 
 struct Route {

@@ -170,14 +170,14 @@ void delete_image(Service& service, const CallPtr& call) {
 constexpr Route kIndex[] = {
     {"GET", "/v1/indexes", Access::kKey, BodyKind::kNone, Work::kReads, get_indexes},
     {"GET", "/v1/indexes/{name}", Access::kKey, BodyKind::kNone, Work::kReads, get_index},
-    {"POST", "/v1/indexes/{name}/images", Access::kWrite, BodyKind::kPicture, Work::kHeavy,
+    {"POST", "/v1/indexes/{name}/images", Access::kWrite, BodyKind::kPicture, Work::kPictures,
      post_image},
     {"GET", "/v1/indexes/{name}/images/{id}", Access::kKey, BodyKind::kNone, Work::kHeavy,
      get_image},
     {"DELETE", "/v1/indexes/{name}/images/{id}", Access::kWrite, BodyKind::kNone, Work::kHeavy,
      delete_image},
-    {"GET", "/v1/indexes/{name}/images/{id}/picture", Access::kKey, BodyKind::kNone, Work::kHeavy,
-     get_image_picture},
+    {"GET", "/v1/indexes/{name}/images/{id}/picture", Access::kKey, BodyKind::kNone,
+     Work::kPictures, get_image_picture},
 };
 
 }  // namespace

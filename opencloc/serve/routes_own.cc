@@ -173,9 +173,9 @@ void post_classify(Service& service, const CallPtr& call) {
 }
 
 constexpr Route kOwn[] = {
-    {"POST", "/v1/scenes", Access::kKey, BodyKind::kPicture, Work::kHeavy, post_scene},
+    {"POST", "/v1/scenes", Access::kKey, BodyKind::kPicture, Work::kPictures, post_scene},
     {"GET", "/v1/scenes/{id}", Access::kKey, BodyKind::kNone, Work::kReads, get_scene},
-    {"GET", "/v1/scenes/{id}/picture", Access::kKey, BodyKind::kNone, Work::kHeavy,
+    {"GET", "/v1/scenes/{id}/picture", Access::kKey, BodyKind::kNone, Work::kPictures,
      get_scene_picture},
     {"POST", "/v1/scenes/{id}/regions", Access::kKey, BodyKind::kJson, Work::kHeavy, post_regions},
     {"POST", "/v1/scenes/{id}/ground", Access::kKey, BodyKind::kJson, Work::kHeavy, post_ground},
