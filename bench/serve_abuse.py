@@ -110,6 +110,18 @@ def part_connects(table, world):
         print('    ' + line, file=sys.stderr)
 
 
+def part_slowhttptest(table, world):
+    """Against a server without keys, which reads what they send."""
+    if shutil.which('slowhttptest') is None:
+        print('skipped: slowhttptest (it is not installed)', file=sys.stderr)
+        return
+    server = Server(world, '--per-address', '0', name='slow', keys=False)
+    for mode, name in (('-H', 'slow heads'), ('-B', 'slow bodies'), ('-R', 'ranges'), ('-X', 'slow reads')):
+        attack(table, server, f'slowhttptest {mode} ({name}), 1,000 connections', 'the server stays available',
+               attacks.slowhttptest, mode)
+    server.stop()
+
+
 def parts_of_one_server(table, world, options):
     server = Server(world, '--per-address', '0')
     warm_up(server, world)
@@ -122,13 +134,6 @@ def parts_of_one_server(table, world, options):
         attack(table, server, '64 MiB in chunks, 20 times', '413', attacks.chunked, 20)
         attack(table, server, '64 MiB as 65 kB of gzip, 20 times', '415', attacks.zipped, 20)
         attack(table, server, '20,000 lines of a head, 20 times', '431', attacks.many_lines, 20)
-    if 'slowhttptest' in only:
-        if shutil.which('slowhttptest'):
-            for mode, name in (('-H', 'slow heads'), ('-B', 'slow bodies'), ('-R', 'ranges'), ('-X', 'slow reads')):
-                attack(table, server, f'slowhttptest {mode} ({name}), 1,000 connections', 'the server stays available',
-                       attacks.slowhttptest, mode)
-        else:
-            print('skipped: slowhttptest (it is not installed)', file=sys.stderr)
     if 'paths' in only:
         attack(table, server, '200 paths that lead out', '404, 400 or 405', attacks.paths)
     if 'foreign' in only:
@@ -172,8 +177,10 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         world = World(options.binary, folder)
         table = Table()
-        if set(options.only) - {'memory', 'connects'}:
+        if set(options.only) - {'slowhttptest', 'memory', 'connects'}:
             parts_of_one_server(table, world, options)
+        if 'slowhttptest' in options.only:
+            part_slowhttptest(table, world)
         if 'connects' in options.only:
             part_connects(table, world)
         if 'memory' in options.only:

@@ -85,9 +85,9 @@ def many_lines(port, times):
 
 
 def slowhttptest(port, mode):
-    path = {'-X': '/v1/indexes/photos/images/1/picture?size=1600', '-B': '/v1/embeddings'}.get(mode, '/healthz')
+    path = {'-X': '/v1/indexes/photos/images/87/picture?size=1600', '-B': '/v1/embeddings'}.get(mode, '/healthz')
     flags = {'-X': ['-w', '512', '-y', '1024', '-n', '5', '-z', '32', '-k', '3'], '-R': ['-a', '10', '-b', '3000'],
-             '-H': ['-i', '5'], '-B': ['-i', '5', '-s', '8192']}[mode]
+             '-H': ['-i', '5'], '-B': ['-i', '5', '-s', '8192', '-f', 'application/json']}[mode]
     done = subprocess.run(['slowhttptest', mode, '-c', '1000', '-r', '200', '-l', '25', '-p', '5', '-u',
                            f'http://127.0.0.1:{port}{path}', *flags], capture_output=True, text=True, check=False)
     text = re.sub(r'\x1b\[[0-9;]*m', '', done.stdout)

@@ -68,13 +68,14 @@ class World:
 
 
 class Server:
-    """opencloc serve, which may write, on a free port. `before` stands before its command (strace)."""
+    """opencloc serve on a free port. With keys it may write. `before` stands before its command (strace)."""
 
-    def __init__(self, world, *flags, before=(), name='serve'):
+    def __init__(self, world, *flags, before=(), name='serve', keys=True):
         self.log = world.folder / f'{name}.log'
         command = [*before, world.binary, 'serve', '--model', world.model, '--index', f'photos={world.folder}/photos.idx',
-                   '--index', f'scratch={world.folder}/scratch.idx', '--api-key-file', world.folder / 'keys',
-                   '--read-only', 'off', '--device', 'cpu', '--port', '0', *flags]
+                   '--index', f'scratch={world.folder}/scratch.idx', '--device', 'cpu', '--port', '0', *flags]
+        if keys:
+            command += ['--api-key-file', world.folder / 'keys', '--read-only', 'off']
         with open(self.log, 'w', encoding='utf-8') as log:
             self.process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=log, text=True)
         self.port = int(self.process.stdout.readline().rsplit(':', 1)[1])
