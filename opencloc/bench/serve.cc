@@ -142,7 +142,7 @@ class StartedServer {
     if (address.empty()) {
       const std::string said = read_file(log);
       stop();
-      throw Error::failed("the server did not start: " + said.substr(0, said.find('\n')));
+      throw Error::failed("the server did not start, and said: " + said.substr(0, said.find('\n')));
     }
     place_ = parse_http_place(address);
   }

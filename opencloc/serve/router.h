@@ -24,6 +24,7 @@ enum class BodyKind {
   kJson,
   kAnyJson,  // JSON whatever the type says: clip-retrieval's page names none. Reads only
   kPicture,  // image/*, application/octet-stream, or a form with a part "image"
+  kScene,    // a picture, or JSON that names one of an index
   kForm,     // multipart/form-data
 };
 enum class Work {
