@@ -235,47 +235,53 @@ def not_reading(port, pid, count=1000, seconds=20):
     return f'{most - before:+.0f} MiB at most', most - before <= 200
 
 
+def damaged(rng, data):
+    data = bytearray(data)
+    for _ in range(rng.randint(1, 20)):
+        data[rng.randrange(len(data))] = rng.randrange(256)
+    return bytes(data[:rng.randrange(len(data) + 1)] if rng.random() < 0.3 else data)
+
+
+JSON_PARTS = ['"input"', ':', '[', ']', '{', '}', '"text"', ',', '1e308', '-0', 'null', '"\\ud800"', '"image"', '"k"']
+ROUTES = [('POST', path, kind) for path in ('/v1/embeddings', '/v1/search', '/knn-service', '/vectorize', '/metadata',
+                                            '/v1/scenes/0/regions') for kind in ('application/json', 'image/png')]
+ROUTES += [('POST', '/v1/scenes', 'image/jpeg'), ('POST', '/predict', 'multipart/form-data; boundary=edge'),
+           ('POST', '/v1/indexes/scratch/images', 'image/png'), ('DELETE', '/v1/indexes/scratch/images/x', 'image/png')]
+
+
+def random_request(rng, samples):
+    """-> (bytes, whether its sender closes its end after them, because the server would wait for more)"""
+    size, kind = int(2 ** rng.uniform(0, 22)), rng.randrange(4)
+    if kind == 0:  # no HTTP at all
+        return rng.randbytes(min(size, 1 << 18)), True
+    method, path, content = rng.choice(ROUTES)
+    if kind == 1:
+        body = rng.randbytes(size)
+    elif kind == 2:  # a request that was good
+        _, (method, path, body, content) = rng.choice(picture_requests(rng.choice(samples)))
+        body = damaged(rng, body.encode() if isinstance(body, str) else body)
+    else:
+        body = ''.join(rng.choices(JSON_PARTS, k=min(size, 20_000))).encode()
+    head = (f'{method} {path} HTTP/1.1\r\nConnection: close\r\n{HEAD}Content-Type: {content}\r\n'
+            f'Content-Length: {len(body)}\r\n\r\n').encode()
+    if rng.random() < 0.1:
+        return damaged(rng, head) + body, True
+    return head + body, False
+
+
 def random_requests(port, megabytes, samples):
-    rng = random.Random(5)
-    routes = [('POST', path, kind) for path in ('/v1/embeddings', '/v1/search', '/knn-service', '/vectorize', '/metadata',
-                                                 '/v1/scenes/0/regions') for kind in ('application/json', 'image/png')]
-    routes += [('POST', '/v1/scenes', 'image/jpeg'), ('POST', '/predict', 'multipart/form-data; boundary=edge'),
-               ('POST', '/v1/indexes/scratch/images', 'image/png'), ('DELETE', '/v1/indexes/scratch/images/x', 'image/png')]
-    seen, left, others = collections.Counter(), megabytes * 10**6, []
-
-    def damaged(data):
-        data = bytearray(data)
-        for _ in range(rng.randint(1, 20)):
-            data[rng.randrange(len(data))] = rng.randrange(256)
-        return bytes(data[:rng.randrange(len(data) + 1)] if rng.random() < 0.3 else data)
-
-    while left > 0:
-        size = int(2 ** rng.uniform(0, 22))
-        kind = rng.randrange(4)
-        if kind == 0:  # no HTTP at all
-            status, sent = raw(port, rng.randbytes(min(size, 1 << 18)), source(rng.randrange(200)))
-        else:
-            method, path, content = rng.choice(routes)
-            if kind == 1:
-                body = rng.randbytes(size)
-            elif kind == 2:  # a request that was good
-                _, (method, path, body, content) = rng.choice(picture_requests(rng.choice(samples)))
-                body = damaged(body.encode() if isinstance(body, str) else body)
-            else:
-                words = ['"input"', ':', '[', ']', '{', '}', '"text"', ',', '1e308', '-0', 'null', '"\\ud800"', '"image"', '"k"']
-                body = ''.join(rng.choices(words, k=min(size, 20_000))).encode()
-            head = f'{method} {path} HTTP/1.1\r\n{HEAD}Content-Type: {content}\r\nContent-Length: {len(body)}\r\n\r\n'
-            data = head.encode() + body
-            if rng.random() < 0.1:
-                data = damaged(data[:len(head)]) + body
-            with_close = data.replace(b'\r\nHost', b'\r\nConnection: close\r\nHost', 1)
-            status, sent = raw(port, with_close, source(rng.randrange(200)), timeout=45)
-        seen[status] += 1
-        left -= sent
-        if status >= 500 and status != 503:
-            others.append(status)
+    def client(number):
+        rng, seen, left = random.Random(number), collections.Counter(), megabytes * 10**6 / 8
+        while left > 0:
+            data, no_more = random_request(rng, samples)
+            status, sent = raw(port, data, source(number), no_more=no_more)
+            seen[status] += 1
+            left -= sent
+        return seen
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        seen = sum(pool.map(client, range(8)), collections.Counter())
     text = ', '.join(f'{count} x {status}' for status, count in sorted(seen.items()))
-    return f'{text} (0: closed without an answer)', not others
+    return f'{text} (0: closed without an answer)', not any(status >= 500 and status != 503 for status in seen)
 
 
 def mixed_requests(port, samples, count, seed=0):

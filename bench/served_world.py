@@ -209,8 +209,8 @@ class Elsewhere:
         return value
 
 
-def raw(port, data, source=None, timeout=60):
-    """Sends bytes and reads until the server is done: (status or 0, bytes sent)."""
+def raw(port, data, source=None, timeout=60, no_more=False):
+    """Sends bytes and reads until the server is done: (status or 0, bytes sent). `no_more`: closes its end after them."""
     with socket.socket() as connection:
         connection.settimeout(timeout)
         if source:
@@ -221,6 +221,8 @@ def raw(port, data, source=None, timeout=60):
             for begin in range(0, len(data), 1 << 16):
                 connection.sendall(data[begin:begin + (1 << 16)])
                 sent += len(data[begin:begin + (1 << 16)])
+            if no_more:
+                connection.shutdown(socket.SHUT_WR)
         except OSError:
             pass
         answer = b''
