@@ -173,8 +173,9 @@ void add_search(CLI::App& app) {
   app.add_option("--min-score,--threshold", flags->min_score, "least score of a hit")
       ->type_name("S");
   app.add_option("--cut", flags->cut,
-                 "where hits end by z: a number, off, or auto = what the best of as many unrelated "
-                 "rows would reach in every second query")
+                 "where hits end by z: a number, off, or auto = as 'index calibrate' found; of an "
+                 "index without that, what the best of as many unrelated rows would reach in every "
+                 "second query")
       ->type_name("auto|off|Z")
       ->capture_default_str();
   app.add_option("--deduplicate", flags->deduplicate,

@@ -36,8 +36,9 @@ struct Cut {
   Mode mode = Mode::kOff;
   double z = 0;  // kZ
 };
-// The z of kAuto: what the best of `rows` rows that have nothing to do with the query reaches in
-// every second query, were their scores normal: half a false hit a query.
+// The z of kAuto where the index was not calibrated: what the best of `rows` rows that have nothing
+// to do with the query reaches in every second query, were their scores normal: half a false hit a
+// query.
 double auto_cut(int64_t rows);
 
 struct SearchOptions {
@@ -73,6 +74,7 @@ struct SearchResult {
   int64_t scanned = 0;    // rows
   double median = 0, deviation = 0;
   std::optional<double> cut_z;  // where hits ended by z
+  bool calibrated = false;      // it is the index's own (cut.h), not a guess
   int64_t below = 0;            // of the k best pictures, left out by the cut or the least score
   int64_t folded = 0;           // pictures folded into hits
 };
