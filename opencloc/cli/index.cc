@@ -26,6 +26,7 @@ Json stats_of(IndexStore& index) {
   json["regions"] = info.regions;
   json["grid"] = info.grid;
   if (info.keep > 0) json["keep"] = info.keep;
+  if (info.coarse > 0) json["coarse"] = info.coarse;
   json["quality"] = index.has_quality();
   json["region_method"] = info.region_method;
   json["pictures"] = counts.pictures;

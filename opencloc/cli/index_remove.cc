@@ -6,6 +6,7 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/cli/index_flags.h"
+#include "opencloc/index/filter.h"
 #include "opencloc/search/indexer.h"
 
 namespace opencloc::cli {
@@ -14,6 +15,7 @@ void add_index_remove(CLI::App& app) {
   struct Flags : IndexFlags {
     std::vector<int64_t> ids;
     std::vector<std::string> images;
+    std::string filter;
     bool missing = false;
   };
   const auto flags = std::make_shared<Flags>();
@@ -24,6 +26,9 @@ void add_index_remove(CLI::App& app) {
   app.add_option("--images", flags->images,
                  "names of pictures as searches give them; a picture goes with its last name")
       ->type_name("NAME");
+  app.add_option("--filter", flags->filter,
+                 "pictures like these: name ~ \"/holiday/\" and width < 512, as for 'search'")
+      ->type_name("EXPR");
   app.add_flag("--missing", flags->missing, "names whose file or shard is not there any more");
   app.add_flag("--json", flags->json, "print the summary as JSON");
   add_config_flag(app);
@@ -32,10 +37,12 @@ void add_index_remove(CLI::App& app) {
       "off the disk.\n\n"
       "Examples:\n"
       "  opencloc index remove photos.idx --missing\n"
-      "  opencloc index remove photos.idx --ids 17,23");
+      "  opencloc index remove photos.idx --ids 17,23\n"
+      "  opencloc index remove photos.idx --filter 'name ~ \"/holiday/\" and width < 512'");
   app.callback([flags] {
-    if (flags->ids.empty() && flags->images.empty() && !flags->missing) {
-      throw Error::input("nothing is named", "index remove", "give --ids, --images or --missing");
+    if (flags->ids.empty() && flags->images.empty() && !flags->missing && flags->filter.empty()) {
+      throw Error::input("nothing is named", "index remove",
+                         "give --ids, --images, --filter or --missing");
     }
     const auto store = open_store_writer(flags->index);
     IndexStoreWriter& writer = *store;
@@ -44,6 +51,10 @@ void add_index_remove(CLI::App& app) {
     for (const auto& name : flags->images) {
       const auto absolute = std::filesystem::absolute(name).lexically_normal().string();
       names.push_back(writer.catalog().find_name(name) ? name : absolute);
+    }
+    if (!flags->filter.empty()) {
+      const auto meant = filtered_pictures(writer.catalog(), PictureFilter(flags->filter));
+      flags->ids.insert(flags->ids.end(), meant.begin(), meant.end());
     }
     const int64_t by_id = writer.remove(flags->ids);
     const int64_t by_name = names.empty() ? 0 : writer.remove_names(names);

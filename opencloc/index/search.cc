@@ -55,6 +55,10 @@ class Gathering {
   SearchResult take_result() { return std::move(result_); }
 
  private:
+  bool may_be_hit(int64_t picture) const {
+    return !options_.only ||
+           std::binary_search(options_.only->begin(), options_.only->end(), picture);
+  }
   bool is_full() const {
     return static_cast<int64_t>(result_.hits.size()) + result_.below >= options_.k;
   }
@@ -87,7 +91,8 @@ class Gathering {
     std::vector<NearRow> bests;
     std::unordered_set<int64_t> seen;
     for (const NearRow& candidate : nearest_.rows) {
-      if (seen.insert(candidate.picture).second) bests.push_back(candidate);
+      if (may_be_hit(candidate.picture) && seen.insert(candidate.picture).second)
+        bests.push_back(candidate);
     }
     return bests;
   }

@@ -47,6 +47,9 @@ struct SearchOptions {
   int64_t k = 10;
   std::optional<double> min_score = std::nullopt;
   Cut cut = {};
+  // The pictures that may be hits, ascending (filter.h); none: all. Medians and z stay those of
+  // all.
+  std::optional<std::vector<int64_t>> only = std::nullopt;
   bool fold = true;       // near-duplicates into the best of them
   double fold_at = 0.94;  // cosine of whole pictures, clip-retrieval's threshold
   int64_t more_regions = 3;
