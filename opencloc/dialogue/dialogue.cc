@@ -89,7 +89,7 @@ std::vector<Piece> split_placeholders(std::string_view text, std::string_view wh
 
 bool holds_marks(std::string_view text) {
   static constexpr std::array<std::string_view, 16> kMarks = {
-      "<image", "<video", "<region_fea", "<bbox_location", "<box",
+      "<image", "<video", "<region", "<bbox_location", "<box",
       "</box>", "<point", "<ref>",       "</ref>",         "<|",
       "<s>",    "</s>",   "<quad>",      "<IMG_CONTEXT>",  "<img>",
       "</img>"};
