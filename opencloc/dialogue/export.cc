@@ -1,5 +1,6 @@
 #include "opencloc/dialogue/export.h"
 
+#include <fstream>
 #include <memory>
 #include <set>
 #include <system_error>
@@ -67,6 +68,16 @@ class ConversationFile {
   int64_t count_ = 0;
 };
 
+// Without AtomicFile, which waits for the disk: the whole folder is flushed and named at the end.
+void write_picture(const fs::path& path, const std::string& bytes) {
+  std::ofstream file(path, std::ios::binary);
+  file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  file.close();
+  if (file) return;
+  throw Error::failed("cannot write (" + errno_text() + ")", path.string(),
+                      "check rights and free space");
+}
+
 class Exporter {
  public:
   Exporter(const std::vector<std::string>& shards, fs::path folder, const ExportOptions& options,
@@ -94,9 +105,7 @@ class Exporter {
     if (written == 0) return;
     const fs::path target = folder_ / "images" / out.file;
     fs::create_directories(target.parent_path());
-    AtomicFile image(target);
-    image.write(picture.record.image);
-    image.commit();
+    write_picture(target, picture.record.image);
     taken_.insert(out.file);
     ++report_.pictures;
   }
