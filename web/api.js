@@ -63,6 +63,8 @@ export const sendPicture = async (blob, options = {}) => (await ask('v1/scenes',
   ...options, method: 'POST', body: blob,
   headers: { 'Content-Type': /^image\//.test(blob.type) ? blob.type : 'application/octet-stream' },
 })).json();
+// Of a picture that the server has.
+export const storedScene = (index, id, options) => post('v1/scenes', { index, id: Number(id) }, options);
 export const ground = (id, text, options) =>
   post(`${scenePath(id)}/ground`, { texts: [text] }, options).then((answer) => answer.data[0]);
 // The labels for one prompt; none = the whole picture.
@@ -87,14 +89,16 @@ export async function fillPicture(image, path, signal) {
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
-// A search as command lines. `file`: the picture that its scene is of; or `path`, where it comes from.
-export function curlOf(body, file, path) {
+// A search as command lines. `file`: the picture that its scene is of; or `stored`, {index, id} of one that the server has.
+export function curlOf(body, file, stored) {
   const curl = `curl -s${key ? ' -H "Authorization: Bearer $OPENCLOC_KEY"' : ''}`;
   const at = (place) => quoted(new URL(place, document.baseURI).href);
-  const lines = [`${curl} -H 'Content-Type: application/json' -d ${quoted(JSON.stringify(body))} ${at('v1/search')}`];
+  const json = (value, place) =>
+    `${curl} -H 'Content-Type: application/json' -d ${quoted(JSON.stringify(value))} ${at(place)}`;
+  const lines = [json(body, 'v1/search')];
   if (body.scene) {
-    lines.unshift(`${path ? `${curl} ${at(path)} | ` : ''}${curl} -H 'Content-Type: application/octet-stream' ` +
-      `--data-binary @${path ? '-' : quoted(file)} ${at('v1/scenes')}`);
+    lines.unshift(stored ? json(stored, 'v1/scenes')
+      : `${curl} -H 'Content-Type: application/octet-stream' --data-binary @${quoted(file)} ${at('v1/scenes')}`);
   }
   return lines.join('\n');
 }

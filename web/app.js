@@ -3,7 +3,7 @@
 import * as api from './api.js';
 import { $, el, number } from './dom.js';
 import {
-  LARGE, LEAST, apply, begin, busy, files, found, go, guarded, nameOf, picture, pointedAt, say, searchSelection, shown,
+  LEAST, apply, begin, busy, files, found, go, guarded, nameOf, picture, pointedAt, say, searchSelection, shown,
   sides, state, toolButtons, withScene,
 } from './session.js';
 import * as address from './state.js';
@@ -95,7 +95,7 @@ function download() {
 async function showCommand() {
   const { body, index, on } = found;
   const text = $('command-text').value =
-    api.curlOf(body, nameOf(on) || 'picture.jpg', body.scene && !address.isScene(on) && api.storedPicture(index, on, LARGE));
+    api.curlOf(body, nameOf(on) || 'picture.jpg', !address.isScene(on) && { index, id: Number(on) });
   $('command').showModal();
   $('command-text').select();
   try {

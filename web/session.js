@@ -6,7 +6,7 @@ import { Picture } from './picture.js';
 import { Results, summaryOf } from './results.js';
 import * as address from './state.js';
 
-export const LARGE = 1600;  // pixels of the longer side, the largest that the server makes
+const LARGE = 1600;  // pixels of the longer side, the largest that the server makes
 
 const welcome = $('summary').textContent;
 
@@ -73,8 +73,7 @@ async function sceneOf(name, index, again = false) {
   const key = `${index}/${name}`;
   if (again || !scenes.has(key)) {
     say('Encoding the picture.');
-    const blob = await api.pictureBlob(api.storedPicture(index, name, LARGE));
-    scenes.set(key, (await api.sendPicture(blob, { busy })).id);
+    scenes.set(key, (await api.storedScene(index, name, { busy })).id);
   }
   return scenes.get(key);
 }

@@ -20,6 +20,11 @@ struct BenchOptions {
   int64_t samples = 200'000;            // index
   int64_t rows = 1'000'000;             // search
   std::string vectors, queries;         // search: files of `embed`
+  std::string server, api_key_file;     // serve: one that runs, and its keys
+  std::string index;                    // serve: in place of a made-up one
+  int64_t index_rows = 100'000;         // serve: of a made-up index
+  std::vector<int> clients{1, 8, 32};   // serve
+  std::vector<std::string> kinds;       // serve: of requests; empty = all
   std::vector<std::string> precisions;  // where a subject has several; empty = all
   double seconds = 2;                   // for each figure
   std::string device = "cpu";           // encode, train

@@ -36,6 +36,9 @@ void index(const BenchOptions& options);
 // what reading them takes, and which share of the true best 10 it finds. With `vectors`
 // that share for a model's own.
 void search(const BenchOptions& options);
+// Requests a second and times of `opencloc serve` by `clients` at once: a server that runs, or one
+// of its own with a made-up model and index.
+void serve(const BenchOptions& options);
 // No speed: a number of everything the program computes with. The same number = no functional
 // change (docs/results/speed.md).
 void signature(const BenchOptions& options);

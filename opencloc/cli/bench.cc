@@ -13,11 +13,11 @@ struct Subject {
   void (*run)(const bench::BenchOptions& options);
 };
 constexpr Subject kSubjects[] = {
-    {"peak", bench::peak},           {"gemm", bench::gemm},     {"tower", bench::tower},
-    {"encode", bench::encode},       {"prompt", bench::prompt}, {"train", bench::train},
-    {"loss", bench::loss},           {"loader", bench::loader}, {"tokenizer", bench::tokenizer},
-    {"open", bench::open},           {"index", bench::index},   {"search", bench::search},
-    {"signature", bench::signature},
+    {"peak", bench::peak},     {"gemm", bench::gemm},           {"tower", bench::tower},
+    {"encode", bench::encode}, {"prompt", bench::prompt},       {"train", bench::train},
+    {"loss", bench::loss},     {"loader", bench::loader},       {"tokenizer", bench::tokenizer},
+    {"open", bench::open},     {"index", bench::index},         {"search", bench::search},
+    {"serve", bench::serve},   {"signature", bench::signature},
 };
 
 struct BenchFlags {
@@ -49,11 +49,13 @@ void add_bench(CLI::App& app) {
   app.add_option("--images", options.images,
                  "loader: folder of pictures instead of generated 640x480 JPEGs")
       ->type_name("DIR");
-  app.add_option("--model", options.model,
-                 "encode, prompt, train: this architecture instead of the usual ones")
+  app.add_option(
+         "--model", options.model,
+         "encode, prompt, train, serve: this architecture instead of the usual ones; serve: "
+         "also a model's folder")
       ->type_name("NAME_OR_JSON");
   app.add_option("--batch", options.batch,
-                 "encode, train: images at a time; 0 = 1, 8 and 32 to encode, 8 to train")
+                 "encode, train, serve: images at a time; 0 = 1, 8 and 32 to encode, 8 otherwise")
       ->check(CLI::Range(0, 1 << 20))
       ->capture_default_str();
   app.add_option("--tokenizer", options.tokenizer,
@@ -77,8 +79,29 @@ void add_bench(CLI::App& app) {
          "--queries", options.queries,
          "search, with --vectors: also by the texts in this file of 'opencloc embed --texts'")
       ->type_name("FILE");
-  app.add_option("--precision", options.precisions,
-                 "encode, prompt, train, signature: bf16, int8, fp32; without it all")
+  app.add_option("--server", options.server,
+                 "serve: this server, which runs, instead of one that is started")
+      ->type_name("http://ADDRESS:PORT");
+  app.add_option("--api-key-file", options.api_key_file,
+                 "serve, with --server: a file whose first line is its key")
+      ->type_name("FILE");
+  app.add_option("--index", options.index, "serve: this index instead of a made-up one")
+      ->type_name("IDX");
+  app.add_option("--index-rows", options.index_rows, "serve: vectors of a made-up index")
+      ->check(CLI::Range(1, 100'000'000))
+      ->capture_default_str();
+  app.add_option("--clients", options.clients, "serve: how many ask at once")
+      ->check(CLI::Range(1, 1000))
+      ->delimiter(',')
+      ->capture_default_str();
+  app.add_option("--kind", options.kinds,
+                 "serve: health, text, image, region, search; without it all")
+      ->check(CLI::IsMember({"health", "text", "image", "region", "search"}))
+      ->delimiter(',');
+  app.add_option(
+         "--precision", options.precisions,
+         "encode, prompt, train, signature: bf16, int8, fp32; without it all. serve: bf16 or "
+         "fp32")
       ->check(CLI::IsMember({"bf16", "int8", "fp32"}))
       ->delimiter(',');
   app.add_option(
@@ -86,7 +109,7 @@ void add_bench(CLI::App& app) {
          "Time for each figure, after a run to warm up; what takes ten times as long runs once")
       ->check(CLI::Range(0.01, 3600.0))
       ->capture_default_str();
-  app.add_option("--device", options.device, "encode, train: where")
+  app.add_option("--device", options.device, "encode, train, serve: where")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();
   app.add_flag("--json", options.json, "One JSON object a line");
@@ -97,6 +120,7 @@ void add_bench(CLI::App& app) {
 
 Examples:
   opencloc bench peak encode --model ViT-B-16 --batch 32
+  opencloc bench serve --server http://127.0.0.1:1234 --kind text,search --clients 1,32
   opencloc bench signature --json   (equal hashes before and after: no functional change))");
   app.callback([flags] { run_bench(*flags); });
 }

@@ -11,6 +11,7 @@
 #include "opencloc/base/log.h"
 #include "opencloc/base/text_file.h"
 #include "opencloc/cli/verb.h"
+#include "opencloc/serve/freed_memory.h"
 #include "opencloc/serve/server.h"
 
 namespace opencloc::cli {
@@ -100,6 +101,7 @@ void run_serve(ServeFlags& flags) {
   while (prefix.ends_with('/')) prefix.pop_back();
   if (!prefix.empty() && !prefix.starts_with('/')) prefix = "/" + prefix;
 
+  serve::keep_little_freed_memory();
   raise_open_file_limit();
   std::signal(SIGPIPE, SIG_IGN);
   serve::Server server(options);

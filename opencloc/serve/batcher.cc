@@ -127,6 +127,7 @@ std::vector<Batcher::Item> Batcher::take(WorkKind kind) {
   auto& waiting = items_[static_cast<size_t>(kind)];
   std::vector<Item> taken;
   size_t weight = 0;
+  int64_t pixels = 0;
   const size_t limit = kind == WorkKind::kText    ? options_.max_texts
                        : kind == WorkKind::kImage ? options_.max_images
                        : kind == WorkKind::kScan  ? options_.max_searches
@@ -135,6 +136,11 @@ std::vector<Batcher::Item> Batcher::take(WorkKind kind) {
     if (!waiting.front().call->over()) {
       const size_t more = kind == WorkKind::kText ? waiting.front().texts.size() : 1;
       if (!taken.empty() && weight + more > limit) break;
+      if (kind == WorkKind::kImage) {
+        const Image& image = *waiting.front().image;
+        pixels += int64_t{image.width} * image.height;
+        if (!taken.empty() && pixels > options_.max_pixels) break;
+      }
       if (kind == WorkKind::kScan && !taken.empty() && !same_search(taken.front(), waiting.front()))
         break;
       weight += more;

@@ -45,6 +45,9 @@ class Engine {
 struct BatcherOptions {
   size_t max_texts = 64;
   size_t max_images = 8;
+  // Of the pictures of a batch, but for its first: so that a search does not wait until eight of
+  // the largest are made small.
+  int64_t max_pixels = 24'000'000;
   size_t max_searches = 16;
 };
 

@@ -16,9 +16,7 @@ void Call::respond(HttpResponse response) {
 }
 
 void Call::fail(const HttpError& error) {
-  HttpResponse response = error_response(error);
-  if (notes_.plain_errors) response.body = dump_json({{"error", error.message}});
-  respond(std::move(response));
+  respond(notes_.plain_errors ? plain_error_response(error) : error_response(error));
 }
 
 bool Call::over() const { return answered_ || answer_->abandoned() || Clock::now() > deadline_; }

@@ -75,6 +75,12 @@ HttpResponse error_response(const HttpError& error) {
   return response;
 }
 
+HttpResponse plain_error_response(const HttpError& error) {
+  HttpResponse response = error_response(error);
+  response.body = dump_json({{"error", error.message}});
+  return response;
+}
+
 HttpResponse json_response(const Json& json, int status) {
   return {.status = status, .body = dump_json(json)};
 }
@@ -93,6 +99,8 @@ const char* reason_of(int status) {
       return "No Content";
     case 304:
       return "Not Modified";
+    case 308:
+      return "Permanent Redirect";
     case 400:
       return "Bad Request";
     case 401:

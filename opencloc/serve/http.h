@@ -56,6 +56,8 @@ HttpError unavailable(std::string message, int retry_after = 1);
 // {"error": {"message", "type", "param", "code"}}
 Json error_json(const HttpError& error);
 HttpResponse error_response(const HttpError& error);
+// {"error": "text"}
+HttpResponse plain_error_response(const HttpError& error);
 HttpResponse json_response(const Json& json, int status = 200);
 HttpResponse text_response(std::string text, int status = 200);
 const char* reason_of(int status);

@@ -22,12 +22,16 @@ struct HttpLimits {
   uint64_t target_bytes = 8 << 10;
   uint64_t body_bytes = 20 << 20;
   uint64_t all_body_bytes = 512 << 20;  // of requests that are read or being answered
+  // Of answers that are being written. Beyond it those are closed that were begun first, if that
+  // was least_write_time ago: clients that ask for much and read slowly.
+  uint64_t all_answer_bytes = 64 << 20;
   int connections = 1024;
   int per_address = 64;  // 0 = no limit: all clients come through one proxy
   std::chrono::milliseconds head_time{10'000};
   std::chrono::milliseconds body_time{30'000};
   std::chrono::milliseconds answer_time{30'000};  // from the last byte of a request to its answer
   std::chrono::milliseconds write_time{30'000};
+  std::chrono::milliseconds least_write_time{2'000};
   std::chrono::milliseconds idle_time{30'000};  // between the requests of a connection
 };
 
@@ -54,7 +58,8 @@ class Answer {
 struct HttpCounts {
   std::atomic<int64_t> connections = 0;  // now
   std::atomic<int64_t> accepted = 0, refused = 0, timed_out = 0;
-  std::atomic<int64_t> body_bytes = 0;  // held now
+  std::atomic<int64_t> cut_off = 0;  // while they read: too slowly, and much was held for all
+  std::atomic<int64_t> body_bytes = 0, answer_bytes = 0;  // held now
 };
 
 class HttpServer {

@@ -96,6 +96,14 @@ void answer_picture(Service& service, const CallPtr& call, const std::string& by
        .headers = {{"ETag", tag_of(call, tag)}, {"Cache-Control", "private, max-age=3600"}}});
 }
 
+HttpError no_such_picture() { return not_found("the index has no picture of this id", "id"); }
+
+PictureEntry indexed_picture(ServedIndex& index, int64_t id) {
+  auto entries = index.pictures({&id, 1});
+  if (entries.empty()) throw Refused{no_such_picture()};
+  return std::move(entries.front());
+}
+
 std::string read_indexed_picture(const PictureEntry& entry) {
   for (const PictureName& name : entry.names) {
     try {

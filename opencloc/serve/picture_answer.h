@@ -19,6 +19,9 @@ void answer_picture(Service& service, const CallPtr& call, const std::string& by
 // Answers 304 when the client has it already. True when that was all.
 bool answer_unchanged(const CallPtr& call, const std::string& tag);
 
+// A picture of an index, by its number. Throws Refused where there is none.
+HttpError no_such_picture();
+PictureEntry indexed_picture(ServedIndex& index, int64_t id);
 // The bytes of a picture of an index, where its file, or a sample of its shard, is still what was
 // indexed. Nothing but files on this machine that the catalog names is opened. Throws Refused.
 std::string read_indexed_picture(const PictureEntry& entry);

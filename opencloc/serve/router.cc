@@ -167,6 +167,9 @@ std::optional<HttpError> check_body_kind(const HttpRequest& head, const Route& r
     case BodyKind::kJson:
       if (type != "application/json" && !type.ends_with("+json")) wanted = "application/json";
       break;
+    case BodyKind::kScene:
+      if (type == "application/json") break;
+      [[fallthrough]];
     case BodyKind::kPicture:
       if (!type.starts_with("image/") && type != "application/octet-stream" &&
           type != "multipart/form-data") {

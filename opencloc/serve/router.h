@@ -24,12 +24,14 @@ enum class BodyKind {
   kJson,
   kAnyJson,  // JSON whatever the type says: clip-retrieval's page names none. Reads only
   kPicture,  // image/*, application/octet-stream, or a form with a part "image"
+  kScene,    // a picture, or JSON that names one of an index
   kForm,     // multipart/form-data
 };
 enum class Work {
-  kLight,  // answered on the sockets' thread at once
-  kReads,  // rows and pictures of an index
-  kHeavy,  // counts against the queue
+  kLight,     // answered on the sockets' thread at once
+  kReads,     // rows of an index
+  kHeavy,     // counts against the queue
+  kPictures,  // and makes pixels of a picture, before anything else
 };
 
 struct Route {

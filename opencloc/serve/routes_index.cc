@@ -40,8 +40,6 @@ void get_index(Service& service, const CallPtr& call) {
   call->respond(json_response(index_json(index_of(service, call))));
 }
 
-HttpError no_such_picture() { return not_found("the index has no picture of this id", "id"); }
-
 int64_t id_of(const CallPtr& call) {
   const std::string& text = call->params.at("id");
   int64_t id = 0;
@@ -51,15 +49,9 @@ int64_t id_of(const CallPtr& call) {
   return id;
 }
 
-PictureEntry entry_of(ServedIndex& index, int64_t id) {
-  auto entries = index.pictures({&id, 1});
-  if (entries.empty()) throw Refused{no_such_picture()};
-  return std::move(entries.front());
-}
-
 void get_image(Service& service, const CallPtr& call) {
   ServedIndex& index = index_of(service, call);
-  auto entry = std::make_shared<const PictureEntry>(entry_of(index, id_of(call)));
+  auto entry = std::make_shared<const PictureEntry>(indexed_picture(index, id_of(call)));
   service.batcher.work(call, WorkKind::kScan, [&service, &index, call, entry] {
     const int64_t id = entry->picture.id;
     const IndexReader& reader = index.reader();
@@ -88,7 +80,7 @@ void get_image(Service& service, const CallPtr& call) {
 }
 
 void get_image_picture(Service& service, const CallPtr& call) {
-  const PictureEntry entry = entry_of(index_of(service, call), id_of(call));
+  const PictureEntry entry = indexed_picture(index_of(service, call), id_of(call));
   if (answer_unchanged(call, entry.picture.digest)) return;
   answer_picture(service, call, read_indexed_picture(entry), entry.picture.digest);
 }
@@ -152,7 +144,7 @@ void delete_image(Service& service, const CallPtr& call) {
   ServedIndex& index = index_of(service, call);
   const int64_t id = id_of(call);
   service.batcher.work(call, WorkKind::kOther, [&index, call, id] {
-    const PictureEntry entry = entry_of(index, id);
+    const PictureEntry entry = indexed_picture(index, id);
     try {
       IndexWriter(index.path()).remove({&id, 1});
     } catch (const Error& error) {
@@ -170,14 +162,14 @@ void delete_image(Service& service, const CallPtr& call) {
 constexpr Route kIndex[] = {
     {"GET", "/v1/indexes", Access::kKey, BodyKind::kNone, Work::kReads, get_indexes},
     {"GET", "/v1/indexes/{name}", Access::kKey, BodyKind::kNone, Work::kReads, get_index},
-    {"POST", "/v1/indexes/{name}/images", Access::kWrite, BodyKind::kPicture, Work::kHeavy,
+    {"POST", "/v1/indexes/{name}/images", Access::kWrite, BodyKind::kPicture, Work::kPictures,
      post_image},
     {"GET", "/v1/indexes/{name}/images/{id}", Access::kKey, BodyKind::kNone, Work::kHeavy,
      get_image},
     {"DELETE", "/v1/indexes/{name}/images/{id}", Access::kWrite, BodyKind::kNone, Work::kHeavy,
      delete_image},
-    {"GET", "/v1/indexes/{name}/images/{id}/picture", Access::kKey, BodyKind::kNone, Work::kHeavy,
-     get_image_picture},
+    {"GET", "/v1/indexes/{name}/images/{id}/picture", Access::kKey, BodyKind::kNone,
+     Work::kPictures, get_image_picture},
 };
 
 }  // namespace

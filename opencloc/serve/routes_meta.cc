@@ -49,7 +49,11 @@ void get_metrics(Service& service, const CallPtr& call) {
         counts->refused.load(), true);
     add("opencloc_timeouts_total", "Connections that took too long.", counts->timed_out.load(),
         true);
+    add("opencloc_slow_readers_total", "Connections that were closed because they read too slowly.",
+        counts->cut_off.load(), true);
     add("opencloc_body_bytes", "Bodies of requests that are held.", counts->body_bytes.load());
+    add("opencloc_answer_bytes", "Large answers that are being written.",
+        counts->answer_bytes.load());
   }
   add("process_resident_memory_bytes", "Memory of this process.", resident_bytes());
   HttpResponse response = text_response(service.metrics.text(gauges));

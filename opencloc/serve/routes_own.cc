@@ -23,8 +23,21 @@ Json scene_json(const CachedScene& scene) {
           {"regions", scene.scene.impl().model->region_heads}};
 }
 
+// {"index", "id"}: the file that was indexed, so that nobody has to send what is here.
+std::string stored_picture(Service& service, const HttpRequest& request) {
+  const Json json = parse_object(request.body);
+  require_known_keys(json, {"index", "id"});
+  if (find_key(json, "id") == nullptr) throw Refused{bad_request("the key is missing", "id")};
+  ServedIndex& index = service.index(text_at(json, "index"));
+  const PictureEntry entry = indexed_picture(index, whole_at(json, "id", 0));
+  const ScenePtr scene = service.scenes.find(entry.picture.digest);
+  return scene ? scene->picture : read_indexed_picture(entry);
+}
+
 void post_scene(Service& service, const CallPtr& call) {
-  std::string picture = take_picture(call->request);
+  std::string picture = call->request.media_type() == "application/json"
+                            ? stored_picture(service, call->request)
+                            : take_picture(call->request);
   with_scene(service, call, std::move(picture), [call](const ScenePtr& scene) {
     call->respond(json_response(scene_json(*scene), 201));
   });
@@ -173,9 +186,9 @@ void post_classify(Service& service, const CallPtr& call) {
 }
 
 constexpr Route kOwn[] = {
-    {"POST", "/v1/scenes", Access::kKey, BodyKind::kPicture, Work::kHeavy, post_scene},
+    {"POST", "/v1/scenes", Access::kKey, BodyKind::kScene, Work::kPictures, post_scene},
     {"GET", "/v1/scenes/{id}", Access::kKey, BodyKind::kNone, Work::kReads, get_scene},
-    {"GET", "/v1/scenes/{id}/picture", Access::kKey, BodyKind::kNone, Work::kHeavy,
+    {"GET", "/v1/scenes/{id}/picture", Access::kKey, BodyKind::kNone, Work::kPictures,
      get_scene_picture},
     {"POST", "/v1/scenes/{id}/regions", Access::kKey, BodyKind::kJson, Work::kHeavy, post_regions},
     {"POST", "/v1/scenes/{id}/ground", Access::kKey, BodyKind::kJson, Work::kHeavy, post_ground},

@@ -31,6 +31,11 @@ ServeOptions checked(ServeOptions options) {
   return options;
 }
 
+// In the form of the route's dialect.
+HttpResponse refusal(const Route& route, const HttpError& error) {
+  return route.plain_errors ? plain_error_response(error) : error_response(error);
+}
+
 }  // namespace
 
 Server::Server(ServeOptions options) : service_(checked(std::move(options))) {
@@ -84,6 +89,9 @@ std::optional<HttpResponse> Server::look_at_head(const HttpRequest& head) const 
   if (const auto error = check_host(head, options)) return error_response(*error);
   if (const auto error = check_origin(head, options)) return error_response(*error);
   if (head.method == "OPTIONS" && is_cors_request(head, options)) return preflight(head);
+  // The page's addresses are relative to its folder.
+  if (!options.url_prefix.empty() && head.path == options.url_prefix)
+    return HttpResponse{.status = 308, .headers = {{"Location", options.url_prefix + "/"}}};
   const auto match = router_.find(head.method, without_prefix(head));
   if (match.route == nullptr) {
     if (match.allowed.empty())
@@ -95,15 +103,19 @@ std::optional<HttpResponse> Server::look_at_head(const HttpRequest& head) const 
                            .message = "not with this method: use " + methods,
                            .headers = {{"Allow", methods}}});
   }
-  if (const auto error = check_access(head, *match.route, options)) return error_response(*error);
-  if (const auto error = check_body_kind(head, *match.route)) return error_response(*error);
+  if (const auto error = check_access(head, *match.route, options))
+    return refusal(*match.route, *error);
+  if (const auto error = check_body_kind(head, *match.route)) return refusal(*match.route, *error);
   return std::nullopt;
 }
 
 void Server::handle(HttpRequest request, std::shared_ptr<Answer> answer) {
   auto match = router_.find(request.method, without_prefix(request));
   const Route& route = *match.route;
-  const bool heavy = route.work == Work::kHeavy;
+  const bool heavy = route.work == Work::kHeavy || route.work == Work::kPictures;
+  const bool decodes = request.body.size() > kSmallBody || route.work == Work::kPictures ||
+                       route.work == Work::kReads;
+  const bool picture = heavy && decodes;
   const ServeOptions& options = service_.options;
   Headers cors;
   if (is_cors_request(request, options)) {
@@ -111,31 +123,37 @@ void Server::handle(HttpRequest request, std::shared_ptr<Answer> answer) {
             {"Vary", "Origin"},
             {"Cross-Origin-Resource-Policy", "cross-origin"}};
   }
-  if (heavy && service_.in_flight >= options.queue) {
+  // Pictures take long: they may not have all the places, so that texts and searches get in.
+  const int picture_places = std::max(1, options.queue / 2);
+  const bool many_pictures = picture && service_.pictures_in_flight >= picture_places;
+  if (heavy && (many_pictures || service_.in_flight >= options.queue)) {
     ++service_.overloaded;
     service_.metrics.answered(route.path, 429, 0);
-    answer->send(error_response({.status = 429,
-                                 .message = "the server has " + std::to_string(options.queue) +
-                                            " requests to answer already: come again",
-                                 .type = "overloaded_error",
-                                 .retry_after = 1}));
+    answer->send(
+        refusal(route, {.status = 429,
+                        .message = "the server has " +
+                                   (many_pictures ? std::to_string(picture_places) + " pictures"
+                                                  : std::to_string(options.queue) + " requests") +
+                                   " to answer already: come again",
+                        .type = "overloaded_error",
+                        .retry_after = 1}));
     return;
   }
   if (heavy) ++service_.in_flight;
+  if (picture) ++service_.pictures_in_flight;
   auto call = std::make_shared<Call>(
       std::move(request), std::move(match.params), std::move(answer),
       Call::Clock::now() + options.http.limits.answer_time,
       CallNotes{.headers = std::move(cors),
                 .plain_errors = route.plain_errors,
-                .done = [this, heavy, path = route.path](int status, double seconds) {
+                .done = [this, heavy, picture, path = route.path](int status, double seconds) {
                   if (heavy) --service_.in_flight;
+                  if (picture) --service_.pictures_in_flight;
                   service_.metrics.answered(path, status, seconds);
                 }});
   const auto work = [this, call, handle = route.handle] { handle(service_, call); };
   if (route.work == Work::kLight) return call->guard(work);
-  const bool large = call->request.body.size() > kSmallBody || route.body == BodyKind::kPicture ||
-                     route.body == BodyKind::kForm || route.work == Work::kReads;
-  (large ? service_.decoding : service_.front).post(call, work);
+  (decodes ? service_.decoding : service_.front).post(call, work);
 }
 
 }  // namespace opencloc::serve

@@ -34,7 +34,7 @@ struct ServeOptions {
   std::string url_prefix = {};
   DecoderLimits decoder = {};
   BatcherOptions batch = {};
-  int queue = 64;                   // requests that wait or are worked on
+  int queue = 64;                   // requests that wait or are worked on; half of it pictures
   int64_t scene_cache = 256 << 20;  // bytes
   double idle_unload = 0;           // seconds; 0 = never
   bool read_only = true;
@@ -51,8 +51,9 @@ struct Service {
   SceneCache scenes;
   ModelEngine engine;
   IndexSet indexes;
-  std::atomic<int> in_flight = 0;
-  std::atomic<int64_t> overloaded = 0;  // requests that were told to come again
+  std::atomic<int> in_flight = 0;           // requests that count against the queue
+  std::atomic<int> pictures_in_flight = 0;  // those of them that make pixels first
+  std::atomic<int64_t> overloaded = 0;      // requests that were told to come again
   std::atomic<bool> stopping = false;
   // Set by the server that carries it.
   std::function<int64_t()> milliseconds_since_turn = [] { return int64_t{0}; };

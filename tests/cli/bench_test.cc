@@ -56,6 +56,20 @@ TEST(Bench, EncodesInEveryPrecision) {
   }
 }
 
+TEST(Bench, LoadsAServerWithEveryKindOfRequest) {
+  const auto lines = figures("serve --model ViT-XXS-16-96 --index-rows 100 --clients 1,2");
+  EXPECT_EQ(lines.size(), 5u * 2u);
+  for (const auto& [name, line] : lines) {
+    EXPECT_GE(line.at("p99_ms").get<double>(), line.at("p50_ms").get<double>()) << name;
+    EXPECT_EQ(line.at("refused").get<int>(), 0) << name;
+    EXPECT_GT(line.at("server_mib").get<double>(), 1) << name;
+  }
+  const auto nobody = fixtures::run_binary("bench serve --server http://127.0.0.1:1");
+  EXPECT_EQ(nobody.exit_code, 1);
+  EXPECT_THAT(nobody.err, ::testing::HasSubstr("cannot be reached"));
+  EXPECT_EQ(fixtures::run_binary("bench serve --server localhost").exit_code, 2);
+}
+
 TEST(Bench, PromptsInUnitsOfOneEncoding) {
   const auto lines = figures("prompt --model ViT-XXS-16-96");
   for (const char* method : {"pool-prompt", "pool-all", "roi_align"}) {

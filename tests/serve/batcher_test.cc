@@ -50,7 +50,10 @@ class CountingEngine : public Engine {
     }
     return embeddings;
   }
-  std::vector<Scene> encode_images(std::span<const Image>) override { return {}; }
+  std::vector<Scene> encode_images(std::span<const Image> images) override {
+    batches.push_back(images.size());
+    throw Error::input("no pictures here");
+  }
   std::vector<size_t> batches;
 };
 
@@ -80,7 +83,7 @@ class BatcherTest : public ::testing::Test {
   }
   CountingEngine engine_;
   Metrics metrics_;
-  Batcher batcher_{engine_, {.max_texts = 4}, metrics_};
+  Batcher batcher_{engine_, {.max_texts = 4, .max_pixels = 100}, metrics_};
 };
 
 TEST_F(BatcherTest, ALoneRequestIsAlone) {
@@ -99,6 +102,22 @@ TEST_F(BatcherTest, WhatWaitsIsTakenTogetherUpToTheLimit) {
   for (size_t i = 0; i < asked.size(); ++i)
     EXPECT_EQ(asked[i].answer->wait().body, std::to_string(static_cast<float>(i + 1)));
   EXPECT_THAT(engine_.batches, ElementsAre(4, 2));
+}
+
+TEST_F(BatcherTest, LargePicturesAreNotTakenTogether) {
+  for (const int side : {4, 8}) {
+    Gate gate(batcher_);
+    std::vector<Asked> asked(3);
+    for (const Asked& one : asked) {
+      batcher_.image(
+          one.call, std::make_shared<Image>(side, side), [](const Scene&) {},
+          [call = one.call](const Error& error) { call->respond(text_response(error.what())); });
+    }
+    gate.open();
+    for (const Asked& one : asked) EXPECT_EQ(one.answer->wait().body, "no pictures here");
+  }
+  // 3 x 16 pixels together, and each by itself because that fails; 3 x 64 never together.
+  EXPECT_THAT(engine_.batches, ElementsAre(3, 1, 1, 1, 1, 1, 1));
 }
 
 TEST_F(BatcherTest, WhatIsOverCostsNothing) {

@@ -23,6 +23,8 @@ using fixtures::request_text;
 using std::chrono::milliseconds;
 using ::testing::HasSubstr;
 
+constexpr size_t kLargeAnswer = 32 << 20;  // more than the system takes of a connection
+
 // Answers with what it was sent; holds back answers for /held until they are let go.
 class EchoServer {
  public:
@@ -35,6 +37,8 @@ class EchoServer {
     handler.handle = [this](HttpRequest request, std::shared_ptr<Answer> answer) {
       if (request.path == "/thrown") throw std::runtime_error("a fault");
       if (request.path == "/dropped") return;
+      if (request.path == "/large")
+        return answer->send(text_response(std::string(kLargeAnswer, 'x')));
       if (request.path != "/held")
         return answer->send(text_response(request.method + " " + request.target + " " +
                                           std::to_string(request.body.size())));
@@ -155,6 +159,26 @@ TEST(HttpServer, HoldsNoMoreBodiesThanAllowed) {
   held->send(text_response("done"));
   EXPECT_EQ(first.read().status, 200);
   EXPECT_EQ(ask(server.port(), {.method = "POST", .body = std::string(900, 'x')}).status, 200);
+}
+
+TEST(HttpServer, ClosesThoseWhoDoNotReadWhenMuchIsHeld) {
+  EchoServer server(with([](HttpLimits& limits) {
+    limits.all_answer_bytes = 2 * kLargeAnswer;
+    limits.least_write_time = milliseconds(0);
+  }));
+  const std::string question = request_text({.path = "/large"});
+  std::vector<std::unique_ptr<Connection>> all;
+  for (int64_t i = 0; i < 3; ++i) {
+    all.push_back(std::make_unique<Connection>(server.port()));
+    all.back()->write(question);
+    const HttpCounts& counts = server.server().counts();
+    while (counts.cut_off == 0 && counts.answer_bytes < (i + 1) * int64_t{kLargeAnswer})
+      std::this_thread::yield();
+  }
+  EXPECT_LT(all[0]->read().body.size(), kLargeAnswer);
+  EXPECT_EQ(all[1]->read().body.size(), kLargeAnswer);
+  EXPECT_EQ(all[2]->read().body.size(), kLargeAnswer);
+  EXPECT_EQ(server.server().counts().cut_off, 1);
 }
 
 TEST(HttpServer, RefusesCompressedBodies) {

@@ -281,6 +281,21 @@ TEST_F(Routes, GroundAndClassify) {
   EXPECT_EQ(server_->post(path + "/classify", {{"labels", {"car"}}}).status, 200);
 }
 
+TEST_F(Routes, AScenePictureOfAnIndexNeedsNotBeSent) {
+  const Json hits =
+      server_->post("/v1/search", {{"image", World::the().base64(2)}, {"k", 1}}).json()["hits"];
+  const int64_t id = hits[0]["id"].get<int64_t>();
+  const Reply stored = server_->post("/v1/scenes", {{"index", "photos"}, {"id", id}});
+  EXPECT_EQ(stored.status, 201);
+  EXPECT_EQ(stored.json()["id"], new_scene(2));  // it is the same content
+  EXPECT_EQ(server_->post("/v1/scenes", {{"id", id}}).json()["id"], stored.json()["id"]);
+  EXPECT_EQ(server_->post("/v1/scenes", {{"id", 99}}).status, 404);
+  EXPECT_EQ(server_->post("/v1/scenes", {{"id", "x"}}).status, 400);
+  EXPECT_EQ(server_->post("/v1/scenes", {{"index", "photos"}}).status, 400);
+  EXPECT_EQ(server_->post("/v1/scenes", {{"index", "none"}, {"id", 1}}).status, 404);
+  EXPECT_EQ(server_->post("/v1/scenes", {{"id", 1}, {"path", "/etc/passwd"}}).status, 400);
+}
+
 TEST_F(Routes, ScenePicturesAreJpegsOfOurs) {
   const std::string path = "/v1/scenes/" + new_scene(3) + "/picture";
   const Reply reply = server_->get(path);
@@ -557,7 +572,7 @@ TEST_F(Routes, UnknownPathsMethodsAndTypes) {
                 .status,
             415);
   EXPECT_EQ(ask(server_->port(),
-                {.method = "POST", .path = "/v1/scenes", .body = "{}", .type = "application/json"})
+                {.method = "POST", .path = "/v1/scenes", .body = "{}", .type = "text/plain"})
                 .status,
             415);
   EXPECT_EQ(ask(server_->port(), {.method = "HEAD", .path = "/healthz"}).status, 200);

@@ -40,6 +40,9 @@ TEST(Server, KeysAreNeededWhereThereAreSome) {
   EXPECT_EQ(server.post("/v1/embeddings", text, kWithKey).status, 200);
   EXPECT_EQ(server.post("/v1/embeddings", text, "api-key: " + kKey + "\r\n").status, 200);
   EXPECT_EQ(server.get("/metrics").status, 401);
+  const Reply weaviate = server.post("/vectorize", {{"texts", {"a"}}});
+  EXPECT_EQ(weaviate.status, 401);
+  EXPECT_TRUE(weaviate.json()["error"].is_string());
   EXPECT_EQ(server.get("/healthz").status, 200);
   EXPECT_EQ(server.get("/readyz").status, 200);
   EXPECT_EQ(server.post("/v1/search", {{"text", "a"}}, kWithKey).status, 404);  // no index
@@ -91,26 +94,65 @@ TEST(Server, NamedPagesMayAsk) {
   EXPECT_EQ(server.get("/healthz", "Host: server.example\r\n").status, 200);
 }
 
+// Nothing is computed until it is let go.
+class HeldComputeThread {
+ public:
+  explicit HeldComputeThread(Service& service) {
+    service.batcher.work(
+        std::make_shared<Call>(HttpRequest{}, std::map<std::string, std::string>{},
+                               std::make_shared<Nobody>(),
+                               Call::Clock::now() + std::chrono::seconds(60), CallNotes{}),
+        WorkKind::kPrompt, [this] {
+          entered_.set_value();
+          open_.get_future().wait();
+        });
+    entered_.get_future().wait();
+  }
+  void let_go() { open_.set_value(); }
+
+ private:
+  struct Nobody : Answer {
+    void send(HttpResponse) override {}
+    bool abandoned() const override { return false; }
+  };
+  std::promise<void> entered_, open_;
+};
+
+TEST(Server, PicturesLeavePlacesForTexts) {
+  ServeOptions options;
+  options.queue = 4;
+  RunningServer server(options);
+  Service& service = server.server().service();
+  HeldComputeThread held(service);
+  Connection first(server.port()), second(server.port()), text(server.port());
+  for (Connection* connection : {&first, &second}) {
+    connection->write(request_text({.method = "POST",
+                                    .path = "/v1/scenes",
+                                    .body = World::the().bytes(connection == &first ? 0 : 1),
+                                    .type = "image/png"}));
+  }
+  while (service.pictures_in_flight < 2) std::this_thread::yield();
+  const Reply third = server.post_picture("/v1/scenes", World::the().bytes(2));
+  EXPECT_EQ(third.status, 429);
+  EXPECT_THAT(third.message(), HasSubstr("2 pictures"));
+  text.write(request_text({.method = "POST",
+                           .path = "/v1/embeddings",
+                           .body = R"({"input": "a"})",
+                           .type = "application/json"}));
+  while (service.in_flight < 3) std::this_thread::yield();
+  held.let_go();
+  EXPECT_EQ(first.read().status, 201);
+  EXPECT_EQ(second.read().status, 201);
+  EXPECT_EQ(text.read().status, 200);
+  EXPECT_EQ(server.post_picture("/v1/scenes", World::the().bytes(2)).status, 201);
+}
+
 TEST(Server, OverloadIsSaidAtOnce) {
   ServeOptions options;
   options.queue = 2;
   RunningServer server(options);
   Service& service = server.server().service();
-  // The compute thread is held.
-  struct Nobody : Answer {
-    void send(HttpResponse) override {}
-    bool abandoned() const override { return false; }
-  };
-  std::promise<void> entered, open;
-  service.batcher.work(
-      std::make_shared<Call>(HttpRequest{}, std::map<std::string, std::string>{},
-                             std::make_shared<Nobody>(),
-                             Call::Clock::now() + std::chrono::seconds(60), CallNotes{}),
-      WorkKind::kPrompt, [&] {
-        entered.set_value();
-        open.get_future().wait();
-      });
-  entered.get_future().wait();
+  HeldComputeThread held(service);
   const std::string question = request_text({.method = "POST",
                                              .path = "/v1/embeddings",
                                              .body = R"({"input": "a"})",
@@ -124,7 +166,7 @@ TEST(Server, OverloadIsSaidAtOnce) {
   EXPECT_EQ(third.header("retry-after"), "1");
   EXPECT_EQ(third.json()["error"]["type"], "overloaded_error");
   EXPECT_EQ(server.get("/healthz").status, 200);
-  open.set_value();
+  held.let_go();
   EXPECT_EQ(first.read().status, 200);
   EXPECT_EQ(second.read().status, 200);
   EXPECT_EQ(server.post("/v1/embeddings", {{"input", "a"}}).status, 200);
@@ -278,6 +320,11 @@ TEST(Server, StandsBehindAPrefix) {
   const RunningServer server(options);
   EXPECT_EQ(server.get("/clip/healthz").status, 200);
   EXPECT_EQ(server.get("/healthz").status, 404);
+  EXPECT_EQ(server.get("/clip/").status, 200);
+  const Reply moved = server.get("/clip");
+  EXPECT_EQ(moved.status, 308);
+  EXPECT_EQ(moved.header("location"), "/clip/");
+  EXPECT_EQ(server.get("/clipper").status, 404);
   EXPECT_EQ(server.post("/clip/v1/search", {{"id", 1}, {"k", 1}}).json()["hits"][0]["picture"],
             "/clip/v1/indexes/photos/images/1/picture");
 }
