@@ -317,8 +317,10 @@ IndexerSummary index_pictures(LoadedModel& loaded, const std::string& index, con
   const IndexInfo there = read_store_info(index);
   require_model(there, fingerprint, made.model, shown_place(index));
   if (options.find_boxes && (there.regions == "grid" || there.regions == "none")) {
-    throw Error::input("a detector's boxes have no place in an index of --regions " + there.regions,
-                       shown_place(index), "leave the detector out, or make another index");
+    throw Error::input(
+        "a detector's boxes have no place in an index with the setting 'regions' at " +
+            there.regions,
+        shown_place(index), "leave the detector out, or make another index");
   }
   return Indexer(loaded, index, options, skips).run();
 }
