@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Does searching by regions pay, and does the quality head help? Trains small CLOC models on generated scenes with and
-without the head, indexes a collection in several ways, and asks for every name in it.
+"""Does searching by regions pay, and does the quality head help? Trains small CLOC models on generated scenes or on
+photos with and without the head, indexes a collection in several ways, and asks for every name in it.
 
     bench/region_search.py --out runs/region_search              (a smoke run: minutes on two cores)
     bench/region_search.py --out runs/region_search_full --full  (for a quiet machine: hours)
+    bench/region_search.py --out runs/region_search_photos --world photos --shared ../shared
     bench/region_search.py --out runs/region_search --table      (the tables of what is there)
 
 Text -> picture recall@10 by the size of the object. A query is a name; relevant are the pictures in which an object of
@@ -11,18 +12,24 @@ that name has a size of the class; pictures in which it has another size are lef
 of the relevant pictures (at most 10 a name) among the first 10. Beside each mean: the standard deviation over the seeds,
 and in brackets the binomial error of one seed's figure.
 
+Photos: mosaics of 2 x 2 and 3 x 3 photos of one object each; the size is that of the object's own box. Models learn whole
+tiles and objects.
+
 Cut-off: names that the models know and that no picture of the collection holds should give no hit, while true hits
-stay. The flat cut-offs are chosen so that exactly 90 % of these names give no hit, which no user could do.
+stay. The flat cut-offs are chosen so that exactly 90 % of these names give no hit, which no user could do; "calibrated" is
+chosen so with one half of these names and judged by the other.
 
 Finished parts are kept: call it again to go on. Needs python3's standard library only; the work is done by the opencloc
 binary.
 """
 import argparse
 import concurrent.futures
+import io
 import json
 import math
 import os
 import pathlib
+import random
 import statistics
 import subprocess
 import tarfile
@@ -35,7 +42,8 @@ FINE = ["--regions", "grid", "--grid", "1,2,4,6,8"]
 INDEXES = {
     "grid": ["--regions", "grid", "--grid", "1,2,3"],
     "fine": FINE,
-    "kept": FINE + ["--keep", "14"],
+    "kept": FINE + ["--keep", "14", "--coarse", "0"],
+    "kept_coarse": FINE + ["--keep", "9", "--coarse", "2"],  # levels 1 and 2 are 5 boxes
     "labels": ["--regions", "labels"],
     "crops": ["--regions", "grid", "--grid", "1,2,3", "--region-method", "crop"],
 }
@@ -50,10 +58,13 @@ ROWS = [
     ("grid of 121, quality on", "with", "fine", ["--quality", "on"], 1),
     ("14 best of 121 by quality, quality off", "with", "kept", ["--quality", "off"], 1),
     ("14 best of 121 by quality, quality on", "with", "kept", ["--quality", "on"], 1),
-    ("encoded crops of the grid of 14", "without", "crops", [], 15),
+    ("9 best of 116 by quality and 5 coarse boxes, quality off", "with", "kept_coarse", ["--quality", "off"], 1),
+    ("9 best of 116 by quality and 5 coarse boxes, quality on", "with", "kept_coarse", ["--quality", "on"], 1),
+    ("encoded crops of the grid of 14, quality off", "with", "crops", ["--quality", "off"], 15),
     ("the data's own boxes, quality off", "with", "labels", ["--quality", "off"], 1),
     ("the data's own boxes, quality on", "with", "labels", ["--quality", "on"], 1),
 ]
+SPLITS = 100
 HITS = 100  # asked for, so that 10 are left where pictures are left out
 
 
@@ -79,10 +90,18 @@ def once(path, make):
 
 
 def prepare(args):
-    """Scenes to learn from, a collection of the first names alone, and a tokenizer for all runs."""
+    """Pictures to learn from, a collection of some of their names alone, and a tokenizer for all runs."""
     data, log = args.out / "data", args.out / "log.txt"
     data.mkdir(parents=True, exist_ok=True)
+    (prepare_photos if args.world == "photos" else prepare_scenes)(args, data, log)
+    tokenizer = args.out / "tokenizer.model"
+    if not tokenizer.exists():
+        run([args.opencloc, "train", "--data", data / "train", "--model", args.model, "--steps", 1, "--batch-size", 8,
+             "--report-pictures", 0, "--out", args.out / "tokenizer_run"], log)
+        os.link(args.out / "tokenizer_run/model/tokenizer.model", tokenizer)
 
+
+def prepare_scenes(args, data, log):
     def scenes(name, count, names, seed):
         if not (data / name).exists():
             run([args.opencloc, "data", "scenes", "--count", count, "--size", args.size, "--names", names, "--seed", seed,
@@ -91,11 +110,44 @@ def prepare(args):
     scenes("train", args.distinct, args.names + args.absent, 1)
     scenes("collection", args.pictures, args.names, 2)
     scenes("all_names", 3000, args.names + args.absent, 3)  # for the list of names only
-    tokenizer = args.out / "tokenizer.model"
-    if not tokenizer.exists():
-        run([args.opencloc, "train", "--data", data / "train", "--model", args.model, "--steps", 1, "--batch-size", 8,
-             "--report-pictures", 0, "--out", args.out / "tokenizer_run"], log)
-        os.link(args.out / "tokenizer_run/model/tokenizer.model", tokenizer)
+
+def prepare_photos(args, data, log):
+    """Mosaics of the photos of `names` + `absent` classes to learn from, of `names` classes to search in."""
+    photos = args.shared / "data/tiny_imagenet"
+    classes = [line.rsplit("\t", 1)[-1].strip() for line in (photos / "classes.txt").read_text().splitlines()]
+    known, present = classes[:args.names + args.absent], classes[:args.names]
+
+    def of_classes(part, names, name):
+        """The shards of `part` whose photos show one of `names`, as one shard."""
+        (data / name).mkdir(exist_ok=True)
+        with tarfile.open(data / name / "00000.tar", "w") as out:
+            for shard in sorted(photos.glob(f"{part}-*.tar.gz")):
+                with tarfile.open(shard) as tar:
+                    members = {member.name: (member, tar.extractfile(member).read()) for member in tar}
+                for record in sorted(each for each in members if each.endswith(".json")):
+                    if json.loads(members[record][1])["label"] not in names:
+                        continue
+                    for member, contents in (members[record.replace(".json", ".jpg")], members[record]):
+                        out.addfile(member, io.BytesIO(contents))
+
+    def mosaics(name, source, count, regions):
+        if (data / name).exists():
+            return
+        partial = data / f"{name}.part"
+        partial.mkdir(exist_ok=True)
+        for grid in (2, 3):
+            folder = data / f"{name}_{grid}"
+            run([args.opencloc, "data", "mosaic", "--data", data / source, "--grid", grid, "--count", count // 2, "--size",
+                 args.size, "--seed", grid, "--regions", regions, "--overwrite", "--out", folder], log)
+            for shard in folder.glob("*.tar"):
+                os.replace(shard, partial / f"grid{grid}-{shard.name}")
+        os.rename(partial, data / name)
+
+    of_classes("train", known, "photos_train")
+    of_classes("val", present, "photos_collection")
+    of_classes("val", known, "all_names")
+    mosaics("train", "photos_train", args.distinct, "both")
+    mosaics("collection", "photos_collection", args.pictures, "moved")
 
 
 def regions_of(folder):
@@ -190,9 +242,30 @@ def cut_offs(found, truth, absent):
     for title, column in (("flat score", 1), ("flat z", 2)):
         ordered = sorted(hit[column] for hit in best)
         ways[title] = (column, ordered[math.ceil(0.9 * len(ordered)) - 1] + 1e-9)
-    return {title: (statistics.mean(hit[column] < at for hit in best),
-                    statistics.mean(hit[column] >= at for hit in true_hits), at)
-            for title, (column, at) in ways.items()}
+    effects = {title: (statistics.mean(hit[column] < at for hit in best),
+                       statistics.mean(hit[column] >= at for hit in true_hits), at)
+               for title, (column, at) in ways.items()}
+    effects["calibrated"] = calibrated(best, true_hits)
+    return effects
+
+
+def calibrated(best, true_hits):
+    """What `index calibrate` would do (opencloc/index/calibrate.cc) with one half of the absent names, to the other half:
+    the mean over SPLITS random halves. No limit can be told: each half has its own."""
+    shuffle, none, stay = random.Random(1), [], []
+    for _ in range(SPLITS):
+        names = shuffle.sample(best, len(best))
+        half, others = names[:len(names) // 2], names[len(names) // 2:]
+        choices = []
+        for column in (1, 2):
+            ordered = sorted(hit[column] for hit in half)
+            last = math.ceil(0.9 * len(ordered)) - 1
+            at = (ordered[last] + ordered[min(last + 1, len(ordered) - 1)]) / 2 + 1e-6
+            choices.append((statistics.mean(hit[column] >= at for hit in true_hits), column == 1, column, at))
+        kept, _, column, at = max(choices)
+        none.append(statistics.mean(hit[column] < at for hit in others))
+        stay.append(kept)
+    return statistics.mean(none), statistics.mean(stay), float("nan")
 
 
 def spread(values):
@@ -238,7 +311,8 @@ def tables(args):
         measured = [cut_offs(search(args, kind, seed, name, flags, queries), truth, absent) for seed in seeds]
         for way in measured[0]:
             none, stay, at = ([one[way][i] for one in measured] for i in range(3))
-            lines.append(f"| {title} | {way} | {statistics.mean(at):.2f} | {100 * statistics.mean(none):.0f} ± "
+            limit = "-" if math.isnan(at[0]) else f"{statistics.mean(at):.2f}"
+            lines.append(f"| {title} | {way} | {limit} | {100 * statistics.mean(none):.0f} ± "
                          f"{100 * spread(none):.0f} | {100 * statistics.mean(stay):.0f} ± {100 * spread(stay):.0f} |")
     if any(kind == "with" for _, kind, *_ in rows):
         trained = [train(args, "with", seed)["last"] for seed in seeds]
@@ -252,6 +326,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--opencloc", default="build/release/opencloc")
+    parser.add_argument("--world", choices=["scenes", "photos"], default="scenes")
+    parser.add_argument("--shared", type=pathlib.Path, default=pathlib.Path("../shared"),
+                        help="folder that holds data/tiny_imagenet, for photos")
     parser.add_argument("--full", action="store_true", help="other defaults: longer training, a larger collection")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--samples", type=int, help="that each run sees; 12800, or 96000 with --full")

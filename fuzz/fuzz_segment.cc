@@ -47,8 +47,8 @@ void use(const SegmentColumns& columns) {
 std::string with_header(std::string_view text) {
   segment_format::Header header{};
   std::copy(std::begin(segment_format::kMagic), std::end(segment_format::kMagic), header.magic);
-  const bool rated = text.size() > 1 && (text[1] & 1) != 0;
-  header.version = rated ? segment_format::kRatedVersion : segment_format::kVersion;
+  const int kind = text.size() > 1 ? text[1] : 0;
+  header.version = segment_format::version_of((kind & 1) != 0, (kind & 2) != 0);
   header.width = 1 + static_cast<uint32_t>(text.empty() ? 0 : static_cast<unsigned char>(text[0]));
   while (segment_format::Places(header.rows + 1, header.width, header.version).end <=
          text.size() + sizeof header)

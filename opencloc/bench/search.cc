@@ -56,7 +56,8 @@ class StoredRows {
         values_(rows * kernels::scan_stride(width)),
         scale_(rows),
         sums_(rows),
-        exact_(rows * width) {
+        exact_(rows * width),
+        unit_(rows) {
     kernels::parallel_items((rows + kMadeAtATime - 1) / kMadeAtATime, [&](int64_t chunk) {
       const int64_t begin = chunk * kMadeAtATime, end = std::min(rows, begin + kMadeAtATime);
       std::vector<float> made(static_cast<size_t>((end - begin) * width));
@@ -71,7 +72,8 @@ class StoredRows {
             .values = values_.data(),
             .scale = scale_.data(),
             .sums = sums_.data(),
-            .exact = exact_.data()};
+            .exact = exact_.data(),
+            .unit = unit_.data()};
   }
 
  private:
@@ -81,8 +83,9 @@ class StoredRows {
     std::fill_n(values, stride, int8_t{0});
     kernels::quantize_weight(vector, 1, width_, values, scale_.data() + row);
     sums_.data()[row] = std::accumulate(values, values + stride, 0);
-    for (int64_t i = 0; i < width_; ++i)
-      exact_.data()[row * width_ + i] = kernels::round_to_fp16(vector[i]);
+    const float unit = kernels::unit16_of(vector, width_);
+    unit_.data()[row] = unit;
+    kernels::round_to_16(vector, width_, unit, exact_.data() + row * width_);
   }
 
   const int64_t rows_, width_;
@@ -90,7 +93,8 @@ class StoredRows {
   kernels::AlignedBuffer<int8_t> values_;
   kernels::AlignedBuffer<float> scale_;
   kernels::AlignedBuffer<int32_t> sums_;
-  kernels::AlignedBuffer<kernels::fp16> exact_;
+  kernels::AlignedBuffer<uint16_t> exact_;
+  kernels::AlignedBuffer<float> unit_;
 };
 
 // The kHits-th best score of every query [Q, E] over all rows, in F32. -> [Q]

@@ -267,6 +267,9 @@ void add_data(CLI::App& app) {
   add_mosaic(*app.add_subcommand("mosaic", "Mosaics of existing samples -> shards"));
   add_data_stats(*app.add_subcommand("stats", "Count pictures, regions, words and what is broken"));
   add_data_show(*app.add_subcommand("show", "A web page of samples with their boxes drawn"));
+  add_data_dialogues(
+      *app.add_subcommand("dialogues", "Questions and answers about the pictures -> shards"));
+  add_data_export(*app.add_subcommand("export", "Dialogues as other trainers read them"));
   app.footer(R"(Example:
   opencloc data import --format folder --images photos --out shards/photos
   opencloc data stats --data shards/photos

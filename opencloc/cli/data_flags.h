@@ -42,5 +42,8 @@ inline void add_json_flag(CLI::App& app, DataFlags& flags) {
 // data_look.cc
 void add_data_stats(CLI::App& app);
 void add_data_show(CLI::App& app);
+// data_dialogues.cc
+void add_data_dialogues(CLI::App& app);
+void add_data_export(CLI::App& app);
 
 }  // namespace opencloc::cli

@@ -206,13 +206,17 @@ std::shared_ptr<const PhraseExtractor> make_extractor(const LabelFlags& flags) {
   return noun_phrases(flags.noun);
 }
 
+double usual_threshold(const std::string& detector_kind) {
+  return detector_kind == "cloc" ? kClocThreshold : kOwlv2Threshold;
+}
+
 std::vector<std::unique_ptr<Stage>> make_stages(const LabelFlags& flags) {
   const bool boxes = flags.detector_kind != "none";
   const auto wanted = [&](const char* name) {
     return std::ranges::find(flags.stages, name) != flags.stages.end();
   };
-  const double usual = flags.detector_kind == "cloc" ? kClocThreshold : kOwlv2Threshold;
-  const double threshold = flags.threshold < 0 ? usual : flags.threshold;
+  const double threshold =
+      flags.threshold < 0 ? usual_threshold(flags.detector_kind) : flags.threshold;
   std::vector<std::unique_ptr<Stage>> stages;
   if (wanted("caption")) stages.push_back(make_caption_stage(flags));
   if (wanted("phrases"))

@@ -52,6 +52,8 @@ struct LabelFlags {
 
 void add_label_flags(CLI::App& app, LabelFlags& flags);
 
+// The least score of a region that is usual for a kind of detector.
+double usual_threshold(const std::string& detector_kind);
 std::shared_ptr<const PhraseExtractor> make_extractor(const LabelFlags& flags);
 // In their order, whatever the order they were named in. Throws Error (input).
 std::vector<std::unique_ptr<Stage>> make_stages(const LabelFlags& flags);

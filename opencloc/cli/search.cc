@@ -9,6 +9,7 @@
 #include "opencloc/base/text_file.h"
 #include "opencloc/cli/outputs.h"
 #include "opencloc/cli/verb.h"
+#include "opencloc/index/filter.h"
 #include "opencloc/search/query.h"
 #include "opencloc/search/report.h"
 
@@ -20,7 +21,7 @@ constexpr const char* kPlaceOfIndex = "the index's folder, or postgres://USER@HO
 struct SearchFlags {
   CommonFlags common;
   std::string index, model, box, point, unit, cut = "off", deduplicate = "on", quality = "on", html,
-                                              queries;
+                                              queries, filter;
   std::string precision = "fp32";
   std::optional<double> min_score;
   QuerySpec query;
@@ -104,6 +105,8 @@ void run_search(SearchFlags& flags) {
 
   const auto store = open_store(flags.index);
   IndexStore& index = *store;
+  if (!flags.filter.empty())
+    flags.options.only = filtered_pictures(index.catalog(), PictureFilter(flags.filter));
   QueryEncoder encoder(index, flags.model,
                        {flags.common.device, thread_count(flags.common), flags.precision});
   if (!flags.queries.empty()) {
@@ -173,10 +176,15 @@ void add_search(CLI::App& app) {
   app.add_option("--min-score,--threshold", flags->min_score, "least score of a hit")
       ->type_name("S");
   app.add_option("--cut", flags->cut,
-                 "where hits end by z: a number, off, or auto = what the best of as many unrelated "
-                 "rows would reach in every second query")
+                 "where hits end by z: a number, off, or auto = as 'index calibrate' found; of an "
+                 "index without that, what the best of as many unrelated rows would reach in every "
+                 "second query")
       ->type_name("auto|off|Z")
       ->capture_default_str();
+  app.add_option("--filter", flags->filter,
+                 "only pictures like these: caption ~ \"car\" and width >= 512; fields caption, "
+                 "name, text (of a region), id, width, height, regions (docs/guide/search.md)")
+      ->type_name("EXPR");
   app.add_option("--deduplicate", flags->deduplicate,
                  "on: near-duplicates (cosine of whole pictures from 0.94) are one hit")
       ->check(CLI::IsMember({"on", "off"}))

@@ -162,9 +162,10 @@ void PictureSource::decode(Raw& raw) const {
     Image image = Image::decode(raw.bytes, picture.name, options);
     picture.width = image.full_width();
     picture.height = image.full_height();
-    if (picture.regions.empty()) {
-      picture.regions = options_.other_regions;
-      picture.has_other_regions = true;
+    picture.own_regions = picture.regions.size();
+    if (picture.regions.empty() || options_.beside_own) {
+      picture.regions.insert(picture.regions.end(), options_.other_regions.begin(),
+                             options_.other_regions.end());
     }
     const ModelInput input = preprocess(image, config_);
     picture.pixels = input.pixels;

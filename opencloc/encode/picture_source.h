@@ -38,8 +38,8 @@ struct SourcePicture {
   CanvasMap map;  // picture -> canvas
   Image image;    // as decoded, with PictureSourceOptions::keep_images
   std::vector<SourceRegion> regions;
-  bool has_other_regions = false;  // they are PictureSourceOptions::other_regions
-  std::vector<Box> canvas_boxes;   // the regions on the canvas; no area = off the canvas
+  size_t own_regions = 0;         // so many; PictureSourceOptions::other_regions follow
+  std::vector<Box> canvas_boxes;  // the regions on the canvas; no area = off the canvas
   // A shard's sample; with PictureSourceOptions::keep_records whole, else without its picture's
   // bytes.
   std::shared_ptr<Record> record;
@@ -80,8 +80,9 @@ struct PictureSourceOptions {
   bool count_samples = false;  // reads the names in plain shards first, for expected()
   bool jpeg_draft = false;     // decode JPEGs smaller where the canvas does not need all of them
   bool own_regions = true;     // false: those of files and records are not taken
-  // The regions of pictures that have none of their own.
+  // The regions of pictures that have none of their own; with beside_own of all, behind their own.
   std::vector<SourceRegion> other_regions = {};
+  bool beside_own = false;
   // Asked with the digest of every picture's bytes, from any of the workers: true, and it is not
   // decoded.
   std::function<bool(const std::string& digest)> is_known = {};

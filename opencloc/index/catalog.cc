@@ -239,6 +239,15 @@ Catalog::State Catalog::state() {
   return state;
 }
 
+std::vector<CalibratedCut> Catalog::cuts() {
+  // The table comes with the first calibration: programs that know nothing of it read on.
+  Query there = query(*connection_, "SELECT 1 FROM sqlite_master WHERE name = 'cuts'");
+  if (!there.step()) return {};
+  Query row = query(*connection_, "SELECT json FROM cuts");
+  if (!row.step()) return {};
+  return parse_cuts(parse_json(row.text(), connection_->path), connection_->path);
+}
+
 CatalogCounts Catalog::counts() {
   Query row = query(*connection_,
                     "SELECT (SELECT count(*) FROM pictures), (SELECT count(*) FROM names), "
@@ -433,6 +442,12 @@ void Catalog::Change::replace_segments(const std::optional<SegmentEntry>& by) {
   catalog_.connection_->execute("DELETE FROM segments");
   catalog_.connection_->execute("DELETE FROM removed");
   if (by) add_segment(*by);
+}
+
+void Catalog::Change::set_cuts(std::span<const CalibratedCut> cuts) {
+  catalog_.connection_->execute("CREATE TABLE IF NOT EXISTS cuts(json TEXT NOT NULL)");
+  catalog_.connection_->execute("DELETE FROM cuts");
+  query(*catalog_.connection_, "INSERT INTO cuts VALUES(?)").bind(dump_json(cuts_json(cuts))).run();
 }
 
 void Catalog::Change::commit() {

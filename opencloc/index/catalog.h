@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "opencloc/base/json.h"
+#include "opencloc/index/cut.h"
 
 namespace opencloc {
 
@@ -92,6 +93,7 @@ class Catalog : public PictureCatalog {
     std::vector<uint32_t> removed;
   };
   State state();
+  std::vector<CalibratedCut> cuts();
 
   CatalogCounts counts() override;
   std::vector<PictureEntry> pictures(std::span<const int64_t> ids) override;
@@ -127,6 +129,7 @@ class Catalog : public PictureCatalog {
     void add_segment(const SegmentEntry& segment);
     // In place of all segments; the removed pictures have no rows any more.
     void replace_segments(const std::optional<SegmentEntry>& by);
+    void set_cuts(std::span<const CalibratedCut> cuts);
     void commit();
 
    private:

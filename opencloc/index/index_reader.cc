@@ -73,6 +73,7 @@ void IndexReader::load() {
     }
     version_ = version;
     removed_ = state.removed;
+    cuts_ = catalog_.cuts();
     break;
   }
   for (auto& of_score : parts_) {

@@ -39,6 +39,7 @@ class IndexReader : public IndexStore {
   const Segment& segment(size_t i) const { return *segments_[i]->file; }
   const SegmentColumns& columns(size_t i) const { return segments_[i]->file->columns(); }
   bool has_quality() const override;
+  const std::vector<CalibratedCut>& cuts() const override { return cuts_; }
   // For kernels::scan(), a part for each segment. Valid until refresh().
   std::span<const kernels::ScanPart> parts(SearchUnit unit, SearchScore score) const {
     return parts_[static_cast<size_t>(score)][static_cast<size_t>(unit)];
@@ -71,6 +72,7 @@ class IndexReader : public IndexStore {
   Catalog catalog_;
   int64_t version_ = 0;
   std::vector<uint32_t> removed_;
+  std::vector<CalibratedCut> cuts_;
   std::vector<std::shared_ptr<Open>> segments_;
   std::array<std::array<std::vector<kernels::ScanPart>, 3>, 2> parts_;  // by score, unit
   std::array<int64_t, 3> searched_{};

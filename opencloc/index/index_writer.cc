@@ -106,6 +106,13 @@ int64_t IndexWriter::remove_names(std::span<const std::string> names) {
   return removed;
 }
 
+void IndexWriter::set_cuts(std::span<const CalibratedCut> cuts) {
+  commit();
+  Catalog::Change change(catalog_);
+  change.set_cuts(cuts);
+  change.commit();
+}
+
 Compaction IndexWriter::compact(const std::function<void(int64_t rows)>& copied) {
   commit();
   const Catalog::State state = catalog_.state();

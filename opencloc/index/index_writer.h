@@ -38,6 +38,8 @@ class IndexWriter : public IndexStoreWriter {
   int64_t remove(std::span<const int64_t> pictures) override;
   int64_t remove_names(std::span<const std::string> names) override;
 
+  void set_cuts(std::span<const CalibratedCut> cuts) override;
+
   // One segment of all, without the rows of removed pictures. Copies what is stored, so that no
   // score changes. Does nothing when there is nothing to gain.
   Compaction compact(const std::function<void(int64_t rows)>& copied = {}) override;

@@ -44,6 +44,7 @@ Json index_info_json(const IndexInfo& info) {
   json["regions"] = info.regions;
   json["grid"] = info.grid;
   if (info.keep > 0) json["keep"] = info.keep;
+  if (info.keep > 0 && info.coarse > 0) json["coarse"] = info.coarse;
   if (info.inverse_temperature > 0) json["inverse_temperature"] = info.inverse_temperature;
   json["region_method"] = info.region_method;
   json["precision"] = "int8";
@@ -82,6 +83,7 @@ IndexInfo parse_index_info(const Json& json, std::string_view where) {
   info.fingerprint = json_string(json, "fingerprint", where, "");
   info.regions = json_string(json, "regions", where, info.regions);
   info.keep = json_int(json, "keep", where, 0);
+  info.coarse = json_int(json, "coarse", where, 0);
   if (json.contains("inverse_temperature")) {
     const Json& value = json["inverse_temperature"];
     if (!value.is_number() || !(value.get<double>() > 0) || !std::isfinite(value.get<double>()))

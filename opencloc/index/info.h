@@ -17,12 +17,14 @@
 namespace opencloc {
 
 struct IndexInfo {
-  int64_t width = 0;               // E
-  std::string model = {};          // where it was, absolute; empty: vectors came from elsewhere
-  std::string fingerprint = {};    // of the model; empty: not known
-  std::string regions = "labels";  // where boxes come from: "labels", "grid", "none"
+  int64_t width = 0;             // E
+  std::string model = {};        // where it was, absolute; empty: vectors came from elsewhere
+  std::string fingerprint = {};  // of the model; empty: not known
+  // Where boxes come from: "labels" (the grid where there are none), "grid", "both", "none".
+  std::string regions = "labels";
   std::vector<int64_t> grid = {1, 2, 3};  // boxes a side, each level half-overlapping
   int64_t keep = 0;                       // of the grid's boxes, by quality; 0: all
+  int64_t coarse = 0;                     // levels of up to so many boxes a side are kept besides
   // Of the model's region embeddings: what qualities weigh (quality.h). 0: they weigh nothing.
   double inverse_temperature = 0;
   std::string region_method = {};  // "prompter", ...; empty: not known

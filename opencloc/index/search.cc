@@ -34,7 +34,7 @@ class Gathering {
     result_.scanned = index.searched(options.unit);
     result_.median = nearest.median;
     result_.deviation = nearest.deviation;
-    if (options.cut.mode == Cut::Mode::kAuto) result_.cut_z = auto_cut(result_.scanned);
+    if (options.cut.mode == Cut::Mode::kAuto) set_auto_cut();
     if (options.cut.mode == Cut::Mode::kZ) result_.cut_z = options.cut.z;
   }
 
@@ -55,12 +55,25 @@ class Gathering {
   SearchResult take_result() { return std::move(result_); }
 
  private:
+  bool may_be_hit(int64_t picture) const {
+    return !options_.only ||
+           std::binary_search(options_.only->begin(), options_.only->end(), picture);
+  }
   bool is_full() const {
     return static_cast<int64_t>(result_.hits.size()) + result_.below >= options_.k;
   }
   size_t at_a_time() const {
     const int64_t wanted = options_.k - static_cast<int64_t>(result_.hits.size());
     return static_cast<size_t>(std::clamp(wanted, kFewestAtATime, kMostAtATime));
+  }
+  void set_auto_cut() {
+    const bool rated =
+        options_.quality && options_.unit != SearchUnit::kPicture && index_.has_quality();
+    const auto own = find_cut(index_.cuts(), options_.unit,
+                              rated ? SearchScore::kQuality : SearchScore::kCosine);
+    result_.calibrated = own.has_value();
+    result_.cut_z = auto_cut(result_.scanned);
+    if (own) result_.cut_z = own->flat ? z_of(own->limit) : own->limit;
   }
   double z_of(double score) const { return (score - result_.median) / result_.deviation; }
   // The score below which nothing is a hit.
@@ -78,7 +91,8 @@ class Gathering {
     std::vector<NearRow> bests;
     std::unordered_set<int64_t> seen;
     for (const NearRow& candidate : nearest_.rows) {
-      if (seen.insert(candidate.picture).second) bests.push_back(candidate);
+      if (may_be_hit(candidate.picture) && seen.insert(candidate.picture).second)
+        bests.push_back(candidate);
     }
     return bests;
   }

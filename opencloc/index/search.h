@@ -36,8 +36,9 @@ struct Cut {
   Mode mode = Mode::kOff;
   double z = 0;  // kZ
 };
-// The z of kAuto: what the best of `rows` rows that have nothing to do with the query reaches in
-// every second query, were their scores normal: half a false hit a query.
+// The z of kAuto where the index was not calibrated: what the best of `rows` rows that have nothing
+// to do with the query reaches in every second query, were their scores normal: half a false hit a
+// query.
 double auto_cut(int64_t rows);
 
 struct SearchOptions {
@@ -46,6 +47,9 @@ struct SearchOptions {
   int64_t k = 10;
   std::optional<double> min_score = std::nullopt;
   Cut cut = {};
+  // The pictures that may be hits, ascending (filter.h); none: all. Medians and z stay those of
+  // all.
+  std::optional<std::vector<int64_t>> only = std::nullopt;
   bool fold = true;       // near-duplicates into the best of them
   double fold_at = 0.94;  // cosine of whole pictures, clip-retrieval's threshold
   int64_t more_regions = 3;
@@ -73,6 +77,7 @@ struct SearchResult {
   int64_t scanned = 0;    // rows
   double median = 0, deviation = 0;
   std::optional<double> cut_z;  // where hits ended by z
+  bool calibrated = false;      // it is the index's own (cut.h), not a guess
   int64_t below = 0;            // of the k best pictures, left out by the cut or the least score
   int64_t folded = 0;           // pictures folded into hits
 };

@@ -33,6 +33,8 @@ std::string fault_of(const SegmentColumns& columns, int64_t row) {
   for (int64_t i = 0; i < stride; ++i) sum += values[i];
   if (sum != columns.scan.sums[row]) return "a wrong sum";
   if (!std::isfinite(columns.scan.scale[row])) return "a scale that is no number";
+  const float unit = columns.scan.unit == nullptr ? 0 : columns.scan.unit[row];
+  if (!(unit >= 0) || !std::isfinite(unit)) return "a unit that is none";
   if (row > 0 && columns.image[row] < columns.image[row - 1]) return "pictures out of order";
   const StoredBox& box = columns.box[row];
   if (box.x0 > box.x1 || box.y0 > box.y1) return "a box that is inside out";
@@ -52,10 +54,9 @@ Header read_header(std::span<const std::byte> bytes, std::string_view where) {
   std::memcpy(&header, bytes.data(), sizeof header);
   if (!std::equal(std::begin(kMagic), std::end(kMagic), header.magic))
     no_segment("it begins otherwise", where);
-  if (header.version != kVersion && header.version != kRatedVersion) {
+  if (header.version < 1 || header.version > kLastVersion) {
     throw Error::input("a segment of version " + std::to_string(header.version) +
-                           ", this program knows " + std::to_string(kVersion) + " and " +
-                           std::to_string(kRatedVersion),
+                           ", this program knows 1 to " + std::to_string(kLastVersion),
                        where, "use a newer OpenCLOC");
   }
   if (header.crc != crc32c(text_of(bytes.first(offsetof(Header, crc)))))
@@ -126,8 +127,9 @@ SegmentColumns::Range SegmentColumns::rows_of(uint32_t wanted) const {
 std::vector<float> SegmentColumns::vector(int64_t row) const {
   std::vector<float> result;
   result.reserve(static_cast<size_t>(width));
+  const float unit = scan.unit == nullptr ? 0 : scan.unit[row];
   for (int64_t i = 0; i < width; ++i)
-    result.push_back(kernels::float_of(scan.exact[row * width + i]));
+    result.push_back(kernels::float_of_16(scan.exact[row * width + i], unit));
   return result;
 }
 
@@ -146,7 +148,8 @@ SegmentColumns read_segment(std::span<const std::byte> bytes, std::string_view w
   at(places.exact, columns.scan.exact);
   at(places.image, columns.image);
   at(places.box, columns.box);
-  if (header.version == segment_format::kRatedVersion) at(places.quality, columns.quality);
+  if (segment_format::has_quality(header.version)) at(places.quality, columns.quality);
+  if (segment_format::has_units(header.version)) at(places.unit, columns.scan.unit);
   return columns;
 }
 

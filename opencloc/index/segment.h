@@ -5,11 +5,14 @@
 //   values  s8  [R, stride]  stride = scan_stride(E), zeros from E on (kernels/scan/scan.h)
 //   scale   f32 [R]          vector = scale * values
 //   sums    i32 [R]          of a row's values
-//   exact   fp16 [R, E]      what scores are computed from
+//   exact   u16 [R, E]       what scores are computed from: 16 bits a number (kernels/scan/row16.h)
 //   image   u32 [R]          the picture of a row; rows of one picture lie together, the whole
 //                            picture's first; pictures ascend
 //   box     u16 [R, 4]       x0, y0, x1, y1 in 1/65535 of the picture
-//   quality u16 [R]          of version 2 alone (quality.h); 65535 for whole pictures
+//   quality u16 [R]          of versions 2 and 4 alone (quality.h); 65535 for whole pictures
+//   unit    f32 [R]          of versions 3 and 4 alone: of `exact`; 0: that row is fp16, as all
+//   rows
+//                            of versions 1 and 2 are
 // then a CRC-32C for every MiB of all that. Only the first columns, 8 + stride bytes a row, are
 // touched by a search.
 //
@@ -60,7 +63,7 @@ struct SegmentColumns {
     bool empty() const { return begin == end; }
   };
   Range rows_of(uint32_t image) const;
-  // A row's vector [E] as it was stored in fp16.
+  // A row's vector [E] as `exact` has it.
   std::vector<float> vector(int64_t row) const;
 };
 
@@ -104,7 +107,8 @@ class SegmentRows {
   std::vector<int8_t> values_;
   std::vector<float> scale_;
   std::vector<int32_t> sums_;
-  std::vector<kernels::fp16> exact_;
+  std::vector<uint16_t> exact_;
+  std::vector<float> unit_;
   std::vector<uint32_t> image_;
   std::vector<StoredBox> box_;
   std::vector<uint16_t> quality_;
@@ -116,8 +120,8 @@ struct SegmentRun {
   const SegmentColumns* columns = nullptr;
   int64_t begin = 0, end = 0;
 };
-// Writes the runs, all of one width, one behind the other as a segment: with qualities where one of
-// them has any; whole or not at all, and on
+// Writes the runs, all of one width, one behind the other as a segment: with qualities, and with
+// units, where one of them has any; whole or not at all, and on
 // the disk when it returns. Returns its checksum(). Throws Error (failed).
 uint32_t write_segment(const std::filesystem::path& path, std::span<const SegmentRun> runs);
 

@@ -16,8 +16,14 @@ namespace opencloc::segment_format {
 static_assert(std::endian::native == std::endian::little, "segments are little-endian");
 
 inline constexpr char kMagic[8] = {'O', 'C', 'L', 'O', 'C', 'S', 'E', 'G'};
-// 2: with a column of qualities. Segments without are written as 1, which older programs read.
-inline constexpr uint32_t kVersion = 1, kRatedVersion = 2;
+// 1: neither column, 2: qualities, 3: units, 4: both. Rows of programs that knew 1 and 2 alone keep
+// those versions.
+inline constexpr uint32_t kLastVersion = 4;
+constexpr uint32_t version_of(bool rated, bool units) {
+  return 1 + (rated ? 1 : 0) + (units ? 2 : 0);
+}
+constexpr bool has_quality(uint32_t version) { return version == 2 || version == 4; }
+constexpr bool has_units(uint32_t version) { return version == 3 || version == 4; }
 inline constexpr uint64_t kBlock = 1 << 20;  // bytes that have a checksum
 inline constexpr uint64_t kAlign = 64;
 
@@ -37,7 +43,7 @@ constexpr uint64_t blocks_of(uint64_t body) { return (body + kBlock - 1) / kBloc
 
 // Where each column begins, and where all of them end.
 struct Places {
-  uint64_t values, scale, sums, exact, image, box, quality, end;
+  uint64_t values, scale, sums, exact, image, box, quality, unit, end;
   explicit Places(const Header& header) : Places(header.rows, header.width, header.version) {}
   Places(uint64_t rows, uint64_t width, uint32_t version) {
     const auto stride = static_cast<uint64_t>(kernels::scan_stride(static_cast<int64_t>(width)));
@@ -45,10 +51,11 @@ struct Places {
     scale = aligned(values + rows * stride);
     sums = aligned(scale + rows * sizeof(float));
     exact = aligned(sums + rows * sizeof(int32_t));
-    image = aligned(exact + rows * width * sizeof(kernels::fp16));
+    image = aligned(exact + rows * width * sizeof(uint16_t));
     box = aligned(image + rows * sizeof(uint32_t));
     quality = aligned(box + rows * sizeof(StoredBox));
-    end = version == kRatedVersion ? aligned(quality + rows * sizeof(uint16_t)) : quality;
+    unit = has_quality(version) ? aligned(quality + rows * sizeof(uint16_t)) : quality;
+    end = has_units(version) ? aligned(unit + rows * sizeof(float)) : unit;
   }
 };
 

@@ -54,14 +54,17 @@ class BlockWriter {
 
 void SegmentRows::add(uint32_t image, const StoredBox& box, std::span<const float> vector,
                       uint16_t quality) {
-  // Both kinds of values come from the fp16 ones, so that a vector that was read out and is stored
-  // again gives the same row.
+  // Both kinds of values come from the 16-bit ones, so that a vector that was read out and is
+  // stored again gives the same row.
+  const float unit = kernels::unit16_of(vector.data(), width_);
+  unit_.push_back(unit);
+  exact_.resize(exact_.size() + vector.size());
+  uint16_t* exact = exact_.data() + exact_.size() - vector.size();
+  kernels::round_to_16(vector.data(), width_, unit, exact);
   std::vector<float> rounded;
   rounded.reserve(vector.size());
-  for (const float x : vector) {
-    exact_.push_back(kernels::round_to_fp16(x));
-    rounded.push_back(kernels::float_of(exact_.back()));
-  }
+  for (size_t i = 0; i < vector.size(); ++i)
+    rounded.push_back(kernels::float_of_16(exact[i], unit));
   const auto stride = static_cast<size_t>(kernels::scan_stride(width_));
   values_.resize(values_.size() + stride);
   int8_t* values = values_.data() + values_.size() - stride;
@@ -82,7 +85,8 @@ SegmentColumns SegmentRows::columns() const {
                    .values = values_.data(),
                    .scale = scale_.data(),
                    .sums = sums_.data(),
-                   .exact = exact_.data()},
+                   .exact = exact_.data(),
+                   .unit = unit_.data()},
           .image = image_.data(),
           .box = box_.data(),
           .quality = any_quality_ ? quality_.data() : nullptr};
@@ -94,7 +98,10 @@ uint32_t write_segment(const std::filesystem::path& path, std::span<const Segmen
   const bool rated = std::any_of(runs.begin(), runs.end(), [](const SegmentRun& run) {
     return run.columns->quality != nullptr;
   });
-  header.version = rated ? layout::kRatedVersion : layout::kVersion;
+  const bool units = std::any_of(runs.begin(), runs.end(), [](const SegmentRun& run) {
+    return run.columns->scan.unit != nullptr;
+  });
+  header.version = layout::version_of(rated, units);
   header.width = static_cast<uint32_t>(runs.empty() ? 1 : runs.front().columns->width);
   for (const SegmentRun& run : runs) header.rows += static_cast<uint64_t>(run.end - run.begin);
   header.body = layout::Places(header).end;
@@ -117,15 +124,19 @@ uint32_t write_segment(const std::filesystem::path& path, std::span<const Segmen
   write_column(width, [](const auto& c) { return c.scan.exact; });
   write_column(1, [](const auto& c) { return c.image; });
   write_column(1, [](const auto& c) { return c.box; });
-  if (rated) {
+  // The same of a column that a run may lack: `otherwise` for its rows then.
+  const auto write_optional = [&](auto otherwise, auto column) {
     for (const SegmentRun& run : runs) {
       const auto count = static_cast<size_t>(run.end - run.begin);
-      const std::vector<uint16_t> full(run.columns->quality == nullptr ? count : 0, kFullQuality);
-      const uint16_t* items = full.empty() ? run.columns->quality + run.begin : full.data();
+      const auto* items = column(*run.columns);
+      const std::vector<decltype(otherwise)> same(items == nullptr ? count : 0, otherwise);
+      items = items == nullptr ? same.data() : items + run.begin;
       file.write(items, count * sizeof *items);
     }
     file.pad();
-  }
+  };
+  if (rated) write_optional(kFullQuality, [](const auto& c) { return c.quality; });
+  if (units) write_optional(0.0f, [](const auto& c) { return c.scan.unit; });
   return file.commit();
 }
 

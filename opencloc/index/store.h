@@ -14,16 +14,10 @@
 #include "opencloc/base/json.h"
 #include "opencloc/image/box.h"
 #include "opencloc/index/catalog.h"
+#include "opencloc/index/cut.h"
 #include "opencloc/index/info.h"
 
 namespace opencloc {
-
-// Which rows are searched.
-enum class SearchUnit { kPicture, kRegion, kBoth };
-
-// What rows are ordered by: the cosine, or the cosine with what the region's quality adds
-// (quality.h).
-enum class SearchScore { kCosine, kQuality };
 
 // A row that is near to a query. Region 0 is the whole picture.
 struct NearRow {
@@ -69,6 +63,8 @@ class IndexStore {
 
   // Whether any region has a quality that counts.
   virtual bool has_quality() const = 0;
+  // Where hits end by themselves, as `index calibrate` found it; none of an index that was not.
+  virtual const std::vector<CalibratedCut>& cuts() const = 0;
   // Rows that a search of this kind looks at.
   virtual int64_t searched(SearchUnit unit) const = 0;
   // The best `candidates` rows of every query, fewer only where there are fewer. queries [Q, E],
@@ -118,6 +114,9 @@ class IndexStoreWriter {
   // Each is a change of its own, committed when it returns. How many pictures went.
   virtual int64_t remove(std::span<const int64_t> pictures) = 0;
   virtual int64_t remove_names(std::span<const std::string> names) = 0;
+
+  // In place of those that are there.
+  virtual void set_cuts(std::span<const CalibratedCut> cuts) = 0;
 
   // Makes searching as fast as it gets. `copied` hears of rows.
   virtual Compaction compact(const std::function<void(int64_t rows)>& copied) = 0;

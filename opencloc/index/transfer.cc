@@ -1,6 +1,7 @@
 #include "opencloc/index/transfer.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <fstream>
 #include <optional>
@@ -10,6 +11,7 @@
 #include "opencloc/base/files.h"
 #include "opencloc/base/sha256.h"
 #include "opencloc/index/npy.h"
+#include "opencloc/index/pending.h"
 
 namespace opencloc {
 namespace {
@@ -102,6 +104,21 @@ std::optional<float> quality_from(const Json& line, const std::string& where) {
   return quality.get<float>();
 }
 
+// Of a picture whose own bytes are not known: of its name and all that is stored of it, so that the
+// same name with other contents is another picture.
+std::string digest_of(const NewPicture& picture) {
+  std::string bytes = picture.name.name + '\0';
+  const auto add = [&](const auto& values) {
+    bytes.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof values[0]);
+  };
+  add(picture.vector);
+  for (const NewRegion& region : picture.regions) {
+    add(std::array{region.box.x0, region.box.y0, region.box.x1, region.box.y1});
+    add(region.vector);
+  }
+  return sha256_hex(bytes);
+}
+
 // Collects rows to pictures, and pictures to an index.
 class Importing {
  public:
@@ -130,6 +147,7 @@ class Importing {
  private:
   void finish() {
     if (!open_) return;
+    if (open_->digest.empty()) open_->digest = digest_of(*open_);
     if (writer_->has(open_->digest)) {
       writer_->add_name(open_->name, open_->digest);
       ++done_.aliases;
@@ -172,7 +190,7 @@ void import_rows(const fs::path& folder, Importing& importing, const RowProgress
       if (picture.name.name.empty())
         throw Error::input("a picture without 'name'", where, "give every picture one");
       picture.name.sample = json_int(line, "sample", where, -1);
-      picture.digest = json_string(line, "sha256", where, sha256_hex(picture.name.name));
+      picture.digest = json_string(line, "sha256", where, "");
       picture.width = json_int(line, "width", where, 0);
       picture.height = json_int(line, "height", where, 0);
       picture.caption = json_string(line, "caption", where, "");
@@ -203,7 +221,6 @@ void import_plain(const std::vector<fs::path>& files, Importing& importing,
       NewPicture picture;
       picture.name.name =
           fs::absolute(file).lexically_normal().string() + "#" + std::to_string(row);
-      picture.digest = sha256_hex(picture.name.name);
       picture.vector = vectors.row(row);
       bring_to_unit_length(picture.vector, picture.name.name);
       importing.whole(std::move(picture), {});

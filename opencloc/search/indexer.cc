@@ -2,54 +2,25 @@
 
 #include <algorithm>
 #include <chrono>
-#include <map>
-#include <numeric>
 #include <unordered_map>
 #include <unordered_set>
 
-#include <sys/stat.h>
-
 #include "opencloc/base/error.h"
 #include "opencloc/checkpoint/fingerprint.h"
-#include "opencloc/data/import/picture_finder.h"
-#include "opencloc/data/remote/remote_names.h"
+#include "opencloc/search/grid.h"
+#include "opencloc/search/picture_files.h"
 
 namespace opencloc {
 namespace {
 
-namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kBrokenNamed = 1000;
 constexpr double kHighestScale = 100;  // the losses' cap
 constexpr const char* kCropMethod = "crop";
-constexpr float kKeptOverlap = 0.5f;  // IoU up to which two boxes are both kept
 
 double seconds_since(Clock::time_point began) {
   return std::chrono::duration<double>(Clock::now() - began).count();
-}
-
-std::string absolute_name(const std::string& path) {
-  return is_remote(path) ? path : fs::absolute(path).lexically_normal().string();
-}
-
-// Size and time of a file; zeros where there is none to look at.
-struct FileState {
-  int64_t bytes = 0, modified_ns = 0;
-};
-FileState state_of(const std::string& path) {
-  struct stat info {};
-  if (is_remote(path) || ::stat(path.c_str(), &info) != 0) return {};
-  return {info.st_size, int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec};
-}
-
-// Where the '#' of "shard.tar#key" stands: a folder and a key may have one, too.
-size_t end_of_shard(const std::string& name) {
-  for (const std::string_view ending : {".tar#", ".tar.gz#", ".tar.zst#"}) {
-    const size_t at = name.find(ending);
-    if (at != name.npos) return at + ending.size() - 1;
-  }
-  return name.rfind('#');
 }
 
 std::vector<float> row_of(const torch::Tensor& rows, int64_t row) {
@@ -65,33 +36,6 @@ const torch::Tensor* find(const NamedTensors& tensors, std::string_view name) {
   return nullptr;
 }
 
-// Files as they were asked for, each once, with the regions that are wanted of them.
-std::vector<PictureFile> files_of(const IndexerOptions& options) {
-  std::vector<PictureFile> files;
-  std::unordered_map<std::string, size_t> place;
-  const auto add = [&](const std::string& path, const std::vector<SourceRegion>& regions) {
-    const std::string name = absolute_name(path);
-    const auto [at, is_new] = place.emplace(name, files.size());
-    if (is_new) files.push_back({name, {}});
-    auto& own = files[at->second].regions;
-    own.insert(own.end(), regions.begin(), regions.end());
-  };
-  for (const auto& path : options.images) {
-    if (!fs::is_directory(path)) {
-      add(path, {});
-      continue;
-    }
-    std::vector<std::string> below;
-    for_each_file_below(path, [&](const fs::path& file) {
-      if (is_picture_extension(lower_extension(file))) below.push_back(file.string());
-    });
-    std::sort(below.begin(), below.end());
-    for (const auto& file : below) add(file, {});
-  }
-  for (const PictureFile& file : options.with_boxes) add(file.path, file.regions);
-  return files;
-}
-
 // One run of the indexer.
 class Indexer {
  public:
@@ -103,7 +47,12 @@ class Indexer {
         store_(open_store_writer(index)),
         writer_(*store_),
         crops_(writer_.info().region_method == kCropMethod),
-        embedder_(loaded, encode_options()) {}
+        embedder_(loaded, encode_options()) {
+    for (const int64_t level : writer_.info().grid) {
+      is_coarse_.insert(is_coarse_.end(), static_cast<size_t>(level * level),
+                        level <= writer_.info().coarse);
+    }
+  }
 
   IndexerSummary run() {
     const auto began = Clock::now();
@@ -135,9 +84,10 @@ class Indexer {
     source.workers = options_.workers;
     source.skip_bad_shards = options_.skip_bad_shards;
     source.count_samples = true;
-    source.keep_images = crops_;
+    source.keep_images = crops_ || options_.find_boxes;
     const IndexInfo& info = writer_.info();
-    source.own_regions = info.regions == "labels";
+    source.own_regions = info.regions == "labels" || info.regions == "both";
+    source.beside_own = info.regions == "both";
     if (info.regions != "none") {
       for (const Box& box : grid_boxes(info.grid)) source.other_regions.push_back({box, {}});
     }
@@ -148,7 +98,7 @@ class Indexer {
   // Without those that are there by name, size and time.
   std::vector<PictureFile> changed_files() {
     std::vector<PictureFile> files;
-    for (PictureFile& file : files_of(options_)) {
+    for (PictureFile& file : picture_files(options_.images, options_.with_boxes)) {
       const FileState now = state_of(file.path);
       const auto there = writer_.catalog().find_name(file.path);
       if (there && there->bytes == now.bytes && there->modified_ns == now.modified_ns) {
@@ -197,6 +147,7 @@ class Indexer {
       }
     }
     if (!fresh.empty()) {
+      if (options_.find_boxes) find_boxes(fresh);
       embedder_.add_pictures(fresh);
       const auto features = embedder_.take_features(static_cast<int64_t>(fresh.size()));
       const auto began = Clock::now();
@@ -223,6 +174,27 @@ class Indexer {
     summary_.writing_seconds += seconds_since(began);
   }
 
+  // The detector's boxes join the pictures' own, and stand in place of the grid unless it is wanted
+  // beside them.
+  void find_boxes(std::vector<SourcePicture>& pictures) {
+    std::vector<const Image*> images;
+    for (const SourcePicture& picture : pictures) images.push_back(&picture.image);
+    const auto found = options_.find_boxes(images);
+    for (size_t i = 0; i < pictures.size(); ++i) {
+      SourcePicture& picture = pictures[i];
+      summary_.detected += static_cast<int64_t>(found[i].size());
+      if (found[i].empty()) continue;
+      auto& regions = picture.regions;
+      auto grid = regions.begin() + static_cast<std::ptrdiff_t>(picture.own_regions);
+      if (writer_.info().regions != "both") grid = regions.erase(grid, regions.end());
+      regions.insert(grid, found[i].begin(), found[i].end());
+      picture.own_regions += found[i].size();
+      picture.canvas_boxes.clear();
+      for (const SourceRegion& region : regions)
+        picture.canvas_boxes.push_back(clip_to_unit(picture.map.to_canvas(region.box)));
+    }
+  }
+
   void add_picture(const SourcePicture& source, const NamedTensors& features) {
     NewPicture picture;
     picture.name = name_of(source);
@@ -231,34 +203,45 @@ class Indexer {
     picture.height = source.height;
     if (source.record) picture.caption = image_text(*source.record);
     picture.vector = row_of(*find(features, "image_embeds"), 0);
+    std::vector<size_t> places;  // of its regions in the source's
     if (const auto* regions = find(features, "region_embeds")) {
       const auto number = find(features, "region_index")->contiguous();  // [r]
       const auto* quality = find(features, "region_quality");            // [r]
       for (int64_t row = 0; row < regions->size(0); ++row) {
         const auto at = static_cast<size_t>(number.data_ptr<int64_t>()[row]);
+        places.push_back(at);
         picture.regions.push_back(
             {source.regions[at].box, source.regions[at].text, row_of(*regions, row)});
         if (quality != nullptr) picture.regions.back().quality = (*quality)[row].item<float>();
       }
     }
-    if (source.has_other_regions) keep_best(picture.regions);
+    if (writer_.info().keep > 0) keep_best(picture.regions, places, source.own_regions);
     writer_.add(picture);
     ++summary_.added;
     summary_.vectors += static_cast<int64_t>(picture.regions.size()) + 1;
   }
 
-  // Of the grid's boxes those that hold something best, where the index is made so.
-  void keep_best(std::vector<NewRegion>& regions) const {
-    const auto keep = static_cast<size_t>(writer_.info().keep);
-    if (keep == 0 || regions.size() <= keep) return;
+  // Of the grid's boxes, those from `own` on, only the ones that hold something best, and its
+  // coarse levels. `places` are of `regions` among all that were wanted.
+  void keep_best(std::vector<NewRegion>& regions, const std::vector<size_t>& places,
+                 size_t own) const {
     std::vector<Box> boxes;
     std::vector<float> qualities;
-    for (const NewRegion& region : regions) {
-      boxes.push_back(region.box);
-      qualities.push_back(region.quality.value_or(0));
+    std::vector<size_t> chosen_from;
+    for (size_t i = 0; i < regions.size(); ++i) {
+      if (places[i] < own || is_coarse_[places[i] - own]) continue;
+      chosen_from.push_back(i);
+      boxes.push_back(regions[i].box);
+      qualities.push_back(regions[i].quality.value_or(0));
     }
+    std::vector<bool> leaves(regions.size(), false);
+    for (const size_t i : chosen_from) leaves[i] = true;
+    for (const size_t k : best_boxes(boxes, qualities, static_cast<size_t>(writer_.info().keep)))
+      leaves[chosen_from[k]] = false;
     std::vector<NewRegion> kept;
-    for (const size_t i : best_boxes(boxes, qualities, keep)) kept.push_back(std::move(regions[i]));
+    for (size_t i = 0; i < regions.size(); ++i) {
+      if (!leaves[i]) kept.push_back(std::move(regions[i]));
+    }
     regions = std::move(kept);
   }
 
@@ -273,7 +256,8 @@ class Indexer {
   SkipCounter& skips_;
   const std::unique_ptr<IndexStoreWriter> store_;
   IndexStoreWriter& writer_;
-  const bool crops_;  // regions are cut out and encoded as pictures of their own
+  const bool crops_;             // regions are cut out and encoded as pictures of their own
+  std::vector<bool> is_coarse_;  // of the grid's boxes: kept whatever their quality
   Embedder embedder_;
   std::unordered_set<std::string> known_;  // does not change while pictures are read
   std::vector<SourcePicture> twins_;       // of the batch: the same content again
@@ -282,39 +266,6 @@ class Indexer {
 };
 
 }  // namespace
-
-std::vector<Box> grid_boxes(const std::vector<int64_t>& levels) {
-  std::vector<Box> boxes;
-  for (const int64_t n : levels) {
-    const float step = 1.0f / static_cast<float>(n + 1);  // half a box
-    for (int64_t y = 0; y < n; ++y) {
-      for (int64_t x = 0; x < n; ++x) {
-        const auto fx = static_cast<float>(x) * step, fy = static_cast<float>(y) * step;
-        boxes.push_back({fx, fy, std::min(1.0f, fx + 2 * step), std::min(1.0f, fy + 2 * step)});
-      }
-    }
-  }
-  return boxes;
-}
-
-std::vector<size_t> best_boxes(const std::vector<Box>& boxes, const std::vector<float>& qualities,
-                               size_t keep) {
-  std::vector<size_t> order(boxes.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return qualities[a] > qualities[b]; });
-  std::vector<size_t> kept, rest;
-  for (const size_t i : order) {
-    const bool apart = std::all_of(kept.begin(), kept.end(), [&](size_t better) {
-      return iou(boxes[i], boxes[better]) <= kKeptOverlap;
-    });
-    (apart ? kept : rest).push_back(i);
-  }
-  kept.insert(kept.end(), rest.begin(), rest.end());
-  kept.resize(std::min(kept.size(), keep));
-  std::sort(kept.begin(), kept.end());
-  return kept;
-}
 
 Json IndexerSummary::json() const {
   Json json;
@@ -325,6 +276,7 @@ Json IndexerSummary::json() const {
   json["broken"] = broken;
   json["broken_names"] = broken_names;
   json["regions_off_canvas"] = off_canvas;
+  json["detected"] = detected;
   json["seconds"] = seconds;
   json["writing_seconds"] = writing_seconds;
   return json;
@@ -362,25 +314,13 @@ IndexerSummary index_pictures(LoadedModel& loaded, const std::string& index, con
     }
     create_store(index, info);
   }
-  require_model(read_store_info(index), fingerprint, made.model, shown_place(index));
-  return Indexer(loaded, index, options, skips).run();
-}
-
-std::string file_of(const PictureName& name) {
-  if (name.sample < 0) return name.name;
-  return name.name.substr(0, end_of_shard(name.name));
-}
-
-std::vector<std::string> missing_names(PictureCatalog& catalog) {
-  std::map<std::string, bool> there;  // each shard is looked for once
-  std::vector<std::string> missing;
-  for (const PictureName& name : catalog.names()) {
-    const std::string file = file_of(name);
-    const auto [at, is_new] = there.emplace(file, true);
-    if (is_new) at->second = is_remote(file) || fs::exists(file);
-    if (!at->second) missing.push_back(name.name);
+  const IndexInfo there = read_store_info(index);
+  require_model(there, fingerprint, made.model, shown_place(index));
+  if (options.find_boxes && (there.regions == "grid" || there.regions == "none")) {
+    throw Error::input("a detector's boxes have no place in an index of --regions " + there.regions,
+                       shown_place(index), "leave the detector out, or make another index");
   }
-  return missing;
+  return Indexer(loaded, index, options, skips).run();
 }
 
 }  // namespace opencloc

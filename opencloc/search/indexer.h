@@ -14,23 +14,20 @@
 #include "opencloc/encode/picture_source.h"
 #include "opencloc/index/pending.h"
 #include "opencloc/index/store.h"
+#include "opencloc/search/grid.h"
+#include "opencloc/search/picture_files.h"
 
 namespace opencloc {
 
-// Boxes of a grid: for each level of n boxes a side, n x n boxes that overlap their neighbours by
-// half. 1, 2, 3 are 1 + 4 + 9 boxes. Row by row, in [0, 1].
-std::vector<Box> grid_boxes(const std::vector<int64_t>& levels);
-
-// Which `keep` of these boxes to keep: the best by quality of those that overlap no better one by
-// an IoU above 0.5, then the best of the rest. Their places, ascending; all where there are no
-// more. `qualities` are of the boxes.
-std::vector<size_t> best_boxes(const std::vector<Box>& boxes, const std::vector<float>& qualities,
-                               size_t keep);
+// The boxes that a detector finds in pictures, one list a picture.
+using FindBoxes =
+    std::function<std::vector<std::vector<SourceRegion>>(const std::vector<const Image*>& images)>;
 
 struct IndexerOptions {
   std::vector<std::string> images;      // files, and folders with all pictures below them
   std::vector<PictureFile> with_boxes;  // files with their regions
   std::string data;                     // shards
+  FindBoxes find_boxes = {};            // a detector, or none
   EmbedderOptions encode = {};
   int workers = 1;
   bool skip_bad_shards = false;
@@ -49,6 +46,7 @@ struct IndexerSummary {
   int64_t unchanged = 0;  // files that are there by name, size and time
   int64_t broken = 0;
   std::vector<std::string> broken_names;  // the first of them, each with what is wrong
+  int64_t detected = 0;                   // boxes that the detector found
   int64_t off_canvas = 0;                 // regions that the model's canvas does not show
   double seconds = 0;                     // in all
   double writing_seconds = 0;             // of them not reading, decoding or encoding
@@ -65,11 +63,5 @@ IndexerSummary index_pictures(LoadedModel& loaded, const std::string& index, con
 // path, `index` says where the index is.
 void require_model(const IndexInfo& info, const std::string& fingerprint, const std::string& model,
                    const std::string& index);
-
-// The names whose file or shard is not there any more. Names that lead to other machines are taken
-// to be there.
-std::vector<std::string> missing_names(PictureCatalog& catalog);
-// "shard.tar" of "shard.tar#key" (a sample's name), the name itself of a file's.
-std::string file_of(const PictureName& name);
 
 }  // namespace opencloc

@@ -113,6 +113,7 @@ Json search_json(IndexStore& index, const SearchResult& result, const SearchOpti
   json["deviation"] = result.deviation;
   json["cut"]["mode"] = name_of(options.cut.mode);
   if (result.cut_z) json["cut"]["z"] = *result.cut_z;
+  if (options.cut.mode == Cut::Mode::kAuto) json["cut"]["calibrated"] = result.calibrated;
   if (options.min_score) json["cut"]["min_score"] = *options.min_score;
   json["cut"]["below"] = result.below;
   json["folded"] = result.folded;
@@ -171,6 +172,7 @@ std::string search_text(IndexStore& index, const SearchResult& result) {
   if (result.hits.empty()) text = "nothing found\n";
   text += fmt::format("{} rows searched", result.scanned);
   if (result.cut_z) text += fmt::format(", cut at z {:.1f}", *result.cut_z);
+  if (result.calibrated) text += " (calibrated)";
   if (result.below > 0) text += fmt::format(", {} pictures below the limit", result.below);
   if (result.folded > 0) text += fmt::format(", {} near-duplicates folded", result.folded);
   return text + "\n";

@@ -11,9 +11,9 @@
 
 namespace opencloc {
 
-// {"scanned", "median", "deviation", "cut": {"mode", "z", "below"}, "folded", "hits": [{"id",
-// "name", "names", "width", "height", "rank", "score", "z", "region", "box", "text", "caption",
-// "cosine", "quality" (both of regions whose quality is known),
+// {"scanned", "median", "deviation", "cut": {"mode", "z", "calibrated" (of mode auto), "below"},
+// "folded", "hits": [{"id", "name", "names", "width", "height", "rank", "score", "z", "region",
+// "box", "text", "caption", "cosine", "quality" (both of regions whose quality is known),
 // "regions": [{"region", "box", "score", "z", "text"}], "duplicates": [{"id", "name"}]}]}
 Json search_json(IndexStore& index, const SearchResult& result, const SearchOptions& options);
 // The same as lines of text.

@@ -119,6 +119,17 @@ std::string canonical_text(std::string_view text) {
   return to_utf8(fold_white_space(from_utf8(kept)));
 }
 
+std::string without_signs(std::string_view text) {
+  const icu::UnicodeString all = from_utf8(text);
+  icu::UnicodeString kept;
+  for (int32_t i = 0; i < all.length(); i = all.moveIndex32(i, 1)) {
+    const UChar32 c = all.char32At(i);
+    const bool word = (U_GET_GC_MASK(c) & (U_GC_L_MASK | U_GC_N_MASK)) != 0 || c == '_';
+    if (word || u_isspace(c)) kept.append(c);
+  }
+  return to_utf8(fold_white_space(kept));
+}
+
 std::string clean_clip_text(std::string_view text) {
   const bool has_references = text.find('&') != std::string_view::npos;
   if (!has_references && is_ascii(text)) return clean_ascii(text);

@@ -22,6 +22,10 @@ std::string canonical_text(std::string_view text);
 // Full Unicode lower-casing, independent of the locale. Invalid UTF-8 becomes U+FFFD.
 std::string lower_case(std::string_view text);
 
+// Letters and digits of any script, and '_', as Python's \w has them; runs of white space folded to
+// one blank, none at the ends; every other sign left out. Invalid UTF-8 is left out.
+std::string without_signs(std::string_view text);
+
 // True when every byte is below 0x80.
 bool is_ascii(std::string_view text);
 

@@ -2,6 +2,8 @@
 
 #include <unordered_map>
 
+#include <fmt/ranges.h>
+
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
 #include "opencloc/text/clean_text.h"
@@ -110,6 +112,9 @@ void train_sentencepiece(const CaptionSource& next_caption, const SentencePieceT
       {"minloglevel", "2"},  // errors come back as a status
   };
   if (options.start_token) flags.emplace("control_symbols", kStart);
+  if (!options.symbols.empty())
+    flags.emplace("user_defined_symbols", fmt::format("{}", fmt::join(options.symbols, ",")));
+  if (options.split_digits) flags.emplace("split_digits", "true");
   Captions captions(next_caption, options.max_captions);
   std::string model;
   const std::string message = sentence_piece_library().train(

@@ -58,6 +58,10 @@ struct SentencePieceTraining {
   int64_t max_captions = 1'000'000;
   // The model gets the piece <|startoftext|>, which captioners begin with.
   bool start_token = false;
+  // Pieces that stand for themselves wherever a text holds them, e.g. "<region>".
+  std::vector<std::string> symbols = {};
+  // Every digit is a piece, as LLaMA has it: for texts with coordinates.
+  bool split_digits = false;
 };
 
 // Trains a lower-cased BPE model with T5's convention (pad 0, </s> 1, unk 2) and writes it to

@@ -118,6 +118,7 @@ TEST(Scenes, HoldOutNames) {
     for (const Region& region : held_out.make(i).regions) {
       EXPECT_TRUE(is_held_out_name(region.text));
       EXPECT_EQ(region.extra.at("held_out"), true);
+      EXPECT_NE(region.extra.at("group"), "");
     }
   }
 }

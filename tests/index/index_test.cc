@@ -7,6 +7,8 @@
 #include <gtest/gtest.h>
 
 #include "opencloc/base/error.h"
+#include "opencloc/index/npy.h"
+#include "opencloc/index/transfer.h"
 #include "opencloc/index/verify.h"
 #include "small_index.h"
 #include "tests/error_of.h"
@@ -267,6 +269,29 @@ TEST(Index, VectorsOfAnotherWidthOrWithoutANumberAreRefused) {
   picture.regions[1].vector[5] = std::nanf("");
   EXPECT_THAT(error_of([&] { writer.add(picture); }), HasSubstr("not finite"));
   EXPECT_EQ(writer.pending(), 0);
+}
+
+TEST(Index, ImportedAgainWithOtherContentsIsAnotherPicture) {
+  const fixtures::TestFolder folder;
+  const auto import_rows = [&](std::vector<uint64_t> seeds) {
+    fs::create_directories(folder / "in");
+    NpyWriter rows(folder / "in/rows.npy", static_cast<int64_t>(seeds.size()), kSmallWidth);
+    for (const uint64_t seed : seeds) rows.add(made_up_vector(seed));
+    rows.commit();
+    return import_vectors(folder / "in", folder / "index", {});
+  };
+  EXPECT_EQ(import_rows({1, 2, 2}).pictures, 3) << "equal rows of other names are pictures, too";
+  EXPECT_EQ(import_rows({1, 2, 2}).aliases, 3) << "known already";
+  const Imported changed = import_rows({1, 7, 2});
+  EXPECT_EQ(changed.pictures, 1);
+  EXPECT_EQ(changed.aliases, 2);
+  IndexReader index(folder / "index");
+  EXPECT_EQ(index.searched(SearchUnit::kPicture), 3) << "the old row has gone with its name";
+  const auto query = made_up_vector(7);
+  const auto hit = search(index, {&query, 1}, {.unit = SearchUnit::kPicture}).front().hits.at(0);
+  EXPECT_NEAR(hit.best.score, 1, 0.01);
+  const auto entry = index.catalog().pictures({&hit.picture, 1}).at(0);
+  EXPECT_THAT(entry.names.at(0).name, HasSubstr("rows.npy#1"));
 }
 
 TEST(Index, CanBeReadWhereNothingCanBeWritten) {

@@ -48,7 +48,7 @@ class InPostgres : public ::testing::Test {
     for (int i = begin; i < end; ++i) writer->add(made_up_picture(i));
     writer->commit();
   }
-  // The index in the folder, in the database: the same vectors to the last bit.
+  // The index in the folder, in the database: the same vectors to the last bit (made_up_vector()).
   void copy_from(const SmallIndex& folder) const {
     const TestFolder scratch;
     IndexReader index(folder.path());
@@ -257,6 +257,25 @@ TEST_F(InPostgres, WhatIsRemovedIsNotFoundByTheNextSearch) {
   add(40, 41);  // numbers are not used again
   EXPECT_EQ(search_one(*open_store(place_), made_up_picture(40).vector, options).hits[0].picture,
             41);
+}
+
+TEST_F(InPostgres, KeepsCalibratedCutsAsAFolderDoes) {
+  make();
+  add(0, 20);
+  const auto index = open_store(place_);
+  EXPECT_TRUE(index->cuts().empty());
+  const CalibratedCut cuts[] = {{SearchUnit::kPicture, SearchScore::kCosine, false, 3.25},
+                                {SearchUnit::kRegion, SearchScore::kCosine, true, 0.5}};
+  open_store_writer(place_)->set_cuts(cuts);
+  EXPECT_TRUE(index->refresh());
+  EXPECT_THAT(index->cuts(), ::testing::ElementsAreArray(cuts));
+  add(20, 40);  // leaves them
+  EXPECT_THAT(open_store(place_)->cuts(), ::testing::ElementsAreArray(cuts));
+  SearchOptions options{.unit = SearchUnit::kPicture};
+  options.cut.mode = Cut::Mode::kAuto;
+  const auto result = search_one(*open_store(place_), made_up_vector(1), options);
+  EXPECT_TRUE(result.calibrated);
+  EXPECT_EQ(result.cut_z, 3.25);
 }
 
 TEST_F(InPostgres, OneProcessWrites) {

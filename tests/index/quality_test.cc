@@ -18,6 +18,7 @@ namespace opencloc {
 namespace {
 
 using fixtures::error_of;
+using fixtures::every_picture;
 using fixtures::kSmallWidth;
 using fixtures::made_up_picture;
 using fixtures::made_up_vector;
@@ -79,9 +80,9 @@ class RatedSegment : public ::testing::Test {
 };
 
 TEST_F(RatedSegment, HasTheColumnOnlyWhereThereAreQualities) {
-  EXPECT_EQ(write("plain.seg", false), 1u);  // as programs of before read them
+  EXPECT_EQ(write("plain.seg", false), 3u);
   EXPECT_EQ(Segment(folder_ / "plain.seg").columns().quality, nullptr);
-  EXPECT_EQ(write("rated.seg", true), 2u);
+  EXPECT_EQ(write("rated.seg", true), 4u);
   const Segment rated(folder_ / "rated.seg");
   rated.verify();
   ASSERT_NE(rated.columns().quality, nullptr);
@@ -114,7 +115,8 @@ TEST_F(RatedSegment, EveryDamagedByteAndOtherLengthIsFound) {
     write_file(folder_ / "damaged.seg", bytes);
     return error_of([&] { Segment(folder_ / "damaged.seg").verify(); });
   };
-  const size_t column = sound.size() - 4 - segment_format::aligned(400);
+  const size_t column =
+      sound.size() - 4 - segment_format::aligned(400) - segment_format::aligned(800);
   for (size_t i = column; i < sound.size(); i += 23) {
     std::string damaged = sound;
     damaged[i] = static_cast<char>(damaged[i] ^ 4);
@@ -122,9 +124,9 @@ TEST_F(RatedSegment, EveryDamagedByteAndOtherLengthIsFound) {
   }
   EXPECT_THAT(error_of_bytes(sound.substr(0, column)), HasSubstr("bytes in place of"));
   EXPECT_THAT(error_of_bytes(sound + "x"), HasSubstr("bytes in place of"));
-  std::string version_3 = sound;
-  version_3[8] = 3;
-  EXPECT_THAT(error_of_bytes(version_3), HasSubstr("version 3"));
+  std::string version_5 = sound;
+  version_5[8] = 5;
+  EXPECT_THAT(error_of_bytes(version_5), HasSubstr("version 5, this program knows 1 to 4"));
 }
 
 TEST_F(RatedSegment, AWholePictureHasNoQuality) {
@@ -148,34 +150,21 @@ TEST(QualitySearch, FindsWhatABruteForceSearchFinds) {
   EXPECT_TRUE(index.has_quality());
   const auto queries = some_queries();
   for (const bool use : {false, true}) {
+    const auto added = [use](int64_t picture, int64_t region) {
+      if (!use || (picture > 150 && picture <= 200)) return 0.0f;
+      const auto number = static_cast<int>(picture) - 1;
+      const auto stored = stored_quality(made_up_quality(number, static_cast<size_t>(region - 1)));
+      return quality_offset(stored, fixtures::kSmallScale);
+    };
     for (const auto unit : {SearchUnit::kPicture, SearchUnit::kRegion, SearchUnit::kBoth}) {
       const auto results =
           search(index, queries, {.unit = unit, .quality = use, .k = 12, .fold = false});
       for (size_t q = 0; q < queries.size(); ++q) {
-        std::vector<std::pair<double, int64_t>> best;  // -score, picture
-        for (int number = 0; number < 400; ++number) {
-          const auto place = index.find(number + 1);
-          double score = -9;
-          for (int64_t row = place->rows.begin; row < place->rows.end; ++row) {
-            const bool whole = row == place->rows.begin;
-            if (unit == (whole ? SearchUnit::kRegion : SearchUnit::kPicture)) continue;
-            const auto vector = index.columns(place->segment).vector(row);
-            double sum = 0;
-            for (size_t i = 0; i < vector.size(); ++i)
-              sum += static_cast<double>(vector[i]) * static_cast<double>(queries[q][i]);
-            const bool rated = use && !whole && (number < 150 || number >= 200);
-            const auto region = static_cast<size_t>(row - place->rows.begin - 1);
-            const auto stored = stored_quality(made_up_quality(number, region));
-            const float offset = rated ? quality_offset(stored, fixtures::kSmallScale) : 0;
-            score = std::max(score, static_cast<double>(static_cast<float>(sum) + offset));
-          }
-          if (score > -9) best.emplace_back(-score, number + 1);
-        }
-        std::sort(best.begin(), best.end());
+        const auto best = every_picture(index, queries[q], unit, 400, added);
         ASSERT_EQ(results[q].hits.size(), 12u);
         for (size_t i = 0; i < 12; ++i) {
           EXPECT_EQ(results[q].hits[i].picture, best[i].second) << q << " " << i;
-          EXPECT_EQ(results[q].hits[i].best.score, -best[i].first);
+          EXPECT_EQ(results[q].hits[i].best.score, best[i].first);
         }
       }
     }

@@ -15,6 +15,7 @@ namespace opencloc {
 namespace {
 
 using fixtures::error_of;
+using fixtures::every_picture;
 using fixtures::kSmallWidth;
 using fixtures::made_up_picture;
 using fixtures::made_up_vector;
@@ -44,26 +45,11 @@ TEST(Search, FindsWhatABruteForceSearchFinds) {
   for (const auto unit : {SearchUnit::kPicture, SearchUnit::kRegion, SearchUnit::kBoth}) {
     const auto results = search(index, queries, {.unit = unit, .k = 12, .fold = false});
     for (size_t q = 0; q < queries.size(); ++q) {
-      std::vector<std::pair<double, int64_t>> best;  // -score, picture
-      for (int number = 0; number < 400; ++number) {
-        const auto place = index.find(number + 1);
-        double score = -2;
-        for (int64_t row = place->rows.begin; row < place->rows.end; ++row) {
-          const bool whole = row == place->rows.begin;
-          if (unit == (whole ? SearchUnit::kRegion : SearchUnit::kPicture)) continue;
-          const auto vector = index.columns(place->segment).vector(row);
-          double sum = 0;
-          for (size_t i = 0; i < vector.size(); ++i)
-            sum += static_cast<double>(vector[i]) * static_cast<double>(queries[q][i]);
-          score = std::max(score, static_cast<double>(static_cast<float>(sum)));
-        }
-        if (score > -2) best.emplace_back(-score, number + 1);
-      }
-      std::sort(best.begin(), best.end());
+      const auto best = every_picture(index, queries[q], unit, 400);
       ASSERT_EQ(results[q].hits.size(), 12u);
       for (size_t i = 0; i < 12; ++i) {
         EXPECT_EQ(results[q].hits[i].picture, best[i].second) << q << " " << i;
-        EXPECT_EQ(results[q].hits[i].best.score, -best[i].first);
+        EXPECT_EQ(results[q].hits[i].best.score, best[i].first);
         EXPECT_EQ(results[q].hits[i].rank, static_cast<int64_t>(i) + 1);
       }
     }

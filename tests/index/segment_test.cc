@@ -16,6 +16,11 @@ using fixtures::kSmallWidth;
 using fixtures::made_up_vector;
 using ::testing::HasSubstr;
 
+// Of unit length: more bits than are stored.
+std::vector<float> vector_of(int64_t row) {
+  return fixtures::unit(made_up_vector(static_cast<uint64_t>(row)));
+}
+
 class SegmentFile : public ::testing::Test {
  protected:
   // Pictures 1, 2, 3, ... of three rows each.
@@ -23,7 +28,7 @@ class SegmentFile : public ::testing::Test {
     SegmentRows gathered(kSmallWidth);
     for (int i = 0; i < rows; ++i) {
       gathered.add(static_cast<uint32_t>(i / 3 + 1), stored_box({0.1f, 0.2f, 0.3f, 0.4f}),
-                   made_up_vector(static_cast<uint64_t>(i)));
+                   vector_of(i));
     }
     const SegmentColumns columns = gathered.columns();
     const SegmentRun run{&columns, 0, rows};
@@ -52,10 +57,10 @@ TEST_F(SegmentFile, ComesBackAsItWasWritten) {
   ASSERT_EQ(columns.rows(), 1000);
   ASSERT_EQ(columns.width, kSmallWidth);
   for (const int64_t row : {0, 1, 500, 999}) {
-    const auto vector = made_up_vector(static_cast<uint64_t>(row));
+    const auto vector = vector_of(row);
     const auto stored = columns.vector(row);
     for (size_t i = 0; i < vector.size(); ++i) {
-      EXPECT_NEAR(stored[i], vector[i], 0.004 * std::abs(vector[i]));
+      EXPECT_NEAR(stored[i], vector[i], 2e-5);
       const auto at = static_cast<size_t>(row * kernels::scan_stride(kSmallWidth)) + i;
       EXPECT_NEAR(static_cast<float>(columns.scan.values[at]) * columns.scan.scale[row], vector[i],
                   0.004);
@@ -87,6 +92,41 @@ TEST_F(SegmentFile, RunsAreCopiedBitForBit) {
     EXPECT_EQ(copy.columns().scan.sums[row], source.columns().scan.sums[from]);
     EXPECT_EQ(copy.columns().image[row], source.columns().image[from]);
   }
+}
+
+// As programs wrote them that knew half precision alone.
+SegmentColumns in_half_precision(SegmentColumns columns, std::vector<uint16_t>& exact) {
+  exact.clear();
+  for (int64_t row = 0; row < columns.rows(); ++row) {
+    for (const float x : columns.vector(row)) exact.push_back(kernels::round_to_fp16(x));
+  }
+  columns.scan.exact = exact.data();
+  columns.scan.unit = nullptr;
+  return columns;
+}
+
+TEST_F(SegmentFile, OlderVersionsAreReadAndCopiedAsTheyAre) {
+  write(300);
+  const Segment fresh(path_);
+  std::vector<uint16_t> exact;
+  const SegmentColumns old = in_half_precision(fresh.columns(), exact);
+  const SegmentRun run{&old, 0, 300};
+  write_segment(folder_ / "old.seg", {&run, 1});
+  EXPECT_EQ(read_file(folder_ / "old.seg")[8], 1) << "which older programs read";
+  EXPECT_EQ(read_file(path_)[8], 3);
+  const Segment older(folder_ / "old.seg");
+  older.verify();
+  EXPECT_EQ(older.columns().scan.unit, nullptr);
+  for (const int64_t row : {0, 150, 299}) EXPECT_EQ(older.columns().vector(row), old.vector(row));
+  // One segment of both changes no bit of either.
+  const SegmentRun runs[] = {{&older.columns(), 0, 150}, {&fresh.columns(), 150, 300}};
+  write_segment(folder_ / "both.seg", runs);
+  const Segment both(folder_ / "both.seg");
+  both.verify();
+  ASSERT_EQ(both.columns().rows(), 300);
+  for (const int64_t row : {0, 149}) EXPECT_EQ(both.columns().vector(row), old.vector(row));
+  for (const int64_t row : {150, 299})
+    EXPECT_EQ(both.columns().vector(row), fresh.columns().vector(row));
 }
 
 TEST_F(SegmentFile, EveryDamagedByteIsFound) {

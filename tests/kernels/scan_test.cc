@@ -246,6 +246,54 @@ TEST(Scan, EqualScoresStandInOrderOfTheirRows) {
   EXPECT_NEAR(answer.hits[0].score, 1.0, 0.001);
 }
 
+TEST(Scan, RowsOfBothKindsAreScoredAsTheyAreStored) {
+  Stored s = stored(200, 96, 11);
+  std::vector<float> units(200, 0.0f);  // even rows stay half precision
+  for (int64_t r = 1; r < 200; r += 2) {
+    const float* vector = s.vectors.data() + r * 96;
+    units[static_cast<size_t>(r)] = unit16_of(vector, 96);
+    round_to_16(vector, 96, units[static_cast<size_t>(r)], s.exact.data() + r * 96);
+  }
+  ScanPart part = s.part(0, 200);
+  part.unit = units.data();
+  const auto query = unit_vectors(1, 96, 12);
+  const auto answer = scan({&part, 1}, 96, query.data(), 1, 200).front();
+  ASSERT_EQ(answer.hits.size(), 200u);
+  for (const ScanHit& hit : answer.hits) {
+    double sum = 0, exact = 0;
+    for (int64_t i = 0; i < 96; ++i) {
+      const auto at = static_cast<size_t>(hit.row * 96 + i);
+      const double q = query[static_cast<size_t>(i)];
+      sum += q * static_cast<double>(float_of_16(s.exact[at], units[static_cast<size_t>(hit.row)]));
+      exact += q * static_cast<double>(s.vectors[at]);
+    }
+    EXPECT_EQ(hit.score, static_cast<float>(sum));
+    EXPECT_NEAR(hit.score, exact, hit.row % 2 == 0 ? 1e-4 : 2e-5);
+  }
+}
+
+TEST(Row16, ComesBackAndIsStoredAgainWithTheSameBits) {
+  for (const float largest : {1.0f, 0.99998f, 0.5f, 0.50001f, 0.3f, 1e-3f, 1e-30f, 32767.4f}) {
+    auto row = numbers(300, 5);
+    for (float& x : row) x = std::clamp(x, -1.0f, 1.0f) * largest;
+    row[17] = -largest;
+    const float unit = unit16_of(row.data(), 300);
+    int exponent;
+    EXPECT_EQ(std::frexp(unit, &exponent), 0.5f) << "a power of two";
+    std::vector<uint16_t> bits(300), again(300);
+    round_to_16(row.data(), 300, unit, bits.data());
+    std::vector<float> back;
+    for (const uint16_t x : bits) back.push_back(float_of_16(x, unit));
+    for (size_t i = 0; i < 300; ++i) EXPECT_NEAR(back[i], row[i], unit / 2) << largest;
+    EXPECT_LE(unit, largest / 16383) << "no bit is wasted";
+    EXPECT_EQ(unit16_of(back.data(), 300), unit) << largest;
+    round_to_16(back.data(), 300, unit, again.data());
+    EXPECT_EQ(again, bits);
+  }
+  const std::vector<float> zeros(5, 0.0f);
+  EXPECT_EQ(unit16_of(zeros.data(), 5), 1.0f);
+}
+
 TEST(Scan, NothingToSearch) {
   const auto query = unit_vectors(1, 64, 8);
   EXPECT_TRUE(scan({}, 64, query.data(), 1, 10).front().hits.empty());

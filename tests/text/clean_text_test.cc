@@ -54,6 +54,15 @@ TEST(CleanClipText, ShortcutAgreesWithTheGeneralRule) {
   }
 }
 
+TEST(WithoutSigns, KeepsLettersAndDigitsOfAnyScript) {
+  EXPECT_EQ(without_signs(" a_red,  bus-3! "), "a_red bus3");
+  EXPECT_EQ(without_signs("\u201C\u00E9t\u00E9\u201D \u2014 \u0416\u0443\u043A \u00B2"),
+            "\u00E9t\u00E9 \u0416\u0443\u043A \u00B2");
+  EXPECT_EQ(without_signs("a\u00A0b\u3000c"), "a b c");
+  EXPECT_EQ(without_signs("a\xff"), "a");
+  EXPECT_EQ(without_signs("?!"), "");
+}
+
 TEST(LowerCase, AsciiAndUnicode) {
   EXPECT_EQ(lower_case("A Red BUS 3"), "a red bus 3");
   EXPECT_EQ(lower_case("ÀÉ ЖУК"), "àé жук");

@@ -107,6 +107,22 @@ TEST_F(TrainSentencePiece, IsDeterministic) {
   EXPECT_EQ(read_file(out("b1.model")), read_file(out("b2.model")));
 }
 
+TEST_F(TrainSentencePiece, SymbolsAndDigitsAreNotJoined) {
+  std::vector<std::string> texts = made_captions(200);
+  for (int i = 100; i < 400; ++i) texts.push_back("at [" + std::to_string(i) + ", 128]");
+  train_sentencepiece(from_list(texts),
+                      {.vocab_size = 200, .symbols = {"<image>", "<region>"}, .split_digits = true},
+                      out("symbols.model"));
+  const auto tokenizer = load_tokenizer(out("symbols.model"));
+  const auto region = tokenizer->encode("<region>").back();
+  const auto ids = tokenizer->encode("a fox<region>, at 128 or 128<region>");
+  EXPECT_EQ(std::count(ids.begin(), ids.end(), region), 2);
+  EXPECT_NE(tokenizer->encode("<image>").back(), region);
+  const auto one = tokenizer->encode("1").back();
+  EXPECT_EQ(std::count(ids.begin(), ids.end(), one), 2) << "128 is three digits";
+  EXPECT_EQ(tokenizer->decode(ids), "a fox<region>, at 128 or 128<region>");
+}
+
 TEST_F(TrainSentencePiece, SmallAndAwkwardCorporaWork) {
   const std::vector<std::vector<std::string>> corpora = {
       {"one caption"},

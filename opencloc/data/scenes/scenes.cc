@@ -91,6 +91,7 @@ struct SceneGenerator::Impl {
     region.source = "scenes";
     region.extra["phrase"] = object_phrase(object, region.text);
     region.extra["name"] = region.text;
+    region.extra["group"] = emoji[object.name].group;
     region.extra["held_out"] = emoji[object.name].held_out;
     region.extra["visible"] = std::round(100 * object.visible) / 100;
     return region;

@@ -2,23 +2,14 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <utility>
 
+#include "opencloc/base/decimal.h"
 #include "opencloc/base/text_file.h"
 
 namespace opencloc {
 namespace {
-
-// The decimal with the fewest digits that reads back as the same float: 0.12f -> 0.12.
-double shortest(float value) {
-  std::array<char, 32> digits{};
-  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
-  double result = 0;
-  std::from_chars(digits.data(), end, result);
-  return result;
-}
 
 // A text; a number as it is written; empty for null and for Python's NaN, which an empty cell of a
 // table becomes. All else is a problem of the record.
@@ -96,10 +87,10 @@ void parse_region(const Json& value, Record& record) {
 
 Json region_json(const Region& region) {
   Json result = Json::object();
-  result["box"] = {shortest(region.box.x0), shortest(region.box.y0), shortest(region.box.x1),
-                   shortest(region.box.y1)};
+  result["box"] = {shortest_decimal(region.box.x0), shortest_decimal(region.box.y0),
+                   shortest_decimal(region.box.x1), shortest_decimal(region.box.y1)};
   result["text"] = region.text;
-  if (!region.extra.contains("score")) result["score"] = shortest(region.score);
+  if (!region.extra.contains("score")) result["score"] = shortest_decimal(region.score);
   if (!region.source.empty()) result["source"] = region.source;
   result.update(region.extra);
   return result;

@@ -25,6 +25,7 @@ class PostgresReader : public IndexStore {
   PictureCatalog& catalog() override { return catalog_; }
   bool refresh() override;
   bool has_quality() const override;
+  const std::vector<CalibratedCut>& cuts() const override { return state_.cuts; }
   int64_t searched(SearchUnit unit) const override;
   std::vector<Nearest> nearest(SearchUnit unit, SearchScore score,
                                std::span<const std::vector<float>> queries,

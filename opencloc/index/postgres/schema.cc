@@ -136,7 +136,9 @@ PostgresIndexState read_postgres_state(PostgresConnection& connection) {
   PostgresIndexState state;
   state.id = line.number(0, 0);
   const std::string& where = connection.address().shown;
-  state.info = parse_index_info(parse_json(line.bytes(0, 1), where), where);
+  const Json info = parse_json(line.bytes(0, 1), where);
+  state.info = parse_index_info(info, where);
+  if (info.contains("cuts")) state.cuts = parse_cuts(info["cuts"], where);
   state.next_picture = line.number(0, 2);
   state.version = line.number(0, 3);
   state.pictures = line.number(0, 4);

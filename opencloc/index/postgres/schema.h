@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "opencloc/index/cut.h"
 #include "opencloc/index/info.h"
 #include "opencloc/index/postgres/connection.h"
 
@@ -14,6 +16,7 @@ namespace opencloc {
 struct PostgresIndexState {
   int64_t id = 0;
   IndexInfo info;
+  std::vector<CalibratedCut> cuts;  // beside the info, under "cuts"
   int64_t next_picture = 1;
   int64_t version = 0;  // another number after every commit
   int64_t pictures = 0, vectors = 0;

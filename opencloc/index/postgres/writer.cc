@@ -206,6 +206,15 @@ int64_t PostgresWriter::remove_names(std::span<const std::string> names) {
   return removed;
 }
 
+void PostgresWriter::set_cuts(std::span<const CalibratedCut> cuts) {
+  commit();
+  Json info = index_info_json(state_.info);
+  info["cuts"] = cuts_json(cuts);
+  connection_->query(
+      "UPDATE opencloc.indexes SET info = $2::text, version = version + 1 WHERE id = $1::int8",
+      PostgresValues().number(state_.id).text(dump_json(info)));
+}
+
 std::unique_ptr<IndexStoreWriter> open_postgres_writer(const std::string& place) {
   return std::make_unique<PostgresWriter>(parse_postgres_address(place));
 }

@@ -33,6 +33,8 @@ class PostgresWriter : public IndexStoreWriter {
   int64_t remove(std::span<const int64_t> pictures) override;
   int64_t remove_names(std::span<const std::string> names) override;
 
+  void set_cuts(std::span<const CalibratedCut> cuts) override;
+
   // Takes what was removed off the tables, then builds the HNSW indexes, or builds them anew, and
   // says how many of the best rows they find.
   Compaction compact(const std::function<void(int64_t rows)>& copied) override;

@@ -81,16 +81,20 @@ class Fibers {
   };
 
   Fibers() : fibers_(kThreads), values_(kThreads) {
-    for (auto& fiber : fibers_) {
-      fiber.stack.resize(kStack);
-      getcontext(&fiber.context);
-      fiber.context.uc_stack.ss_sp = fiber.stack.data();
-      fiber.context.uc_stack.ss_size = fiber.stack.size();
-      makecontext(&fiber.context, &Fibers::body, 0);
+    for (auto& fiber : fibers_) start(fiber);
+  }
+
+  // getcontext() may return twice: a function of its own keeps the compiler's variables apart from
+  // it.
+  [[gnu::noinline]] static void start(Fiber& fiber) {
+    fiber.stack.resize(kStack);
+    getcontext(&fiber.context);
+    fiber.context.uc_stack.ss_sp = fiber.stack.data();
+    fiber.context.uc_stack.ss_size = fiber.stack.size();
+    makecontext(&fiber.context, &Fibers::body, 0);
 #if defined(__SANITIZE_THREAD__)
-      fiber.known_as = __tsan_create_fiber(0);
+    fiber.known_as = __tsan_create_fiber(0);
 #endif
-    }
   }
 
   // A fiber lives as long as the program: it runs its thread of one block after another.

@@ -180,7 +180,8 @@ std::vector<ScanHit> rescored(std::span<const ScanPart> parts, const std::vector
       Best::Entry& entry = best[static_cast<size_t>(i)];
       const size_t part = part_of(starts, entry.row);
       const int64_t row = entry.row - starts[part];
-      entry.score = exact_score(query, parts[part].exact + row * width, width);
+      const float unit = parts[part].unit == nullptr ? 0 : parts[part].unit[row];
+      entry.score = exact_score(query, parts[part].exact + row * width, unit, width);
       if (parts[part].offset != nullptr) entry.score += parts[part].offset[row];
     }
   });
@@ -260,10 +261,10 @@ std::vector<ScanAnswer> scan(std::span<const ScanPart> parts, int64_t width, con
   return answers;
 }
 
-float exact_score(const float* query, const fp16* row, int64_t width) {
+float exact_score(const float* query, const uint16_t* row, float unit, int64_t width) {
   double sum = 0;
   for (int64_t i = 0; i < width; ++i)
-    sum += static_cast<double>(query[i]) * static_cast<double>(float_of(row[i]));
+    sum += static_cast<double>(query[i]) * static_cast<double>(float_of_16(row[i], unit));
   return static_cast<float>(sum);
 }
 

@@ -1,5 +1,5 @@
 // Exact nearest rows by dot product: one pass over int8 rows that lie in memory as they lie on
-// disk, for many queries at a time, then the best candidates again with their fp16 values.
+// disk, for many queries at a time, then the best candidates again with their 16-bit values.
 //
 // A row of width E is E bytes s8, padded with zeros to a multiple of 64, and a scale: x = scale q,
 // |q| <= 127 (quantize_weight of gemm/gemm_int8.h). Queries become u8 around 128, which VNNI
@@ -15,7 +15,7 @@
 #include <span>
 #include <vector>
 
-#include "opencloc/kernels/scan/fp16.h"
+#include "opencloc/kernels/scan/row16.h"
 
 namespace opencloc::kernels {
 
@@ -29,7 +29,8 @@ struct ScanPart {
   const int8_t* values = nullptr;      // [rows, scan_stride(width)]
   const float* scale = nullptr;        // [rows]
   const int32_t* sums = nullptr;       // [rows] of a row's values
-  const fp16* exact = nullptr;         // [rows, width]
+  const uint16_t* exact = nullptr;     // [rows, width], as row16.h says
+  const float* unit = nullptr;         // [rows] of `exact`; null: 0, half precision
   const float* offset = nullptr;       // [rows] added to the dot products, finite; null: 0
   const uint64_t* left_out = nullptr;  // [ceil(rows / 64)], bit r % 64 = row r is not searched;
                                        // null: all are
@@ -74,7 +75,7 @@ std::vector<ScanAnswer> scan(std::span<const ScanPart> parts, int64_t width, con
                              int64_t count, int64_t candidates);
 
 // The dot product that scan() rescores with.
-float exact_score(const float* query, const fp16* row, int64_t width);
+float exact_score(const float* query, const uint16_t* row, float unit, int64_t width);
 
 // Some rows and queries as the loops of one thread see them.
 struct ScanTile {
