@@ -72,13 +72,10 @@ export const classify = (id, labels, prompt, options) =>
   post(`${scenePath(id)}/classify`, prompt ? { labels, prompts: [prompt] } : { labels }, options)
     .then((answer) => answer.data[0].labels);
 
-// Pictures are fetched, not linked: a key goes with the request, and an error can be told in words.
-export const pictureBlob = async (path, options) => (await ask(path, options)).blob();
-
-// Shows a picture in an <img>; a search goes first.
+// Shows a picture in an <img>; a search goes first. Fetched, not linked: a key goes with the request, and an error can be
+// told in words.
 export async function fillPicture(image, path, signal) {
-  const blob = await pictureBlob(path, { signal, priority: 'low' });
-  const address = URL.createObjectURL(blob);
+  const address = URL.createObjectURL(await (await ask(path, { signal, priority: 'low' })).blob());
   try {
     image.src = address;
     await image.decode();
@@ -89,7 +86,7 @@ export async function fillPicture(image, path, signal) {
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
-// A search as command lines. `file`: the picture that its scene is of; or `stored`, {index, id} of one that the server has.
+// A search as command lines. `file`: the picture of its scene; or `stored`, {index, id} of one that the server has.
 export function curlOf(body, file, stored) {
   const curl = `curl -s${key ? ' -H "Authorization: Bearer $OPENCLOC_KEY"' : ''}`;
   const at = (place) => quoted(new URL(place, document.baseURI).href);

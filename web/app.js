@@ -95,7 +95,7 @@ function download() {
 async function showCommand() {
   const { body, index, on } = found;
   const text = $('command-text').value =
-    api.curlOf(body, nameOf(on) || 'picture.jpg', !address.isScene(on) && { index, id: Number(on) });
+    api.curlOf(body, nameOf(on) || 'picture.jpg', body.scene && !address.isScene(on) && { index, id: Number(on) });
   $('command').showModal();
   $('command-text').select();
   try {
