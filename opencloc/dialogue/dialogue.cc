@@ -90,8 +90,8 @@ std::vector<Piece> split_placeholders(std::string_view text, std::string_view wh
 bool holds_marks(std::string_view text) {
   static constexpr std::array<std::string_view, 16> kMarks = {
       "<image", "<video", "<region", "<bbox_location", "<box",
-      "</box>", "<point", "<ref>",       "</ref>",         "<|",
-      "<s>",    "</s>",   "<quad>",      "<IMG_CONTEXT>",  "<img>",
+      "</box>", "<point", "<ref>",   "</ref>",         "<|",
+      "<s>",    "</s>",   "<quad>",  "<IMG_CONTEXT>",  "<img>",
       "</img>"};
   return std::ranges::any_of(
       kMarks, [text](std::string_view mark) { return text.find(mark) != std::string_view::npos; });

@@ -10,9 +10,8 @@
 //                            picture's first; pictures ascend
 //   box     u16 [R, 4]       x0, y0, x1, y1 in 1/65535 of the picture
 //   quality u16 [R]          of versions 2 and 4 alone (quality.h); 65535 for whole pictures
-//   unit    f32 [R]          of versions 3 and 4 alone: of `exact`; 0: that row is fp16, as all
-//   rows
-//                            of versions 1 and 2 are
+//   unit    f32 [R]          of versions 3 and 4 alone: of `exact`. 0: that row is fp16, as
+//                            all rows of versions 1 and 2 are
 // then a CRC-32C for every MiB of all that. Only the first columns, 8 + stride bytes a row, are
 // touched by a search.
 //
@@ -121,8 +120,8 @@ struct SegmentRun {
   int64_t begin = 0, end = 0;
 };
 // Writes the runs, all of one width, one behind the other as a segment: with qualities, and with
-// units, where one of them has any; whole or not at all, and on
-// the disk when it returns. Returns its checksum(). Throws Error (failed).
+// units, where one of them has any; whole or not at all, and on the disk when it returns. Returns
+// its checksum(). Throws Error (failed).
 uint32_t write_segment(const std::filesystem::path& path, std::span<const SegmentRun> runs);
 
 }  // namespace opencloc

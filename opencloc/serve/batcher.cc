@@ -76,7 +76,7 @@ bool Batcher::same_search(const Item& a, const Item& b) {
   return a.index != nullptr && a.index == b.index && x.unit == y.unit && x.quality == y.quality &&
          x.k == y.k && x.min_score == y.min_score && x.cut.mode == y.cut.mode &&
          x.cut.z == y.cut.z && x.fold == y.fold && x.fold_at == y.fold_at &&
-         x.more_regions == y.more_regions && x.more_iou == y.more_iou;
+         x.more_regions == y.more_regions && x.more_iou == y.more_iou && x.only == y.only;
 }
 
 void Batcher::work(CallPtr call, WorkKind kind, std::function<void()> work) {
