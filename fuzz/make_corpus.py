@@ -7,9 +7,11 @@ import io
 import json
 import os
 import pickle
+import sqlite3
 import struct
 import sys
 import tarfile
+import tempfile
 import zipfile
 
 root = sys.argv[1]
@@ -112,6 +114,40 @@ def segment(pictures, width):
 write("fuzz_segment", "rows", segment([1, 1, 1, 2, 5, 5], 24))
 write("fuzz_segment", "row", segment([7], 64))
 write("fuzz_segment", "empty", segment([], 1))
+
+
+# catalogs of an index, in pages of 512 bytes (opencloc/index/catalog.cc)
+def catalog(pictures):
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/catalog.sqlite"
+        db = sqlite3.connect(path)
+        db.executescript("""
+            PRAGMA page_size = 512; PRAGMA user_version = 1;
+            CREATE TABLE pictures(id INTEGER PRIMARY KEY AUTOINCREMENT, digest TEXT NOT NULL UNIQUE,
+                width INTEGER NOT NULL, height INTEGER NOT NULL, rows INTEGER NOT NULL, caption TEXT NOT NULL);
+            CREATE TABLE names(name TEXT NOT NULL UNIQUE, picture INTEGER NOT NULL, sample INTEGER NOT NULL,
+                bytes INTEGER NOT NULL, modified_ns INTEGER NOT NULL);
+            CREATE INDEX names_of_picture ON names(picture);
+            CREATE TABLE texts(picture INTEGER NOT NULL, region INTEGER NOT NULL, text TEXT NOT NULL,
+                PRIMARY KEY(picture, region)) WITHOUT ROWID;
+            CREATE TABLE segments(id INTEGER PRIMARY KEY AUTOINCREMENT, rows INTEGER NOT NULL, checksum INTEGER NOT NULL);
+            CREATE TABLE removed(picture INTEGER PRIMARY KEY);
+            CREATE TABLE cuts(json TEXT NOT NULL);""")
+        for i in range(1, pictures + 1):
+            db.execute("INSERT INTO pictures VALUES(?, ?, 640, 480, 3, 'a fox')", (i, f"{i:064x}"))
+            db.execute("INSERT INTO names VALUES(?, ?, -1, 1000, 12345)", (f"{i}.jpg", i))
+            db.execute("INSERT INTO texts VALUES(?, 1, 'fox')", (i,))
+        db.execute("INSERT INTO segments VALUES(1, ?, 77)", (3 * pictures,))
+        db.execute("INSERT INTO removed VALUES(9)")
+        db.execute("INSERT INTO cuts VALUES(?)", ('[{"unit": "region", "score": "quality", "by": "score", "limit": 0.25}]',))
+        db.commit()
+        db.close()
+        with open(path, "rb") as file:
+            return file.read()
+
+
+write("fuzz_catalog", "pictures", catalog(3))
+write("fuzz_catalog", "empty", catalog(0))
 
 # requests: bodies, then whole ones
 write("fuzz_wire", "search", json.dumps({
