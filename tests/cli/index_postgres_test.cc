@@ -66,18 +66,20 @@ TEST_F(IndexInPostgres, FindsWhatAFolderFinds) {
     const Json ours = json_of("search " + place_ + rest),
                theirs = json_of("search " + at("idx") + rest);
     EXPECT_EQ(ours["scanned"], theirs["scanned"]);
-    // Scores of vectors in 16 bits of two kinds: near each other, so that close ones may change
-    // places.
+    // Scores of vectors in 16 bits of two kinds, of which half precision is the coarser one: near
+    // each other, so that close ones may change places.
+    constexpr double kHalfPrecision = 0x1p-11;
     std::map<int64_t, double> scores;
     for (const Json& hit : theirs["hits"])
       scores[hit["id"].get<int64_t>()] = hit["score"].get<double>();
     ASSERT_EQ(ours["hits"].size(), theirs["hits"].size());
     for (size_t i = 0; i < ours["hits"].size(); ++i) {
       const Json& hit = ours["hits"][i];
-      EXPECT_NEAR(hit["score"].get<double>(), theirs["hits"][i]["score"].get<double>(), 1e-6);
+      EXPECT_NEAR(hit["score"].get<double>(), theirs["hits"][i]["score"].get<double>(),
+                  kHalfPrecision);
       const auto same = scores.find(hit["id"].get<int64_t>());
       if (same == scores.end()) continue;
-      EXPECT_NEAR(hit["score"].get<double>(), same->second, 1e-6);
+      EXPECT_NEAR(hit["score"].get<double>(), same->second, kHalfPrecision);
     }
   }
   const Json stats = json_of("index stats " + place_);

@@ -63,7 +63,7 @@ TEST_F(IndexRegions, ADetectorsBoxesJoinTheDatasAndReplaceTheGrid) {
 
   EXPECT_THAT(refused("index add " + at("new") + " --model " + at("model") + " --regions grid" +
                       detector + " --data " + at("shards")),
-              HasSubstr("no place in an index with the setting"));
+              HasSubstr("no place in an index with --regions at grid"));
   EXPECT_THAT(refused("index add " + at("other") + " --model " + at("model") + " --detector " +
                       at("model") + " --data " + at("shards")),
               HasSubstr("--vocabulary"));
