@@ -74,7 +74,8 @@ HttpClient::HttpClient(const HttpPlace& place)
     const std::string reason = errno_text();
     if (socket_ >= 0) ::close(socket_);
     throw Error::failed("the server cannot be reached (" + reason + ")",
-                        place.host + ":" + std::to_string(place.port));
+                        place.host + ":" + std::to_string(place.port),
+                        "start it, or check the address and the port");
   }
 }
 

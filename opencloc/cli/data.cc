@@ -168,7 +168,7 @@ void add_scenes(CLI::App& app) {
       {"train", SceneSplit::kTrain}, {"held-out", SceneSplit::kHeldOut}, {"all", SceneSplit::kAll}};
   app.add_option("--split", flags->scene.split,
                  "Names to draw: train, held-out (never in train) or all")
-      ->transform(CLI::Transformer(splits))
+      ->transform(one_of(splits))
       ->default_str("train");
   app.add_option("--image-format", flags->scene.image_format, "jpg or png")->capture_default_str();
   app.add_option("--font", flags->scene.font, "Colour emoji font")
@@ -222,13 +222,13 @@ void add_mosaic(CLI::App& app) {
   app.add_option("--regions", flags->mosaic.regions,
                  "moved: the samples' own boxes moved along, the whole tile where a sample has "
                  "none; tiles: whole tiles with their labels; both")
-      ->transform(CLI::Transformer(regions))
+      ->transform(one_of(regions))
       ->default_str("moved");
   const std::map<std::string, CanvasRule> fits = {{"crop", CanvasRule::kShortest},
                                                   {"pad", CanvasRule::kLongest},
                                                   {"squash", CanvasRule::kSquash}};
   app.add_option("--fit", flags->mosaic.fit, "How a picture fills its tile: crop, pad or squash")
-      ->transform(CLI::Transformer(fits))
+      ->transform(one_of(fits))
       ->default_str("crop");
   app.add_option("--quality", flags->mosaic.quality, "Of the JPEGs")
       ->check(CLI::Range(1, 100))

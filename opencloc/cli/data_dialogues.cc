@@ -36,7 +36,7 @@ void add_maker_flags(CLI::App& app, DialogueFlags& flags) {
   app.add_option("--order", maker.order,
                  "Which of two things a question names first: random (training), or alternating "
                  "(as Ferret's LVIS test)")
-      ->transform(CLI::Transformer(orders))
+      ->transform(one_of(orders))
       ->default_str("random");
   app.add_option("--templates", flags.run.templates,
                  "Other wordings: JSON {\"exists\": [\"Is there a {name} in the image?\"], ...}")
@@ -155,7 +155,7 @@ void add_data_export(CLI::App& app) {
                                                        {"internvl", ExportFormat::kInternvl}};
   add_input_flags(app, *flags);
   app.add_option("--format", flags->options.format, "Whose trainer is to read it")
-      ->transform(CLI::Transformer(formats))
+      ->transform(one_of(formats))
       ->required();
   app.add_option("--out", flags->out, "Folder for images/, the trainer's files and export.json")
       ->type_name("DIR")

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -66,5 +67,21 @@ CLI::Validator positive();
 // Throws CLI::ParseError for wrong usage, Error (input) for unknown keys and unreadable files, and
 // whatever the callback throws.
 void parse_and_run(CLI::App& app, std::vector<std::string> arguments);
+
+// For options of an enum: takes the names, and an error lists them.
+template <typename Enum>
+CLI::Validator one_of(const std::map<std::string, Enum>& values) {
+  std::string names;
+  for (const auto& [name, value] : values) names += (names.empty() ? "{" : ",") + name;
+  names += '}';
+  return CLI::Validator(
+      [values, names](std::string& text) {
+        const auto found = values.find(text);
+        if (found == values.end()) return text + " not in " + names;
+        text = std::to_string(static_cast<int>(found->second));
+        return std::string();
+      },
+      names);
+}
 
 }  // namespace opencloc::cli
