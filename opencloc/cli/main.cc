@@ -49,6 +49,7 @@ constexpr Verb kVerbs[] = {
     {"search", "Find pictures and regions of an index by words, pictures or parts of them",
      add_search},
     {"serve", "Answer over HTTP: embeddings, regions and search, in several dialects", add_serve},
+    {"mllm", "Train and ask a language model that sees through a tower", add_mllm},
     {"launch", "Start a verb as several processes that work as one", add_launch},
     {"bench", "Measure the speed of OpenCLOC on this machine", add_bench},
 };

@@ -48,16 +48,7 @@ void add_train(CLI::App& app) {
     const dist::Place place = place_of(flags->dist);
     TrainConfig config = train_config(*flags, place.local_rank);
     config.effective = effective_flags(app);
-    if (flags->as_always)
-      log::info("--local-loss and --gather-with-grad: this is always so, the flags change nothing");
-    in_job(flags->dist, place, torch::Device(config.device), [&](dist::Group& group) {
-      if (flags->local_batch_size > 0) config.batch_size = flags->local_batch_size * group.size();
-      const TrainResult result = train(config, group);
-      if (!group.is_first()) return;
-      std::printf("%s\n", (config.out / "model").c_str());
-      std::fprintf(stderr, "%lld steps done; report: %s\n", static_cast<long long>(result.steps),
-                   (config.out / "report.html").c_str());
-    });
+    run_in_job(*flags, place, config, [&](dist::Group& group) { return train(config, group); });
   });
 }
 

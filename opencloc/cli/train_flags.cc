@@ -5,7 +5,6 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/log.h"
-#include "opencloc/model/device.h"
 
 namespace opencloc::cli {
 namespace {
@@ -16,25 +15,7 @@ void add_data_flags(CLI::App& app, TrainFlags& flags) {
   auto& config = flags.config;
   auto& sample = config.sample;
   const char* group = "Data";
-  app.add_option("--data,--train-data", config.data, "shards; several sources joined by ::")
-      ->required()
-      ->group(group);
-  app.add_option("--data-weights", config.data_weights,
-                 "share of the samples drawn from each source, e.g. 1::2; without it by size")
-      ->group(group);
-  app.add_option("--train-data-upsampling-factors", config.data_upsampling,
-                 "factors on the sources' sizes instead, e.g. 1::2")
-      ->excludes("--data-weights")
-      ->group(group);
-  app.add_option("--val,--val-data", config.val, "shards for evaluation")->group(group);
-  app.add_option("--workers", config.workers, "decoding threads; 0 = one a processor, at most 16")
-      ->check(CLI::Range(0, 4096))
-      ->capture_default_str()
-      ->group(group);
-  app.add_flag("--skip-bad-shards", config.skip_bad_shards,
-               "count shards that cannot be read instead of failing")
-      ->group(group);
-  add_cache_flags(app, group);
+  add_source_flags(app, config);
   app.add_option("--regions-per-image", sample.regions_per_image,
                  "M: regions sampled from an image, at most")
       ->capture_default_str()
@@ -209,82 +190,6 @@ void add_objective_flags(CLI::App& app, TrainFlags& flags) {
       ->group(group);
 }
 
-void add_optimisation_flags(CLI::App& app, TrainFlags& flags) {
-  auto& config = flags.config;
-  const char* group = "Optimisation";
-  app.add_option("--steps", config.steps, "length of the run in steps")->group(group);
-  app.add_option("--samples", config.samples, "or in samples seen")->group(group);
-  app.add_option("--epochs", config.epochs, "or in passes over the data")->group(group);
-  app.add_option("--batch-size", config.batch_size, "images a step, of all processes together")
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--local-batch-size", flags.local_batch_size,
-                 "images a step of each process instead (open_clip's --batch-size)")
-      ->excludes("--batch-size")
-      ->check(positive())
-      ->group(group);
-  app.add_option("--accum-freq", config.accum_freq,
-                 "parts the batch goes through the model in: less memory, the same gradient")
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--lr", config.lr, "peak learning rate")->capture_default_str()->group(group);
-  app.add_option("--warmup", config.warmup,
-                 "steps of linear warm-up; without it 2000, at most a tenth of the run")
-      ->check(not_negative())
-      ->group(group);
-  app.add_option("--wd", config.adamw.weight_decay, "weight decay")
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--beta1", config.adamw.beta1, "AdamW")->capture_default_str()->group(group);
-  app.add_option("--beta2", config.adamw.beta2, "AdamW")->capture_default_str()->group(group);
-  app.add_option("--eps", config.adamw.epsilon, "AdamW")->capture_default_str()->group(group);
-  app.add_option("--grad-clip-norm", config.adamw.max_grad_norm,
-                 "largest gradient norm; 0 = no clipping")
-      ->check(not_negative())
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--precision", flags.precision, "of matrix products: fp32 or bf16")
-      ->check(CLI::IsMember({"fp32", "bf16"}))
-      ->capture_default_str()
-      ->group(group);
-}
-
-void add_run_flags(CLI::App& app, TrainFlags& flags) {
-  auto& config = flags.config;
-  const char* group = "Run directory";
-  app.add_option("--out", flags.out, "run directory")->required()->group(group);
-  app.add_option("--resume", config.resume,
-                 "auto: go on if there is something to go on from; none; latest; or a checkpoint")
-      ->capture_default_str()
-      ->group(group);
-  app.add_flag("--overwrite", config.overwrite, "with --resume none: replace the earlier run")
-      ->group(group);
-  app.add_option("--save-every", config.save_every, "steps; 0 = ten times in the run")
-      ->check(not_negative())
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--keep-checkpoints", config.keep_checkpoints, "newest ones; 0 = all")
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--eval-every", config.eval_every, "steps; 0 = at the end alone")
-      ->check(not_negative())
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--eval-tasks", flags.eval_tasks, "comma-separated; without it all")->group(group);
-  app.add_option("--eval-samples", flags.eval.max_samples, "at most; 0 = all")
-      ->check(not_negative())
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--log-every,--log-every-n-steps", config.log_every,
-                 "steps between lines of metrics.jsonl")
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--report-pictures", config.report_pictures, "in report.html")
-      ->check(CLI::Range(0, 100))
-      ->capture_default_str()
-      ->group(group);
-}
-
 double parse_threshold(const std::string& text) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -317,6 +222,7 @@ void apply_model_words(const TrainFlags& flags, TrainConfig& config) {
 // What --val asks for, as a run calls it.
 auto evaluation(const TrainFlags& flags, const TrainConfig& config) {
   EvalOptions options = flags.eval;
+  options.max_samples = flags.eval_samples;
   options.workers = thread_count(flags.common);
   options.region_heads = config.objective->regions;
   options.skip_bad_shards = config.skip_bad_shards;
@@ -333,41 +239,20 @@ auto evaluation(const TrainFlags& flags, const TrainConfig& config) {
   };
 }
 
-void add_exchange_flags(CLI::App& app, TrainFlags& flags) {
-  const char* group = "Several processes (docs/guide/many_machines.md)";
-  app.add_option("--zero", flags.config.zero,
-                 "1: each process keeps only its share of the optimizer's state (ZeRO-1); the same "
-                 "result")
-      ->check(CLI::Range(0, 1))
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--bucket-mb", flags.config.bucket_mb, "MiB of gradients that are sent together")
-      ->check(CLI::Range(1, 4096))
-      ->capture_default_str()
-      ->group(group);
-  app.add_flag("--local-loss,--gather-with-grad", flags.as_always,
-               "open_clip's: accepted; the loss is always computed by shares, with all gradients")
-      ->group(group);
-}
-
 }  // namespace
 
 void add_train_flags(CLI::App& app, TrainFlags& flags) {
   add_data_flags(app, flags);
   add_model_flags(app, flags);
   add_objective_flags(app, flags);
-  add_optimisation_flags(app, flags);
-  add_run_flags(app, flags);
-  add_exchange_flags(app, flags);
+  add_optimisation_flags(app, flags, flags.config);
+  add_folder_flags(app, flags, flags.config);
+  add_exchange_flags(app, flags, flags.config);
 }
 
 TrainConfig train_config(const TrainFlags& flags, int local_rank) {
   TrainConfig config = flags.config;
-  config.out = flags.out;
-  config.seed = flags.common.seed;
-  config.device = parse_device(flags.common.device, local_rank).str();
-  config.backend = parse_backend(flags.common.backend);
-  config.precision = parse_precision(flags.precision);
+  apply_run_flags(flags, local_rank, config);
   config.objective = find_objective(flags.objective);
   auto& objective = config.objective_options;
   objective.grounding = flags.grounding == "on";
@@ -384,29 +269,6 @@ TrainConfig train_config(const TrainFlags& flags, int local_rank) {
   apply_model_words(flags, config);
   if (!config.val.empty()) config.evaluate = evaluation(flags, config);
   return config;
-}
-
-std::string effective_flags(const CLI::App& app) {
-  std::string lines;
-  for (const CLI::Option* option : app.get_options()) {
-    if (option->get_lnames().empty()) continue;
-    const std::string& name = option->get_lnames().front();
-    if (name == "help" || name == "config") continue;
-    // A model to start from leaves no choice of an architecture: the default is none.
-    if (name == "model" && option->count() == 0 && app.get_option("--init")->count() > 0) continue;
-    const std::string value =
-        option->count() > 0 ? option->results().back() : option->get_default_str();
-    if (value.empty()) continue;
-    double number = 0;
-    const char* end = value.data() + value.size();
-    const bool plain = value == "true" || value == "false" ||
-                       std::from_chars(value.data(), end, number).ptr == end;
-    std::string quoted;
-    for (const char c : value)
-      quoted += c == '"' || c == '\\' ? std::string{'\\', c} : std::string{c};
-    lines += name + " = " + (plain ? value : "\"" + quoted + "\"") + "\n";
-  }
-  return lines;
 }
 
 }  // namespace opencloc::cli

@@ -3,25 +3,19 @@
 
 #include <string>
 
-#include "opencloc/cli/dist_flags.h"
-#include "opencloc/cli/verb.h"
+#include "opencloc/cli/run_flags.h"
 #include "opencloc/eval/evaluate.h"
 #include "opencloc/train/config.h"
 
 namespace opencloc::cli {
 
-struct TrainFlags {
-  CommonFlags common;
-  DistFlags dist;
-  int64_t local_batch_size = 0;  // of a process; 0: config.batch_size is for all
-  bool as_always = false;        // flags that ask for what is always so
-  TrainConfig config;            // what maps one to one
-  EvalOptions eval;              // of --val
+struct TrainFlags : RunFlags {
+  TrainConfig config;  // what maps one to one
+  EvalOptions eval;    // of --val
   // Words that stand for values.
-  std::string out, objective = "cloc", region_extractor, pool, joint_box_token,
-                   position_image_tokens, resize_mode, text_filter = "0.9", grounding = "on",
-                   grounding_loss = "l1_giou", box_recovery = "on", quality_gradient = "all",
-                   precision = "fp32", augment = "on", eval_tasks;
+  std::string objective = "cloc", region_extractor, pool, joint_box_token, position_image_tokens,
+              resize_mode, text_filter = "0.9", grounding = "on", grounding_loss = "l1_giou",
+              box_recovery = "on", quality_gradient = "all", augment = "on";
   int64_t context_length = 0;
   double flip = 0;
 };
@@ -30,7 +24,4 @@ void add_train_flags(CLI::App& app, TrainFlags& flags);
 // For the process of this number on its machine, which takes a GPU of its own where there are
 // enough. Throws Error (input) naming the flag.
 TrainConfig train_config(const TrainFlags& flags, int local_rank);
-// "flag = value" lines (TOML) of every flag of the verb that has a value, given or default.
-std::string effective_flags(const CLI::App& app);
-
 }  // namespace opencloc::cli

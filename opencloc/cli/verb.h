@@ -22,6 +22,7 @@ void add_convert(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_launch(CLI::App& app);
+void add_mllm(CLI::App& app);
 void add_index(CLI::App& app);
 void add_search(CLI::App& app);
 void add_serve(CLI::App& app);

@@ -42,6 +42,11 @@ void append(std::vector<int32_t>& ids, const std::vector<int32_t>& more) {
 
 }  // namespace
 
+std::string text_in_frame(std::string_view text, const Dialogue& dialogue, PictureSize picture,
+                          const FrameOptions& frame) {
+  return written(text, dialogue, picture, frame, nullptr);
+}
+
 int32_t symbol_id(const Tokenizer& tokenizer, std::string_view symbol) {
   // Alone it may have the piece of a blank in front of it.
   const auto alone = tokenizer.encode(symbol);

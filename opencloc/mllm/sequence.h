@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -20,6 +21,10 @@ namespace opencloc {
 
 // Symbols that the tokenizer must have (SentencePieceTraining::symbols).
 inline constexpr std::string_view kImageSymbol = "<image>", kRegionSymbol = "<region>";
+
+// A text of a dialogue with its boxes and points in the frame's numbers.
+std::string text_in_frame(std::string_view text, const Dialogue& dialogue, PictureSize picture,
+                          const FrameOptions& frame);
 
 // The id of a symbol. Error (input) for a tokenizer that cuts it into pieces.
 int32_t symbol_id(const Tokenizer& tokenizer, std::string_view symbol);

@@ -100,11 +100,12 @@ int64_t step_of(const fs::path& path) {
 
 }  // namespace
 
-void save_checkpoint(const fs::path& run, const TrainState& state, const Cloc& model,
-                     const SaveOptions& model_options, const NamedTensors& moments) {
+void save_checkpoint(const fs::path& run, const TrainState& state,
+                     const std::function<void(const fs::path&)>& save_model,
+                     const NamedTensors& moments) {
   const fs::path path = run / "checkpoints" / ("step-" + std::to_string(state.step));
   write_folder(path, [&](const fs::path& folder) {
-    save_model(folder / "model", model, model_options);
+    save_model(folder / "model");
     write_safetensors(folder / "optimizer.safetensors", moments);
     Json json = train_state_to_json(state);
     json["files"] = describe_files(folder);

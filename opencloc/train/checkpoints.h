@@ -7,12 +7,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "opencloc/base/json.h"
-#include "opencloc/checkpoint/model_directory.h"
+#include "opencloc/checkpoint/file/safetensors.h"
 #include "opencloc/data/load/sampler.h"
 #include "opencloc/train/optimizer.h"
 
@@ -26,7 +27,7 @@ struct TrainState {
   std::vector<uint64_t> data_sizes;  // samples of each source
   Json objective = Json::object();   // Objective::state()
   uint64_t metrics_bytes = 0;        // length of metrics.jsonl
-  std::string config;                // TrainConfig::effective
+  std::string config;                // RunConfig::effective
 };
 
 struct Checkpoint {
@@ -35,8 +36,10 @@ struct Checkpoint {
 };
 
 // Writes RUN/checkpoints/step-N whole or not at all. Throws Error (failed): disk full, ...
-void save_checkpoint(const std::filesystem::path& run, const TrainState& state, const Cloc& model,
-                     const SaveOptions& model_options, const NamedTensors& moments);
+// `save_model` makes the folder of that path.
+void save_checkpoint(const std::filesystem::path& run, const TrainState& state,
+                     const std::function<void(const std::filesystem::path&)>& save_model,
+                     const NamedTensors& moments);
 
 // Reads state.json and checks that every file is whole. Throws Error (input) saying what is wrong.
 Checkpoint open_checkpoint(const std::filesystem::path& path);

@@ -16,7 +16,7 @@ void require(bool holds, const char* what, const char* setting, const char* mend
   if (!holds) throw Error::input(what, setting, mend);
 }
 
-void check_length(const TrainConfig& config) {
+void check_length(const RunConfig& config) {
   constexpr const char* kSettings = "settings 'steps', 'samples' and 'epochs'";
   const int given = (config.steps != 0) + (config.samples != 0) + (config.epochs != 0);
   const bool negative = config.steps < 0 || config.samples < 0 || !(config.epochs >= 0);
@@ -65,7 +65,7 @@ void check_objective_options(const TrainConfig& config) {
 
 }  // namespace
 
-void TrainConfig::check() const {
+void RunConfig::check() const {
   require(!data.empty(), "no data is named", "setting 'data'", "name shards, e.g. 'shards/*.tar'");
   require(!out.empty(), "no run directory is named", "setting 'out'", "name a folder");
   require(batch_size >= 1, "a batch holds no sample", "setting 'batch_size'", "give 1 or more");
@@ -80,8 +80,6 @@ void TrainConfig::check() const {
   require(adamw.beta2 >= 0 && adamw.beta2 < 1, "AdamW's beta2 is not in [0, 1)", "setting 'beta2'",
           "0.98 is usual");
   require(adamw.weight_decay >= 0, "the weight decay is negative", "setting 'wd'", "0.2 is usual");
-  check_locks(*this);
-  check_objective_options(*this);
   require(keep_checkpoints >= 0, "a negative number of checkpoints", "setting 'keep_checkpoints'",
           "0 keeps all");
   require(log_every >= 1, "less than one step between lines of the log", "setting 'log_every'",
@@ -91,13 +89,23 @@ void TrainConfig::check() const {
   sample.validate();
 }
 
-void TrainConfig::complete(uint64_t data_samples) {
+void RunConfig::complete(uint64_t data_samples) {
   if (epochs > 0) samples = std::llround(epochs * static_cast<double>(data_samples));
   if (samples > 0) steps = (samples + batch_size - 1) / batch_size;
   steps = std::max<int64_t>(1, steps);
   if (warmup < 0) warmup = std::min<int64_t>(2000, steps / 10);
   if (save_every <= 0) save_every = std::max<int64_t>(1, steps / 10);
   if (workers <= 0) workers = std::min(16, available_cpus());
+}
+
+void TrainConfig::check() const {
+  RunConfig::check();
+  check_locks(*this);
+  check_objective_options(*this);
+}
+
+void TrainConfig::complete(uint64_t data_samples) {
+  RunConfig::complete(data_samples);
   if (!objective->regions) sample.regions_per_image = 0;
   sample.rated_boxes = objective_options.quality_weight > 0 ? kRatedBoxes : 0;
   objective_options.clip =
@@ -121,7 +129,7 @@ std::vector<double> parse_weights(std::string_view text, std::string_view settin
   }
 }
 
-std::vector<double> source_weights(const TrainConfig& config, const std::vector<uint64_t>& sizes) {
+std::vector<double> source_weights(const RunConfig& config, const std::vector<uint64_t>& sizes) {
   if (!config.data_weights.empty())
     return parse_weights(config.data_weights, "setting 'data_weights'");
   if (config.data_upsampling.empty()) return {};

@@ -1,5 +1,5 @@
-// Everything that decides what a training run does. The verb's flags fill it (cli/train.cc); their
-// help texts say what each means.
+// Everything that decides what a training run does: what is the same for all models, and what is
+// trained. The verbs' flags fill it (cli/train_flags.cc); their help texts say what each means.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,8 @@
 
 namespace opencloc {
 
-struct TrainConfig {
+// Of a run, whatever is trained.
+struct RunConfig {
   // Data. Globs joined by "::" are sources.
   std::string data;
   std::string data_weights;     // "1::2": shares of the samples drawn; empty: by size
@@ -29,24 +30,6 @@ struct TrainConfig {
   bool skip_bad_shards = false;
   int workers = 0;  // decoding threads; 0: one a processor, at most 16
 
-  // Model: a name, a JSON file, or a model directory to start from.
-  std::string model = "ViT-XS-16-128";
-  std::string init;
-  std::string init_architecture;  // of an `init` without configuration
-  std::string tokenizer;          // file or folder; empty: built from the captions
-  int64_t vocab_size = 8192;
-  std::optional<RegionExtractor> region_extractor;
-  std::optional<Pool> pool;
-  std::optional<bool> joint_box_token;
-  std::optional<bool> position_image_tokens;
-  std::optional<CanvasRule> resize_mode;
-  std::optional<int64_t> context_length;
-  LockOptions lock;     // with `init`
-  bool siglip = false;  // a new model gets a logit_bias, and with it the sigmoid loss
-
-  // Objective.
-  const ObjectiveRow* objective = find_objective("cloc");  // a line of the table, or one's own
-  ObjectiveOptions objective_options;
   SampleOptions sample;  // its canvas and context length come from the model
 
   // Optimisation.
@@ -73,11 +56,6 @@ struct TrainConfig {
   bool overwrite = false;       // with resume none: an earlier run in `out` is removed
   int64_t save_every = 0;       // steps; 0: a tenth of the run
   int64_t eval_every = 0;       // steps; 0: only at the end
-  // Called with `val` on the model as it is then; its figures by task go into metrics.jsonl and the
-  // report ({"retrieval": {"image R@1": 0.5}}). Empty: nothing is evaluated.
-  // A call of all processes of `group`; the first one's result is kept.
-  std::function<Json(Cloc& model, const Tokenizer& tokenizer, int64_t step, dist::Group& group)>
-      evaluate;
   int64_t log_every = 10;
   int64_t keep_checkpoints = 2;  // 0: all
   int report_pictures = 8;
@@ -86,13 +64,47 @@ struct TrainConfig {
 
   // Throws Error (input) naming the setting that makes no sense.
   void check() const;
-  // Fills what follows from the rest: steps, warmup, save_every. `data_samples`: in all sources.
+  // Fills what follows from the rest: steps, warmup, save_every, workers. `data_samples`: in all
+  // sources.
+  void complete(uint64_t data_samples);
+};
+
+// Of CLIP, CLOC and CoCa.
+struct TrainConfig : RunConfig {
+  // Model: a name, a JSON file, or a model directory to start from.
+  std::string model = "ViT-XS-16-128";
+  std::string init;
+  std::string init_architecture;  // of an `init` without configuration
+  std::string tokenizer;          // file or folder; empty: built from the captions
+  int64_t vocab_size = 8192;
+  std::optional<RegionExtractor> region_extractor;
+  std::optional<Pool> pool;
+  std::optional<bool> joint_box_token;
+  std::optional<bool> position_image_tokens;
+  std::optional<CanvasRule> resize_mode;
+  std::optional<int64_t> context_length;
+  LockOptions lock;     // with `init`
+  bool siglip = false;  // a new model gets a logit_bias, and with it the sigmoid loss
+
+  // Objective.
+  const ObjectiveRow* objective = find_objective("cloc");  // a line of the table, or one's own
+  ObjectiveOptions objective_options;
+
+  // Called with `val` on the model as it is then; its figures by task go into metrics.jsonl and the
+  // report ({"retrieval": {"image R@1": 0.5}}). Empty: nothing is evaluated.
+  // A call of all processes of `group`; the first one's result is kept.
+  std::function<Json(Cloc& model, const Tokenizer& tokenizer, int64_t step, dist::Group& group)>
+      evaluate;
+
+  // Throws Error (input) naming the setting that makes no sense.
+  void check() const;
+  // RunConfig's, and what follows from the objective.
   void complete(uint64_t data_samples);
 };
 
 // "1::2" -> {1, 2}. Throws Error (input) naming `setting`.
 std::vector<double> parse_weights(std::string_view text, std::string_view setting);
 // The sampler's weights for sources of these sizes; empty = by size.
-std::vector<double> source_weights(const TrainConfig& config, const std::vector<uint64_t>& sizes);
+std::vector<double> source_weights(const RunConfig& config, const std::vector<uint64_t>& sizes);
 
 }  // namespace opencloc

@@ -22,6 +22,8 @@ bool of_text_tower(std::string_view name) {
          name.starts_with("text_projection");
 }
 
+bool of_vision_tower(std::string_view name) { return name.starts_with(kVisionPrefix); }
+
 namespace {
 
 std::vector<ParameterPiece> whole_parameters(const NamedTensors& parameters) {
@@ -101,13 +103,16 @@ void AdamW::step(double lr, ops::AdamWStep step) {
   step.beta2 = options_.beta2;
   step.epsilon = options_.epsilon;
   const auto slots = slots_with_grads();
-  std::vector<ops::AdamWSlot> text, rest;
+  std::vector<ops::AdamWSlot> text, vision, rest;
   for (size_t i = 0; i < slots.size(); ++i) {
-    (of_text_tower(names_[pieces_[i].parameter]) ? text : rest).push_back(slots[i]);
+    const auto& name = names_[pieces_[i].parameter];
+    (of_text_tower(name) ? text : of_vision_tower(name) ? vision : rest).push_back(slots[i]);
   }
   ops::adamw_step(rest, step);
   step.lr = lr * options_.text_lr_scale;
   ops::adamw_step(text, step);
+  step.lr = lr * options_.vision_lr_scale;
+  ops::adamw_step(vision, step);
 }
 
 void AdamW::zero_grad() {

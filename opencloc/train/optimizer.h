@@ -23,6 +23,8 @@ struct AdamWOptions {
   // Learning rate of the text tower beside the rest. Below 1 the untrained texts stay apart while
   // the image side learns to tell them (docs/decisions/slow_text.md).
   double text_lr_scale = 1.0;
+  // The same of a multimodal language model's image tower (of_vision_tower()).
+  double vision_lr_scale = 1.0;
 };
 
 // Weight decay is for matrices; not for gains, biases, temperatures and the embeddings of
@@ -31,6 +33,9 @@ bool decays(std::string_view name, const torch::Tensor& parameter);
 
 // Is this parameter (by its name on disk) one of the text tower's?
 bool of_text_tower(std::string_view name);
+// Of a multimodal language model (mllm/trainer.cc).
+inline constexpr std::string_view kVisionPrefix = "vision.";
+bool of_vision_tower(std::string_view name);
 
 // Elements [begin, end) of a flattened parameter.
 struct ParameterPiece {

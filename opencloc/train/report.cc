@@ -155,6 +155,21 @@ std::string picture_html(const ReportPicture& picture) {
          "</figcaption></figure>\n";
 }
 
+std::string page_begin(const std::string& title) {
+  return "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">"
+         "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>" +
+         html_escape(title) + "</title>" + kStyle + "</head><body><h1>" + html_escape(title) +
+         "</h1>\n";
+}
+
+std::string pictures_part(const std::vector<ReportPicture>& pictures) {
+  std::string html =
+      "<p>Green: the given box. Red, dashed: the box the model finds for the text.</p>"
+      "<div class=\"pictures\">\n";
+  for (const auto& picture : pictures) html += picture_html(picture);
+  return html + "</div>";
+}
+
 std::string summary(const ReportInput& input) {
   for (auto it = input.metrics.rbegin(); it != input.metrics.rend(); ++it) {
     if (!it->contains("loss")) continue;
@@ -170,20 +185,14 @@ std::string summary(const ReportInput& input) {
 
 }  // namespace
 
+std::string pictures_html(const std::string& title, const std::vector<ReportPicture>& pictures) {
+  return page_begin(title) + pictures_part(pictures) + "</body></html>\n";
+}
+
 std::string report_html(const ReportInput& input) {
-  std::string html =
-      "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">"
-      "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>" +
-      html_escape(input.title) + "</title>" + kStyle + "</head><body><h1>" +
-      html_escape(input.title) + "</h1>\n" + summary(input) + evaluations(input.metrics) +
-      "<h2>Curves</h2><div class=\"charts\">" + charts(input.metrics) + "</div>\n";
-  if (!input.pictures.empty()) {
-    html +=
-        "<h2>Pictures</h2><p>Green: the given box. Red, dashed: the box the model finds for the "
-        "text.</p><div class=\"pictures\">\n";
-    for (const auto& picture : input.pictures) html += picture_html(picture);
-    html += "</div>";
-  }
+  std::string html = page_begin(input.title) + summary(input) + evaluations(input.metrics) +
+                     "<h2>Curves</h2><div class=\"charts\">" + charts(input.metrics) + "</div>\n";
+  if (!input.pictures.empty()) html += "<h2>Pictures</h2>" + pictures_part(input.pictures);
   if (!input.config.empty()) {
     html += "<h2>Configuration</h2><pre>" + html_escape(input.config) + "</pre>";
   }

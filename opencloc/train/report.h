@@ -33,6 +33,9 @@ struct ReportInput {
 // -> the page.
 std::string report_html(const ReportInput& input);
 
+// A page of pictures alone.
+std::string pictures_html(const std::string& title, const std::vector<ReportPicture>& pictures);
+
 // The first `count` usable samples with regions of `store`, in a random order that never changes,
 // with the boxes the model finds for their region texts (when it was trained to).
 std::vector<ReportPicture> report_pictures(const SampleStore& store, TrainedParts& parts,

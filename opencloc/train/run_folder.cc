@@ -72,7 +72,7 @@ const std::set<std::string> kAgreed = {"zero",      "bucket-mb", "save-every", "
 
 }  // namespace
 
-RunFolder::RunFolder(const TrainConfig& config) : path_(config.out) {
+RunFolder::RunFolder(const RunConfig& config) : path_(config.out) {
   std::error_code error;
   created_ = fs::create_directories(path_, error);
   lock_.emplace(path_);
@@ -107,7 +107,7 @@ std::string settings_that_matter(const std::string& effective) {
   return lines;
 }
 
-void warn_of_changes(const TrainConfig& config, const TrainState& saved,
+void warn_of_changes(const RunConfig& config, const TrainState& saved,
                      const std::vector<uint64_t>& data_sizes) {
   if (saved.position.order != kSampleOrder) {
     log::warn(

@@ -18,7 +18,7 @@ class RunFolder {
   // being replaced its name back, and refuses or replaces an earlier run as --resume and
   // --overwrite say. Throws Error (input) when another process trains here or a run would be
   // overwritten.
-  explicit RunFolder(const TrainConfig& config);
+  explicit RunFolder(const RunConfig& config);
   // Leaves nothing behind of a run that never began.
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
@@ -41,7 +41,7 @@ std::string settings_that_matter(const std::string& effective);
 
 // Warns of every flag whose value differs from the interrupted run's in a way that changes the
 // result, and of data that changed: the resumed run is then no longer the same run.
-void warn_of_changes(const TrainConfig& config, const TrainState& saved,
+void warn_of_changes(const RunConfig& config, const TrainState& saved,
                      const std::vector<uint64_t>& data_sizes);
 
 }  // namespace opencloc

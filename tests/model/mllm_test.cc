@@ -91,6 +91,13 @@ TEST(LanguageModel, WritesAsItReads) {
     steps.push_back(model->step(embeddings.slice(1, t, t + 1), state));
   expect_same(torch::cat(steps, 1), model->forward(embeddings));
   EXPECT_EQ(state.places, 7);
+
+  // Several given places at a time are the first ones.
+  LanguageModelImpl::State given;
+  const auto first = model->step(embeddings.slice(1, 0, 5), given);
+  expect_same(torch::cat({first, model->step(embeddings.slice(1, 5, 6), given)}, 1),
+              model->forward(embeddings).slice(1, 0, 6));
+  EXPECT_THROW(model->step(embeddings.slice(1, 5, 7), given), c10::Error);
 }
 
 TEST(LanguageModel, WhatComesLaterChangesNothing) {

@@ -5,6 +5,7 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
+#include "opencloc/checkpoint/model_directory.h"
 #include "opencloc/model/config/config.h"
 #include "opencloc/train/metrics_log.h"
 #include "tests/data/tar_maker.h"
@@ -28,7 +29,8 @@ class CheckpointsTest : public ::testing::Test {
   void save(int64_t step) {
     state_.step = step;
     state_.samples = 4 * step;
-    save_checkpoint(run_.path(), state_, model_, {}, optimizer_.moments());
+    const auto model = [&](const fs::path& folder) { save_model(folder, model_, {}); };
+    save_checkpoint(run_.path(), state_, model, optimizer_.moments());
   }
   fs::path path(int64_t step) {
     return run_.path() / "checkpoints" / ("step-" + std::to_string(step));

@@ -33,6 +33,10 @@ struct Batch {
   // For the quality head: boxes [Q, 4] float, of the canvas; the IoU [Q] float of each with the
   // best box of its image; and the row [Q] int64 of the image, ascending. Undefined = none.
   torch::Tensor rated_boxes, rated_iou, rated_image;
+  // Of dialogues (SampleOptions::sequences): ids [B, L] int64 with zeros behind them, which of them
+  // are to be learned [B, L] bool, and [R, P, 2] float, points x, y within each of the regions,
+  // which are those that the sequences name, in order. Undefined = none.
+  torch::Tensor sequence_ids, sequence_learned, clouds;
   std::vector<std::string> keys;          // B, "shard#key": names a batch in logs
   std::vector<std::string> texts;         // B
   std::vector<std::string> region_texts;  // R

@@ -66,6 +66,8 @@ void BatchBuilder::add(PreparedSample sample) {
   batch_.keys.push_back(std::move(sample.name));
   batch_.texts.push_back(std::move(sample.text));
   captions_.push_back(std::move(sample.tokens));
+  if (!sample.sequence.empty())
+    sequences_.push_back({std::move(sample.sequence), std::move(sample.learned)});
   batch_.images_with_regions += sample.regions.empty() ? 0 : 1;
   for (auto& region : sample.regions) {
     region_image_.push_back(row);
@@ -89,6 +91,27 @@ void BatchBuilder::finish_rated_boxes() {
     for (const float value : {box.x0, box.y0, box.x1, box.y1}) *corners++ = value;
     *ious++ = iou;
   }
+}
+
+void BatchBuilder::finish_sequences() {
+  if (sequences_.empty()) return;
+  size_t longest = 0;
+  for (const auto& sequence : sequences_) longest = std::max(longest, sequence.ids.size());
+  const auto rows = static_cast<int64_t>(sequences_.size());
+  const auto length = static_cast<int64_t>(longest);
+  batch_.sequence_ids = torch::zeros({rows, length}, torch::kInt64);
+  batch_.sequence_learned = torch::zeros({rows, length}, torch::kBool);
+  for (int64_t row = 0; row < rows; ++row) {
+    const auto& [ids, learned] = sequences_[static_cast<size_t>(row)];
+    std::copy(ids.begin(), ids.end(), batch_.sequence_ids.data_ptr<int64_t>() + row * length);
+    std::copy(learned.begin(), learned.end(),
+              batch_.sequence_learned.data_ptr<bool>() + row * length);
+  }
+  const auto points = regions_.empty() ? 0 : static_cast<int64_t>(regions_.front().cloud.size());
+  batch_.clouds = torch::empty({static_cast<int64_t>(regions_.size()), points, 2});
+  auto* at = batch_.clouds.data_ptr<float>();
+  for (const auto& region : regions_)
+    for (const auto& point : region.cloud) at = std::copy(point.begin(), point.end(), at);
 }
 
 Batch BatchBuilder::finish() {
@@ -120,6 +143,7 @@ Batch BatchBuilder::finish() {
     batch_.region_texts.push_back(std::move(region.text));
   }
   finish_rated_boxes();
+  finish_sequences();
   batch_.region_image = int64s(region_image_);
   batch_.region_text_id = int64s(text_ids);
   if (std::all_of(kinds.begin(), kinds.end(), [](int64_t kind) { return kind == 0; })) {

@@ -28,6 +28,7 @@ class BatchBuilder {
 
  private:
   void finish_rated_boxes();
+  void finish_sequences();
 
   const int64_t batch_size_;
   const SampleOptions options_;
@@ -38,6 +39,11 @@ class BatchBuilder {
   std::vector<int64_t> region_image_;
   std::vector<RatedBox> rated_;
   std::vector<int64_t> rated_image_;
+  struct Sequence {
+    std::vector<int32_t> ids;
+    std::vector<uint8_t> learned;
+  };
+  std::vector<Sequence> sequences_;
 };
 
 }  // namespace opencloc

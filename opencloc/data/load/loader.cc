@@ -160,7 +160,9 @@ LoadedBatch Loader::assemble_batch() {
       skips_.add(problem.reason, ticket->sample.name, problem.detail);
     }
     if (!ticket->sample.text.empty()) truncation_.add(ticket->sample.tokens);
-    for (const auto& region : ticket->sample.regions) truncation_.add(region.tokens);
+    for (const auto& region : ticket->sample.regions) {
+      if (!region.tokens.ids.empty()) truncation_.add(region.tokens);
+    }
     builder.add(std::move(ticket->sample));
   }
   loaded.batch = builder.finish();

@@ -124,6 +124,7 @@ SampleMaker::SampleMaker(const SampleStore& store, const Tokenizer& tokenizer,
 
 PreparedSample SampleMaker::make(const Draw& draw) const {
   Rng rng(seed_, {static_cast<uint64_t>(draw.source), draw.epoch, draw.index});
+  if (options_.sequences) return with_sequence(draw, rng);
   const bool mosaic = rng.chance(options_.mosaic);
   Picture picture = load(draw.source, draw.index, rng);
   auto sample =
@@ -131,6 +132,40 @@ PreparedSample SampleMaker::make(const Draw& draw) const {
   tokenize_texts(sample);
   add_rated_boxes(draw, sample);
   choose(sample, rng);
+  return sample;
+}
+
+PreparedSample on_canvas(const Image& image, PreparedSequence sequence,
+                         const CanvasOptions& canvas) {
+  PreparedSample sample;
+  auto placed = to_canvas(image, canvas);
+  sample.canvas = std::move(placed.image);
+  const auto moved = [&](float x, float y) {
+    const Box at = clip_to_unit(placed.map.to_canvas({x, y, x, y}));
+    return std::array<float, 2>{at.x0, at.y0};
+  };
+  for (auto& named : sequence.regions) {
+    PreparedRegion region;
+    region.box = clip_to_unit(placed.map.to_canvas(named.box));
+    region.prompt_kind = named.is_point ? 1 : 0;
+    if (named.is_point) region.points[0] = moved(named.box.x0, named.box.y0);
+    for (const auto& [x, y] : named.cloud) region.cloud.push_back(moved(x, y));
+    sample.regions.push_back(std::move(region));
+  }
+  sample.sequence = std::move(sequence.ids);
+  sample.learned = std::move(sequence.learned);
+  return sample;
+}
+
+PreparedSample SampleMaker::with_sequence(const Draw& draw, Rng& rng) const {
+  Record record = store_.read(draw.source, draw.index);
+  const std::string name = store_.name(draw.source, draw.index, record.key);
+  const Image image = decode(record, name, {});
+  PreparedSample sample =
+      on_canvas(image, options_.sequences->make(record, name, image.width, image.height, rng),
+                options_.canvas);
+  sample.name = name;
+  sample.problems = std::move(record.problems);
   return sample;
 }
 
@@ -198,7 +233,9 @@ std::string SampleMaker::text_from_elsewhere(int source, const std::string& own,
 }
 
 PreparedSample SampleMaker::from_picture(Picture picture, Rng& rng) const {
-  PreparedSample sample{std::move(picture.name), {}, std::move(picture.text), {}, {}, {}, {}};
+  PreparedSample sample;
+  sample.name = std::move(picture.name);
+  sample.text = std::move(picture.text);
   sample.problems = std::move(picture.problems);
   AugmentOptions crop = options_.crop;
   if (any_direction(sample.text, picture.regions)) crop.flip_probability = 0;

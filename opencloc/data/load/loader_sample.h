@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "opencloc/data/load/loader_store.h"
 #include "opencloc/data/load/rated_boxes.h"
 #include "opencloc/data/load/sampler.h"
+#include "opencloc/data/load/sequence_source.h"
 #include "opencloc/image/augment.h"
 #include "opencloc/image/canvas.h"
 #include "opencloc/text/tokenizer.h"
@@ -38,6 +40,10 @@ struct SampleOptions {
   double point_prompts = 0;  // share of regions prompted by a point inside the box
   double mask_prompts = 0;   // share of regions prompted by a (synthetic) mask inside the box
 
+  // Samples are pictures with these sequences, whole on their canvas; all that is said above of
+  // crops, captions and regions is for others.
+  std::shared_ptr<const SequenceSource> sequences;
+
   int64_t rated_boxes = 0;  // for the quality head, of each canvas with regions; 0 = none
 
   // For experiments: noise as in pseudo-labels, the same in every epoch.
@@ -60,6 +66,7 @@ struct PreparedRegion {
   bool names_one_box = true;  // no other box of the canvas has this text
   int64_t prompt_kind = 0;    // PromptKind: 0 box, 1 point, 2 mask
   std::array<std::array<float, 2>, kMaskPoints> points{};  // x, y inside the box
+  std::vector<std::array<float, 2>> cloud;                 // of a sequence's region, of the canvas
 };
 
 struct PreparedSample {
@@ -69,8 +76,14 @@ struct PreparedSample {
   TokenizedText tokens;
   std::vector<PreparedRegion> regions;
   std::vector<RatedBox> rated;
+  std::vector<int32_t> sequence;  // with SampleOptions::sequences, and what of it is learned
+  std::vector<uint8_t> learned;
   std::vector<RecordProblem> problems;  // what of it could not be used
 };
+
+// A picture and a sequence about it, whole on the canvas, the sequence's regions and points along.
+PreparedSample on_canvas(const Image& image, PreparedSequence sequence,
+                         const CanvasOptions& canvas);
 
 // Thread-safe. `store` and `tokenizer` outlive it.
 class SampleMaker {
@@ -92,6 +105,7 @@ class SampleMaker {
   Picture load(int source, uint64_t index, Rng& rng) const;
   void add_noise(int source, uint64_t index, std::vector<Region>& regions) const;
   std::string text_from_elsewhere(int source, const std::string& own, Rng& rng) const;
+  PreparedSample with_sequence(const Draw& draw, Rng& rng) const;
   PreparedSample from_picture(Picture picture, Rng& rng) const;
   PreparedSample from_mosaic(const Draw& draw, Picture first, Rng& rng) const;
   void add_regions(const std::vector<Region>& regions, const MappedBoxes& mapped,

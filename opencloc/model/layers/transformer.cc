@@ -35,8 +35,13 @@ torch::Tensor AttentionImpl::forward(const torch::Tensor& x, ops::Mask mask) {
 
 torch::Tensor AttentionImpl::step(const torch::Tensor& x, torch::Tensor& cache) {
   const int64_t width = x.size(-1);
-  const auto qkv = ops::linear(x, in_proj_weight, in_proj_bias);  // [B, 1, 3 D]
-  const auto added = qkv.slice(2, width);                         // [B, 1, 2 D]
+  const auto qkv = ops::linear(x, in_proj_weight, in_proj_bias);  // [B, T, 3 D]
+  const auto added = qkv.slice(2, width);                         // [B, T, 2 D]
+  if (x.size(1) > 1) {
+    TORCH_CHECK(!cache.defined(), "several places at a time are the first ones");
+    cache = added;
+    return out_proj(ops::self_attention(qkv, heads, ops::Mask::kCausal));
+  }
   cache = cache.defined() ? torch::cat({cache, added}, 1) : added;
   return read(*this, qkv.slice(2, 0, width), cache);
 }

@@ -40,7 +40,8 @@ class AttentionImpl : public torch::nn::Module {
   // x [B, T, D] -> [B, T, D]
   torch::Tensor forward(const torch::Tensor& x, ops::Mask mask);
   // Causal attention one place at a time: x [B, 1, D] looks at itself and at the places before,
-  // whose `cache` [B, t, 2 D] (undefined: none) grows by one. -> [B, 1, D]
+  // whose `cache` [B, t, 2 D] (undefined: none) grows by one. The first call may bring several
+  // places. -> [B, 1, D]
   torch::Tensor step(const torch::Tensor& x, torch::Tensor& cache);
   // Attention to given keys_values [B, Tk, 2 D]. x [B, T, D] -> [B, T, D]
   torch::Tensor attend(const torch::Tensor& x, const torch::Tensor& keys_values);
@@ -93,8 +94,9 @@ class TransformerImpl : public torch::nn::Module {
     torch::Tensor tokens;  // [B, T, D]
   };
   torch::Tensor forward(torch::Tensor x, ops::Mask mask, Hidden* hidden = nullptr);
-  // One place at a time, for writing text: `caches` has one a block (empty at the first place).
-  // The same numbers as forward()'s with Mask::kCausal. x [B, 1, D] -> [B, 1, D]
+  // One place at a time, for writing text: `caches` has one a block (empty at the first call, which
+  // may bring several places). The same numbers as forward()'s with Mask::kCausal.
+  // x [B, 1, D] -> [B, 1, D]
   torch::Tensor step(torch::Tensor x, std::vector<torch::Tensor>& caches);
   // For towers that put an attention of their own between the parts of a block.
   std::vector<Block>& blocks() { return blocks_; }

@@ -54,10 +54,12 @@ torch::Tensor LanguageModelImpl::forward(const torch::Tensor& embeddings) {
 }
 
 torch::Tensor LanguageModelImpl::step(const torch::Tensor& embeddings, State& state) {
-  TORCH_CHECK(state.places < config_.context_length, "the context of ", config_.context_length,
+  const int64_t end = state.places + embeddings.size(1);
+  TORCH_CHECK(end <= config_.context_length, "the context of ", config_.context_length,
               " places is full");
-  const auto x = ops::as_activation(embeddings + wpe_[state.places++]);
-  return ln_f_(transformer_->step(x, state.caches));  // [B, 1, H]
+  const auto x = ops::as_activation(embeddings + wpe_.slice(0, state.places, end));
+  state.places = end;
+  return ln_f_(transformer_->step(x, state.caches));  // [B, T, H]
 }
 
 torch::Tensor LanguageModelImpl::logits(const torch::Tensor& normed) const {

@@ -35,12 +35,13 @@ class LanguageModelImpl : public torch::nn::Module {
   // [B, T, H]
   torch::Tensor forward(const torch::Tensor& embeddings);
 
-  // The same in two parts, for writing: the places that are given, then one place at a time.
+  // The same for writing: first the places that are given, then one at a time.
   struct State {
     int64_t places = 0;                 // read so far
     std::vector<torch::Tensor> caches;  // [B, places, 2 H] a block
   };
-  torch::Tensor step(const torch::Tensor& embeddings, State& state);  // [B, 1, H] -> [B, 1, H]
+  // embeddings [B, T, H], T = 1 after the first call -> [B, T, H]
+  torch::Tensor step(const torch::Tensor& embeddings, State& state);
 
   // normed [..., H] -> [..., V]
   torch::Tensor logits(const torch::Tensor& normed) const;
