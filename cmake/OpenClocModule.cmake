@@ -15,6 +15,13 @@ function(opencloc_layers out)
   set(${out} ${names} PARENT_SCOPE)
 endfunction()
 
+# Seconds that a test program may take; a sanitizer makes it up to ten times slower.
+if(OPENCLOC_SANITIZE)
+  set(OPENCLOC_TEST_TIMEOUT 9000)
+else()
+  set(OPENCLOC_TEST_TIMEOUT 1200)
+endif()
+
 # opencloc_module(NAME [TORCH] [LIBS library...] [TEST_DEPS module...])
 #
 # Every *.cc of the calling folder, and of the folders in it that have no CMakeLists.txt of their own, becomes the
@@ -50,6 +57,6 @@ function(opencloc_module name)
     list(TRANSFORM ARG_TEST_DEPS PREPEND opencloc_)
     target_link_libraries(${name}_test PRIVATE ${target} ${ARG_TEST_DEPS} opencloc_options GTest::gmock GTest::gtest GTest::gtest_main)
     add_test(NAME ${name} COMMAND ${name}_test WORKING_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
-    set_tests_properties(${name} PROPERTIES TIMEOUT 1200)
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${OPENCLOC_TEST_TIMEOUT})
   endif()
 endfunction()

@@ -12,6 +12,7 @@
 #include "opencloc/cli/run_flags.h"
 #include "opencloc/mllm/answers.h"
 #include "opencloc/mllm/evaluate.h"
+#include "opencloc/mllm/llava_export.h"
 #include "opencloc/mllm/question.h"
 #include "opencloc/mllm/report_answers.h"
 #include "opencloc/mllm/trainer.h"
@@ -335,6 +336,32 @@ void add_mllm_ask(CLI::App& app) {
   });
 }
 
+void add_mllm_export(CLI::App& app) {
+  struct Flags {
+    std::string model, out;
+    bool overwrite = false;
+  };
+  const auto flags = std::make_shared<Flags>();
+  app.add_option("MODEL", flags->model, "the 'model' folder of an 'opencloc mllm train' run")
+      ->required();
+  app.add_option("--out", flags->out, "folder to write")->required();
+  app.add_flag("--overwrite", flags->overwrite, "replace an earlier folder");
+  add_config_flag(app);
+  app.footer(R"(Example:
+  opencloc mllm export runs/reader/model --out reader-llava
+  # transformers.LlavaForConditionalGeneration.from_pretrained("reader-llava")
+
+A model with a source of regions answers there, too, as long as no question has a <region>.)");
+  app.callback([flags] {
+    check_output_folder("--out", flags->out, {flags->model});
+    if (std::filesystem::exists(flags->out) && !flags->overwrite)
+      throw Error::input("the folder is there already", flags->out,
+                         "name another one, or replace it with --overwrite");
+    export_llava(flags->out, load_mllm(flags->model));
+    std::printf("%s\n", flags->out.c_str());
+  });
+}
+
 }  // namespace
 
 void add_mllm(CLI::App& app) {
@@ -343,6 +370,7 @@ void add_mllm(CLI::App& app) {
       *app.add_subcommand("train", "Train a language model that reads a tower's tokens"));
   add_mllm_eval(*app.add_subcommand("eval", "Score answers: referring, grounding, existence, ..."));
   add_mllm_ask(*app.add_subcommand("ask", "Ask about a picture"));
+  add_mllm_export(*app.add_subcommand("export", "Write it as transformers' LLaVA reads it"));
   app.footer(R"(Example:
   opencloc data dialogues --data scenes --out talking
   opencloc mllm train --vision runs/demo/model --data talking --steps 1000 --out runs/reader

@@ -11,7 +11,7 @@ constexpr size_t kMostFrequent = 10;  // of which "frequent" draws
 constexpr size_t kMostTogether = 5;   // of which "together" draws
 constexpr int kDraws = 200;           // of "random", before the picture is taken to hold all names
 
-bool is_absent(const Scene& scene, const std::vector<std::string>& stems) {
+bool is_absent(const LabelledPicture& scene, const std::vector<std::string>& stems) {
   if (stems.empty()) return false;
   for (const auto& text : scene.stems)
     if (has_all_words(text, stems)) return false;
@@ -25,7 +25,8 @@ std::optional<size_t> one_of(const std::vector<size_t>& names, Rng& rng) {
   return names[rng.below(names.size())];
 }
 
-std::optional<size_t> random_name(const Scene& scene, const Vocabulary& vocabulary, Rng& rng) {
+std::optional<size_t> random_name(const LabelledPicture& scene, const Vocabulary& vocabulary,
+                                  Rng& rng) {
   for (int draw = 0; draw < kDraws && vocabulary.size() > 0; ++draw) {
     const size_t name = rng.below(vocabulary.size());
     if (is_absent(scene, vocabulary.stems(name))) return name;
@@ -33,14 +34,16 @@ std::optional<size_t> random_name(const Scene& scene, const Vocabulary& vocabula
   return std::nullopt;
 }
 
-std::optional<size_t> frequent_name(const Scene& scene, const Vocabulary& vocabulary, Rng& rng) {
+std::optional<size_t> frequent_name(const LabelledPicture& scene, const Vocabulary& vocabulary,
+                                    Rng& rng) {
   std::vector<size_t> found;
   for (size_t name = 0; name < vocabulary.size() && found.size() < kMostFrequent; ++name)
     if (is_absent(scene, vocabulary.stems(name))) found.push_back(name);
   return one_of(found, rng);
 }
 
-std::optional<size_t> related_name(const Scene& scene, const Vocabulary& vocabulary, Rng& rng) {
+std::optional<size_t> related_name(const LabelledPicture& scene, const Vocabulary& vocabulary,
+                                   Rng& rng) {
   std::map<size_t, int64_t> together;
   std::vector<size_t> of_group;
   for (const Thing& thing : scene.things) {
@@ -69,7 +72,7 @@ bool has_all_words(const std::vector<std::string>& whole, const std::vector<std:
   });
 }
 
-std::optional<std::string> absent_name(const Scene& scene, const Vocabulary& vocabulary,
+std::optional<std::string> absent_name(const LabelledPicture& scene, const Vocabulary& vocabulary,
                                        std::string& kind, Rng& rng) {
   std::optional<size_t> name;
   if (kind == "frequent") name = frequent_name(scene, vocabulary, rng);

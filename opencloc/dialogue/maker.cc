@@ -18,8 +18,9 @@ bool is_fit(std::string_view text) {
   return !holds_marks(text) && text.find_first_of("[]<>\n\r\t") == std::string_view::npos;
 }
 
-Scene look_at(const Record& record, float min_score, std::string_view where, SkipCounter& skips) {
-  Scene scene;
+LabelledPicture look_at(const Record& record, float min_score, std::string_view where,
+                        SkipCounter& skips) {
+  LabelledPicture scene;
   const auto read = [&scene](std::string_view text) {
     if (!text.empty()) scene.stems.push_back(stems_of(text));
   };
@@ -79,7 +80,7 @@ DialogueMaker::DialogueMaker(const Vocabulary& vocabulary, const Templates& temp
 
 std::vector<Dialogue> DialogueMaker::make(const Record& record, uint64_t place,
                                           std::string_view name, SkipCounter& skips) {
-  const Scene scene = look_at(record, options_.min_score, name, skips);
+  const LabelledPicture scene = look_at(record, options_.min_score, name, skips);
   std::map<std::string, double> weights = options_.mix;
   std::erase_if(weights, [](const auto& entry) { return entry.second <= 0; });
   std::map<std::string, int> failures;

@@ -39,7 +39,7 @@ PicturePoint point_in(const Box& box, Rng& rng) {
 }
 
 // Whether `name` could be said of the place that is asked for.
-bool could_be(const Scene& scene, const std::string& name, const Box& box,
+bool could_be(const LabelledPicture& scene, const std::string& name, const Box& box,
               const PicturePoint* point) {
   return std::ranges::any_of(scene.things, [&](const Thing& thing) {
     const bool there =
@@ -50,7 +50,7 @@ bool could_be(const Scene& scene, const std::string& name, const Box& box,
 
 // The wrong one of two: half of the time something else of the picture, so that looking at the
 // whole picture does not answer.
-std::optional<std::string> wrong_name(const Scene& scene, const Thing& thing,
+std::optional<std::string> wrong_name(const LabelledPicture& scene, const Thing& thing,
                                       const PicturePoint* point, const Vocabulary& vocabulary,
                                       Rng& rng) {
   const auto fits = [&](const std::string& name) {
@@ -68,8 +68,8 @@ std::optional<std::string> wrong_name(const Scene& scene, const Thing& thing,
   return near[rng.below(near.size())];
 }
 
-std::optional<Question> choice(const Scene& scene, bool by_point, const QuestionContext& context,
-                               Rng& rng) {
+std::optional<Question> choice(const LabelledPicture& scene, bool by_point,
+                               const QuestionContext& context, Rng& rng) {
   if (scene.things.empty()) return std::nullopt;
   const Thing& thing = scene.things[rng.below(scene.things.size())];
   Question question;
@@ -86,7 +86,7 @@ std::optional<Question> choice(const Scene& scene, bool by_point, const Question
   return question;
 }
 
-std::optional<Question> naming(const Scene& scene, Rng& rng) {
+std::optional<Question> naming(const LabelledPicture& scene, Rng& rng) {
   if (scene.things.empty()) return std::nullopt;
   const Thing& thing = scene.things[rng.below(scene.things.size())];
   Question question;
@@ -97,7 +97,7 @@ std::optional<Question> naming(const Scene& scene, Rng& rng) {
   return question;
 }
 
-std::optional<Question> ground(const Scene& scene, Rng& rng) {
+std::optional<Question> ground(const LabelledPicture& scene, Rng& rng) {
   const std::vector<size_t> apart = told_apart(scene);
   if (apart.empty()) return std::nullopt;
   const Thing& thing = scene.things[apart[rng.below(apart.size())]];
@@ -109,7 +109,7 @@ std::optional<Question> ground(const Scene& scene, Rng& rng) {
   return question;
 }
 
-std::optional<Question> ground_many(const Scene& scene, Rng& rng) {
+std::optional<Question> ground_many(const LabelledPicture& scene, Rng& rng) {
   std::vector<size_t> apart = told_apart(scene);
   if (apart.size() < 2) return std::nullopt;
   rng.shuffle(apart);
@@ -131,7 +131,8 @@ std::optional<Question> ground_many(const Scene& scene, Rng& rng) {
   return question;
 }
 
-std::optional<Question> exists(const Scene& scene, const QuestionContext& context, Rng& rng) {
+std::optional<Question> exists(const LabelledPicture& scene, const QuestionContext& context,
+                               Rng& rng) {
   if (scene.things.empty()) return std::nullopt;  // nobody has looked what is in the picture
   std::string kind(context.absent_kind);
   std::string name = scene.things[rng.below(scene.things.size())].name;
@@ -149,7 +150,7 @@ std::optional<Question> exists(const Scene& scene, const QuestionContext& contex
 
 // How often each name is there, without names that cannot be counted: two of its boxes lie on one
 // another, or another name may be the same thing ("bus", "red bus").
-std::map<std::string, size_t> countable(const Scene& scene) {
+std::map<std::string, size_t> countable(const LabelledPicture& scene) {
   std::map<std::string, size_t> counts;
   for (const Thing& thing : scene.things) ++counts[thing.name];
   std::erase_if(counts, [&scene](const auto& entry) {
@@ -167,7 +168,7 @@ std::map<std::string, size_t> countable(const Scene& scene) {
 }
 
 // The number first, so that "1" is not nearly always right, then a name that is there so often.
-std::optional<Question> count(const Scene& scene, Rng& rng) {
+std::optional<Question> count(const LabelledPicture& scene, Rng& rng) {
   std::map<size_t, std::vector<std::string>> by_count;
   for (const auto& [name, times] : countable(scene)) by_count[times].push_back(name);
   if (by_count.empty()) return std::nullopt;
@@ -181,7 +182,8 @@ std::optional<Question> count(const Scene& scene, Rng& rng) {
   return question;
 }
 
-std::optional<Question> relation(const Scene& scene, const QuestionContext& context, Rng& rng) {
+std::optional<Question> relation(const LabelledPicture& scene, const QuestionContext& context,
+                                 Rng& rng) {
   struct Side {
     size_t a, b;
     const char *is, *is_not;
@@ -213,7 +215,7 @@ std::optional<Question> relation(const Scene& scene, const QuestionContext& cont
   return question;
 }
 
-std::optional<Question> caption(const Scene& scene) {
+std::optional<Question> caption(const LabelledPicture& scene) {
   if (scene.caption.empty()) return std::nullopt;
   Question question;
   question.say = scene.caption;
@@ -222,7 +224,7 @@ std::optional<Question> caption(const Scene& scene) {
 
 }  // namespace
 
-std::vector<size_t> told_apart(const Scene& scene) {
+std::vector<size_t> told_apart(const LabelledPicture& scene) {
   std::vector<size_t> apart;
   for (size_t i = 0; i < scene.things.size(); ++i) {
     const Thing& thing = scene.things[i];
@@ -234,7 +236,7 @@ std::vector<size_t> told_apart(const Scene& scene) {
   return apart;
 }
 
-std::optional<Question> make_question(std::string_view task, const Scene& scene,
+std::optional<Question> make_question(std::string_view task, const LabelledPicture& scene,
                                       const QuestionContext& context, Rng& rng) {
   if (task == "refer") return choice(scene, false, context, rng);
   if (task == "point") return choice(scene, true, context, rng);

@@ -23,7 +23,7 @@ struct Thing {
 };
 
 // What is known of a picture.
-struct Scene {
+struct LabelledPicture {
   std::vector<Thing> things;
   std::string caption;                          // may be empty
   std::vector<std::vector<std::string>> stems;  // of every text of the record
@@ -51,7 +51,7 @@ struct QuestionContext {
 inline constexpr std::string_view kAbsentKinds[] = {"random", "frequent", "together"};
 
 // A question of `task`, or none when the picture gives none. Everything is drawn from `rng`.
-std::optional<Question> make_question(std::string_view task, const Scene& scene,
+std::optional<Question> make_question(std::string_view task, const LabelledPicture& scene,
                                       const QuestionContext& context, Rng& rng);
 
 // Whether every word of `part` is among those of `whole`.
@@ -59,13 +59,13 @@ bool has_all_words(const std::vector<std::string>& whole, const std::vector<std:
 
 // Indices of the things whose phrase fits no other thing of the picture, and has none of the signs
 // that end a phrase in an answer.
-std::vector<size_t> told_apart(const Scene& scene);
+std::vector<size_t> told_apart(const LabelledPicture& scene);
 
 // A name of the vocabulary that is not in the picture: neither it nor a longer or shorter form of
 // it
 // ("bus", "red bus") stands in any text of the record. Of `kind`, else "random"; `kind` is set to
 // what it became. None when no name is absent.
-std::optional<std::string> absent_name(const Scene& scene, const Vocabulary& vocabulary,
+std::optional<std::string> absent_name(const LabelledPicture& scene, const Vocabulary& vocabulary,
                                        std::string& kind, Rng& rng);
 
 }  // namespace opencloc

@@ -20,13 +20,14 @@ using ByLength = std::map<size_t, std::vector<size_t>>;
 
 class Writer {
  public:
-  Writer(MllmModel& model, const std::vector<Question>& questions, const AnswerOptions& options)
+  Writer(MllmModel& model, const std::vector<PictureQuestion>& questions,
+         const AnswerOptions& options)
       : model_(model), questions_(questions), options_(options) {
     const MllmConfig& config = model.settings.model;
     const bool looks = config.region_source == RegionSource::kMean ||
                        config.region_source == RegionSource::kSampler;
     const SequenceMaker maker(*model.tokenizer, model.sequence_options());
-    for (const Question& question : questions) {
+    for (const PictureQuestion& question : questions) {
       const Image& picture = *question.picture;
       Rng rng(options.seed);
       sequences_.push_back(prepared(maker.ask(question.dialogue, {picture.width, picture.height}),
@@ -93,14 +94,14 @@ class Writer {
   }
 
   MllmModel& model_;
-  const std::vector<Question>& questions_;
+  const std::vector<PictureQuestion>& questions_;
   const AnswerOptions options_;
   std::vector<PreparedSequence> sequences_;
 };
 
 }  // namespace
 
-std::vector<Answer> answer(MllmModel& model, const std::vector<Question>& questions,
+std::vector<Answer> answer(MllmModel& model, const std::vector<PictureQuestion>& questions,
                            const AnswerOptions& options) {
   const torch::NoGradGuard no_grad;
   model.vision->eval();

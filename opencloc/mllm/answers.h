@@ -14,7 +14,7 @@
 namespace opencloc {
 
 // The last turn of the dialogue is asked; what it says is not read.
-struct Question {
+struct PictureQuestion {
   Dialogue dialogue;
   std::shared_ptr<const Image> picture;
 };
@@ -34,7 +34,7 @@ struct Answer {
 
 // In the order of the questions. Both models are put into eval mode; gradients are off. Error
 // (input): a question that leaves no room for an answer.
-std::vector<Answer> answer(MllmModel& model, const std::vector<Question>& questions,
+std::vector<Answer> answer(MllmModel& model, const std::vector<PictureQuestion>& questions,
                            const AnswerOptions& options = {});
 
 }  // namespace opencloc

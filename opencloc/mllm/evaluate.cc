@@ -33,7 +33,7 @@ class Scores {
   Scores(const MllmModel& model, SkipCounter& skips)
       : frame_{.frame = model.settings.frame}, skips_(skips) {}
 
-  void add(const Question& question, const Answer& answer, const std::string& name);
+  void add(const PictureQuestion& question, const Answer& answer, const std::string& name);
   Json json() const;
 
  private:
@@ -43,8 +43,8 @@ class Scores {
       return {{"acc", n > 0 ? static_cast<double>(right) / static_cast<double>(n) : 0}, {"n", n}};
     }
   };
-  void add_ground(const Question& question, const Answer& answer, PictureSize size);
-  void add_many(const Question& question, const Answer& answer, PictureSize size);
+  void add_ground(const PictureQuestion& question, const Answer& answer, PictureSize size);
+  void add_many(const PictureQuestion& question, const Answer& answer, PictureSize size);
   double constant_box() const;
 
   const FrameOptions frame_;
@@ -58,7 +58,7 @@ class Scores {
   int64_t unended_ = 0;
 };
 
-void Scores::add(const Question& question, const Answer& answer, const std::string& name) {
+void Scores::add(const PictureQuestion& question, const Answer& answer, const std::string& name) {
   const Dialogue& dialogue = question.dialogue;
   const std::string& task = dialogue.task;
   const PictureSize size{question.picture->width, question.picture->height};
@@ -86,13 +86,13 @@ void Scores::add(const Question& question, const Answer& answer, const std::stri
   }
 }
 
-void Scores::add_ground(const Question& question, const Answer& answer, PictureSize size) {
+void Scores::add_ground(const PictureQuestion& question, const Answer& answer, PictureSize size) {
   const Box& box = question.dialogue.boxes.front();
   ground_.add({answer.text, box, size}, frame_);
   true_boxes_.push_back(box);
 }
 
-void Scores::add_many(const Question& question, const Answer& answer, PictureSize size) {
+void Scores::add_many(const PictureQuestion& question, const Answer& answer, PictureSize size) {
   const Dialogue& dialogue = question.dialogue;
   const auto phrases = dialogue.extra.find("phrases");
   if (phrases == dialogue.extra.end() || !phrases->is_array()) return;
@@ -160,7 +160,7 @@ Json evaluate_mllm(MllmModel& model, const std::string& data_glob, const MllmEva
   reader.skip_bad_shards = options.skip_bad_shards;
   const auto shards = find_shards(data_glob, reader, skips);
   Scores scores(model, skips);
-  std::vector<Question> questions;
+  std::vector<PictureQuestion> questions;
   std::vector<std::string> names;
   int64_t asked = 0, samples = 0;
   std::optional<ProgressBar> bar;

@@ -56,7 +56,7 @@ std::vector<ReportPicture> report_answers(const SampleStore& store, MllmModel& m
       if (dialogues.empty()) continue;
       if (dialogues.size() > kShown) dialogues.resize(kShown);
       const auto picture = std::make_shared<Image>(Image::decode(record.image, record.key));
-      std::vector<Question> questions;
+      std::vector<PictureQuestion> questions;
       for (const auto& dialogue : dialogues) questions.push_back({dialogue, picture});
       std::vector<std::string> answers;
       for (auto& each : answer(model, questions)) answers.push_back(std::move(each.text));

@@ -149,6 +149,8 @@ TEST_F(Gguf, AnImageTowerWithLlavasProjectorIsAnMmproj) {
   EXPECT_EQ(found["tensors"]["v.blk.1.ffn_down.weight"]["shape"], Json({64, 256}));
   EXPECT_EQ(found["keys"]["clip.has_llava_projector"], true);
   EXPECT_EQ(found["keys"]["clip.projector_type"], "mlp");
+  EXPECT_EQ(found["keys"]["clip.vision.block_count"], 2);
+  EXPECT_EQ(found["keys"]["clip.vision.feature_layer"], Json({1}));
   EXPECT_EQ(found["keys"]["clip.has_text_encoder"], false);
 
   // Read back: the same features from below the last norm.

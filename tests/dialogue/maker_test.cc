@@ -305,7 +305,7 @@ TEST(AbsentName, TogetherMeansOfTheSameGroupOrPicture) {
   add({{"piano", ""}, {"violin", ""}});
   const Vocabulary vocabulary = vocabulary_of(world);
   const auto absent = [&](const std::string& name) {
-    Scene scene;
+    LabelledPicture scene;
     scene.things = {{{0, 0, 1, 1}, name, name, stems_of(name), stems_of(name)}};
     scene.stems = {stems_of(name)};
     std::string kind = "together";

@@ -63,6 +63,16 @@ class CheckLayers(unittest.TestCase):
         self.assertEqual(code, 1)
         self.assertIn('ops may include base, but no file does', said)
 
+    def test_two_types_of_one_name(self):
+        self.tree['base/a.h'] = '#include <vector>\nnamespace opencloc {\nstruct Scene {\n};\n}\n'
+        other = '#include "opencloc/base/a.h"\nnamespace %s {\nclass Scene : public A<B> {\n};\nclass Scene::Part {};\n}\n'
+        self.tree['kernels/k.h'] = other % 'opencloc::kernels'
+        self.assertEqual(check(self.tree), (0, ''))
+        self.tree['kernels/k.h'] = other % 'opencloc'
+        code, said = check(self.tree)
+        self.assertEqual(code, 1)
+        self.assertIn('opencloc/kernels/k.h: another type is called opencloc::Scene in opencloc/base/a.h', said)
+
 
 if __name__ == '__main__':
     sys.exit(unittest.main())

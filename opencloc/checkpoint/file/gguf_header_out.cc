@@ -33,6 +33,10 @@ struct PutValue {
     begin_array(GgufKind::kF32, values.size());
     for (const float value : values) put<float>(out, value);
   }
+  void operator()(const std::vector<uint32_t>& values) const {
+    begin_array(GgufKind::kU32, values.size());
+    for (const uint32_t value : values) put<uint32_t>(out, value);
+  }
   void operator()(const std::vector<std::string>& texts) const {
     begin_array(GgufKind::kString, texts.size());
     for (const auto& text : texts) put(out, std::string_view(text));

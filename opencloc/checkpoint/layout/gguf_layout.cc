@@ -217,6 +217,12 @@ Keys keys_of(const ModelConfig& config, const TowerOptions& options, int64_t pro
       std::llround(config.vision.mlp_ratio * static_cast<double>(config.vision.width));
   add_tower(keys, "vision",
             {config.vision.width, mlp_width, config.vision.layers, config.vision.heads()});
+  if (llava) {
+    // The tokens before the last block, as LLaVA: so many blocks are run, whatever a reader makes of
+    // block_count.
+    keys.emplace_back("clip.vision.feature_layer",
+                      std::vector<uint32_t>{static_cast<uint32_t>(config.vision.layers - 1)});
+  }
   const auto& preprocess = config.preprocess;
   keys.emplace_back("clip.vision.image_mean",
                     std::vector<float>(preprocess.mean.begin(), preprocess.mean.end()));
