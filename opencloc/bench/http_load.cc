@@ -129,10 +129,10 @@ HttpLoad load_http(const HttpPlace& place, int clients, double seconds,
   const auto began = LoadClock::now();
   const auto work = [&] {
     HttpLoad own;
-    while (seconds_from(began) < seconds) {
+    do {
       try {
         HttpClient client(place);
-        while (seconds_from(began) < seconds) {
+        do {
           const HttpQuestion asked = question(next++);
           const auto at = LoadClock::now();
           const int status = client.ask(asked).status;
@@ -143,12 +143,12 @@ HttpLoad load_http(const HttpPlace& place, int clients, double seconds,
             ++own.refused;
             std::this_thread::sleep_for(std::chrono::milliseconds(5));
           }
-        }
+        } while (seconds_from(began) < seconds);
       } catch (const Error&) {  // counted; a new connection follows
         ++own.refused;
         std::this_thread::sleep_for(std::chrono::milliseconds(50));
       }
-    }
+    } while (seconds_from(began) < seconds);
     const std::lock_guard lock(mutex);
     all.answered += own.answered;
     all.refused += own.refused;

@@ -239,7 +239,7 @@ MllmModel open_model(const AskFlags& flags) {
 }
 
 struct MllmEvalFlags : AskFlags {
-  std::string data, out;
+  std::string data, out, answers_file;
   std::vector<std::string> tasks;
   MllmEvalOptions options;
 };
@@ -262,6 +262,8 @@ void add_mllm_eval(CLI::App& app) {
   app.add_flag("--skip-bad-shards", flags->options.skip_bad_shards,
                "count shards that cannot be read instead of failing");
   app.add_option("--out", flags->out, "also write the JSON to this file");
+  app.add_option("--answers", flags->answers_file,
+                 "also write every question with its answer to this file, as JSON lines");
   add_cache_flags(app);
   add_common_flags(app, flags->common);
   app.footer(R"(Example:
@@ -272,6 +274,9 @@ Referring is scored by Ferret's rule and by a strict one, grounding at an IoU of
 that never changes, existence as POPE does it (docs/reference/dialogues.md).)");
   app.callback([flags] {
     check_output_file("--out", flags->out, kJsonOutput, {flags->data});
+    check_output_file("--answers", flags->answers_file, kJsonLinesOutput, {flags->data});
+    make_parents(flags->answers_file);
+    flags->options.answers_file = flags->answers_file;
     flags->options.tasks = flags->tasks;
     for (const auto& task : flags->tasks) check_scored_task(task);
     flags->options.threads = thread_count(flags->common);

@@ -15,6 +15,7 @@ struct OutputKind {
 
 inline const OutputKind kSafetensorsOutput{"a safetensors file", {".safetensors", ".st"}};
 inline const OutputKind kJsonOutput{"JSON", {".json"}};
+inline const OutputKind kJsonLinesOutput{"JSON lines", {".jsonl"}};
 inline const OutputKind kPageOutput{"a web page", {".html", ".htm"}};
 
 // The file that `flag` names; an empty path is none. Error (input) when a folder lies there, when

@@ -68,12 +68,13 @@ class Writer {
   }
 
   std::vector<Answer> write(const std::vector<size_t>& numbers) {
+    std::vector<Answer> answers(numbers.size());
+    for (size_t i = 0; i < numbers.size(); ++i) answers[i].prompt = sequences_[numbers[i]].ids;
     const auto embeddings = embed_sequences(model_, batch_of(numbers));  // [n, L, H]
     const ComputeScope scope(model_.vision->precision(), model_.vision->backend());
     auto& words = model_.reader->language_model;
     LanguageModelImpl::State state;
     auto last = words->step(embeddings, state).select(1, embeddings.size(1) - 1);  // [n, H]
-    std::vector<Answer> answers(numbers.size());
     const int64_t room = words->config().context_length - embeddings.size(1);
     const int64_t end = model_.tokenizer->end_id();
     for (int64_t i = 0; i < std::min(options_.max_ids, room); ++i) {

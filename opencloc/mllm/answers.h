@@ -28,7 +28,8 @@ struct AnswerOptions {
 
 struct Answer {
   std::string text;
-  std::vector<int32_t> ids;  // without the end token
+  std::vector<int32_t> ids;     // without the end token
+  std::vector<int32_t> prompt;  // what was asked, the picture's places included
   bool ended = false;        // false: max_ids or the context came first
 };
 

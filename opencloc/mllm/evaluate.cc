@@ -9,6 +9,7 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "opencloc/base/error.h"
+#include "opencloc/base/files.h"
 #include "opencloc/base/progress.h"
 #include "opencloc/data/shard/find_shards.h"
 #include "opencloc/data/shard/skips.h"
@@ -139,6 +140,23 @@ Json Scores::json() const {
   return result;
 }
 
+std::string answer_line(const MllmModel& model, const PictureQuestion& question,
+                        const Answer& answer, const std::string& name) {
+  const Dialogue& dialogue = question.dialogue;
+  const PictureSize size{question.picture->width, question.picture->height};
+  const FrameOptions frame{.frame = model.settings.frame};
+  const Turn& turn = dialogue.turns.back();
+  const Json line = {{"sample", name},
+                     {"task", dialogue.task},
+                     {"ask", text_in_frame(turn.ask, dialogue, size, frame)},
+                     {"say", text_in_frame(turn.say, dialogue, size, frame)},
+                     {"answer", answer.text},
+                     {"prompt_ids", answer.prompt},
+                     {"ids", answer.ids},
+                     {"ended", answer.ended}};
+  return dump_json(line) + '\n';
+}
+
 }  // namespace
 
 void check_scored_task(const std::string& task) {
@@ -165,9 +183,14 @@ Json evaluate_mllm(MllmModel& model, const std::string& data_glob, const MllmEva
   int64_t asked = 0, samples = 0;
   std::optional<ProgressBar> bar;
   if (options.progress) bar.emplace("answer", 0, "questions");
+  std::optional<AtomicFile> file;
+  if (!options.answers_file.empty()) file.emplace(options.answers_file);
   const auto ask = [&] {
     const auto answers = answer(model, questions, options.answers);
-    for (size_t i = 0; i < questions.size(); ++i) scores.add(questions[i], answers[i], names[i]);
+    for (size_t i = 0; i < questions.size(); ++i) {
+      scores.add(questions[i], answers[i], names[i]);
+      if (file) file->write(answer_line(model, questions[i], answers[i], names[i]));
+    }
     asked += static_cast<int64_t>(questions.size());
     if (bar) bar->advance(static_cast<int64_t>(questions.size()));
     questions.clear();
@@ -187,6 +210,7 @@ Json evaluate_mllm(MllmModel& model, const std::string& data_glob, const MllmEva
   });
   if (!questions.empty()) ask();
   if (bar) bar->finish();
+  if (file) file->commit();
   if (asked == 0) {
     throw Error::input("no dialogue that can be scored", data_glob,
                        "make some: opencloc data dialogues --data ... --out ...");

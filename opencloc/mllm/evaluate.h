@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,9 @@ namespace opencloc {
 struct MllmEvalOptions {
   std::vector<std::string> tasks;  // of Dialogue::task; empty: all that can be scored
   AnswerOptions answers;
+  // A file of JSON lines to write, one for each answer: {"sample", "task", "ask", "say" (both with
+  // the frame's numbers), "answer", "prompt_ids", "ids", "ended"}. Empty: none.
+  std::filesystem::path answers_file;
   int64_t max_samples = 0;  // stop after this many good samples; 0 = all
   int threads = 1;          // decoding
   bool skip_bad_shards = false;

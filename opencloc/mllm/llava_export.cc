@@ -60,6 +60,7 @@ NamedTensors llava_weights(const MllmModel& model, const fs::path& vision) {
       weights.emplace_back("model." + name, weight);
     }  // a source of regions has no room
   }
+  weights.emplace_back("lm_head.weight", model.reader->language_model->words());
   const SafetensorsFile tower(vision / "model.safetensors");
   for (const auto& info : tower.tensors())
     weights.emplace_back("model.vision_tower." + info.name, tower.tensor(info));
@@ -78,7 +79,7 @@ Json gpt2_config(const MllmModel& model) {
           {"n_head", language.heads},
           {"activation_function", "gelu_new"},
           {"layer_norm_epsilon", 1e-5},
-          {"tie_word_embeddings", true},
+          {"tie_word_embeddings", false},  // LLaVA ties to LLaMA's name of the table
           {"bos_token_id", end},
           {"eos_token_id", end}};
 }
@@ -93,7 +94,7 @@ Json llava_config(const MllmModel& model, Json vision) {
           {"vision_feature_layer", model.settings.vision_layer},
           {"vision_feature_select_strategy",
            model.vision->config().vision.class_token ? "default" : "full"},
-          {"tie_word_embeddings", true},
+          {"tie_word_embeddings", false},  // LLaVA ties to LLaMA's name of the table
           {"eos_token_id", model.tokenizer->end_id()},
           {"pad_token_id", model.tokenizer->pad_id()},
           {"text_config", gpt2_config(model)},

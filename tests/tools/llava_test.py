@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""`opencloc mllm export` in transformers' own LlavaForConditionalGeneration: llava_test.py BINARY [--questions N] [--run DIR]
+
+A reader of a few steps is exported, read by transformers, and both are asked the same questions about the same pictures:
+projected features of the tower, and the ids of the answers, one by one. --run takes a trained reader's `model` folder and
+its dialogues (DIR/model, DIR/talking) in place of the small one.
+
+Needs torch, transformers and pillow for a Python named by OPENCLOC_LLAVA_PYTHON (default: this one):
+    python3 -m venv V && V/bin/pip install torch transformers pillow
+    export OPENCLOC_LLAVA_PYTHON=$PWD/V/bin/python
+Without them it says so and is skipped.
+"""
+import argparse
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tarfile
+import tempfile
+
+SKIPPED = 77
+FEATURES = 1e-4  # largest difference, relative to the largest value
+
+
+def run(binary, *command):
+    done = subprocess.run([binary, *map(str, command)], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f'{command}: {done.stderr}')
+    return done.stdout
+
+
+def small_reader(binary, folder):
+    """A tower and a reader of a few steps -> the reader's model folder and its dialogues."""
+    run(binary, 'data', 'scenes', '--count', 60, '--size', 96, '--names', 12, '--seed', 1, '--out', folder / 'scenes')
+    run(binary, 'data', 'dialogues', '--data', folder / 'scenes', '--seed', 1, '--out', folder / 'talking')
+    run(binary, 'train', '--data', folder / 'scenes', '--model', 'ViT-XXS-16-96', '--steps', 2, '--batch-size', 16,
+        '--report-pictures', 0, '--out', folder / 'tower')
+    run(binary, 'mllm', 'train', '--vision', folder / 'tower/model', '--data', folder / 'talking', '--region-source', 'none',
+        '--lm', '2x64', '--steps', 40, '--batch-size', 16, '--report-pictures', 0, '--out', folder / 'reader')
+    return folder / 'reader/model', folder / 'talking'
+
+
+def pictures(shards):
+    """Encoded pictures by "path of the shard#key"."""
+    found = {}
+    for shard in sorted(pathlib.Path(shards).glob('*.tar')):
+        with tarfile.open(shard) as tar:
+            for member in tar:
+                key, _, extension = member.name.partition('.')
+                if extension in ('jpg', 'png', 'webp'):
+                    found[f'{shard}#{key}'] = (tar.extractfile(member).read(), extension)
+    return found
+
+
+def compare(binary, model, dialogues, folder, count):
+    import torch
+    import transformers
+    from PIL import Image
+    torch.set_grad_enabled(False)
+    run(binary, 'mllm', 'export', model, '--out', folder / 'llava')
+    answers = folder / 'answers.jsonl'
+    run(binary, 'mllm', 'eval', model, '--data', dialogues, '--max-ids', 24, '--answers', answers)
+    ours = [json.loads(line) for line in answers.read_text().splitlines()][:count]
+    theirs, loading = transformers.LlavaForConditionalGeneration.from_pretrained(
+        folder / 'llava', dtype=torch.float32, output_loading_info=True)
+    theirs.eval()
+    lost = {name: sorted(loading[name]) for name in ('missing_keys', 'unexpected_keys', 'mismatched_keys') if loading[name]}
+    # The last norm of the tower stands behind what LLaVA reads.
+    lost = {name: [key for key in keys if 'post_layernorm' not in str(key)] for name, keys in lost.items()}
+    assert not any(lost.values()), f'weights that do not fit: {lost}'
+    processor = getattr(transformers, 'CLIPImageProcessorPil', transformers.CLIPImageProcessor).from_pretrained(folder / 'llava')
+    stored = pictures(dialogues)
+    by_picture, equal, largest = {}, 0, 0.0
+    for line in ours:
+        name = line['sample']
+        if name not in by_picture:
+            image = Image.open(io.BytesIO(stored[name][0])).convert('RGB')
+            by_picture[name] = processor(images=image, return_tensors='pt')['pixel_values']
+        ids = torch.tensor([line['prompt_ids']])
+        written = theirs.generate(input_ids=ids, attention_mask=torch.ones_like(ids), pixel_values=by_picture[name],
+                                  max_new_tokens=24, do_sample=False)[0, ids.shape[1]:].tolist()
+        wanted = line['ids'] + ([theirs.generation_config.eos_token_id] if line['ended'] else [])
+        equal += written == wanted
+    # Projected features: what `embed` gives before the last block, through the projector.
+    names = list(by_picture)[:16]
+    files = []
+    for i, name in enumerate(names):
+        files.append(folder / f'picture{i}.{stored[name][1]}')
+        files[-1].write_bytes(stored[name][0])
+    run(binary, 'embed', '--model', model / 'vision', '--images', *files, '--layer', theirs.config.vision_feature_layer,
+        '--tokens', 'patch', '--out', folder / 'features.safetensors')
+    from safetensors.torch import load_file
+    hidden = load_file(folder / 'features.safetensors')['image_tokens']
+    projected = theirs.model.multi_modal_projector(hidden)
+    for i, name in enumerate(names):
+        features = theirs.model.get_image_features(pixel_values=by_picture[name])
+        features = getattr(features, 'pooler_output', features)
+        features = features[0] if isinstance(features, (list, tuple)) else features
+        features = features.reshape(projected[i].shape)
+        largest = max(largest, ((features - projected[i]).abs().max() / features.abs().max()).item())
+    return transformers.__version__, torch.__version__, largest, equal, len(ours)
+
+
+def main():
+    python = os.environ.get('OPENCLOC_LLAVA_PYTHON')
+    if python and os.path.abspath(python) != os.path.abspath(sys.executable):
+        os.execv(python, [python, *sys.argv])
+    try:
+        import torch  # noqa: F401
+        import transformers
+        from PIL import Image  # noqa: F401
+        if not hasattr(transformers, 'LlavaForConditionalGeneration'):
+            raise ImportError(f'transformers {transformers.__version__} has no LLaVA')
+    except ImportError as missing:
+        print(f'skipped: {missing} (see the head of {__file__})')
+        return SKIPPED
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('binary')
+    parser.add_argument('--questions', type=int, default=60)
+    parser.add_argument('--run', type=pathlib.Path)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix='opencloc-llava-') as scratch:
+        folder = pathlib.Path(scratch)
+        model, dialogues = (args.run / 'model', args.run / 'talking') if args.run else small_reader(args.binary, folder)
+        version, torch_version, largest, equal, asked = compare(args.binary, model, dialogues, folder, args.questions)
+    print(f'transformers {version}, torch {torch_version}: projected features differ by at most {largest:.1e} of the largest; '
+          f'{equal} of {asked} answers have the same ids')
+    return 0 if largest < FEATURES and equal == asked else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())
