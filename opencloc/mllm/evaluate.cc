@@ -213,7 +213,7 @@ Json evaluate_mllm(MllmModel& model, const std::string& data_glob, const MllmEva
   if (file) file->commit();
   if (asked == 0) {
     throw Error::input("no dialogue that can be scored", data_glob,
-                       "make some: opencloc data dialogues --data ... --out ...");
+                       "make some with 'opencloc data dialogues'");
   }
   Json result = scores.json();
   result["skipped"] = skips.json();

@@ -121,8 +121,7 @@ void fit_to_tower(const Cloc& vision, MllmSettings& settings) {
   if (model.region_source != RegionSource::kEmbedding) return;
   if (!tower.region_part) {
     throw Error::input("the tower has no Prompter", "setting 'region_source=prompter'",
-                       "use a model trained by 'opencloc train --objective cloc', or another "
-                       "source of regions");
+                       "use a tower that was trained as a CLOC, or another source of regions");
   }
   model.embedding_width = tower.embed_dim;
 }

@@ -75,7 +75,7 @@ std::shared_ptr<const Tokenizer> build_tokenizer(const MllmTrainConfig& config,
       });
   if (texts.size() == 1) {
     throw Error::input("no sample has dialogues", config.data,
-                       "make some first: opencloc data dialogues --data ... --out ...");
+                       "make some with 'opencloc data dialogues'");
   }
   SentencePieceTraining training;
   training.vocab_size = static_cast<int>(config.vocab_size);
