@@ -20,6 +20,9 @@ void encode(const BenchOptions& options);
 void prompt(const BenchOptions& options);
 // A training step of CLIP and of CLOC, optimizer included; 4 regions an image.
 void train(const BenchOptions& options);
+// A training step of a multimodal language model (4 x 192) over a frozen tower, by source of
+// regions, four turns a picture; and questions of that length answered with 8 ids.
+void mllm(const BenchOptions& options);
 // L_CLOC over loss_rows regions and their texts, forward and backward, and what memory it takes.
 void loss(const BenchOptions& options);
 // From encoded pictures to what a model of 224 pixels reads.

@@ -13,11 +13,11 @@ struct Subject {
   void (*run)(const bench::BenchOptions& options);
 };
 constexpr Subject kSubjects[] = {
-    {"peak", bench::peak},     {"gemm", bench::gemm},           {"tower", bench::tower},
-    {"encode", bench::encode}, {"prompt", bench::prompt},       {"train", bench::train},
-    {"loss", bench::loss},     {"loader", bench::loader},       {"tokenizer", bench::tokenizer},
-    {"open", bench::open},     {"index", bench::index},         {"search", bench::search},
-    {"serve", bench::serve},   {"signature", bench::signature},
+    {"peak", bench::peak},           {"gemm", bench::gemm},     {"tower", bench::tower},
+    {"encode", bench::encode},       {"prompt", bench::prompt}, {"train", bench::train},
+    {"mllm", bench::mllm},           {"loss", bench::loss},     {"loader", bench::loader},
+    {"tokenizer", bench::tokenizer}, {"open", bench::open},     {"index", bench::index},
+    {"search", bench::search},       {"serve", bench::serve},   {"signature", bench::signature},
 };
 
 struct BenchFlags {
@@ -51,11 +51,13 @@ void add_bench(CLI::App& app) {
       ->type_name("DIR");
   app.add_option(
          "--model", options.model,
-         "encode, prompt, train, serve: this architecture instead of the usual ones; serve: "
+         "encode, prompt, train, mllm, serve: this architecture instead of the usual ones; serve: "
          "also a model's folder")
       ->type_name("NAME_OR_JSON");
-  app.add_option("--batch", options.batch,
-                 "encode, train, serve: images at a time; 0 = 1, 8 and 32 to encode, 8 otherwise")
+  app.add_option(
+         "--batch", options.batch,
+         "encode, train, mllm, serve: images at a time; 0 = 1, 8 and 32 to encode, 32 for mllm, "
+         "8 otherwise")
       ->check(CLI::Range(0, 1 << 20))
       ->capture_default_str();
   app.add_option("--tokenizer", options.tokenizer,
@@ -100,7 +102,7 @@ void add_bench(CLI::App& app) {
       ->delimiter(',');
   app.add_option(
          "--precision", options.precisions,
-         "encode, prompt, train, signature: bf16, int8, fp32; without it all. serve: bf16 or "
+         "encode, prompt, train, mllm, signature: bf16, int8, fp32; without it all. serve: bf16 or "
          "fp32")
       ->check(CLI::IsMember({"bf16", "int8", "fp32"}))
       ->delimiter(',');

@@ -95,6 +95,17 @@ TEST(Bench, ATrainingStepOfClipAndOfCloc) {
   }
 }
 
+TEST(Bench, AMultimodalModelIsTrainedAndAnswers) {
+  const auto lines = figures("mllm --precision fp32 --batch 2");
+  EXPECT_EQ(lines.size(), 2u * 3u);  // sources of regions
+  for (const char* source : {"mean", "sampler", "prompter"}) {
+    const auto what = "ViT-XXS-16-96/" + std::string(source) + "/fp32/b2";
+    EXPECT_GT(lines.at("mllm/train/" + what).at("share_of_peak").get<double>(), 0);
+    EXPECT_GT(lines.at("mllm/train/" + what).at("peak_mib").get<int>(), 0);
+    EXPECT_EQ(lines.at("mllm/answer/" + what).at("words"), 8);
+  }
+}
+
 TEST(Bench, TheLossNeverHoldsTheMatrix) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   GTEST_SKIP() << "a sanitizer keeps freed memory, so that it cannot be measured";
