@@ -157,6 +157,8 @@ Json mllm_settings_json(const MllmSettings& settings) {
             {"width", model.language.width},
             {"layers", model.language.layers},
             {"heads", model.language.heads}}},
+          {"image_id", model.image_id},  // as the tokenizer has them: for other readers
+          {"region_id", model.region_id},
           {"region_source", to_string(model.region_source)},
           {"sampler", {{"points", model.sampler.points}, {"rounds", rounds}}},
           {"frame", to_string(settings.frame)},
