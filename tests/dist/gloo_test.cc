@@ -115,11 +115,11 @@ TEST(Gloo, FourProcessesAndASecondLine) {
 }
 
 TEST(Gloo, TheFirstWorksAloneAndTheOthersWait) {
-  // Longer than any call may take.
-  run_processes(3, {.timeout = std::chrono::seconds(2)}, [](Group& group) {
+  // Longer than any call may take, which is long enough for all to join on a busy machine.
+  run_processes(3, {.timeout = std::chrono::seconds(6)}, [](Group& group) {
     int worked = 0;
     group.first_alone("sleeping", [&] {
-      usleep(3'000'000);
+      usleep(7'000'000);
       worked = 1;
     });
     EXPECT_EQ(worked, group.is_first() ? 1 : 0);
