@@ -108,6 +108,13 @@ int64_t count_of(const NamedTensors& weights) {
   return count;
 }
 
+void check_prompter(bool learns, const MllmSettings& settings) {
+  if (learns && settings.model.region_source != RegionSource::kEmbedding) {
+    throw Error::input("the Prompter is no source of regions here", "setting 'train_prompter'",
+                       "leave it out, or use the setting 'region_source=prompter'");
+  }
+}
+
 class MllmTrainee : public Trainee {
  public:
   explicit MllmTrainee(MllmTrainConfig config) : config_(std::move(config)), skips_(0) {
@@ -130,7 +137,7 @@ class MllmTrainee : public Trainee {
       torch::manual_seed(config_.seed);
       model_ = new_mllm(std::move(vision), std::move(tokenizer), config_.settings);
     }
-    check_region_part();
+    check_prompter(config_.train_prompter, model_.settings);
   }
 
   void share(dist::Group& group) override {
@@ -200,13 +207,6 @@ class MllmTrainee : public Trainee {
                               .dialogues = dialogues,
                               .cloud_points = looks ? model.sampler.points : 0},
         skips);
-  }
-
-  void check_region_part() const {
-    if (config_.train_prompter && model_.settings.model.region_source != RegionSource::kEmbedding) {
-      throw Error::input("the Prompter is no source of regions here", "setting 'train_prompter'",
-                         "leave it out, or use the setting 'region_source=prompter'");
-    }
   }
 
   // Only the tower's tokens (and with train_prompter its Prompter) are read: the rest of it never
@@ -299,6 +299,7 @@ void MllmTrainConfig::check() const {
   if (!(vision_lr_scale > 0))
     throw Error::input("the tower's learning rate is not above 0", "setting 'vision_lr_scale'",
                        "0.1 is usual; without the setting 'unlock_vision' it does not learn");
+  if (init.empty()) check_prompter(train_prompter, settings);
   const LanguageConfig& words = settings.model.language;
   if (init.empty() && (words.heads < 1 || words.width % words.heads != 0)) {
     throw Error::input(

@@ -29,9 +29,10 @@ class MllmTest : public fixtures::BinaryTest {
     EXPECT_EQ(done.exit_code, 0) << command << "\n" << done.err;
     return done.out;
   }
-  std::string training(const std::string& out, const std::string& more = {}) const {
-    return "mllm train --vision " + at("tower/model") + " --data " + at("talking") +
-           " --lm 2x32 --sampler 16/8/4/4 --vocab-size 400 --steps 6 --batch-size 4 --log-every 1 "
+  std::string training(const std::string& out, const std::string& more = {},
+                       const std::string& sizes = "--lm 2x32 --sampler 16/8/4/4") const {
+    return "mllm train --vision " + at("tower/model") + " --data " + at("talking") + " " + sizes +
+           " --vocab-size 400 --steps 6 --batch-size 4 --log-every 1 "
            "--threads 1 --seed 3 --report-pictures 2 --out " +
            at(out) + " " + more;
   }
@@ -105,14 +106,15 @@ TEST_F(MllmTest, TwoProcessesTrainAsOne) {
 }
 
 TEST_F(MllmTest, SaysWhatCannotWork) {
-  const auto refused = [&](const std::string& more) {
-    const auto done = run_binary(training("refused", more));
+  const auto refused = [&](const std::string& more,
+                           const std::string& sizes = "--lm 2x32 --sampler 16/8/4/4") {
+    const auto done = run_binary(training("refused", more, sizes));
     EXPECT_EQ(done.exit_code, 2) << more;
     return error_line(done);
   };
-  EXPECT_THAT(refused("--lm 4"), HasSubstr("give LAYERSxWIDTH"));
-  EXPECT_THAT(refused("--lm 4x30"), HasSubstr("a width of 30"));
-  EXPECT_THAT(refused("--sampler 8/16/4/4"), HasSubstr("keeps more than there is"));
+  EXPECT_THAT(refused("", "--lm 4"), HasSubstr("give LAYERSxWIDTH"));
+  EXPECT_THAT(refused("", "--lm 4x30"), HasSubstr("a width of 30"));
+  EXPECT_THAT(refused("", "--sampler 8/16/4/4"), HasSubstr("keeps more than there is"));
   EXPECT_THAT(refused("--layer -7"), HasSubstr("not layer -7"));
   EXPECT_THAT(refused("--train-prompter"), HasSubstr("--train-prompter"));
   EXPECT_THAT(refused("--frame pelican"), HasSubstr("pelican not in {"));
