@@ -215,5 +215,8 @@ class Launchers(unittest.TestCase):
 
 
 if __name__ == '__main__':
+    if 'OPENCLOC_GLOO_OUT_OF_SIGHT' in os.environ:  # as tests/cli do: dist_test looks at what goes over Gloo
+        print('skipped: ThreadSanitizer does not see the locks of libtorch, through which Gloo hands over its results')
+        sys.exit(77)
     BINARY = sys.argv.pop(1)
     unittest.main()
