@@ -4,15 +4,15 @@
 #include "opencloc/bench/operations.h"
 #include "opencloc/bench/precision.h"
 #include "opencloc/bench/subjects.h"
+#include "opencloc/mllm/answers.h"
 #include "opencloc/mllm/objective.h"
-#include "opencloc/ops/precision.h"
 #include "opencloc/train/optimizer.h"
 #include "opencloc/train/step.h"
 
 namespace opencloc::bench {
 namespace {
 
-// Four turns about a picture, as docs/guide/mllm.md's dialogues are on average.
+// Four turns about a picture.
 constexpr int64_t kAsked = 110, kToLearn = 40, kRegions = 2, kAnswered = 8;
 constexpr int64_t kVocabulary = 1024, kImageId = 3, kRegionId = 4, kFirstWord = 5;
 
@@ -69,16 +69,9 @@ double step_operations(const MllmModel& model, const Batch& batch) {
 }
 
 void answer_all(MllmModel& model, const Batch& batch) {
+  constexpr int64_t kNeverEnds = -1;
   const torch::NoGradGuard no_grad;
-  const auto embeddings = embed_sequences(model, batch);
-  const ComputeScope scope(model.vision->precision(), model.vision->backend());
-  auto& words = model.reader->language_model;
-  LanguageModelImpl::State state;
-  auto last = words->step(embeddings, state).select(1, embeddings.size(1) - 1);
-  for (int64_t i = 0; i < kAnswered; ++i) {
-    const auto ids = words->logits(last).argmax(-1);
-    last = words->step(words->embed(ids.unsqueeze(1)), state).squeeze(1);
-  }
+  write_on(model, embed_sequences(model, batch), kNeverEnds, kAnswered);
 }
 
 }  // namespace
@@ -90,7 +83,7 @@ void mllm(const BenchOptions& options) {
   const Batch batch = made_up_dialogues(tower, images, options.seed);
   const std::string suffix = "/b" + std::to_string(images);
   for (const BenchPrecision& precision : precisions_of(options)) {
-    if (precision.prepare != nullptr) continue;  // for inference of the towers alone
+    if (precision.prepare != nullptr) continue;  // only for inference of the towers
     for (const auto source :
          {RegionSource::kMean, RegionSource::kSampler, RegionSource::kEmbedding}) {
       MllmModel model = made_up_model(tower, source);

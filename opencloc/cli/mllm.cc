@@ -32,44 +32,52 @@ void add_model_flags(CLI::App& app, MllmTrainFlags& flags) {
   const char* group = "Model";
   auto* vision = app.add_option("--vision", config.vision, "model directory of the image tower");
   vision->group(group);
-  app.add_option("--init", config.init,
-                 "multimodal model to go on from, in place of --vision and the sizes below")
-      ->excludes(vision)
-      ->group(group);
+  auto* init =
+      app.add_option("--init", config.init,
+                     "multimodal model to go on from, in place of --vision and what is said below");
+  init->excludes(vision)->group(group);
   app.add_option("--lm", flags.language, "language model, LAYERSxWIDTH, trained from scratch")
       ->capture_default_str()
+      ->excludes(init)
       ->group(group);
   app.add_option("--context-length", config.settings.model.language.context_length,
                  "places of a sequence, the picture's included")
       ->check(CLI::Range(16, 1 << 20))
       ->default_val(512)
+      ->excludes(init)
       ->group(group);
   app.add_option("--vocab-size", config.vocab_size,
                  "of the tokenizer, at most; it is built from the dialogues")
       ->check(CLI::Range(300, 1'000'000))
       ->capture_default_str()
+      ->excludes(init)
       ->group(group);
   app.add_option("--region-source", flags.region_source,
                  "what a region of a question is, beside its numbers: none, mean (of its tokens), "
                  "sampler (Ferret's), prompter (CLOC's)")
       ->check(CLI::IsMember({"none", "mean", "sampler", "prompter"}))
       ->capture_default_str()
+      ->excludes(init)
       ->group(group);
   app.add_option("--sampler", flags.sampler,
                  "sizes of the sampler: points, points kept after each round, neighbours")
       ->type_name("POINTS/KEPT/KEPT/NEIGHBOURS")
       ->capture_default_str()
+      ->excludes(init)
       ->group(group);
   app.add_option("--layer", config.settings.vision_layer,
-                 "whose tokens are read: -1 the last block's, -2 those before it, as LLaVA")
+                 "whose tokens are read: -1 the last block's, -2 those before it, as LLaVA does")
       ->capture_default_str()
+      ->excludes(init)
       ->group(group);
   app.add_option("--frame", flags.frame, "how boxes are written: ferret or llava")
       ->check(CLI::IsMember({"ferret", "llava"}))
       ->capture_default_str()
+      ->excludes(init)
       ->group(group);
   app.add_flag("--blind", config.settings.blind,
-               "experiments: the picture's tokens are zeros, words alone answer")
+               "experiments: the picture's tokens are zeros, only words answer")
+      ->excludes(init)
       ->group(group);
 }
 
@@ -140,9 +148,10 @@ void set_sampler(const std::string& text, RegionSamplerConfig& sampler) {
   for (const auto& size : sizes) numbers.push_back(whole_number(size, "--sampler", text));
   sampler.points = numbers[0];
   sampler.rounds = {{numbers[1], numbers[3]}, {numbers[2], numbers[3]}};
-  if (numbers[1] > numbers[0] || numbers[2] > numbers[1] || numbers[3] > numbers[2])
+  if (numbers[1] > numbers[0] || numbers[2] > numbers[1] || numbers[3] > numbers[1])
     throw Error::input("a sampler that keeps more than there is", "--sampler " + text,
-                       "each number is at most the one before");
+                       "keep at most the points there are, with at most as many neighbours as the "
+                       "first round keeps");
 }
 
 MllmTrainConfig mllm_config(const MllmTrainFlags& flags, int local_rank) {

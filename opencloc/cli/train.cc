@@ -1,13 +1,10 @@
 // `opencloc train`: pre-training.
-#include <cstdio>
 #include <memory>
 
 #include "opencloc/base/error.h"
-#include "opencloc/base/log.h"
 #include "opencloc/cli/outputs.h"
 #include "opencloc/cli/train_flags.h"
 #include "opencloc/cli/verb.h"
-#include "opencloc/model/device.h"
 #include "opencloc/train/trainer.h"
 
 namespace opencloc::cli {

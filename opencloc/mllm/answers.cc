@@ -23,16 +23,12 @@ class Writer {
   Writer(MllmModel& model, const std::vector<PictureQuestion>& questions,
          const AnswerOptions& options)
       : model_(model), questions_(questions), options_(options) {
-    const MllmConfig& config = model.settings.model;
-    const bool looks = config.region_source == RegionSource::kMean ||
-                       config.region_source == RegionSource::kSampler;
     const SequenceMaker maker(*model.tokenizer, model.sequence_options());
     for (const PictureQuestion& question : questions) {
       const Image& picture = *question.picture;
       Rng rng(options.seed);
       sequences_.push_back(prepared(maker.ask(question.dialogue, {picture.width, picture.height}),
-                                    picture.width, picture.height,
-                                    looks ? config.sampler.points : 0, rng));
+                                    picture.width, picture.height, model.cloud_points(), rng));
     }
   }
 
@@ -68,29 +64,14 @@ class Writer {
   }
 
   std::vector<Answer> write(const std::vector<size_t>& numbers) {
-    std::vector<Answer> answers(numbers.size());
-    for (size_t i = 0; i < numbers.size(); ++i) answers[i].prompt = sequences_[numbers[i]].ids;
+    std::vector<std::vector<int32_t>> prompts;
+    for (const size_t number : numbers) prompts.push_back(sequences_[number].ids);
     const auto embeddings = embed_sequences(model_, batch_of(numbers));  // [n, L, H]
-    const ComputeScope scope(model_.vision->precision(), model_.vision->backend());
-    auto& words = model_.reader->language_model;
-    LanguageModelImpl::State state;
-    auto last = words->step(embeddings, state).select(1, embeddings.size(1) - 1);  // [n, H]
-    const int64_t room = words->config().context_length - embeddings.size(1);
-    const int64_t end = model_.tokenizer->end_id();
-    for (int64_t i = 0; i < std::min(options_.max_ids, room); ++i) {
-      const auto ids = words->logits(last).argmax(-1).to(torch::kCPU);  // [n]
-      bool all_ended = true;
-      for (size_t row = 0; row < answers.size(); ++row) {
-        const int64_t id = ids.data_ptr<int64_t>()[row];
-        auto& answer = answers[row];
-        answer.ended = answer.ended || id == end;
-        if (!answer.ended) answer.ids.push_back(static_cast<int32_t>(id));
-        all_ended = all_ended && answer.ended;
-      }
-      if (all_ended || i + 1 == room) break;
-      last = words->step(words->embed(ids.to(last.device()).unsqueeze(1)), state).squeeze(1);
+    auto answers = write_on(model_, embeddings, model_.tokenizer->end_id(), options_.max_ids);
+    for (size_t i = 0; i < answers.size(); ++i) {
+      answers[i].prompt = std::move(prompts[i]);
+      answers[i].text = model_.tokenizer->decode(answers[i].ids);
     }
-    for (auto& answer : answers) answer.text = model_.tokenizer->decode(answer.ids);
     return answers;
   }
 
@@ -101,6 +82,31 @@ class Writer {
 };
 
 }  // namespace
+
+std::vector<Answer> write_on(MllmModel& model, const torch::Tensor& embeddings, int64_t end_id,
+                             int64_t max_ids) {
+  const ComputeScope scope(model.vision->precision(), model.vision->backend());
+  auto& words = model.reader->language_model;
+  LanguageModelImpl::State state;
+  auto last = words->step(embeddings, state).select(1, embeddings.size(1) - 1);  // [n, H]
+  std::vector<Answer> answers(static_cast<size_t>(embeddings.size(0)));
+  const int64_t room = words->config().context_length - embeddings.size(1);
+  const int64_t most = std::min(max_ids, room);
+  for (int64_t i = 0; i < most; ++i) {
+    const auto ids = words->logits(last).argmax(-1).to(torch::kCPU);  // [n]
+    bool all_ended = true;
+    for (size_t row = 0; row < answers.size(); ++row) {
+      const int64_t id = ids.data_ptr<int64_t>()[row];
+      auto& answer = answers[row];
+      answer.ended = answer.ended || id == end_id;
+      if (!answer.ended) answer.ids.push_back(static_cast<int32_t>(id));
+      all_ended = all_ended && answer.ended;
+    }
+    if (all_ended || i + 1 == most) break;
+    last = words->step(words->embed(ids.to(last.device()).unsqueeze(1)), state).squeeze(1);
+  }
+  return answers;
+}
 
 std::vector<Answer> answer(MllmModel& model, const std::vector<PictureQuestion>& questions,
                            const AnswerOptions& options) {

@@ -30,12 +30,17 @@ struct Answer {
   std::string text;
   std::vector<int32_t> ids;     // without the end token
   std::vector<int32_t> prompt;  // what was asked, the picture's places included
-  bool ended = false;        // false: max_ids or the context came first
+  bool ended = false;           // false: max_ids or the context came first
 };
 
 // In the order of the questions. Both models are put into eval mode; gradients are off. Error
 // (input): a question that leaves no room for an answer.
 std::vector<Answer> answer(MllmModel& model, const std::vector<PictureQuestion>& questions,
                            const AnswerOptions& options = {});
+
+// What follows n sequences of one length, given as embeddings [n, L, H]; without texts and prompts.
+// Gradients are off where the caller has them off.
+std::vector<Answer> write_on(MllmModel& model, const torch::Tensor& embeddings, int64_t end_id,
+                             int64_t max_ids);
 
 }  // namespace opencloc

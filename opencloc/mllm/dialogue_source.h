@@ -4,12 +4,17 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "opencloc/data/load/sequence_source.h"
 #include "opencloc/data/shard/skips.h"
 #include "opencloc/mllm/sequence.h"
 
 namespace opencloc {
+
+namespace skip {
+inline constexpr std::string_view kNoRoom = "question without room in the context";
+}  // namespace skip
 
 struct DialogueSourceOptions {
   SequenceOptions sequence;
@@ -21,7 +26,8 @@ struct DialogueSourceOptions {
 class DialogueSource : public SequenceSource {
  public:
   // `tokenizer` outlives it, and `skips`, which counts the broken dialogues of samples that are
-  // used all the same. Error (input) as SequenceMaker.
+  // used all the same, and the questions for which there is no room. Error (input) as
+  // SequenceMaker.
   DialogueSource(const Tokenizer& tokenizer, DialogueSourceOptions options, SkipCounter& skips);
 
   // BadSample (skip::kNoDialogue) for a record without a dialogue that can be used and fits.
@@ -34,7 +40,8 @@ class DialogueSource : public SequenceSource {
   SkipCounter& skips_;
 };
 
-// A sequence as the loader's, its regions with their points.
+// A sequence as the loader's, its regions with their points. Those of a point lie in 11 x 11 pixels
+// around it, as Ferret has it.
 PreparedSequence prepared(Sequence sequence, int width, int height, int64_t cloud_points, Rng& rng);
 
 }  // namespace opencloc

@@ -15,6 +15,7 @@
 #include "opencloc/data/shard/skips.h"
 #include "opencloc/dialogue/make_dialogues.h"
 #include "opencloc/dialogue/score.h"
+#include "opencloc/mllm/dialogue_source.h"
 
 namespace opencloc {
 namespace {
@@ -140,6 +141,15 @@ Json Scores::json() const {
   return result;
 }
 
+bool has_room(const SequenceMaker& maker, const Dialogue& dialogue, PictureSize picture) {
+  try {
+    maker.ask(dialogue, picture);
+    return true;
+  } catch (const Error&) {  // its only one
+    return false;
+  }
+}
+
 std::string answer_line(const MllmModel& model, const PictureQuestion& question,
                         const Answer& answer, const std::string& name) {
   const Dialogue& dialogue = question.dialogue;
@@ -178,6 +188,7 @@ Json evaluate_mllm(MllmModel& model, const std::string& data_glob, const MllmEva
   reader.skip_bad_shards = options.skip_bad_shards;
   const auto shards = find_shards(data_glob, reader, skips);
   Scores scores(model, skips);
+  const SequenceMaker maker(*model.tokenizer, model.sequence_options());
   std::vector<PictureQuestion> questions;
   std::vector<std::string> names;
   int64_t asked = 0, samples = 0;
@@ -201,6 +212,10 @@ Json evaluate_mllm(MllmModel& model, const std::string& data_glob, const MllmEva
     std::shared_ptr<const Image> picture;
     for (auto& dialogue : read_dialogues(pictured.record, pictured.name, skips)) {
       if (std::find(wanted.begin(), wanted.end(), dialogue.task) == wanted.end()) continue;
+      if (!has_room(maker, dialogue, {pictured.width, pictured.height})) {
+        skips.add(skip::kNoRoom, pictured.name);
+        continue;
+      }
       if (!picture)
         picture = std::make_shared<Image>(Image::decode(pictured.record.image, pictured.name));
       questions.push_back({std::move(dialogue), picture});

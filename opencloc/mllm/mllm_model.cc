@@ -101,6 +101,13 @@ SequenceOptions MllmModel::sequence_options() const {
           .region_symbols = settings.model.region_source != RegionSource::kNone};
 }
 
+int64_t MllmModel::cloud_points() const {
+  const MllmConfig& model = settings.model;
+  const bool looks =
+      model.region_source == RegionSource::kMean || model.region_source == RegionSource::kSampler;
+  return looks ? model.sampler.points : 0;
+}
+
 const char* to_string(Frame frame) { return name_of(kFrames, frame); }
 Frame parse_frame(std::string_view name) { return value_of(kFrames, name, "frame"); }
 const char* to_string(RegionSource source) { return name_of(kSources, source); }

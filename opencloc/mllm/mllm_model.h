@@ -31,7 +31,7 @@ struct MllmSettings {
   Frame frame = Frame::kFerret;
   // The layer whose tokens are read, counted as transformers' hidden_states: -2 as LLaVA.
   int64_t vision_layer = -2;
-  // An experiment: the picture's tokens are zeros, so that words alone answer.
+  // An experiment: the picture's tokens are zeros, so that only words answer.
   bool blind = false;
 };
 
@@ -50,6 +50,8 @@ struct MllmModel {
 
   // Conventions of sequences for this model.
   SequenceOptions sequence_options() const;
+  // Points that the source of regions wants within each of them; 0 = none.
+  int64_t cloud_points() const;
 };
 
 // "ferret" and "llava", the frames that answers can be read back in without the picture's pixels.

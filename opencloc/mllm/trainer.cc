@@ -117,7 +117,7 @@ void check_prompter(bool learns, const MllmSettings& settings) {
 
 class MllmTrainee : public Trainee {
  public:
-  explicit MllmTrainee(MllmTrainConfig config) : config_(std::move(config)), skips_(0) {
+  explicit MllmTrainee(MllmTrainConfig config) : config_(std::move(config)) {
     config_.check();
     config_.adamw.vision_lr_scale = config_.vision_lr_scale;
   }
@@ -143,7 +143,7 @@ class MllmTrainee : public Trainee {
   void share(dist::Group& group) override {
     if (group.size() > 1) share_model(group);
     config_.sample.canvas = canvas_options(model_.vision->config());
-    config_.sample.context_length = model_.vision->config().text.context_length;
+    config_.sample.context_length = 1;  // there are no other texts
     config_.sample.augment = false;
     config_.sample.regions_per_image = 0;
     config_.sample.sequences = source(config_.dialogues, skips_);
@@ -192,20 +192,20 @@ class MllmTrainee : public Trainee {
     return fmt::format("(multimodal, {} x {} over {})", words.layers, words.width,
                        model_.vision->config().name);
   }
+  // Of dialogues that were left out, each time they were drawn.
+  std::string left_out() const { return skips_.summary(); }
+
   std::vector<ReportPicture> pictures(const SampleStore& store) override {
     return report_answers(store, model_, config_.report_pictures);
   }
 
  private:
   std::shared_ptr<const SequenceSource> source(int64_t dialogues, SkipCounter& skips) const {
-    const MllmConfig& model = model_.settings.model;
-    const bool looks =
-        model.region_source == RegionSource::kMean || model.region_source == RegionSource::kSampler;
     return std::make_shared<DialogueSource>(
         *model_.tokenizer,
         DialogueSourceOptions{.sequence = model_.sequence_options(),
                               .dialogues = dialogues,
-                              .cloud_points = looks ? model.sampler.points : 0},
+                              .cloud_points = model_.cloud_points()},
         skips);
   }
 
@@ -310,7 +310,10 @@ void MllmTrainConfig::check() const {
 
 TrainResult train_mllm(MllmTrainConfig config, dist::Group& group) {
   MllmTrainee trainee(std::move(config));
-  return train(trainee, group);
+  const TrainResult result = train(trainee, group);
+  if (const auto left_out = trainee.left_out(); !left_out.empty())
+    log::warn("dialogues, each time they were drawn: {}", left_out);
+  return result;
 }
 
 }  // namespace opencloc

@@ -33,7 +33,7 @@ struct ReportInput {
 // -> the page.
 std::string report_html(const ReportInput& input);
 
-// A page of pictures alone.
+// A page with nothing but pictures.
 std::string pictures_html(const std::string& title, const std::vector<ReportPicture>& pictures);
 
 // The first `count` usable samples with regions of `store`, in a random order that never changes,

@@ -115,6 +115,10 @@ TEST_F(MllmTest, SaysWhatCannotWork) {
   EXPECT_THAT(refused("", "--lm 4"), HasSubstr("give LAYERSxWIDTH"));
   EXPECT_THAT(refused("", "--lm 4x30"), HasSubstr("a width of 30"));
   EXPECT_THAT(refused("", "--sampler 8/16/4/4"), HasSubstr("keeps more than there is"));
+  EXPECT_THAT(
+      error_line(run_binary("mllm train --init " + at("tower") + " --lm 2x32 --steps 1 --data " +
+                            at("talking") + " --out " + at("refused"))),
+      HasSubstr("--init excludes --lm"));
   EXPECT_THAT(refused("--layer -7"), HasSubstr("not layer -7"));
   EXPECT_THAT(refused("--train-prompter"), HasSubstr("--train-prompter"));
   EXPECT_THAT(refused("--frame pelican"), HasSubstr("pelican not in {"));

@@ -237,6 +237,49 @@ TEST_F(MllmRunTest, APictureHasTheTokensOfItsLayer) {
   EXPECT_LT((first - first[0]).abs().max().item<double>(), 1e-6);
 }
 
+TEST_F(MllmRunTest, WhatHasNoRoomIsLeftOutAndCounted) {
+  auto start = config();
+  start.steps = 1;
+  train_mllm(start);
+  MllmModel model = load_mllm(this->model());
+  SkipCounter skips;
+  SequenceOptions narrow = model.sequence_options();
+  narrow.context_length = 40;
+  const DialogueSource source(*model.tokenizer, {.sequence = narrow, .dialogues = 0}, skips);
+  Rng rng(1);
+  const Record record = fixtures::talking_squares(0);
+  const auto sequence = source.make(record, "a.tar#0", 32, 32, rng);
+  EXPECT_LE(sequence.ids.size(), 40U);
+  EXPECT_GT(skips.count(skip::kNoRoom), 0);
+  EXPECT_LT(skips.count(skip::kNoRoom), 7);
+
+  model.settings.model.language.context_length = 24;
+  const auto room = [&] {
+    MllmEvalOptions quiet;
+    quiet.progress = false;
+    return evaluate_mllm(model, data(), quiet);
+  };
+  EXPECT_THROW(room(), Error);  // not one question is left
+}
+
+TEST_F(MllmRunTest, PointsOfAPointLieWithinElevenPixels) {
+  Sequence sequence;
+  sequence.regions.push_back({{0.5F, 0.01F, 0.5F, 0.01F}, true, {0.5F, 0.01F}});
+  Rng rng(1);
+  const auto cloud = prepared(sequence, 100, 50, 200, rng).regions.at(0).cloud;
+  ASSERT_EQ(cloud.size(), 200U);
+  float left = 1, right = 0, bottom = 0;
+  for (const auto& [x, y] : cloud) {
+    left = std::min(left, x);
+    right = std::max(right, x);
+    bottom = std::max(bottom, y);
+  }
+  EXPECT_NEAR(left, 0.45F, 0.011F);
+  EXPECT_NEAR(right, 0.55F, 0.011F);
+  EXPECT_LT(bottom, 0.13F);
+  EXPECT_GT(bottom, 0.08F);
+}
+
 TEST_F(MllmRunTest, SaysWhatCannotWork) {
   auto without = config(RegionSource::kEmbedding);
   {

@@ -18,8 +18,7 @@ struct PreparedSequence {
   struct Region {
     Box box;
     bool is_point = false;
-    // Where in the region its vector looks: P points, the same number in all regions; the first is
-    // the point itself where it is one.
+    // Where in the region its vector looks: P points, the same number in all regions.
     std::vector<std::array<float, 2>> cloud;
   };
   std::vector<int32_t> ids;
