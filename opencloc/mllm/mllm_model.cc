@@ -124,6 +124,12 @@ void fit_to_tower(const Cloc& vision, MllmSettings& settings) {
                        "setting 'layer'", "-1 is the last one, -2 the one before");
   }
   MllmConfig& model = settings.model;
+  if (tower.vision.patches() >= model.language.context_length) {
+    throw Error::input("a picture of " + std::to_string(tower.vision.patches()) +
+                           " tokens leaves no room in a context of " +
+                           std::to_string(model.language.context_length),
+                       "setting 'context_length'", "give a longer one, 512 is usual");
+  }
   model.token_width = tower.vision.width;
   if (model.region_source != RegionSource::kEmbedding) return;
   if (!tower.region_part) {

@@ -62,8 +62,8 @@ const char* to_string(RegionSource source);
 RegionSource parse_region_source(std::string_view name);  // Error (input)
 
 // What follows from the tower: token_width, and embedding_width with kEmbedding. Error (input) for
-// a tower that the settings do not fit: without the region part that kEmbedding needs, or without
-// that layer.
+// a tower that the settings do not fit: without the region part that kEmbedding needs, without that
+// layer, or with more tokens than the context has places.
 void fit_to_tower(const Cloc& vision, MllmSettings& settings);
 
 // The reader for these settings, with GPT-2's start; draws from libtorch's generator.

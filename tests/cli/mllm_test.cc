@@ -120,6 +120,14 @@ TEST_F(MllmTest, SaysWhatCannotWork) {
                             at("talking") + " --out " + at("refused"))),
       HasSubstr("--init excludes --lm"));
   EXPECT_THAT(refused("--layer -7"), HasSubstr("not layer -7"));
+  run("train --data " + at("scenes") +
+      " --model ViT-XXS-16-96 --vocab-size 320 --steps 1 --batch-size 4 --report-pictures 0 "
+      "--out " +
+      at("large"));
+  EXPECT_THAT(error_line(run_binary("mllm train --vision " + at("large/model") + " --data " +
+                                    at("talking") + " --context-length 20 --steps 1 --out " +
+                                    at("refused"))),
+              HasSubstr("no room in a context of 20, --context-length"));
   EXPECT_THAT(refused("--train-prompter"), HasSubstr("--train-prompter"));
   EXPECT_THAT(refused("--frame pelican"), HasSubstr("pelican not in {"));
   EXPECT_THAT(error_line(run_binary("mllm eval " + at("tower/model") + " --data " + at("talking"))),
