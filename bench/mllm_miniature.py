@@ -90,8 +90,8 @@ def prepare(args, world):
     for part, count, seed in (("train", args.distinct, 1), ("val", args.test, 2)):
         if not (data / part).exists():
             if world == "scenes":
-                run([oc, "data", "scenes", "--count", count, "--size", args.size, "--names", args.names, "--seed", seed,
-                     "--out", data / part], log)
+                run([oc, "data", "scenes", "--count", count, "--size", args.size, "--names", args.names, "--repeats", args.repeats,
+                     "--seed", seed, "--out", data / part], log)
             else:
                 run([oc, "data", "mosaic", "--data", args.shared / "data/tiny_imagenet" / f"{part}-*.tar.gz", "--grid", 2,
                      "--count", count, "--size", args.size, "--seed", seed, "--regions", "tiles", "--out", data / part],
@@ -139,7 +139,7 @@ def read(args, world, arm, layer, seed):
     def make():
         start = time.time()
         run([args.opencloc, "mllm", "train", "--vision", train_tower(args, world, tower, seed), "--data",
-             args.out / world / "data/talking_train", "--samples", args.pictures, "--batch-size", 32, "--dialogues", 4,
+             args.out / world / "data/talking_train", "--samples", args.pictures, "--batch-size", args.batch, "--dialogues", 4,
              "--layer", layer, "--seed", seed, "--precision", args.precision, "--threads", args.threads, "--workers", 1,
              "--report-pictures", 4, *language, *flags, "--out", folder / "run"], log)
         seconds = time.time() - start
@@ -225,12 +225,14 @@ def main():
     parser.add_argument("--distinct", type=int, default=20000, help="pictures made for training")
     parser.add_argument("--test", type=int, default=600, help="pictures to be asked about")
     parser.add_argument("--names", type=int, default=40, help="of the scenes' objects")
+    parser.add_argument("--repeats", type=float, default=0.3, help="chance that an object of a scene has an earlier one's name")
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--model", default="ViT-XXS-16-96")
     parser.add_argument("--tower-samples", type=int, default=38400)
     parser.add_argument("--pictures", type=int, default=40000, help="that each reader sees")
+    parser.add_argument("--batch", type=int, default=8, help="pictures a step of a reader")
     parser.add_argument("--lm", default="4x192")
-    parser.add_argument("--precision", default="bf16")
+    parser.add_argument("--precision", default="fp32", help="bf16 where the processor has AMX")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time")
     parser.add_argument("--threads", type=int, default=1, help="of each run")
     parser.add_argument("--table", action="store_true", help="write the tables of what is there and stop")
@@ -242,14 +244,13 @@ def main():
             chosen = [arm for arm in ARMS if arm.split(" ")[0] in args.arms.split(",")]
         for world in worlds:
             prepare(args, world)
-        seeds = range(1, args.seeds + 1)
-        towers = [(world, tower, seed) for seed in seeds for world in worlds
-                  for tower in sorted({ARMS[arm][0] for arm in chosen})]
-        readers = [(world, arm, layer, seed) for seed in seeds for world in worlds for layer in layers for arm in chosen]
         with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-            for work, items in ((train_tower, towers), (read, readers)):
-                for done in [pool.submit(work, args, *item) for item in items]:
-                    done.result()
+            for seed in range(1, args.seeds + 1):
+                towers = [(world, tower, seed) for world in worlds for tower in sorted({ARMS[arm][0] for arm in chosen})]
+                readers = [(world, arm, layer, seed) for world in worlds for layer in layers for arm in chosen]
+                for work, items in ((train_tower, towers), (read, readers)):
+                    for done in [pool.submit(work, args, *item) for item in items]:
+                        done.result()
     for world in worlds:
         for layer in layers:
             print(table(args, world, layer))

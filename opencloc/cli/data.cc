@@ -162,6 +162,10 @@ void add_scenes(CLI::App& app) {
   app.add_option("--size", flags->scene.size, "Pixels a side")->capture_default_str();
   app.add_option("--min-objects", flags->scene.min_objects)->capture_default_str();
   app.add_option("--max-objects", flags->scene.max_objects)->capture_default_str();
+  app.add_option("--repeats", flags->scene.repeats,
+                 "Chance that an object has the name of an earlier one: something to count")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
   app.add_option("--names", flags->scene.names, "Use the first N names only; 0 = all")
       ->capture_default_str();
   const std::map<std::string, SceneSplit> splits = {

@@ -12,6 +12,7 @@
 #include "opencloc/cli/run_flags.h"
 #include "opencloc/mllm/answers.h"
 #include "opencloc/mllm/evaluate.h"
+#include "opencloc/mllm/gguf_export.h"
 #include "opencloc/mllm/llava_export.h"
 #include "opencloc/mllm/question.h"
 #include "opencloc/mllm/report_answers.h"
@@ -352,18 +353,27 @@ void add_mllm_ask(CLI::App& app) {
 
 void add_mllm_export(CLI::App& app) {
   struct Flags {
-    std::string model, out;
+    std::string model, out, to = "hf", dtype = "f32";
     bool overwrite = false;
   };
   const auto flags = std::make_shared<Flags>();
   app.add_option("MODEL", flags->model, "the 'model' folder of an 'opencloc mllm train' run")
       ->required();
   app.add_option("--out", flags->out, "folder to write")->required();
+  app.add_option("--to", flags->to,
+                 "hf: transformers' LLaVA. gguf: llama.cpp's two files, model.gguf and mmproj.gguf")
+      ->check(CLI::IsMember({"hf", "gguf"}))
+      ->capture_default_str();
+  app.add_option("--dtype", flags->dtype, "gguf: how matrices are stored")
+      ->check(CLI::IsMember({"f32", "f16", "bf16", "q8_0"}))
+      ->capture_default_str();
   app.add_flag("--overwrite", flags->overwrite, "replace an earlier folder");
   add_config_flag(app);
   app.footer(R"(Example:
   opencloc mllm export runs/reader/model --out reader-llava
   # transformers.LlavaForConditionalGeneration.from_pretrained("reader-llava")
+  opencloc mllm export runs/reader/model --to gguf --out reader-gguf
+  # llama-mtmd-cli -m reader-gguf/model.gguf --mmproj reader-gguf/mmproj.gguf --image fox.jpg
 
 A model with a source of regions answers there, too, as long as no question has a <region>.)");
   app.callback([flags] {
@@ -371,7 +381,15 @@ A model with a source of regions answers there, too, as long as no question has 
     if (std::filesystem::exists(flags->out) && !flags->overwrite)
       throw Error::input("the folder is there already", flags->out,
                          "name another one, or replace it with --overwrite");
-    export_llava(flags->out, load_mllm(flags->model));
+    if (flags->to == "hf" && flags->dtype != "f32")
+      throw Error::input("transformers' LLaVA is written as f32", "--dtype " + flags->dtype,
+                         "leave it out, or use --to gguf");
+    const MllmModel model = load_mllm(flags->model);
+    if (flags->to == "gguf") {
+      export_gguf(flags->out, model, dtype_from(flags->dtype));
+    } else {
+      export_llava(flags->out, model);
+    }
     std::printf("%s\n", flags->out.c_str());
   });
 }
@@ -384,7 +402,7 @@ void add_mllm(CLI::App& app) {
       *app.add_subcommand("train", "Train a language model that reads a tower's tokens"));
   add_mllm_eval(*app.add_subcommand("eval", "Score answers: referring, grounding, existence, ..."));
   add_mllm_ask(*app.add_subcommand("ask", "Ask about a picture"));
-  add_mllm_export(*app.add_subcommand("export", "Write it as transformers' LLaVA reads it"));
+  add_mllm_export(*app.add_subcommand("export", "Write it for transformers or llama.cpp"));
   app.footer(R"(Example:
   opencloc data dialogues --data scenes --out talking
   opencloc mllm train --vision runs/demo/model --data talking --steps 1000 --out runs/reader

@@ -6,6 +6,7 @@
 
 #include "opencloc/base/files.h"
 #include "opencloc/base/json.h"
+#include "opencloc/checkpoint/file/gguf.h"
 #include "tests/cli/run_binary.h"
 
 namespace opencloc {
@@ -13,6 +14,7 @@ namespace {
 
 using fixtures::error_line;
 using fixtures::run_binary;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 class MllmTest : public fixtures::BinaryTest {
@@ -73,6 +75,23 @@ TEST_F(MllmTest, TrainsAnswersAndIsExported) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "llava" / "vision"));
   EXPECT_THAT(error_line(run_binary("mllm export " + model + " --out " + at("llava"))),
               HasSubstr("the folder is there already"));
+
+  // tests/tools/llama_cpp_test.py asks llama.cpp; here, what the two files say.
+  run("mllm export " + model + " --to gguf --out " + at("gguf"));
+  const auto words = open_gguf(folder_ / "gguf" / "model.gguf");
+  EXPECT_EQ(words->header().text("general.architecture", ""), "gpt2");
+  EXPECT_EQ(words->header().integer("gpt2.embedding_length", 0), 32);
+  const StoredTensors weights = words->stored();
+  const StoredTensor* table = weights.find("token_embd.weight");
+  ASSERT_NE(table, nullptr);
+  EXPECT_EQ(static_cast<uint64_t>(table->shape[0]),
+            words->header().find("tokenizer.ggml.tokens")->count);
+  const auto eyes = open_gguf(folder_ / "gguf" / "mmproj.gguf");
+  EXPECT_THAT(eyes->header().numbers("clip.vision.feature_layer"), ElementsAre(1));
+  EXPECT_NE(eyes->stored().find("mm.2.weight"), nullptr);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "gguf" / "projector.safetensors"));
+  EXPECT_THAT(error_line(run_binary("mllm export " + model + " --dtype f16 --out " + at("other"))),
+              HasSubstr("--to gguf"));
 }
 
 TEST_F(MllmTest, AsksAboutAPicture) {

@@ -145,6 +145,25 @@ TEST(Scenes, FewerNamesAreTheFirstOnes) {
   EXPECT_EQ(seen, as_set(few.names()));
 }
 
+// With repeats a name is there more than once, as often as is asked for; without, never.
+TEST(Scenes, RepeatsGiveSomethingToCount) {
+  const auto share_repeated = [](double repeats) {
+    const SceneGenerator scenes(
+        {.size = 96, .min_objects = 4, .max_objects = 4, .repeats = repeats, .names = 40});
+    int with = 0;
+    for (uint64_t i = 0; i < 200; ++i) {
+      std::multiset<std::string> seen;
+      for (const Region& region : scenes.make(i).regions) seen.insert(region.text);
+      with += std::ranges::any_of(seen, [&](const auto& name) { return seen.count(name) > 1; });
+    }
+    return with / 200.0;
+  };
+  EXPECT_EQ(share_repeated(0), 0);
+  // 1 - 0.7^3 of the scenes, less those where an object found no place.
+  EXPECT_NEAR(share_repeated(0.3), 0.657, 0.12);
+  EXPECT_GT(share_repeated(1), 0.95);
+}
+
 // Even a world of one object, or too small a picture for all of them, gives scenes.
 TEST(Scenes, ExtremeOptions) {
   const SceneGenerator one({.size = 32, .min_objects = 8, .max_objects = 8, .names = 1});
@@ -160,6 +179,7 @@ TEST(Scenes, UnusableOptionsAreErrors) {
   EXPECT_THROW(SceneGenerator({.min_objects = 0}), Error);
   EXPECT_THROW(SceneGenerator({.min_objects = 4, .max_objects = 3}), Error);
   EXPECT_THROW(SceneGenerator({.max_objects = 9}), Error);
+  EXPECT_THROW(SceneGenerator({.repeats = 1.5}), Error);
   EXPECT_THROW(SceneGenerator({.names = -1}), Error);
   EXPECT_THROW(SceneGenerator({.image_format = "bmp"}), Error);
   const SceneOptions defaults;

@@ -9,6 +9,7 @@
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
 #include "opencloc/base/rng.h"
+#include "opencloc/text/sentence_piece_pieces.h"
 
 namespace opencloc {
 namespace {
@@ -121,6 +122,31 @@ TEST_F(TrainSentencePiece, SymbolsAndDigitsAreNotJoined) {
   const auto one = tokenizer->encode("1").back();
   EXPECT_EQ(std::count(ids.begin(), ids.end(), one), 2) << "128 is three digits";
   EXPECT_EQ(tokenizer->decode(ids), "a fox<region>, at 128 or 128<region>");
+}
+
+// Ids and kinds are those that the library gives.
+TEST_F(TrainSentencePiece, PiecesAreListedWithScoresAndKinds) {
+  train_sentencepiece(from_list(made_captions(200)),
+                      {.vocab_size = 120, .start_token = true, .symbols = {"<region>"}},
+                      out("a.model"));
+  const std::string bytes = read_file(out("a.model"));
+  const auto pieces = sentence_piece_pieces(bytes, "a.model");
+  const auto tokenizer = load_tokenizer(out("a.model"));
+  ASSERT_EQ(static_cast<int64_t>(pieces.size()), tokenizer->vocab_size());
+  const auto at = [&](int64_t id) { return pieces[static_cast<size_t>(id)]; };
+  EXPECT_EQ(at(tokenizer->end_id()).text, "</s>");
+  EXPECT_EQ(at(tokenizer->end_id()).kind, PieceKind::kControl);
+  EXPECT_EQ(at(*tokenizer->start_id()).kind, PieceKind::kControl);
+  EXPECT_EQ(at(2).kind, PieceKind::kUnknown);
+  EXPECT_EQ(at(tokenizer->encode("<region>").back()).kind, PieceKind::kUserDefined);
+  const auto apple = tokenizer->encode("apple");
+  ASSERT_EQ(apple.size(), 1U);
+  EXPECT_EQ(at(apple[0]).text, "\u2581apple");
+  EXPECT_EQ(at(apple[0]).kind, PieceKind::kNormal);
+  EXPECT_LT(at(apple[0]).score, 0);
+  EXPECT_THROW(sentence_piece_pieces("", "x"), Error);
+  EXPECT_THROW(sentence_piece_pieces(std::string_view(bytes).substr(0, bytes.size() / 2), "x"),
+               Error);
 }
 
 TEST_F(TrainSentencePiece, SmallAndAwkwardCorporaWork) {

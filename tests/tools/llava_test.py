@@ -12,46 +12,15 @@ Without them it says so and is skipped.
 """
 import argparse
 import io
-import json
 import os
 import pathlib
-import subprocess
 import sys
-import tarfile
 import tempfile
+
+from small_reader import answers_of, hidden_tokens, pictures, run, small_reader
 
 SKIPPED = 77
 FEATURES = 1e-4  # largest difference, relative to the largest value
-
-
-def run(binary, *command):
-    done = subprocess.run([binary, *map(str, command)], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise SystemExit(f'{command}: {done.stderr}')
-    return done.stdout
-
-
-def small_reader(binary, folder):
-    """A tower and a reader of a few steps -> the reader's model folder and its dialogues."""
-    run(binary, 'data', 'scenes', '--count', 60, '--size', 96, '--names', 12, '--seed', 1, '--out', folder / 'scenes')
-    run(binary, 'data', 'dialogues', '--data', folder / 'scenes', '--seed', 1, '--out', folder / 'talking')
-    run(binary, 'train', '--data', folder / 'scenes', '--model', 'ViT-XXS-16-96', '--steps', 2, '--batch-size', 16,
-        '--report-pictures', 0, '--out', folder / 'tower')
-    run(binary, 'mllm', 'train', '--vision', folder / 'tower/model', '--data', folder / 'talking', '--region-source', 'none',
-        '--lm', '2x64', '--steps', 40, '--batch-size', 16, '--report-pictures', 0, '--out', folder / 'reader')
-    return folder / 'reader/model', folder / 'talking'
-
-
-def pictures(shards):
-    """Encoded pictures by "path of the shard#key"."""
-    found = {}
-    for shard in sorted(pathlib.Path(shards).glob('*.tar')):
-        with tarfile.open(shard) as tar:
-            for member in tar:
-                key, _, extension = member.name.partition('.')
-                if extension in ('jpg', 'png', 'webp'):
-                    found[f'{shard}#{key}'] = (tar.extractfile(member).read(), extension)
-    return found
 
 
 def compare(binary, model, dialogues, folder, count):
@@ -60,9 +29,7 @@ def compare(binary, model, dialogues, folder, count):
     from PIL import Image
     torch.set_grad_enabled(False)
     run(binary, 'mllm', 'export', model, '--out', folder / 'llava')
-    answers = folder / 'answers.jsonl'
-    run(binary, 'mllm', 'eval', model, '--data', dialogues, '--max-ids', 24, '--answers', answers)
-    ours = [json.loads(line) for line in answers.read_text().splitlines()][:count]
+    ours = answers_of(binary, model, dialogues, folder, count)
     theirs, loading = transformers.LlavaForConditionalGeneration.from_pretrained(
         folder / 'llava', dtype=torch.float32, output_loading_info=True)
     theirs.eval()
@@ -85,14 +52,7 @@ def compare(binary, model, dialogues, folder, count):
         equal += written == wanted
     # Projected features: what `embed` gives before the last block, through the projector.
     names = list(by_picture)[:16]
-    files = []
-    for i, name in enumerate(names):
-        files.append(folder / f'picture{i}.{stored[name][1]}')
-        files[-1].write_bytes(stored[name][0])
-    run(binary, 'embed', '--model', model / 'vision', '--images', *files, '--layer', theirs.config.vision_feature_layer,
-        '--tokens', 'patch', '--out', folder / 'features.safetensors')
-    from safetensors.torch import load_file
-    hidden = load_file(folder / 'features.safetensors')['image_tokens']
+    hidden = torch.from_numpy(hidden_tokens(binary, model, stored, names, theirs.config.vision_feature_layer, folder))
     projected = theirs.model.multi_modal_projector(hidden)
     for i, name in enumerate(names):
         features = theirs.model.get_image_features(pixel_values=by_picture[name])

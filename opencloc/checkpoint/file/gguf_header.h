@@ -87,7 +87,7 @@ class GgufHeader {
 // Values to write.
 using GgufOut =
     std::variant<uint32_t, float, bool, std::string, std::vector<float>, std::vector<uint32_t>,
-                 std::vector<std::string>, std::vector<uint8_t>>;
+                 std::vector<int32_t>, std::vector<std::string>, std::vector<uint8_t>>;
 
 constexpr uint64_t kGgufAlignment = 32;
 

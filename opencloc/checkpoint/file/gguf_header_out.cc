@@ -37,6 +37,10 @@ struct PutValue {
     begin_array(GgufKind::kU32, values.size());
     for (const uint32_t value : values) put<uint32_t>(out, value);
   }
+  void operator()(const std::vector<int32_t>& values) const {
+    begin_array(GgufKind::kI32, values.size());
+    for (const int32_t value : values) put<int32_t>(out, value);
+  }
   void operator()(const std::vector<std::string>& texts) const {
     begin_array(GgufKind::kString, texts.size());
     for (const auto& text : texts) put(out, std::string_view(text));

@@ -152,6 +152,16 @@ void add_tower(Keys& keys, const std::string& part, const Tower& tower) {
   keys.emplace_back(key + "attention.layer_norm_epsilon", static_cast<float>(kEpsilon));
 }
 
+// LLaVA's projector reads a tower's tokens, so any pooling will do, and so will a tower without a
+// class token.
+void require_openai_tokens(const ModelConfig& config) {
+  ModelConfig tokens = config;
+  tokens.vision.class_token = true;
+  tokens.vision.pool = ImagePool::kClassToken;
+  tokens.text = placeholder_text();
+  require_openai_clip(tokens, "GGUF layout");
+}
+
 GgufType matrix_type(Dtype dtype) {
   switch (dtype) {
     case Dtype::kF32:
@@ -166,27 +176,10 @@ GgufType matrix_type(Dtype dtype) {
   return GgufType::kQ8_0;
 }
 
-// As clip.cpp and llama.cpp have it: matrices in the file's type, the convolution never smaller
-// than F16, vectors in F32.
-GgufType type_of(const torch::Tensor& values, Dtype dtype) {
-  if (values.dim() < 2) return GgufType::kF32;
-  if (values.dim() > 2) return dtype == Dtype::kF32 ? GgufType::kF32 : GgufType::kF16;
-  return matrix_type(dtype);
-}
-
-// general.file_type: clip.cpp has ggml's numbers of types there, llama.cpp its own.
-uint32_t file_type(Dtype dtype, bool vision_only) {
-  switch (dtype) {
-    case Dtype::kF32:
-      return 0;
-    case Dtype::kF16:
-      return 1;
-    case Dtype::kBF16:
-      return vision_only ? 32 : 30;
-    case Dtype::kQ8_0:
-      break;
-  }
-  return vision_only ? 7 : 8;
+// clip.cpp has ggml's numbers of types there.
+uint32_t clip_cpp_file_type(Dtype dtype) {
+  return dtype == Dtype::kQ8_0 || dtype == Dtype::kBF16 ? static_cast<uint32_t>(matrix_type(dtype))
+                                                        : llama_file_type(dtype);
 }
 
 Keys keys_of(const ModelConfig& config, const TowerOptions& options, int64_t projection_dim) {
@@ -196,7 +189,8 @@ Keys keys_of(const ModelConfig& config, const TowerOptions& options, int64_t pro
   keys.emplace_back("clip.has_text_encoder", !options.vision_only);
   keys.emplace_back("clip.has_vision_encoder", true);
   keys.emplace_back("clip.has_llava_projector", llava);
-  keys.emplace_back("general.file_type", file_type(options.dtype, options.vision_only));
+  keys.emplace_back("general.file_type", options.vision_only ? llama_file_type(options.dtype)
+                                                             : clip_cpp_file_type(options.dtype));
   keys.emplace_back("general.name", config.name.empty() ? std::string("CLIP") : config.name);
   keys.emplace_back("general.description",
                     std::string(llava                 ? "image encoder for LLaVA"
@@ -218,10 +212,10 @@ Keys keys_of(const ModelConfig& config, const TowerOptions& options, int64_t pro
   add_tower(keys, "vision",
             {config.vision.width, mlp_width, config.vision.layers, config.vision.heads()});
   if (llava) {
-    // The tokens before the last block, as LLaVA: so many blocks are run, whatever a reader makes of
-    // block_count.
+    // So many blocks are run, whatever a reader makes of block_count.
     keys.emplace_back("clip.vision.feature_layer",
-                      std::vector<uint32_t>{static_cast<uint32_t>(config.vision.layers - 1)});
+                      std::vector<int32_t>{
+                          static_cast<int32_t>(config.vision.layers + 1 + options.feature_layer)});
   }
   const auto& preprocess = config.preprocess;
   keys.emplace_back("clip.vision.image_mean",
@@ -237,6 +231,26 @@ Keys keys_of(const ModelConfig& config, const TowerOptions& options, int64_t pro
 }
 
 }  // namespace
+
+GgufType stored_type(const torch::Tensor& values, Dtype dtype) {
+  if (values.dim() < 2) return GgufType::kF32;
+  if (values.dim() > 2) return dtype == Dtype::kF32 ? GgufType::kF32 : GgufType::kF16;
+  return matrix_type(dtype);
+}
+
+uint32_t llama_file_type(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::kF32:
+      return 0;
+    case Dtype::kF16:
+      return 1;
+    case Dtype::kBF16:
+      return 32;
+    case Dtype::kQ8_0:
+      break;
+  }
+  return 7;
+}
 
 bool found(const fs::path& path) {
   const fs::path file = file_of(path);
@@ -337,7 +351,11 @@ std::shared_ptr<const Tokenizer> read_tokenizer(const fs::path& path) {
 
 void write(const fs::path& path, const Cloc& model, const TowerOptions& options) {
   const auto& config = model->config();
-  require_openai_clip(config, "GGUF layout");
+  if (options.projector.empty()) {
+    require_openai_clip(config, "GGUF layout");
+  } else {
+    require_openai_tokens(config);
+  }
   std::vector<GgufOutTensor> tensors;
   int64_t projection_dim = config.embed_dim;
   if (!options.projector.empty()) {
@@ -354,7 +372,7 @@ void write(const fs::path& path, const Cloc& model, const TowerOptions& options)
   });
   const bool swapped = !options.vision_only;
   for (const auto& [name, value] : stored_weights(weights, naming(swapped)))
-    tensors.push_back({name, value, type_of(value, options.dtype)});
+    tensors.push_back({name, value, stored_type(value, options.dtype)});
 
   Keys keys = keys_of(config, options, projection_dim);
   if (!options.vision_only) {

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "opencloc/checkpoint/file/gguf_header.h"
 #include "opencloc/checkpoint/layout/layout.h"
 #include "opencloc/model/cloc/cloc.h"
 
@@ -22,5 +23,11 @@ void load_towers(const std::filesystem::path& path, Cloc& model);
 std::shared_ptr<const Tokenizer> read_tokenizer(const std::filesystem::path& path);
 // `path`: the file, or the directory that gets a model.gguf.
 void write(const std::filesystem::path& path, const Cloc& model, const TowerOptions& options);
+
+// As clip.cpp and llama.cpp have it: matrices in the file's type, the convolution never smaller
+// than F16, vectors in F32.
+GgufType stored_type(const torch::Tensor& values, Dtype dtype);
+// general.file_type as llama.cpp numbers it.
+uint32_t llama_file_type(Dtype dtype);
 
 }  // namespace opencloc::gguf_layout

@@ -1,6 +1,7 @@
 // What the layouts of models have in common.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -46,6 +47,9 @@ struct TowerOptions {
   const Tokenizer* tokenizer = nullptr;
   // gguf, with vision_only: the weights of LLaVA's projector, which make the file llama.cpp's.
   std::filesystem::path projector;
+  // With a projector: the layer whose tokens it reads, counted as transformers' hidden_states. -2,
+  // the tokens before the last block, is LLaVA's.
+  int64_t feature_layer = -2;
 };
 
 }  // namespace opencloc

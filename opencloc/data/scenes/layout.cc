@@ -101,10 +101,14 @@ std::vector<SceneObject> lay_out(const LayoutOptions& options, const std::vector
   std::vector<SceneObject> objects;
   for (size_t i = 0; i < wanted; ++i) {
     SceneObject object;
-    do {
-      object.name = rng.below(can_mirror.size());
-    } while (std::ranges::any_of(
-        objects, [&](const SceneObject& other) { return other.name == object.name; }));
+    if (options.repeats > 0 && !objects.empty() && rng.chance(options.repeats)) {
+      object.name = objects[rng.below(objects.size())].name;
+    } else {
+      do {
+        object.name = rng.below(can_mirror.size());
+      } while (std::ranges::any_of(
+          objects, [&](const SceneObject& other) { return other.name == object.name; }));
+    }
     pick_look(object, wanted, can_mirror[object.name], options.size, rng);
     const float allowed = rng.chance(0.25) ? 0.4F : 0.04F;
     if (place(object.pose, objects, allowed, options.size, rng)) objects.push_back(object);

@@ -31,10 +31,12 @@ struct LayoutOptions {
   int size = 128;
   int min_objects = 1;
   int max_objects = 4;
+  double repeats = 0;  // chance that an object has the name of an earlier one
 };
 
-// Objects from back to front, with distinct names; `can_mirror[name]` says which may be mirrored.
-// Every scene has at least one object; more than fit without hiding one another are left out.
+// Objects from back to front, with distinct names but for `repeats`; `can_mirror[name]` says which
+// may be mirrored. Every scene has at least one object; more than fit without hiding one another
+// are left out.
 std::vector<SceneObject> lay_out(const LayoutOptions& options, const std::vector<bool>& can_mirror,
                                  Rng& rng);
 

@@ -30,6 +30,8 @@ void check(const SceneOptions& options) {
   require(options.min_objects >= 1 && options.max_objects <= 8 &&
               options.min_objects <= options.max_objects,
           "the number of objects is out of range", "give 1 <= least <= most <= 8");
+  require(options.repeats >= 0 && options.repeats <= 1, "repeats is not a chance",
+          "give a number from 0 to 1");
   require(options.names >= 0, "the number of names is negative", "give 0 for all of them");
   require(options.image_format == "jpg" || options.image_format == "png", "unknown picture format",
           "give jpg or png");
@@ -73,7 +75,8 @@ struct SceneGenerator::Impl {
 
   // The objects of a scene, at least one, on its background.
   std::vector<SceneObject> paint(Image& image, Rng& rng) const {
-    const LayoutOptions layout = {options.size, options.min_objects, options.max_objects};
+    const LayoutOptions layout = {options.size, options.min_objects, options.max_objects,
+                                  options.repeats};
     constexpr int kTries = 100;  // one is enough but for glyphs with hardly a solid pixel
     for (int attempt = 0; attempt < kTries; ++attempt) {
       std::vector<SceneObject> objects = lay_out(layout, can_mirror, rng);

@@ -21,6 +21,9 @@ struct SceneOptions {
   int size = 128;  // pixels a side, 32..1024
   int min_objects = 1;
   int max_objects = 4;  // at most 8; fewer are drawn where they do not fit
+  // Chance in [0, 1] that an object has the name of an earlier one of its scene: something to
+  // count.
+  double repeats = 0;
   SceneSplit split = SceneSplit::kTrain;
   uint64_t seed = 0;
   // Use the first N names of the split in a fixed shuffled order (0 = all), animals, food and
