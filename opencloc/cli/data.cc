@@ -154,6 +154,8 @@ void add_scenes(CLI::App& app) {
   struct Flags : DataFlags {
     int64_t count = 0;
     SceneOptions scene;
+    std::string alt_text = "web";
+    std::string entities;
   };
   const auto flags = std::make_shared<Flags>();
   app.add_option("--count", flags->count, "Scenes to make")
@@ -175,6 +177,14 @@ void add_scenes(CLI::App& app) {
       ->transform(one_of(splits))
       ->default_str("train");
   app.add_option("--image-format", flags->scene.image_format, "jpg or png")->capture_default_str();
+  app.add_option("--alt-text", flags->alt_text,
+                 "web: some of the names among junk; aliases: any alias of the things, and of some "
+                 "that are not there, with the truth as \"mentions\" (needs --entities)")
+      ->check(CLI::IsMember({"web", "aliases"}))
+      ->capture_default_str();
+  app.add_option("--entities", flags->entities,
+                 "For --alt-text aliases: a folder of 'data entities --format emoji' or wordnet")
+      ->type_name("DIR");
   app.add_option("--font", flags->scene.font, "Colour emoji font")
       ->type_name("FILE")
       ->capture_default_str();
@@ -186,9 +196,15 @@ void add_scenes(CLI::App& app) {
   app.footer(R"(Example:
   opencloc data scenes --count 20000 --size 128 --seed 1 --out scenes
   opencloc data scenes --count 2000 --size 128 --seed 2 --split held-out --out scenes-held-out
+  opencloc data entities --format emoji --source /usr/share/unicode/emoji/emoji-test.txt --out emoji
+  opencloc data scenes --count 2000 --alt-text aliases --entities emoji --out aliased
 The scenes depend on the flags alone, not on --threads.)");
   app.callback([flags] {
     flags->scene.seed = flags->common.seed;
+    if ((flags->alt_text == "aliases") == flags->entities.empty())
+      throw Error::input("--alt-text aliases and --entities need each other", "data scenes",
+                         "pass both or none");
+    flags->scene.entities = flags->entities;
     const SceneGenerator generator(flags->scene);
     ShardSetWriter out(flags->out, flags->writer);
     ProgressBar bar("scenes", flags->count, "scenes");
@@ -273,6 +289,10 @@ void add_data(CLI::App& app) {
   add_data_show(*app.add_subcommand("show", "A web page of samples with their boxes drawn"));
   add_data_dialogues(
       *app.add_subcommand("dialogues", "Questions and answers about the pictures -> shards"));
+  add_data_entities(*app.add_subcommand(
+      "entities", "WordNet, emoji, Wikidata, own tables -> a base of entities to label with"));
+  add_data_classes(
+      *app.add_subcommand("classes", "Labelled entities -> the classes of a training"));
   add_data_export(*app.add_subcommand("export", "Dialogues as other trainers read them"));
   app.footer(R"(Example:
   opencloc data import --format folder --images photos --out shards/photos

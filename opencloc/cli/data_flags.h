@@ -46,4 +46,8 @@ void add_data_show(CLI::App& app);
 void add_data_dialogues(CLI::App& app);
 void add_data_export(CLI::App& app);
 
+// data_entities.cc
+void add_data_entities(CLI::App& app);
+void add_data_classes(CLI::App& app);
+
 }  // namespace opencloc::cli

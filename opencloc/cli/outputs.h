@@ -18,6 +18,8 @@ inline const OutputKind kJsonOutput{"JSON", {".json"}};
 inline const OutputKind kJsonLinesOutput{"JSON lines", {".jsonl"}};
 inline const OutputKind kPageOutput{"a web page", {".html", ".htm"}};
 
+inline const OutputKind kTableOutput{"a table", {".tsv"}};
+
 // The file that `flag` names; an empty path is none. Error (input) when a folder lies there, when
 // the ending is another format's, or when it is one of `inputs` (empty ones are none); Error
 // (failed) when it cannot be written. Creates nothing.

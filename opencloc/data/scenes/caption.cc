@@ -7,6 +7,8 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include "opencloc/data/scenes/names.h"
+
 namespace opencloc {
 namespace {
 
@@ -62,11 +64,7 @@ std::string join(const std::vector<std::string>& parts) {
 bool is_plural(std::string_view name) {
   static constexpr std::string_view kIrregular[] = {"skis", "maracas", "women", "men", "people"};
   static constexpr std::string_view kSingularEnds[] = {"ss", "us", "is", "os", "as"};
-  for (const std::string_view end :
-       {" with ", " of ", " in ", " on ", " from ", " holding ", " hugging", " over ", " lifting ",
-        " wrestling", " showing "}) {
-    name = name.substr(0, name.find(end));
-  }
+  name = before_preposition(name);
   const auto ends_name = [&](std::string_view end) { return name.ends_with(end); };
   if (std::ranges::find(kIrregular, name) != std::end(kIrregular)) return true;
   return ends_name("s") && !name.starts_with("no ") &&
@@ -142,37 +140,52 @@ std::string scene_caption(const std::vector<SceneObject>& objects,
   return caption;
 }
 
-std::string scene_alt_text(const std::vector<SceneObject>& objects,
-                           const std::vector<std::string>& names, Rng& rng) {
-  if (rng.chance(0.08)) {
-    return rng.chance(0.5) ? "untitled" : fmt::format("DSC{:05}.JPG", rng.below(100'000));
-  }
-  // The main object is the likeliest to be named.
+bool says_nothing(Rng& rng, std::string& text) {
+  if (!rng.chance(0.08)) return false;
+  text = rng.chance(0.5) ? "untitled" : fmt::format("DSC{:05}.JPG", rng.below(100'000));
+  return true;
+}
+
+std::vector<const SceneObject*> largest_first(const std::vector<SceneObject>& objects) {
   std::vector<const SceneObject*> by_size;
   by_size.reserve(objects.size());
   for (const SceneObject& object : objects) by_size.push_back(&object);
   std::ranges::stable_sort(by_size, std::ranges::greater(),
                            [](const SceneObject* object) { return object->box.area(); });
+  return by_size;
+}
+
+AltTextDress alt_text_dress(Rng& rng) {
+  switch (rng.below(6)) {
+    case 0:
+      return {fmt::format("IMG_{:04} ", rng.below(10'000)), ""};
+    case 1:
+      return {"", " stock photo"};
+    case 2:
+      return {"buy ", " online - free shipping"};
+    case 3:
+      return {"", fmt::format(" wallpaper {}", 2005 + rng.below(20))};
+    case 4:
+      return {"my ", " :)"};
+    default:
+      return {};
+  }
+}
+
+std::string scene_alt_text(const std::vector<SceneObject>& objects,
+                           const std::vector<std::string>& names, Rng& rng) {
+  std::string nothing;
+  if (says_nothing(rng, nothing)) return nothing;
+  // The main object is the likeliest to be named.
+  const auto by_size = largest_first(objects);
   std::string words;
   for (size_t i = 0; i < by_size.size(); ++i) {
     if (i > 0 && rng.chance(0.5)) continue;
     if (!words.empty()) words += ' ';
     words += names[by_size[i]->name];
   }
-  switch (rng.below(6)) {
-    case 0:
-      return fmt::format("IMG_{:04} {}", rng.below(10'000), words);
-    case 1:
-      return words + " stock photo";
-    case 2:
-      return fmt::format("buy {} online - free shipping", words);
-    case 3:
-      return fmt::format("{} wallpaper {}", words, 2005 + rng.below(20));
-    case 4:
-      return fmt::format("my {} :)", words);
-    default:
-      return words;
-  }
+  const AltTextDress dress = alt_text_dress(rng);
+  return dress.before + words + dress.after;
 }
 
 }  // namespace opencloc

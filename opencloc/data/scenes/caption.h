@@ -28,6 +28,15 @@ std::string scene_caption(const std::vector<SceneObject>& objects,
 std::string scene_alt_text(const std::vector<SceneObject>& objects,
                            const std::vector<std::string>& names, Rng& rng);
 
+// The parts of that: a text of no use, by a small chance; the objects, the largest first; what the
+// web writes around names.
+bool says_nothing(Rng& rng, std::string& text);
+std::vector<const SceneObject*> largest_first(const std::vector<SceneObject>& objects);
+struct AltTextDress {
+  std::string before, after;
+};
+AltTextDress alt_text_dress(Rng& rng);
+
 // Where a point in [0, 1] x [0, 1] lies: "in the top left", "in the middle".
 std::string_view place_words(float x, float y);
 

@@ -85,6 +85,21 @@ bool is_wanted(std::string_view subgroup, const std::string& name) {
 
 }  // namespace
 
+std::string_view before_preposition(std::string_view name) {
+  for (const std::string_view end :
+       {" with ", " of ", " in ", " on ", " from ", " holding ", " hugging", " over ", " lifting ",
+        " wrestling", " showing "}) {
+    name = name.substr(0, name.find(end));
+  }
+  return name;
+}
+
+std::string_view head_noun(std::string_view name) {
+  const std::string_view before = before_preposition(name);
+  const size_t blank = before.rfind(' ');
+  return blank == before.npos ? before : before.substr(blank + 1);
+}
+
 bool is_held_out_name(std::string_view name) { return name_hash(name) % 10 == 0; }
 
 std::vector<EmojiName> read_emoji_names(const std::filesystem::path& emoji_test_txt) {

@@ -23,6 +23,11 @@ struct EmojiName {
 // list.
 std::vector<EmojiName> read_emoji_names(const std::filesystem::path& emoji_test_txt);
 
+// The part of a name before " with ", " of " and the like: "bowl with spoon" -> "bowl".
+std::string_view before_preposition(std::string_view name);
+// The last word of that: "red apple" -> "apple", "glass of milk" -> "glass".
+std::string_view head_noun(std::string_view name);
+
 // A tenth of all names, by a hash of the name: never changes.
 bool is_held_out_name(std::string_view name);
 

@@ -8,6 +8,7 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/rng.h"
+#include "opencloc/data/scenes/alias_text.h"
 #include "opencloc/data/scenes/background.h"
 #include "opencloc/data/scenes/caption.h"
 #include "opencloc/data/scenes/layout.h"
@@ -19,6 +20,7 @@
 namespace opencloc {
 namespace {
 
+constexpr uint64_t kAliasStream = 1;     // of a scene's random numbers
 constexpr float kLabelDominance = 1.8F;  // the main object is this much larger than the next
 
 void check(const SceneOptions& options) {
@@ -54,6 +56,7 @@ struct SceneGenerator::Impl {
   std::vector<std::string> names;
   std::vector<bool> can_mirror;
   SpriteStore sprites;
+  std::optional<AliasTexts> alias_texts;
 
   explicit Impl(SceneOptions asked)
       : options(std::move(asked)),
@@ -71,6 +74,7 @@ struct SceneGenerator::Impl {
       names.push_back(one.name);
       can_mirror.push_back(one.group != "Symbols");
     }
+    if (!options.entities.empty()) alias_texts.emplace(options.entities, emoji);
   }
 
   // The objects of a scene, at least one, on its background.
@@ -137,6 +141,12 @@ Record SceneGenerator::make(uint64_t index) const {
   record.caption = scene_caption(objects, impl_->names,
                                  say_background ? std::string_view(background.phrase) : "", rng);
   record.alt_text = scene_alt_text(objects, impl_->names, rng);
+  if (impl_->alias_texts) {  // by numbers of their own: the rest of the scene stays as it is
+    Rng own(options.seed, {index, kAliasStream});
+    auto written = impl_->alias_texts->write(objects, own);
+    record.alt_text = std::move(written.text);
+    record.extra["mentions"] = std::move(written.mentions);
+  }
   for (const SceneObject& object : objects) record.regions.push_back(impl_->region_of(object));
   record.label = impl_->label_of(objects);
   record.image = options.image_format == "png"

@@ -30,6 +30,9 @@ struct SceneOptions {
   // things first; a smaller world is learned faster.
   int names = 0;
   std::string image_format = "jpg";  // "jpg" or "png"
+  // A base of entities (data/entities): alt-texts then name things by any of their aliases, and the
+  // record has the truth as "mentions" (alias_text.h). Empty = plain names.
+  std::filesystem::path entities = {};
   std::filesystem::path font = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf";
   std::filesystem::path emoji_list = "/usr/share/unicode/emoji/emoji-test.txt";
 };
