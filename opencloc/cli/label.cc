@@ -8,6 +8,7 @@
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
 #include "opencloc/base/log.h"
+#include "opencloc/base/text_file.h"
 #include "opencloc/checkpoint/file/safetensors.h"
 #include "opencloc/checkpoint/layout/owlv2_layout.h"
 #include "opencloc/cli/label_flags.h"
@@ -20,10 +21,12 @@ namespace opencloc::cli {
 namespace {
 
 constexpr const char* kLabelFooter =
-    R"(Stages: caption -> phrases -> detect -> select. Each sample keeps what every stage made of it
+    R"(Stages: caption -> phrases -> detect -> select, and caption -> mentions -> link. Each sample keeps what every stage made of it
 ("phrases", "candidates" with --keep-candidates, "regions") and how ("vesl"); one stage can run by
 itself on the output of an earlier run. One shard in, one shard out, whole or not at all: run the
 same command again and it goes on. Several processes share the work by --shard-index.
+mentions and link label pictures with entities of a base ('opencloc data entities'): "entities" of a
+sample are things that its text names and its picture shows (docs/guide/mofi.md).
 
 Examples:
   opencloc label --data 'web/{0000..0999}.tar' --out labelled --detector owlv2-large-patch14 \
@@ -31,6 +34,9 @@ Examples:
   opencloc label --data web --out captioned --captioner runs/coca/model --detector-kind none
   opencloc label --data web --out by_cloc --detector-kind cloc --detector runs/demo/model
   opencloc label --texts captions.txt --json
+  opencloc label --data web --out linked --stages mentions,link --entities wordnet \
+      --clip runs/clip/model --mentions-from alt_text --min-image-score p95
+  opencloc label --data linked --entities wordnet --against wnid
   opencloc label --detector owlv2-base-patch16 --tensors inputs.safetensors --out outputs.safetensors)";
 
 // Phrases of each line of a file.
@@ -120,6 +126,7 @@ void label_data(const LabelFlags& flags) {
     options.share = {flags.shard_index, flags.shard_count};
   }
   auto stages = make_stages(flags);
+  add_entity_stages(flags, options, stages);
   const LabelSummary summary = label_shards(options, stages);
   if (flags.json) {
     std::printf("%s\n", dump_json(summary.json()).c_str());
@@ -136,6 +143,7 @@ void run_label(const LabelFlags& flags) {
   if (modes != 1)
     throw Error::input("one of --data, --texts and --tensors is needed", "label", "see --help");
   if (!flags.texts.empty()) return label_texts(flags);
+  if (!flags.against.empty()) return print_link_evaluation(flags);
   if (flags.out.empty()) throw Error::input("--out is missing", "label", "name where to write");
   if (!flags.tensors.empty()) {
     if (flags.detector.empty())

@@ -96,7 +96,7 @@ void add_detector_flags(CLI::App& app, LabelFlags& flags) {
 void add_run_flags(CLI::App& app, LabelFlags& flags) {
   app.add_option("--stages", flags.stages, "Which to run; the others' output is taken as it is")
       ->delimiter(',')
-      ->check(CLI::IsMember({"caption", "phrases", "detect", "select"}))
+      ->check(CLI::IsMember({"caption", "phrases", "detect", "select", "mentions", "link"}))
       ->capture_default_str();
   app.add_option("--shard-index", flags.shard_index,
                  "This process's number, 0 to count - 1; default from Slurm, MPI or torchrun");
@@ -123,6 +123,8 @@ std::shared_ptr<EmbeddedCaptioner> make_embedded_captioner(const LabelFlags& fla
                              .max_tokens = flags.captioner_max_tokens,
                              .beams = flags.captioner_beams});
 }
+
+}  // namespace
 
 std::unique_ptr<Stage> make_caption_stage(const LabelFlags& flags) {
   CaptionStageOptions options = flags.caption;
@@ -153,6 +155,8 @@ std::unique_ptr<Stage> make_caption_stage(const LabelFlags& flags) {
   }
   return caption_stage(options);
 }
+
+namespace {
 
 std::unique_ptr<Stage> make_detect_stage(const LabelFlags& flags, double threshold) {
   if (flags.detector.empty()) {
@@ -197,6 +201,7 @@ void add_label_flags(CLI::App& app, LabelFlags& flags) {
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
   add_detector_flags(app, flags);
+  add_entity_flags(app, flags);
   app.add_flag("--json", flags.json, "Results as JSON");
   add_common_flags(app, flags.common);
 }
@@ -210,11 +215,13 @@ double usual_threshold(const std::string& detector_kind) {
   return detector_kind == "cloc" ? kClocThreshold : kOwlv2Threshold;
 }
 
+bool wants_stage(const LabelFlags& flags, const char* stage) {
+  return std::ranges::find(flags.stages, stage) != flags.stages.end();
+}
+
 std::vector<std::unique_ptr<Stage>> make_stages(const LabelFlags& flags) {
   const bool boxes = flags.detector_kind != "none";
-  const auto wanted = [&](const char* name) {
-    return std::ranges::find(flags.stages, name) != flags.stages.end();
-  };
+  const auto wanted = [&](const char* name) { return wants_stage(flags, name); };
   const double threshold =
       flags.threshold < 0 ? usual_threshold(flags.detector_kind) : flags.threshold;
   std::vector<std::unique_ptr<Stage>> stages;

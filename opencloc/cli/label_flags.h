@@ -7,8 +7,10 @@
 
 #include "opencloc/cli/verb.h"
 #include "opencloc/label/caption_stage.h"
+#include "opencloc/label/linker.h"
 #include "opencloc/label/phrases.h"
 #include "opencloc/label/pipeline.h"
+#include "opencloc/label/prototypes.h"
 #include "opencloc/label/select.h"
 
 namespace opencloc::cli {
@@ -45,6 +47,16 @@ struct LabelFlags {
   double smallest = 0;
   SelectStageOptions select;
 
+  std::string entities;  // a base of entities
+  std::string clip;
+  std::string link = "prior:1,context:1,image:1";
+  std::string min_image_score = "p95";
+  std::string mentions_from = "chosen";
+  std::vector<std::string> image_evidence = {"prototype", "type", "text"};
+  LinkOptions linking;
+  PrototypeOptions prototypes;
+  std::string against;
+
   LabelOptions run;
   int64_t shard_index = -1;
   int64_t shard_count = -1;
@@ -57,5 +69,16 @@ double usual_threshold(const std::string& detector_kind);
 std::shared_ptr<const PhraseExtractor> make_extractor(const LabelFlags& flags);
 // In their order, whatever the order they were named in. Throws Error (input).
 std::vector<std::unique_ptr<Stage>> make_stages(const LabelFlags& flags);
+std::unique_ptr<Stage> make_caption_stage(const LabelFlags& flags);
+bool wants_stage(const LabelFlags& flags, const char* stage);
+
+// label_entities.cc
+void add_entity_flags(CLI::App& app, LabelFlags& flags);
+// The stages mentions and link, as far as they are wanted. Prototypes of entities are made here,
+// from the shards of `options`, or read from its folder.
+void add_entity_stages(const LabelFlags& flags, const LabelOptions& options,
+                       std::vector<std::unique_ptr<Stage>>& stages);
+// --against: prints how well the entities in --data were linked.
+void print_link_evaluation(const LabelFlags& flags);
 
 }  // namespace opencloc::cli

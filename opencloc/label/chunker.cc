@@ -78,20 +78,25 @@ class Chunker {
             (tag(next) == Tag::kParticiple && is_premodifier(next, true)));
   }
 
+  void take(size_t at, Chunk& chunk) const {
+    chunk.words.push_back(words_[at]);
+    chunk.places.push_back(at);
+  }
+
   // Reads one chunk from `i` on; returns its end, `i` when there is none.
   size_t read(size_t i, Chunk& chunk) const {
     if (!leads_to_noun(i)) return i;
     size_t at = i;
     for (; tag(at) != Tag::kNoun; ++at) {
-      if (tag(at) != Tag::kComma) chunk.words.push_back(words_[at]);
+      if (tag(at) != Tag::kComma) take(at, chunk);
     }
     chunk.nouns_from = chunk.words.size();
     while (tag(at) == Tag::kNoun) {
-      chunk.words.push_back(words_[at++]);
+      take(at++, chunk);
       // "snow covered slope": what came so far is part of the attribute.
       if (tag(at) == Tag::kParticiple && words::joins_noun(words_[at]) &&
           tag(at + 1) == Tag::kNoun) {
-        chunk.words.push_back(words_[at++]);
+        take(at++, chunk);
         chunk.nouns_from = chunk.words.size();
       }
     }

@@ -11,8 +11,9 @@ namespace opencloc {
 
 struct Chunk {
   std::vector<std::string> words;
-  size_t nouns_from = 0;   // words before it are attributes
-  bool before_of = false;  // the word "of" follows
+  std::vector<size_t> places;  // of the words in the sentence
+  size_t nouns_from = 0;       // words before it are attributes
+  bool before_of = false;      // the word "of" follows
 };
 
 // Chunks of one sentence, in order, not overlapping. "black and white dog" and "small, wet dog" are

@@ -14,6 +14,7 @@
 #include "opencloc/base/temporary.h"
 #include "opencloc/data/remote/remote_names.h"
 #include "opencloc/data/shard/shard_writer.h"
+#include "opencloc/label/mentions.h"
 
 namespace opencloc {
 namespace {
@@ -133,6 +134,7 @@ class Worker {
       try {  // what an earlier run left must be of its form
         stored_phrases(sample);
         stored_candidates(sample);
+        stored_mentions(sample);
         batch.push_back(std::move(sample));
       } catch (const BadSample& bad) {
         skips.add(bad);

@@ -29,9 +29,15 @@ size_t utf8_length(std::string_view text, size_t at) {
   return length;
 }
 
+struct CleanText {
+  std::string text;
+  std::vector<size_t> begin, end;  // of each byte: the bytes of the original character
+};
+
 // Lower case, typographic quotes and dashes as ASCII, no invalid bytes, no control characters.
-std::string cleaned(std::string_view text) {
-  std::string result;
+CleanText cleaned(std::string_view text) {
+  CleanText clean;
+  std::string& result = clean.text;
   for (size_t i = 0; i < text.size();) {
     const size_t length = utf8_length(text, i);
     if (length == 0) {
@@ -39,6 +45,7 @@ std::string cleaned(std::string_view text) {
       continue;
     }
     const std::string_view c = text.substr(i, length);
+    const size_t begin = i;
     i += length;
     if (c == "\u2019" || c == "\u2018")
       result += '\'';
@@ -56,8 +63,10 @@ std::string cleaned(std::string_view text) {
       result += ' ';
     else
       result += static_cast<char>(std::tolower(static_cast<unsigned char>(c[0])));
+    clean.begin.resize(result.size(), begin);
+    clean.end.resize(result.size(), i);
   }
-  return result;
+  return clean;
 }
 
 constexpr size_t kLongestWord = 40;  // bytes; longer ones are codes
@@ -75,25 +84,31 @@ bool is_code(std::string_view word) {
   return (digits >= 2 && letters > 0 && word.find('-') == std::string_view::npos) || digits > 4;
 }
 
-std::vector<std::vector<std::string>> split_sentences(std::string_view text, SplitCounts& counts) {
-  const std::string clean = cleaned(text);
-  std::vector<std::vector<std::string>> sentences(1);
+std::vector<PlacedSentence> split_placed_sentences(std::string_view text, SplitCounts& counts) {
+  const CleanText placed = cleaned(text);
+  const std::string& clean = placed.text;
+  std::vector<PlacedSentence> sentences(1);
   const auto end_sentence = [&sentences] {
-    if (!sentences.back().empty()) sentences.emplace_back();
+    if (!sentences.back().words.empty()) sentences.emplace_back();
   };
-  const auto add_word = [&](std::string word) {
+  // A word on clean[begin, end).
+  const auto add = [&](std::string word, size_t begin, size_t end) {
+    PlacedSentence& sentence = sentences.back();
+    sentence.words.push_back(std::move(word));
+    sentence.begin.push_back(placed.begin[begin]);
+    sentence.end.push_back(placed.end[end - 1]);
+  };
+  const auto add_word = [&](size_t begin, size_t end) {
+    std::string word = clean.substr(begin, end - begin);
     if (is_code(word)) {
       ++counts.codes;
-      sentences.back().emplace_back("|");
-      return;
+      return add("|", begin, end);
     }
-    std::string possessive;
-    if (word.size() > 2 && word.ends_with("'s")) {
-      possessive = "'s";
-      word.resize(word.size() - 2);
-    }
-    sentences.back().push_back(std::move(word));
-    if (!possessive.empty()) sentences.back().push_back(possessive);
+    const bool possessive = word.size() > 2 && word.ends_with("'s");
+    if (possessive) word.resize(word.size() - 2);
+    const size_t middle = begin + word.size();
+    add(std::move(word), begin, middle);
+    if (possessive) add("'s", middle, end);
   };
   for (size_t i = 0; i < clean.size();) {
     const char c = clean[i];
@@ -104,7 +119,7 @@ std::vector<std::vector<std::string>> split_sentences(std::string_view text, Spl
               (joins(clean[end]) && end + 1 < clean.size() && is_letter(clean[end + 1])))) {
         ++end;
       }
-      add_word(clean.substr(i, end - i));
+      add_word(i, end);
       i = end;
       continue;
     }
@@ -115,10 +130,17 @@ std::vector<std::vector<std::string>> split_sentences(std::string_view text, Spl
     } else if (c == '\'') {
       if (i < clean.size() && clean[i] == 's') continue;
     } else {
-      sentences.back().emplace_back(c == ',' ? "," : c == '&' ? "&" : "|");
+      add(c == ',' ? "," : c == '&' ? "&" : "|", i - 1, i);
     }
   }
-  if (sentences.back().empty()) sentences.pop_back();
+  if (sentences.back().words.empty()) sentences.pop_back();
+  return sentences;
+}
+
+std::vector<std::vector<std::string>> split_sentences(std::string_view text, SplitCounts& counts) {
+  std::vector<std::vector<std::string>> sentences;
+  for (auto& sentence : split_placed_sentences(text, counts))
+    sentences.push_back(std::move(sentence.words));
   return sentences;
 }
 

@@ -17,6 +17,13 @@ struct SplitCounts {
 // any phrase. Invalid UTF-8 is dropped. Sentences end at . ! ? ; : and at line ends.
 std::vector<std::vector<std::string>> split_sentences(std::string_view text, SplitCounts& counts);
 
+// The same with the bytes of the text that each word stands on, [begin, end).
+struct PlacedSentence {
+  std::vector<std::string> words;
+  std::vector<size_t> begin, end;  // of each word
+};
+std::vector<PlacedSentence> split_placed_sentences(std::string_view text, SplitCounts& counts);
+
 // A word that names a file, an address, a size or an article number.
 bool is_code(std::string_view word);
 

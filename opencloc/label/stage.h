@@ -1,10 +1,13 @@
-// The data engine as stages over batches of samples: caption -> phrases -> detect -> select.
+// The data engine as stages over batches of samples: caption -> phrases -> detect -> select, and
+// caption -> mentions -> link.
 // What a stage makes lies in the record, so that a later one can run alone, in another run, on the
 // shards of an earlier one:
 //   caption   "caption" (and the older one among "captions")
 //   phrases   "phrases": ["red bus", ...]
 //   detect    "candidates": [{"box", "text", "score"}, ...]
 //   select    "regions"
+//   mentions  "entity_mentions": [{"mention", "span"}, ...]
+//   link      "entities", and which entity each mention was taken for
 // and how it was made under "vesl": {"caption": {...}, "phrases": {...}, ...}.
 #pragma once
 
