@@ -21,12 +21,12 @@ namespace opencloc::cli {
 namespace {
 
 constexpr const char* kLabelFooter =
-    R"(Stages: caption -> phrases -> detect -> select, and caption -> mentions -> link. Each sample keeps what every stage made of it
-("phrases", "candidates" with --keep-candidates, "regions") and how ("vesl"); one stage can run by
-itself on the output of an earlier run. One shard in, one shard out, whole or not at all: run the
-same command again and it goes on. Several processes share the work by --shard-index.
-mentions and link label pictures with entities of a base ('opencloc data entities'): "entities" of a
-sample are things that its text names and its picture shows (docs/guide/mofi.md).
+    R"(Stages: caption -> phrases -> detect -> select, and caption -> mentions -> link. Each sample keeps
+what every stage made of it ("phrases", "candidates" with --keep-candidates, "regions",
+"entity_mentions", "entities") and how ("vesl"); one stage can run by itself on the output of an
+earlier run. One shard in, one shard out, whole or not at all: run the same command again and it
+goes on. Several processes share the work by --shard-index. mentions and link label pictures with
+entities of a base ('opencloc data entities'): things that the text names and the picture shows.
 
 Examples:
   opencloc label --data 'web/{0000..0999}.tar' --out labelled --detector owlv2-large-patch14 \

@@ -14,6 +14,11 @@ namespace {
 constexpr int64_t kFewestPrototypes = 8;  // fewer give no deviation worth the name
 constexpr int64_t kFewestOfType = 3;      // prototypes that make one of their type
 
+// values [n] -> [n - 1]
+torch::Tensor without(const torch::Tensor& values, int64_t place) {
+  return torch::cat({values.slice(0, 0, place), values.slice(0, place + 1)});
+}
+
 }  // namespace
 
 EntityPrototypes make_prototypes(const torch::Tensor& pictures,
@@ -105,8 +110,8 @@ std::vector<std::optional<Evidence>> PictureEvidence::of(const torch::Tensor& pi
     const auto own = prototype_of_.find(entities[i]);
     const auto type = types_.find(std::string(table_->base()[entities[i]].type));
     if (enough && options_.prototypes && own != prototype_of_.end()) {
-      evidence[i] =
-          place_among(EvidenceKind::kPrototype, others[own->second].item<double>(), others);
+      evidence[i] = place_among(EvidenceKind::kPrototype, others[own->second].item<double>(),
+                                without(others, own->second));
     } else if (enough && options_.types && type != types_.end()) {
       evidence[i] =
           place_among(EvidenceKind::kType, type->second.dot(centered).item<double>(), others);

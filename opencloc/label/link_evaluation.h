@@ -39,7 +39,7 @@ struct LinkEvaluation {
 
 struct LinkEvaluationOptions {
   std::string key;  // of the truth in the records
-  ShardOptions shards;
+  ShardOptions shards = {};
   std::function<void()> progress = {};
 };
 

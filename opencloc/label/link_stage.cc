@@ -8,6 +8,8 @@
 
 #include <torch/utils.h>
 
+#include "opencloc/base/error.h"
+
 namespace opencloc {
 namespace {
 
@@ -34,6 +36,7 @@ class LinkStage : public Stage {
     std::vector<size_t> with_mentions;
     std::vector<std::vector<Mention>> mentions(batch.size());
     for (size_t i = 0; i < batch.size(); ++i) {
+      if (!batch[i].record.extra.contains(kMentionsKey)) ++counts_.unread;
       mentions[i] = stored_mentions(batch[i]);
       batch[i].record.extra[kEntitiesKey] = Json::array();
       if (mentions[i].empty()) continue;
@@ -57,6 +60,14 @@ class LinkStage : public Stage {
     }
   }
 
+  // Nothing linked, and nobody told: the stage before was forgotten.
+  void check_shard(const std::string& shard) const override {
+    if (counts_.pictures == 0 || counts_.unread < counts_.pictures) return;
+    throw Error::failed("no record has mentions to link", shard,
+                        "run the stage mentions before, or with it: the setting "
+                        "'stages=mentions,link'");
+  }
+
   Json take_report() override {
     const Counts counts = std::exchange(counts_, {});
     return {{"pictures", counts.pictures},
@@ -76,8 +87,8 @@ class LinkStage : public Stage {
 
  private:
   struct Counts {
-    int64_t pictures = 0, without_entities = 0, linked = 0, unknown = 0, not_seen = 0, repeated = 0,
-            too_many = 0, kept = 0, changed_by_context = 0, changed_by_image = 0;
+    int64_t pictures = 0, unread = 0, without_entities = 0, linked = 0, unknown = 0, not_seen = 0,
+            repeated = 0, too_many = 0, kept = 0, changed_by_context = 0, changed_by_image = 0;
     std::array<int64_t, 3> by = {};
   };
 

@@ -40,7 +40,7 @@ AliasTexts::AliasTexts(const std::filesystem::path& entities, const std::vector<
   }
   if (named.empty())
     throw Error::input("no name of the scenes is an entity", entities.string(),
-                       "make it with 'data entities --format emoji' or of WordNet");
+                       "name a folder that 'data entities' made of the emoji or of WordNet");
   for (const auto& alias : base.aliases()) {
     const auto found = named.find(alias.entity);
     if (found == named.end()) continue;
