@@ -81,9 +81,10 @@ void add_entity_flags(CLI::App& app, LabelFlags& flags) {
       ->capture_default_str();
   app.add_option("--clip", flags.clip, "link: model that compares pictures with entities")
       ->type_name("DIR");
-  app.add_option("--link", flags.link,
-                 "link: weights of the evidence; prior is a logarithm, context and image are in "
-                 "standard deviations")
+  app.add_option(
+         "--link", flags.link,
+         "link: weights of the evidence: prior and seen (pictures of the data that name the "
+         "entity without ambiguity) are logarithms, context and image standard deviations")
       ->type_name("NAME:WEIGHT,...")
       ->capture_default_str();
   app.add_option("--link-rounds", flags.linking.rounds,
@@ -121,7 +122,8 @@ void add_entity_stages(const LabelFlags& flags, const LabelOptions& options,
   if (!wants_stage(flags, "link")) return;
   auto linker = make_linker(flags, table);
   const auto& evidence = linker->options().evidence;
-  if (linker->uses_pictures() && (evidence.prototypes || evidence.types)) {
+  if (linker->counts_pictures() ||
+      (linker->uses_pictures() && (evidence.prototypes || evidence.types))) {
     PrototypeOptions prototypes = flags.prototypes;
     prototypes.shards = options.shards;
     prototypes.threads = options.threads;

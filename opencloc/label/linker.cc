@@ -31,7 +31,7 @@ torch::Tensor base_vectors(const EntityBase& base) {
 }  // namespace
 
 LinkWeights parse_link_weights(std::string_view text) {
-  LinkWeights weights{0, 0, 0};
+  LinkWeights weights{0, 0, 0, 0};
   const std::string whole(text);
   while (!text.empty()) {
     const size_t comma = text.find(',');
@@ -43,6 +43,7 @@ LinkWeights parse_link_weights(std::string_view text) {
     double* weight = name == "prior"     ? &weights.prior
                      : name == "context" ? &weights.context
                      : name == "image"   ? &weights.image
+                     : name == "seen"    ? &weights.seen
                                          : nullptr;
     if (weight == nullptr || value < 0 || value > 1e6) {
       throw Error::input("'" + std::string(part) + "' is no weight of evidence",
@@ -50,7 +51,7 @@ LinkWeights parse_link_weights(std::string_view text) {
     }
     *weight = value;
   }
-  if (weights.prior + weights.context + weights.image <= 0)
+  if (weights.prior + weights.context + weights.image + weights.seen <= 0)
     throw Error::input("nothing weighs anything", "setting 'link=" + whole + "'",
                        "write prior:1,context:1,image:1");
   return weights;
@@ -82,7 +83,8 @@ Linker::Linker(std::shared_ptr<const AliasTable> table, std::shared_ptr<EntityEn
       vectors_(base_vectors(table_->base())) {
   if (encoder_) evidence_.emplace(table_, *encoder_, options_.evidence);
   const LinkWeights& weights = options_.weights;
-  if (!encoder_ && (weights.image > 0 || options_.min_image.kind != ImageThreshold::Kind::kOff)) {
+  if (!encoder_ && (weights.image > 0 || weights.seen > 0 ||
+                    options_.min_image.kind != ImageThreshold::Kind::kOff)) {
     throw Error::input("linking by pictures needs a CLIP", "setting 'link'",
                        "pass the setting 'clip', or the settings 'link=prior:1' and "
                        "'min_image_score=off'");
@@ -102,13 +104,15 @@ bool Linker::uses_pictures() const {
 
 Json Linker::config() const {
   const LinkWeights& weights = options_.weights;
-  Json config = {
-      {"base", table_->base().identity()},
-      {"weights",
-       {{"prior", weights.prior}, {"context", weights.context}, {"image", weights.image}}},
-      {"rounds", options_.rounds},
-      {"min_image_score", to_string(options_.min_image)},
-      {"max_entities", options_.max_entities}};
+  Json config = {{"base", table_->base().identity()},
+                 {"weights",
+                  {{"prior", weights.prior},
+                   {"context", weights.context},
+                   {"image", weights.image},
+                   {"seen", weights.seen}}},
+                 {"rounds", options_.rounds},
+                 {"min_image_score", to_string(options_.min_image)},
+                 {"max_entities", options_.max_entities}};
   if (encoder_) {
     config["clip"] = encoder_->config();
     std::string kinds = options_.evidence.prototypes ? "prototype" : "";
@@ -177,6 +181,7 @@ std::vector<size_t> Linker::choose(std::vector<std::vector<LinkScore>>& candidat
       for (size_t i = 0; i < candidates[m].size(); ++i) {
         LinkScore& one = candidates[m][i];
         one.score = options_.weights.prior * std::log(std::max(one.prior, kLeastPrior)) +
+                    options_.weights.seen * std::log1p(static_cast<double>(one.seen)) +
                     options_.weights.context * context[m][i] +
                     (one.image ? image_weight * one.image->standard : 0);
         if (one.score > candidates[m][best[m]].score) best[m] = i;
@@ -205,7 +210,8 @@ LinkedText Linker::link(std::vector<Mention> mentions, const torch::Tensor& pict
     if (found.size() > options_.most_candidates) found.resize(options_.most_candidates);
     candidates.emplace_back();
     for (const auto& one : found) {
-      candidates.back().push_back({one.entity, one.prior});
+      const auto seen = seen_.find(one.entity);
+      candidates.back().push_back({one.entity, one.prior, seen == seen_.end() ? 0 : seen->second});
       all.push_back(one.entity);
     }
     mention.choices.clear();
@@ -225,7 +231,7 @@ LinkedText Linker::link(std::vector<Mention> mentions, const torch::Tensor& pict
   };
   note("prior", std::vector<size_t>(mentions.size(), 0));
   std::vector<size_t> choice = choose(candidates, 0);
-  if (options_.weights.context > 0) note("context", choice);
+  if (options_.weights.context > 0 || options_.weights.seen > 0) note("context", choice);
   if (picture.defined() && options_.weights.image > 0) {
     choice = choose(candidates, options_.weights.image);
     note("image", choice);

@@ -1,7 +1,10 @@
-// From mentions to entities: score = w_prior log prior + w_context context + w_image image.
+// From mentions to entities: score = w_prior log prior + w_seen seen + w_context context +
+// w_image image.
 //   prior    P(entity | mention), from the base
 //   context  how near the entity lies to the mean of what the text's other mentions are taken for
 //            (MOFI, arXiv 2306.07952, as its reviews tell it); recomputed as choices change
+//   seen     log of how often the data's pictures name it without ambiguity, plus one: what a data
+//            set is about is no matter of the world's frequencies
 //   image    how well the picture fits it (evidence.h): beyond the paper, whose linking sees texts
 //            alone
 // Context and image are standardised, so that weights mean the same with every CLIP.
@@ -11,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include <torch/types.h>
@@ -21,7 +25,7 @@
 namespace opencloc {
 
 struct LinkWeights {
-  double prior = 1, context = 1, image = 1;
+  double prior = 1, context = 1, image = 1, seen = 0;
 };
 // "prior:1,context:0.5"; what is not named weighs nothing. Error (input).
 LinkWeights parse_link_weights(std::string_view text);
@@ -49,6 +53,7 @@ struct LinkOptions {
 struct LinkScore {
   int64_t entity = 0;
   double prior = 0;
+  int64_t seen = 0;                              // pictures
   std::optional<double> context = std::nullopt;  // cosine
   std::optional<Evidence> image = std::nullopt;
   double score = 0;
@@ -72,7 +77,12 @@ class Linker {
   // Whether the picture shows it, by the threshold. True without a picture or evidence to go by.
   bool keeps(const LinkScore& score) const;
 
-  bool uses_pictures() const;
+  // Pictures of the data that name an entity (row of the base) without ambiguity.
+  void set_seen(std::unordered_map<int64_t, int64_t> pictures) { seen_ = std::move(pictures); }
+  const std::unordered_map<int64_t, int64_t>& seen() const { return seen_; }
+
+  bool uses_pictures() const;  // of the sample at hand
+  bool counts_pictures() const { return options_.weights.seen > 0; }
   const LinkOptions& options() const { return options_; }
   const AliasTable& table() const { return *table_; }
   EntityEncoder* encoder() const { return encoder_.get(); }
@@ -90,6 +100,7 @@ class Linker {
   const std::shared_ptr<EntityEncoder> encoder_;
   const LinkOptions options_;
   std::optional<PictureEvidence> evidence_;
+  std::unordered_map<int64_t, int64_t> seen_;
   torch::Tensor vectors_;             // [n, d] of the base, if it has any
   torch::Tensor context_references_;  // [R, d]
 };

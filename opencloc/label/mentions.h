@@ -19,7 +19,7 @@ inline constexpr const char* kMentionsKey = "entity_mentions";
 inline constexpr const char* kEntitiesKey = "entities";
 
 // What the link stage took a mention for: ids by the evidence used, "prior", "context" (with the
-// other mentions), "image" (with the picture too).
+// other mentions and what the data is about), "image" (with the picture too).
 using MentionChoices = std::map<std::string, std::string>;
 
 struct Mention {

@@ -1,6 +1,9 @@
 #include "opencloc/label/prototypes.h"
 
 #include <algorithm>
+#include <limits>
+#include <map>
+#include <unordered_map>
 
 #include <torch/utils.h>
 
@@ -116,6 +119,29 @@ Links distinct(Links links) {
   return links;
 }
 
+// [2, S]: rows of the base in order, pictures.
+torch::Tensor seen_rows(const std::unordered_map<int64_t, int64_t>& seen) {
+  const std::map<int64_t, int64_t> sorted(seen.begin(), seen.end());
+  std::vector<int64_t> entities, pictures;
+  for (const auto& [entity, count] : sorted) {
+    entities.push_back(entity);
+    pictures.push_back(count);
+  }
+  return torch::stack(
+      {torch::tensor(entities, torch::kInt64), torch::tensor(pictures, torch::kInt64)});
+}
+
+std::unordered_map<int64_t, int64_t> seen_of(const SafetensorsFile& file) {
+  std::unordered_map<int64_t, int64_t> seen;
+  const auto rows = file.tensor("seen");
+  if (rows.dim() != 2 || rows.size(0) != 2 || rows.scalar_type() != torch::kInt64)
+    throw Error::input("the counts of pictures are of another form", file.path(),
+                       "remove the file");
+  for (int64_t i = 0; i < rows.size(1); ++i)
+    seen[rows[0][i].item<int64_t>()] = rows[1][i].item<int64_t>();
+  return seen;
+}
+
 EntityPrototypes read_prototypes(const SafetensorsFile& file, int64_t entities) {
   EntityPrototypes read;
   const auto rows = file.tensor("entities");
@@ -151,6 +177,7 @@ void prepare_prototypes(Linker& linker, const PrototypeOptions& options,
                          "name another folder for the setting 'out', or pass the setting "
                          "'overwrite'");
     }
+    linker.set_seen(seen_of(stored));
     return linker.evidence()->set_prototypes(read_prototypes(stored, size));
   }
   SeenPictures seen(linker, options, before);
@@ -162,6 +189,9 @@ void prepare_prototypes(Linker& linker, const PrototypeOptions& options,
     return;
   }
   auto links = distinct(links_of_unambiguous(seen, linker.table()));
+  std::unordered_map<int64_t, int64_t> pictures_of;
+  for (const auto& [picture, entity] : links) ++pictures_of[entity];
+  linker.set_seen(std::move(pictures_of));
   auto made = make_prototypes(pictures, links, options.least);
   log::info("prototypes: round 1, {} entities from {} pictures", made.entities.size(),
             pictures.size(0));
@@ -179,7 +209,8 @@ void prepare_prototypes(Linker& linker, const PrototypeOptions& options,
   write_safetensors(file,
                     {{"entities", torch::tensor(made.entities)},
                      {"vectors", made.vectors},
-                     {"center", made.center}},
+                     {"center", made.center},
+                     {"seen", seen_rows(linker.seen())}},
                     {{kSettingsKey, told}});
 }
 

@@ -23,10 +23,11 @@ struct PrototypeOptions {
 };
 
 // Gives the linker its prototypes, and writes them to `file` (entities [P] rows of the base,
-// vectors [P, E], center [E]). A file that is there already and was made with the same settings is
-// taken; made with others it is an Error (input), unless `overwrite`. `before`: the stages that
-// bring the mentions, when they are not in the records yet; their counts are reset. Embeddings of
-// the pictures are held: 4 E bytes each.
+// vectors [P, E], center [E]; seen [2, S]: rows and how many pictures name them without ambiguity).
+// A file that is there already and was made with the same settings is taken; made with others it is
+// an Error (input), unless `overwrite`. `before`: the stages that bring the mentions, when they are
+// not in the records yet; their counts are reset. Embeddings of the pictures are held: 4 E bytes
+// each.
 void prepare_prototypes(Linker& linker, const PrototypeOptions& options,
                         std::vector<std::unique_ptr<Stage>>& before,
                         const std::filesystem::path& file, bool overwrite);

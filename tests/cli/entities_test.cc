@@ -1,5 +1,7 @@
 // `opencloc data entities`, `label --stages mentions,link`, `--against` and `data classes`, end to
 // end.
+#include <cmath>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -57,6 +59,15 @@ TEST_F(EntitiesVerb, FromTablesToClasses) {
   EXPECT_EQ(record.extra["entities"].size(), 2U);
   EXPECT_TRUE(record.extra["entities"][0].contains("image"));
   EXPECT_TRUE(record.extra["vesl"].contains("entities"));
+  // A bus is named six times without ambiguity, in data that no picture is asked of.
+  const auto seen =
+      run_binary("label --stages mentions,link --data " + at("data") + " --out " + at("seen") +
+                 " --entities " + at("base") + " --link prior:1,seen:1 " +
+                 "--min-image-score off --clip " + at("model"));
+  ASSERT_EQ(seen.exit_code, 0) << seen.err;
+  ShardReader counted(at("seen") + "/00000.tar", skips);
+  ASSERT_TRUE(counted.next(record));
+  EXPECT_NEAR(record.extra["entities"][0]["score"].get<double>(), std::log(7), 1e-3);
   const auto against = run_binary("label --data " + at("linked") + " --entities " + at("base") +
                                   " --against truth --json");
   ASSERT_EQ(against.exit_code, 0) << against.err;

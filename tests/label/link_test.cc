@@ -139,10 +139,11 @@ TEST_F(Link, MentionsAreTheLongestAliasesInsideNounPhrases) {
 }
 
 TEST_F(Link, WeightsAndThresholdsAreReadOrRefused) {
-  const LinkWeights weights = parse_link_weights("prior:2,image:0.5");
+  const LinkWeights weights = parse_link_weights("prior:2,image:0.5,seen:3");
   EXPECT_EQ(weights.prior, 2);
   EXPECT_EQ(weights.context, 0);
   EXPECT_EQ(weights.image, 0.5);
+  EXPECT_EQ(weights.seen, 3);
   for (const char* bad : {"prior:x", "looks:1", "prior:-1", "", "prior:0"})
     EXPECT_THAT(fixtures::error_of([&] { parse_link_weights(bad); }), HasSubstr("setting 'link="));
   EXPECT_EQ(parse_image_threshold("p90").value, 90);
@@ -304,6 +305,19 @@ TEST_F(LinkedShards, PicturesOfPanthersTellThatJaguarsAreCats) {
   EXPECT_EQ(result.linked.at("image").right, 46);
   EXPECT_EQ(result.kept.right, 42);  // thing0 is not visible, by the truth
   EXPECT_EQ(result.kept.wanted, 43);
+}
+
+TEST_F(LinkedShards, WhatTheDataIsAboutCountsToo) {
+  write_shards();
+  LinkOptions options;
+  options.weights = {1, 0, 0, 1};  // the four panthers are cats: 0.4 x 5 > 0.6
+  options.min_image = parse_image_threshold("off");
+  label("out", options);
+  EXPECT_EQ(records("out")[42].extra.at("entities")[0]["id"], "jaguar-cat");
+  const std::string first = read_file(folder_ / "out" / "00000.tar");
+  fs::remove(folder_ / "out" / "00000.tar.report.json");
+  label("out", options);  // from the file of prototypes
+  EXPECT_EQ(read_file(folder_ / "out" / "00000.tar"), first);
 }
 
 TEST_F(LinkedShards, AgainTheSamePrototypesAndOthersAreRefused) {
