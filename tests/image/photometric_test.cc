@@ -15,7 +15,7 @@ Image one_pixel(uint8_t r, uint8_t g, uint8_t b) {
 
 using Bytes = std::vector<uint8_t>;
 
-Image noise(int width, int height) {
+Image photo_noise(int width, int height) {
   Image image(width, height);
   Rng rng(3);
   for (auto& value : image.pixels) value = static_cast<uint8_t>(rng.below(256));
@@ -23,7 +23,7 @@ Image noise(int width, int height) {
 }
 
 TEST(Photometric, FactorsOfOneChangeNothing) {
-  const Image before = noise(9, 7);
+  const Image before = photo_noise(9, 7);
   Image image = before;
   adjust_colours(image, {});
   EXPECT_EQ(image.pixels, before.pixels);
@@ -71,13 +71,13 @@ TEST(Photometric, BlurIsAGaussianThatKeepsFlatPictures) {
   for (const auto& [dx, dy] : {std::pair{0, 0}, {1, 0}, {0, 2}, {2, 1}})
     EXPECT_NEAR(point.row(10 + dy)[3 * (10 + dx)], expected(dx, dy), 0.51) << dx << " " << dy;
   EXPECT_EQ(point.row(10)[3 * 14], 0);  // four deviations away
-  Image small = noise(2, 1);
+  Image small = photo_noise(2, 1);
   blur(small, 2.0);  // mirrored more than once
 }
 
 TEST(Photometric, ViewsDependOnTheirRandomNumbersAlone) {
   const auto view = [](uint64_t seed) {
-    Image image = noise(16, 16);
+    Image image = photo_noise(16, 16);
     Rng rng(seed);
     change_colours(image, {}, rng);
     return image.pixels;
@@ -85,11 +85,11 @@ TEST(Photometric, ViewsDependOnTheirRandomNumbersAlone) {
   EXPECT_EQ(view(1), view(1));
   EXPECT_NE(view(1), view(2));
   // Nothing is likely to happen: the picture is as it was.
-  Image image = noise(16, 16);
+  Image image = photo_noise(16, 16);
   Rng rng(1);
-  change_colours(image,
-                 {.jitter_probability = 0, .grey_probability = 0, .blur_probability = 0}, rng);
-  EXPECT_EQ(image.pixels, noise(16, 16).pixels);
+  change_colours(image, {.jitter_probability = 0, .grey_probability = 0, .blur_probability = 0},
+                 rng);
+  EXPECT_EQ(image.pixels, photo_noise(16, 16).pixels);
 }
 
 }  // namespace

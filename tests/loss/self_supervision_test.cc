@@ -1,5 +1,6 @@
 // Against the published formulas, written out with libtorch's own operations.
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
 #include <torch/nn/functional/loss.h>
 #include <torch/utils.h>
 
@@ -68,9 +69,9 @@ TEST(MaskedPatches, IsMaesLoss) {
     const auto wanted = plain_mae(predicted, patches, mask, normalize);
     EXPECT_NEAR(got.item<double>(), wanted.item<double>(), 1e-5 * wanted.item<double>());
     expect_same_gradients(gradient, torch::autograd::grad({wanted}, {predicted})[0]);
-    EXPECT_EQ(masked_patch_loss({predicted, patches, torch::zeros_like(mask), normalize})
-                  .item<double>(),
-              0);
+    EXPECT_EQ(
+        masked_patch_loss({predicted, patches, torch::zeros_like(mask), normalize}).item<double>(),
+        0);
   }
 }
 

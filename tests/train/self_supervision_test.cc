@@ -219,7 +219,8 @@ TEST(SelfSupervision, WhatIsHiddenIsNotRead) {
   batch.region_image.zero_();
   const Masks words = mask_words(batch.word_order, batch.text_length, options.mlm_mask);
   const auto restored = [&](const Batch& from) {
-    return reconstruct(make_parts(options).model, make_parts(options).heads, options, from).restored;
+    return reconstruct(make_parts(options).model, make_parts(options).heads, options, from)
+        .restored;
   };
   const auto before = restored(batch);
   Batch changed = batch;
@@ -237,9 +238,9 @@ TEST(SelfSupervision, WhatIsHiddenIsNotRead) {
 
 Batch share_of(const Batch& batch, int64_t begin, int64_t end) {
   Batch share = batch;
-  for (torch::Tensor* tensor : {&share.pixels, &share.text_ids, &share.text_length,
-                                &share.patch_order, &share.word_order, &share.first_view,
-                                &share.second_view})
+  for (torch::Tensor* tensor :
+       {&share.pixels, &share.text_ids, &share.text_length, &share.patch_order, &share.word_order,
+        &share.first_view, &share.second_view})
     *tensor = tensor->slice(0, begin, end).clone();
   return share;
 }
@@ -298,7 +299,8 @@ TEST_F(SelfSupervisedRun, ResumesToTheSameBytesAndLeavesNothingInTheModel) {
   for (const char* step : {"step-8", "step-6"})
     fs::remove_all(folder_ / "resumed/checkpoints" / step);
   train(config("resumed"));
-  EXPECT_EQ(fixtures::final_weights(folder_ / "resumed"), fixtures::final_weights(folder_ / "whole"));
+  EXPECT_EQ(fixtures::final_weights(folder_ / "resumed"),
+            fixtures::final_weights(folder_ / "whole"));
   EXPECT_EQ(read_file(folder_ / "resumed/checkpoints/step-8/beside.safetensors"),
             read_file(folder_ / "whole/checkpoints/step-8/beside.safetensors"));
   EXPECT_FALSE(fs::exists(folder_ / "whole/model/beside.safetensors"));
