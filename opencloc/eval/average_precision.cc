@@ -10,7 +10,7 @@
 namespace opencloc {
 namespace {
 
-struct Precision {
+struct QueryPrecision {
   double with_self = 1;
   double without_self = -1;
 };
@@ -26,8 +26,8 @@ bool stands_before(float score, int64_t row, const RightOne& other) {
 }
 
 // One query's. `rights`: the rows of its class, itself among them.
-Precision precision_of(int64_t query, const float* scores, const int64_t* classes, int64_t count,
-                       const std::vector<int64_t>& rights) {
+QueryPrecision query_precision(int64_t query, const float* scores, const int64_t* classes,
+                               int64_t count, const std::vector<int64_t>& rights) {
   std::vector<RightOne> right;  // best first
   for (const int64_t row : rights) {
     if (row != query) right.push_back({scores[row], row});
@@ -82,7 +82,7 @@ torch::Tensor average_precisions(const InstanceRanking& ranking, int64_t chunk,
   const auto own = visit_scores(
       {ranking.embeddings, ranking.embeddings, chunk}, group, [&](int64_t i, const float* scores) {
         const auto precision =
-            precision_of(i, scores, class_of, count, rights[static_cast<size_t>(class_of[i])]);
+            query_precision(i, scores, class_of, count, rights[static_cast<size_t>(class_of[i])]);
         out[2 * i] = precision.with_self;
         out[2 * i + 1] = precision.without_self;
       });

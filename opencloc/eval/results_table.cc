@@ -87,14 +87,14 @@ constexpr std::array<Column, 4> kInstances{{{"map_with_self", "mAP with the quer
                                             {"chance_with_self", "by chance"},
                                             {"map_without_self", "mAP without it"},
                                             {"chance_without_self", "by chance"}}};
-constexpr std::array<Column, 8> kVotes{{{"acc1_k1_t0.07", "k 1"},
-                                        {"acc1_k20_t0.01", "k 20 T 0.01"},
-                                        {"acc1_k20_t0.03", "T 0.03"},
-                                        {"acc1_k20_t0.07", "T 0.07"},
-                                        {"acc1_k200_t0.01", "k 200 T 0.01"},
-                                        {"acc1_k200_t0.03", "T 0.03"},
-                                        {"acc1_k200_t0.07", "T 0.07"},
-                                        {"majority", "most frequent class"}}};
+constexpr std::array<Column, 8> kNeighbours{{{"acc1_k1_t0.07", "k 1"},
+                                             {"acc1_k20_t0.01", "k 20 T 0.01"},
+                                             {"acc1_k20_t0.03", "T 0.03"},
+                                             {"acc1_k20_t0.07", "T 0.07"},
+                                             {"acc1_k200_t0.01", "k 200 T 0.01"},
+                                             {"acc1_k200_t0.03", "T 0.03"},
+                                             {"acc1_k200_t0.07", "T 0.07"},
+                                             {"majority", "most frequent class"}}};
 constexpr std::array<Column, 4> kProbe{{{"acc1", "acc1"},
                                         {"acc1_error", "+-"},
                                         {"mean_per_class_recall", "class mean"},
@@ -115,7 +115,8 @@ std::string results_table(const Json& results) {
     text += line("  best constant box", (*grounding)["constant_box"], kGrounding);
   }
   text += task_lines(results, Task::kInstanceRetrieval, kInstances) +
-          task_lines(results, Task::kKnn, kVotes) + task_lines(results, Task::kLinearProbe, kProbe);
+          task_lines(results, Task::kKnn, kNeighbours) +
+          task_lines(results, Task::kLinearProbe, kProbe);
   const auto probe = results.find(to_string(Task::kLinearProbe));
   if (probe != results.end()) {
     text += fmt::format("  of '{}', learned from {} samples, lambda {:.3g}{}\n",
