@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include <torch/utils.h>
@@ -18,6 +19,8 @@ namespace opencloc {
 namespace {
 
 constexpr int kLeastDecade = -6, kMostDecade = 1;  // of lambda
+constexpr int kPatience = 2;                       // decades that are no better end the search
+constexpr double kChoiceTolerance = 1e-4;          // of gradients, where lambda is chosen
 
 struct Scaling {
   torch::Tensor mean, factor;  // [D]
@@ -78,37 +81,50 @@ torch::Tensor ranks_of(const LogisticModel& model, const LabelledRows& rows) {
 struct Choice {
   double lambda = 0;
   double accuracy = -1;
+  double loss = 0;  // mean, without the penalty
   LogisticModel model;
 };
 
-// Fits along falling lambdas, each from the one before; where equals are, the largest stays.
-void try_lambda(double lambda, const std::vector<double>& start, const LabelledRows& fitted,
-                const LabelledRows& held_back, Choice& best, std::vector<double>& last) {
-  Choice tried{lambda, 0, fit_logistic(fitted, lambda, start)};
+Choice try_lambda(double lambda, const std::vector<double>& start, const LabelledRows& fitted,
+                  const LabelledRows& held_back) {
+  Choice tried{lambda, 0, 0,
+               fit_logistic(fitted, lambda, start, {.gradient_tolerance = kChoiceTolerance})};
   tried.accuracy = recall_at(ranks_of(tried.model, held_back), 1);
-  last = tried.model.weights;
-  const bool better = tried.accuracy > best.accuracy ||
-                      (tried.accuracy == best.accuracy && tried.lambda > best.lambda);
-  if (better) best = std::move(tried);
+  std::vector<double> gradient(tried.model.weights.size());
+  tried.loss = logistic_loss(held_back, 0, tried.model.weights, gradient);
+  return tried;
 }
 
+bool is_better(const Choice& a, const Choice& b) {
+  return a.accuracy > b.accuracy || (a.accuracy == b.accuracy && a.loss < b.loss);
+}
+
+// Decades from the largest on, each fit from where the one before ended; then half a decade to both
+// sides of the best.
 Choice choose_lambda(const LabelledRows& fitted, const LabelledRows& held_back) {
-  Choice best;
-  std::vector<double> last;
-  for (int decade = kMostDecade; decade >= kLeastDecade; --decade) {
-    try_lambda(std::pow(10.0, decade), last, fitted, held_back, best, last);
+  Choice best, last;
+  double least_loss = std::numeric_limits<double>::infinity();
+  int worse = 0;  // decades in a row that improve neither figure
+  for (int decade = kMostDecade; decade >= kLeastDecade && worse < kPatience; --decade) {
+    last = try_lambda(std::pow(10.0, decade), last.model.weights, fitted, held_back);
+    const bool improves = is_better(last, best) || last.loss < least_loss;
+    worse = improves ? 0 : worse + 1;
+    least_loss = std::min(least_loss, last.loss);
+    if (is_better(last, best)) best = last;
   }
-  const double center = best.lambda;
-  const std::vector<double> start = best.model.weights;
+  const Choice center = best;
   for (const double factor : {std::sqrt(10.0), 1 / std::sqrt(10.0)}) {
-    try_lambda(center * factor, start, fitted, held_back, best, last);
+    last = try_lambda(center.lambda * factor, center.model.weights, fitted, held_back);
+    if (is_better(last, best)) best = last;
   }
   return best;
 }
 
 void warn_of(const Choice& choice, const LbfgsReport& report) {
-  if (choice.lambda <= std::pow(10.0, kLeastDecade) || choice.lambda >= std::pow(10.0, kMostDecade))
-    log::warn("linear probe: the best lambda, {:g}, is at the end of what is tried", choice.lambda);
+  // At the other end there is nothing to learn: a still larger one leaves the shares of the
+  // classes.
+  if (choice.lambda <= std::pow(10.0, kLeastDecade))
+    log::warn("linear probe: the best lambda, {:g}, is the smallest that is tried", choice.lambda);
   if (!report.converged)
     log::warn("linear probe: not at the minimum after {} iterations (largest gradient {:.2g})",
               report.iterations, report.largest_gradient);

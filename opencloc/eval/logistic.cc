@@ -29,11 +29,16 @@ double to_residuals(float* logits, const int64_t* targets, int64_t rows, int64_t
   for (int64_t i = 0; i < rows; ++i) {
     float* row = logits + i * classes;
     const double most = *std::max_element(row, row + classes);
+    const double right = row[targets[i]] - most;
     double sum = 0;
-    for (int64_t c = 0; c < classes; ++c) sum += std::exp(row[c] - most);
-    const double log_sum = most + std::log(sum);
-    loss += log_sum - row[targets[i]];
-    for (int64_t c = 0; c < classes; ++c) row[c] = static_cast<float>(std::exp(row[c] - log_sum));
+    for (int64_t c = 0; c < classes; ++c) {
+      const double share = std::exp(row[c] - most);
+      sum += share;
+      row[c] = static_cast<float>(share);
+    }
+    loss += std::log(sum) - right;
+    const auto scale = static_cast<float>(1 / sum);
+    for (int64_t c = 0; c < classes; ++c) row[c] *= scale;
     row[targets[i]] -= 1;
   }
   return loss;

