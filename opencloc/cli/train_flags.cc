@@ -1,5 +1,6 @@
 #include "opencloc/cli/train_flags.h"
 
+#include <algorithm>
 #include <charconv>
 #include <sstream>
 
@@ -284,6 +285,10 @@ auto evaluation(const TrainFlags& flags, const TrainConfig& config) {
   if (!flags.eval_tasks.empty()) options.tasks.clear();
   std::istringstream names(flags.eval_tasks);
   for (std::string name; std::getline(names, name, ',');) options.tasks.push_back(parse_task(name));
+  if (std::ranges::count(options.tasks, Task::kLinearProbe) > 0) {
+    throw Error::input("a linear probe is not for the evaluation during training", "--eval-tasks",
+                       "run it afterwards: opencloc eval --tasks linear_probe --train-data GLOB");
+  }
   return [options, data = config.val](Cloc& model, const Tokenizer& tokenizer, int64_t step,
                                       dist::Group& group) mutable {
     options.group = &group;
