@@ -35,7 +35,7 @@ ARMS = {
 }
 # Title, task, figure.
 FIGURES = [("zero-shot", "zeroshot", "acc1"), ("image R@1", "retrieval", "image_retrieval_recall@1"),
-           ("kNN", "knn", "best"), ("probe: name", "probe", "acc"), ("probe: objects", "probe_regions", "acc"),
+           ("kNN", "knn", "acc1_k20_t0.07"), ("probe: name", "probe", "acc"), ("probe: objects", "probe_regions", "acc"),
            ("probe: quadrant", "probe_quadrant", "acc"), ("regions by RoIAlign", "region_recognition", "acc1"),
            ("seconds", "time", "train")]
 
@@ -64,7 +64,7 @@ def shards(args, distinct):
 def figures_of(args, model, log):
     data = args.out / "data"
     wanted = {"zeroshot,retrieval,region_recognition": ["--region-method", "roi_align_penultimate"],
-              "knn": ["--knn-train", data / "probe"]}
+              "knn": ["--train-data", data / "probe"]}
     results = {}
     for tasks, flags in wanted.items():
         out = log.with_suffix(f".{file_name(tasks)}.json")
@@ -73,7 +73,7 @@ def figures_of(args, model, log):
         results.update(json.loads(out.read_text()))
     for name, label in (("probe", "label"), ("probe_regions", "regions"), ("probe_quadrant", "quadrant")):
         out = log.with_suffix(f".{name}.json")
-        run([args.opencloc, "eval", "--model", model, "--data", data / "val", "--tasks", "linear_probe", "--knn-train",
+        run([args.opencloc, "eval", "--model", model, "--data", data / "val", "--tasks", "linear_probe", "--train-data",
              data / "probe", "--probe-label", label, "--threads", args.threads, "--out", out], log)
         results[name] = json.loads(out.read_text())["linear_probe"]
     return results
