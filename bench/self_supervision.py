@@ -35,8 +35,8 @@ ARMS = {
 }
 # Title, task, figure.
 FIGURES = [("zero-shot", "zeroshot", "acc1"), ("image R@1", "retrieval", "image_retrieval_recall@1"),
-           ("kNN", "knn", "acc1_k20_t0.07"), ("probe: name", "probe", "acc"), ("probe: objects", "probe_regions", "acc"),
-           ("probe: quadrant", "probe_quadrant", "acc"), ("regions by RoIAlign", "region_recognition", "acc1"),
+           ("kNN", "knn", "acc1_k20_t0.07"), ("probe: name", "probe", "acc1"), ("probe: objects", "probe_regions", "acc1"),
+           ("probe: quadrant", "probe_quadrant", "acc1"), ("regions by RoIAlign", "region_recognition", "acc1"),
            ("seconds", "time", "train")]
 
 

@@ -163,16 +163,16 @@ class SelfSupervisedWork : public BatchWork {
     return part;
   }
 
-  void add_words(const torch::Tensor& all_ids, const torch::Tensor& length,
-                 const torch::Tensor& order, torch::Device device, MaskedPart& part) const {
-    const int64_t longest = length.max().item<int64_t>();        // after it there is only padding
-    const auto ids = all_ids.slice(1, 0, longest).contiguous();  // [b, T]
-    part.words = mask_words(order.slice(1, 0, longest), length, options_.mlm_mask);
+  // Padding and all: the decoder reads it, so that the number of places must not depend on which
+  // texts share a piece.
+  void add_words(const torch::Tensor& ids, const torch::Tensor& length, const torch::Tensor& order,
+                 torch::Device device, MaskedPart& part) const {
+    part.words = mask_words(order, length, options_.mlm_mask);
     const auto places = part.words.hidden.flatten().nonzero().squeeze(1);  // [n]
     part.places = ops::to_device(places, device);
     part.truth = ops::to_device(ids.flatten().index_select(0, places), device);
-    part.padding = ops::to_device(torch::arange(longest).ge(length.unsqueeze(1)), device);
-    part.ids = ops::to_device(ids, device);
+    part.padding = ops::to_device(torch::arange(ids.size(1)).ge(length.unsqueeze(1)), device);
+    part.ids = ops::to_device(ids.contiguous(), device);
     part.words.keep = ops::to_device(part.words.keep, device);
   }
 
