@@ -31,10 +31,12 @@ def file_name(text):
 
 
 def verdict(differences):
-    """Of paired differences by seed: mean, and "higher", "lower" or "not seen at this size" (the same sign with every seed
-    and a mean of more than two standard errors)."""
+    """Of paired differences by seed: mean, and "higher" or "lower" (at least three seeds, the same sign with each, and a mean
+    of more than two standard errors), else "not seen at this size"."""
     mean = statistics.mean(differences)
-    error = statistics.stdev(differences) / math.sqrt(len(differences)) if len(differences) > 1 else float("inf")
+    if len(differences) < 3:
+        return mean, "not enough seeds"
+    error = statistics.stdev(differences) / math.sqrt(len(differences))
     same = all(d > 0 for d in differences) or all(d < 0 for d in differences)
     if same and abs(mean) > 2 * error:
         return mean, "higher" if mean > 0 else "lower"
