@@ -93,7 +93,7 @@ void add_eval(CLI::App& app) {
       ->required();
   app.add_option("--tasks", flags->tasks,
                  "By comma; without it the five that compare with texts: zeroshot, retrieval, "
-                 "region_recognition, region_retrieval, grounding. Of pictures alone: "
+                 "region_recognition, region_retrieval, grounding. Of pictures only: "
                  "instance_retrieval, knn, linear_probe")
       ->delimiter(',')
       ->type_name("NAME,...");

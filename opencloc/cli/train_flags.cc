@@ -228,7 +228,8 @@ void add_self_supervision_flags(CLI::App& app, TrainFlags& flags) {
       ->check(not_negative())
       ->capture_default_str()
       ->group(group);
-  app.add_option("--simclr-temperature", options.simclr_temperature)
+  app.add_option("--simclr-temperature", options.simclr_temperature,
+                 "what the cosines of views are divided by")
       ->capture_default_str()
       ->group(group);
   app.add_option("--simclr-width", options.simclr.hidden, "of the head's hidden layers")

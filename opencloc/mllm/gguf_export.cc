@@ -125,7 +125,7 @@ void write_language_model(const fs::path& file, const MllmModel& model, Dtype dt
   for (const auto& [name, weight] : reader_weights(model)) {
     if (!name.starts_with(kReader)) continue;
     const std::string stored = gguf_name(std::string_view(name).substr(kReader.size()));
-    const auto values =  // the words [V, H], and those of the bytes behind them
+    const auto values =  // the words [V, H], then those of the bytes
         stored == "token_embd.weight"
             ? torch::cat({weight, weight.slice(0, unknown, unknown + 1).repeat({kByteValues, 1})})
             : weight;

@@ -12,7 +12,7 @@ struct Masks {
   torch::Tensor hidden;  // [B, N] bool: to be restored
 };
 // Of patches: the first round((1 - share) N), at least one, of `order` [B, N] (Batch::patch_order).
-// Patches of padding alone are neither restored nor, as long as there are others, seen.
+// Patches of nothing but padding are neither restored nor, as long as there are others, seen.
 Masks mask_patches(const torch::Tensor& order, double share);
 // Of texts: the end token and the first round((1 - share) n) of the n words before it, but one word
 // is always hidden. order [B, T], length [B] (ids before the padding).

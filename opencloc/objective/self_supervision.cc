@@ -281,7 +281,7 @@ void check_self_supervision(const ModelConfig& model, const SelfSupervisionOptio
                        "leave them out, or use a model without a text decoder");
   }
   if (options.mlm_weight > 0 && (!model.text.causal || model.text.embed_cls)) {
-    throw Error::input("words are hidden from causal text towers alone", "setting 'mlm_weight'",
+    throw Error::input("only a causal text tower can have words hidden", "setting 'mlm_weight'",
                        "leave it out, or use a model whose text tower is CLIP's");
   }
 }

@@ -33,7 +33,7 @@ TEST(Masks, TheEndOfATextIsSeenAndOneWordIsHidden) {
   const auto order = torch::tensor({{0.9F, 0.1F, 0.5F, 0.3F, 0.7F, 0.2F},
                                     {0.5F, 0.4F, 0.3F, 0.2F, 0.1F, 0.0F},
                                     {0.5F, 0.4F, 0.3F, 0.2F, 0.1F, 0.0F}});
-  // Four words and the end; one word and the end; the end alone.
+  // Four words and the end; one word and the end; the end only.
   const Masks masks = mask_words(order, torch::tensor({5, 2, 1}, torch::kInt64), 0.5);
   EXPECT_EQ(row(masks.keep, 0), (Places{1, 3, 4}));
   EXPECT_EQ(row(masks.hidden, 0), (Places{1, 0, 1, 0, 0, 0}));

@@ -4,7 +4,7 @@
 Readers of a few steps are exported, loaded by llama.cpp's libraries, and asked the same questions about the same
 pictures. Compared are the ids of the question's words, the projected features of the pictures, and the ids of the
 answers. Two towers: one without a class token, which must agree; and CLIP's own, whose class token llama.cpp puts
-behind the patches (its issue #25814): there the words must agree, and the figures are printed as they are. --run takes
+after the patches (its issue #25814): there the words must agree, and the figures are printed as they are. --run takes
 a trained reader (DIR/model, DIR/talking) in place of the small ones.
 
 Needs llama-cpp-python built from its source, numpy, safetensors and pillow for a Python named by OPENCLOC_LLAMA_PYTHON
@@ -16,12 +16,11 @@ Without them it says so and is skipped.
 import argparse
 import ctypes
 import io
-import os
 import pathlib
 import sys
 import tempfile
 
-from small_reader import answers_of, hidden_tokens, pictures, run, small_reader
+from small_reader import answers_of, go_on_in, hidden_tokens, pictures, run, small_reader
 
 SKIPPED = 77
 FEATURES = 1e-2  # largest difference, relative to the largest value: llama.cpp's GELU is the tanh one
@@ -54,7 +53,7 @@ class Llama:
         self.width = llama_cpp.llama_model_n_embd(self.model)
 
     def parts(self, text, picture):
-        """Chunks of a text with one <__media__> -> the chunks, ids before and behind the picture."""
+        """Chunks of a text with one <__media__> -> the chunks, ids before and after the picture."""
         import numpy
         pixels = numpy.ascontiguousarray(numpy.asarray(picture, dtype=numpy.uint8))
         bitmap = self.mtmd.mtmd_bitmap_init(picture.width, picture.height, pixels.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8)))
@@ -159,9 +158,7 @@ def report(what, result):
 
 
 def main():
-    python = os.environ.get('OPENCLOC_LLAMA_PYTHON')
-    if python and os.path.abspath(python) != os.path.abspath(sys.executable):
-        os.execv(python, [python, *sys.argv])
+    go_on_in('OPENCLOC_LLAMA_PYTHON')
     try:
         import llama_cpp
         from llama_cpp import mtmd_cpp  # noqa: F401

@@ -139,7 +139,7 @@ torch::Tensor plain_mae_loss(const Parts& parts, const Batch& batch, double shar
   x = model.norm(torch::cat({cls, x}, 1), "ln_pre");
   for (int64_t i = 0; i < config.vision.layers; ++i)
     x = model.block(x, "transformer.resblocks." + std::to_string(i), config.vision.heads());
-  // forward_decoder: project, put mask tokens behind, unshuffle, add places.
+  // forward_decoder: project, append mask tokens, unshuffle, add places.
   auto y = decoder.linear(decoder.norm(x.slice(1, 1), "image.norm"), "image.proj");
   y = torch::cat({y, decoder.at("image.mask").expand({images, n - kept, y.size(2)})}, 1);
   y = y.gather(1, restore.unsqueeze(2).expand({-1, -1, y.size(2)})) +
@@ -170,7 +170,7 @@ TEST(SelfSupervision, TheMaskedPassIsMaes) {
               1e-5 * std::max(1.0, wanted.abs().max().item<double>()))
         << item.key();
   }
-  // CLIP alone and MAE alone add up, in the tower that both train.
+  // The gradients of CLIP and of MAE add up, in the tower that both train.
   const Parts clip = make_parts(options);
   forward_backward(*find_objective("clip")->make(clip.model, {}), batch);
   for (const char* name : {"conv1.weight", "positional_embedding", "ln_pre.weight"}) {
@@ -197,7 +197,7 @@ TEST(SelfSupervision, PiecesAreTheWholeBatch) {
   }
 }
 
-// Words are restored from the picture, or from the other words alone.
+// Words are restored from the picture, or only from the other words.
 TEST(SelfSupervision, WordsSeeThePictureWhereTheyShould) {
   for (const WordContext sees : {WordContext::kImage, WordContext::kText}) {
     SelfSupervisionOptions options = all_losses();

@@ -41,7 +41,8 @@ TextFeatures TextTowerImpl::encode(const torch::Tensor& ids) {
 }
 
 torch::Tensor TextTowerImpl::encode_some(const torch::Tensor& ids, const torch::Tensor& keep) {
-  TORCH_CHECK(config_.causal && !cls_emb_.defined(), "words are left out of causal towers alone");
+  TORCH_CHECK(config_.causal && !cls_emb_.defined(),
+              "only causal towers can do without some words");
   const auto places = positional_embedding_.index_select(0, keep.flatten())
                           .view({keep.size(0), keep.size(1), config_.width});
   const auto words = torch::embedding(token_embedding_, ids.gather(1, keep));  // [B, K, D]

@@ -22,7 +22,7 @@ struct EncodeOptions {
   std::optional<int64_t> hidden_layer = std::nullopt;
   // [B, K] int64: the patches that go through the tower, each with its own place; undefined: all
   // (He et al., 2022; Li et al., "Scaling Language-Image Pre-training via Masking", 2023). Tokens
-  // are then [B, K, D], behind the class token where there is one, in the order given.
+  // are then [B, K, D], after the class token where there is one, in the order given.
   torch::Tensor keep = {};
 };
 

@@ -1,7 +1,7 @@
 // What restores the patches and words that a masked pass has not seen, from the tokens of those
 // that it has: the decoder of masked autoencoders (He et al., "Masked Autoencoders Are Scalable
 // Vision Learners", 2022), with words beside the patches as in M3AE (Geng et al., 2022). It serves
-// training alone and is no part of the model.
+// training only and is no part of the model.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 // The projection head of SimCLR as SLIP has it (Chen et al., 2020; Mu et al., "SLIP", 2022):
-// Linear, batch norm, ReLU, Linear, batch norm, ReLU, Linear. It serves training alone.
+// Linear, batch norm, ReLU, Linear, batch norm, ReLU, Linear. It serves training only.
 #pragma once
 
 #include <cstdint>
