@@ -17,12 +17,12 @@ Finished parts are kept: call it again to go on. Needs python3's standard librar
 import argparse
 import concurrent.futures
 import json
-import math
 import os
 import pathlib
 import statistics
-import subprocess
 import time
+
+from steps import file_name, once, run, verdict
 
 # name -> flags of `opencloc train`, times the samples.
 TOWERS = {
@@ -64,25 +64,6 @@ COLUMNS = [("refer, strict", "refer", "strict_acc"), ("refer, Ferret's", "refer"
            ("together", "exists", "together"), ("count", "count", "acc"), ("relation", "relation", "acc")]
 
 
-def run(command, log):
-    """Runs a command, its output to `log`; stops the whole when it fails."""
-    with open(log, "ab") as sink:
-        sink.write(("$ " + " ".join(map(str, command)) + "\n").encode())
-        sink.flush()
-        if subprocess.run(list(map(str, command)), stdout=sink, stderr=sink).returncode != 0:
-            raise SystemExit(f"failed, see {log}: {' '.join(map(str, command))}")
-
-
-def once(path, make):
-    """The JSON at `path`, made first where there is none."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".part")
-        partial.write_text(json.dumps(make()))
-        os.rename(partial, path)
-    return json.loads(path.read_text())
-
-
 def prepare(args, world):
     """Pictures to learn from and to be asked about, both with dialogues, and a tokenizer for all towers."""
     data, log, oc = args.out / world / "data", args.out / world / "log.txt", args.opencloc
@@ -106,10 +87,6 @@ def prepare(args, world):
         run([oc, "train", "--data", data / "train", "--model", args.model, "--steps", 1, "--batch-size", 8,
              "--report-pictures", 0, "--out", folder], log)
         os.link(folder / "model/tokenizer.model", tokenizer)
-
-
-def file_name(text):
-    return "".join(c if c.isalnum() else "_" for c in text)
 
 
 def train_tower(args, world, tower, seed):
@@ -190,12 +167,9 @@ def pair(args, world, layer, better, worse, task, key):
     if not both:
         return None
     differences = [100 * (figure(a[s], task, key) - figure(b[s], task, key)) for s in both]
-    mean = statistics.mean(differences)
-    error = statistics.stdev(differences) / math.sqrt(len(both)) if len(both) > 1 else float("inf")
-    same = all(d > 0 for d in differences) or all(d < 0 for d in differences)
-    verdict = ("higher" if mean > 0 else "lower") if same and abs(mean) > 2 * error else "not seen at this size"
+    mean, said = verdict(differences)
     each = ", ".join(f"{d:+.1f}" for d in differences)
-    return f"| {better.split(' ')[0]} - {worse.split(' ')[0]} | {task} {key} | {mean:+.1f} | {each} | {verdict} |"
+    return f"| {better.split(' ')[0]} - {worse.split(' ')[0]} | {task} {key} | {mean:+.1f} | {each} | {said} |"
 
 
 def verdicts(args, world, layer):

@@ -35,6 +35,8 @@ import subprocess
 import tarfile
 import time
 
+from steps import once
+
 # Shares of the picture's area.
 SIZES = {"below 5 %": (0, 0.05), "5 to 20 %": (0.05, 0.2), "above 20 %": (0.2, 1.01), "all": (0, 1.01)}
 # name -> flags of `opencloc index add`. "fine" has 121 boxes, of which the 14 best by quality are kept.
@@ -77,16 +79,6 @@ def run(command, log):
     if done.returncode != 0:
         raise SystemExit(f"failed, see {log}: {' '.join(map(str, command))}")
     return done.stdout.decode()
-
-
-def once(path, make):
-    """The JSON at `path`, made first where there is none."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".part")
-        partial.write_text(json.dumps(make()))
-        os.rename(partial, path)
-    return json.loads(path.read_text())
 
 
 def prepare(args):

@@ -20,8 +20,9 @@ import os
 import pathlib
 import random
 import statistics
-import subprocess
 import tarfile
+
+from steps import file_name, run
 
 # labelling -> (which unlabelled shards, flags of `label`)
 LABELLINGS = {
@@ -38,20 +39,6 @@ COLUMNS = [
     ("grounding acc@0.5", "grounding", "acc@0.5"),
     ("image R@1", "retrieval", "image_retrieval_recall@1"),
 ]
-
-
-def run(command, log):
-    """Runs a command, its output to `log`; stops the whole when it fails."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "ab") as sink:
-        sink.write(("$ " + " ".join(map(str, command)) + "\n").encode())
-        sink.flush()
-        if subprocess.run(list(map(str, command)), stdout=sink, stderr=sink).returncode != 0:
-            raise SystemExit(f"failed, see {log}: {' '.join(map(str, command))}")
-
-
-def slug(name):
-    return "".join(c if c.isalnum() else "_" for c in name)
 
 
 def records(folder):
@@ -165,7 +152,7 @@ def extract_phrases(args, kinds):
     for kind in kinds:
         sources = {name: f"{kind}_{source}" for name, (source, _) in LABELLINGS.items()}
         for name, source in [*sources.items(), ("vesl", f"{kind}_seed_hidden")]:
-            out = args.out / f"data/phrases/{source}_{slug(name)}"
+            out = args.out / f"data/phrases/{source}_{file_name(name)}"
             if not (out / "done").exists():
                 run([args.opencloc, "label", "--data", args.out / f"data/{source}", "--out", out, "--stages",
                      "caption,phrases", *LABELLINGS[name][1]], args.out / "data/log.txt")
@@ -235,12 +222,12 @@ def evaluate(args, kinds, model, folder):
 def label_all(args, kinds, model, folder, name, threshold):
     """Labels the hidden part; writes how well it went. -> pattern of the labelled shards."""
     source, _ = LABELLINGS[name]
-    place = folder / f"labels_{slug(name)}"
+    place = folder / f"labels_{file_name(name)}"
     report = place / "quality.json"
     if not report.exists():
         found = {}
         for kind in kinds:
-            label(args, model, f"{kind}_{source}_{slug(name)}", place / kind, threshold)
+            label(args, model, f"{kind}_{source}_{file_name(name)}", place / kind, threshold)
             found[kind] = quality(args.out / f"data/{kind}_truth", place / kind)
         report.write_text(json.dumps(found, indent=1))
     return place / "{kind}"
@@ -262,7 +249,7 @@ def one_seed(args, kinds, seed):
         if args.rows and args.rows not in name:
             continue
         labelled = label_all(args, kinds, teacher, folder / "teacher", name, threshold)
-        student([(labelled, 1)], folder / f"student_{slug(name)}")
+        student([(labelled, 1)], folder / f"student_{file_name(name)}")
     student([(data / "{kind}_truth", 1)], folder / "student_truth")
     student([], folder / "student_seed")
     # The second round: the first round's student labels.
@@ -296,7 +283,7 @@ def table(args):
     lines += ["Labels against the hidden truth (box recall@0.5, precision; named: the text says the right name too):", "",
               "| labelled by | data | seeds | " + " | ".join(keys) + " | regions/image |", "|---" * (len(keys) + 4) + "|"]
     for who, name in [("teacher", n) for n in LABELLINGS] + [("student_vesl", "vesl")]:
-        files = sorted(args.out.glob(f"seed_*/{who}/labels_{slug(name)}/quality.json"))
+        files = sorted(args.out.glob(f"seed_*/{who}/labels_{file_name(name)}/quality.json"))
         for kind in ("scenes", "mosaic"):
             found = [json.loads(f.read_text()).get(kind) for f in files]
             found = [f for f in found if f]
@@ -307,7 +294,7 @@ def table(args):
                 lines.append(f"| {title} | {kind} | {len(found)} | " + " | ".join(cells) + f" | {per_image:.2f} |")
     lines += ["", "Models:", "", "| model | data | seeds | " + " | ".join(c[0] for c in COLUMNS) + " |",
               "|---" * (len(COLUMNS) + 3) + "|"]
-    rows = [("teacher", "teacher"), ("student of the seed alone", "student_seed")] + [(f"student of {n}", f"student_{slug(n)}") for n in LABELLINGS]
+    rows = [("teacher", "teacher"), ("student of the seed alone", "student_seed")] + [(f"student of {n}", f"student_{file_name(n)}") for n in LABELLINGS]
     rows += [("student of vesl, second round", "student_round_2"), ("student of the truth", "student_truth")]
     for title, place in rows:
         runs = [json.loads(p.read_text()) for p in sorted(args.out.glob(f"seed_*/{place}/results.json"))]

@@ -15,6 +15,8 @@ enum : uint64_t {
   kPrompterStart = 106,  // pictures that a new Prompter's start is fitted to
   kReplace = 107,        // samples in place of broken ones
   kRatedBoxes = 108,     // boxes that the quality head is trained on
+  kMasks = 109,          // which patches and words are hidden
+  kViews = 110,          // views of a picture for SimCLR
 };
 
 }  // namespace opencloc::random_stream

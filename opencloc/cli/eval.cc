@@ -1,4 +1,4 @@
-// `opencloc eval`: the five tasks on a model directory.
+// `opencloc eval`: the tasks of evaluation on a model directory.
 #include <cstdio>
 #include <memory>
 
@@ -54,8 +54,9 @@ EvalOptions options_of(const EvalFlags& flags, const LoadedModel& loaded) {
 
 void run_eval(const EvalFlags& flags, torch::Device device, dist::Group& group) {
   if (group.is_first())
-    check_output_file("--out", flags.out, kJsonOutput,
-                      {flags.model, flags.data, flags.classes, flags.templates});
+    check_output_file(
+        "--out", flags.out, kJsonOutput,
+        {flags.model, flags.data, flags.options.train_data, flags.classes, flags.templates});
   LoadedModel loaded = load_model(flags.model, {flags.architecture});
   if (!loaded.tokenizer) {
     throw Error::input("the model has no tokenizer", flags.model,
@@ -72,6 +73,7 @@ void run_eval(const EvalFlags& flags, torch::Device device, dist::Group& group) 
   if (!group.is_first()) return;
   results["model"] = flags.model;
   results["data"] = flags.data;
+  if (!options.train_data.empty()) results["train_data"] = options.train_data;
   results["precision"] = flags.precision;
   results["image_size"] = loaded.model->config().vision.image_size;
   const std::string text = dump_json(results, 2) + "\n";
@@ -90,10 +92,23 @@ void add_eval(CLI::App& app) {
       ->type_name("GLOB")
       ->required();
   app.add_option("--tasks", flags->tasks,
-                 "By comma; without it all five: zeroshot, retrieval, "
-                 "region_recognition, region_retrieval, grounding")
+                 "By comma; without it the five that compare with texts: zeroshot, retrieval, "
+                 "region_recognition, region_retrieval, grounding. Of pictures only: "
+                 "instance_retrieval, knn, linear_probe")
       ->delimiter(',')
       ->type_name("NAME,...");
+  app.add_option(
+         "--train-data", options.train_data,
+         "Shards that knn and linear_probe learn from, named as --data; without it knn asks "
+         "for every picture of --data among the others")
+      ->type_name("GLOB");
+  app.add_option("--probe-label", options.probe_label,
+                 "What linear_probe learns: label, regions (how many), quadrant (of the largest "
+                 "region's centre), or a key of the records")
+      ->type_name("KEY")
+      ->capture_default_str();
+  app.add_option("--seed", options.seed, "Of the split on which linear_probe chooses its lambda")
+      ->capture_default_str();
   app.add_option("--classes", flags->classes,
                  "Candidate names, one a line; without it the names in the data")
       ->type_name("FILE");
@@ -123,7 +138,8 @@ void add_eval(CLI::App& app) {
                  "Region prompts encoded at a time; 0 = 512, or 64 with pool all")
       ->check(not_negative())
       ->capture_default_str();
-  app.add_option("--max-samples", options.max_samples, "Stop after this many samples; 0 = all")
+  app.add_option("--max-samples", options.max_samples,
+                 "Stop after this many samples of --data, and of --train-data; 0 = all")
       ->check(not_negative())
       ->capture_default_str();
   app.add_flag("--skip-bad-shards", options.skip_bad_shards,
@@ -136,7 +152,9 @@ void add_eval(CLI::App& app) {
   app.footer(
       "Example:\n"
       "  opencloc eval --model runs/demo/model --data 'val/*.tar' --region-method all \\\n"
-      "    --out results.json");
+      "    --out results.json\n"
+      "  opencloc eval --model runs/demo/model --data 'val/*.tar' --train-data 'train/*.tar' \\\n"
+      "    --tasks instance_retrieval,knn,linear_probe --probe-label regions");
   app.callback([flags, &app] {
     const dist::Place place = place_of(flags->dist);
     const auto device = parse_device(flags->common.device, place.local_rank);

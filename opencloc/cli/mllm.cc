@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "opencloc/base/error.h"
@@ -125,19 +126,15 @@ std::vector<std::string> split(const std::string& text, char at) {
 
 // "4x192": heads of 64 where the width allows it, as GPT-2, else of 32 or 16.
 void set_language(const std::string& text, LanguageConfig& language) {
-  const auto sizes = split(text, 'x');
-  if (sizes.size() != 2)
-    throw Error::input("'" + text + "' is no size of a language model", "--lm",
-                       "give LAYERSxWIDTH, e.g. 4x192");
-  language.layers = whole_number(sizes[0], "--lm", text);
-  language.width = whole_number(sizes[1], "--lm", text);
+  std::tie(language.layers, language.width) = layers_by_width(text, "--lm");
   for (const int64_t head : {64, 32, 16}) {
     if (language.width % head != 0) continue;
     language.heads = language.width / head;
     return;
   }
-  throw Error::input("a width of " + sizes[1] + " has no heads of 64, 32 or 16", "--lm " + text,
-                     "give a width that 16 divides");
+  throw Error::input(
+      "a width of " + std::to_string(language.width) + " has no heads of 64, 32 or 16",
+      "--lm " + text, "give a width that 16 divides");
 }
 
 void set_sampler(const std::string& text, RegionSamplerConfig& sampler) {

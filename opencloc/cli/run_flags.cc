@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cstdio>
 
+#include "opencloc/base/error.h"
 #include "opencloc/base/log.h"
 #include "opencloc/model/device.h"
 
@@ -165,6 +166,19 @@ std::string effective_flags(const CLI::App& app) {
     lines += name + " = " + (plain ? value : "\"" + quoted + "\"") + "\n";
   }
   return lines;
+}
+
+std::pair<int64_t, int64_t> layers_by_width(const std::string& text, const std::string& flag) {
+  std::pair<int64_t, int64_t> sizes;
+  const char *at = text.data(), *end = at + text.size();
+  const auto layers = std::from_chars(at, end, sizes.first);
+  if (layers.ec == std::errc() && layers.ptr != end && *layers.ptr == 'x') {
+    const auto width = std::from_chars(layers.ptr + 1, end, sizes.second);
+    if (width.ec == std::errc() && width.ptr == end && sizes.first > 0 && sizes.second > 0)
+      return sizes;
+  }
+  throw Error::input("'" + text + "' is no size of a transformer", flag,
+                     "give LAYERSxWIDTH, e.g. 4x192");
 }
 
 }  // namespace opencloc::cli

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 
 #include "opencloc/cli/dist_flags.h"
 #include "opencloc/cli/verb.h"
@@ -34,6 +35,9 @@ void apply_run_flags(const RunFlags& flags, int local_rank, RunConfig& config);
 // Calls train() in every process of the job, and says at the end where the results are.
 void run_in_job(const RunFlags& flags, const dist::Place& place, RunConfig& config,
                 const std::function<TrainResult(dist::Group&)>& train);
+
+// "4x192" -> layers and width. Throws Error (input) naming the flag.
+std::pair<int64_t, int64_t> layers_by_width(const std::string& text, const std::string& flag);
 
 // "flag = value" lines (TOML) of every flag of the verb that has a value, given or default.
 std::string effective_flags(const CLI::App& app);

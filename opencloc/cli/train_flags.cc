@@ -1,5 +1,6 @@
 #include "opencloc/cli/train_flags.h"
 
+#include <algorithm>
 #include <charconv>
 #include <sstream>
 
@@ -190,6 +191,61 @@ void add_objective_flags(CLI::App& app, TrainFlags& flags) {
       ->group(group);
 }
 
+void add_self_supervision_flags(CLI::App& app, TrainFlags& flags) {
+  auto& options = flags.config.self_supervision;
+  const char* group = "Self-supervision, beside the objective";
+  app.add_option("--mae-weight", options.mae_weight,
+                 "of the hidden patches that are restored (MAE); 0 = off")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--mae-mask", options.mae_mask, "share of the patches that are hidden")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--mae-decoder", flags.mae_decoder, "what restores them, LAYERSxWIDTH")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--mae-normalize", flags.mae_normalize,
+                 "patches are compared with mean 0 and deviation 1: on or off")
+      ->check(kOnOff)
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--mlm-weight", options.mlm_weight,
+                 "of the hidden words that are restored; 0 = off")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--mlm-mask", options.mlm_mask, "share of a text's words that are hidden")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--mlm-sees", flags.mlm_sees,
+                 "what words are restored from, beside the seen ones: image or text (nothing else)")
+      ->check(CLI::IsMember({"image", "text"}))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--simclr-weight", options.simclr_weight,
+                 "of two other views of each picture that must find one another (SLIP); 0 = off")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--simclr-temperature", options.simclr_temperature,
+                 "what the cosines of views are divided by")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--simclr-width", options.simclr.hidden, "of the head's hidden layers")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--simclr-dim", options.simclr.out, "of the head's embeddings")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--patch-dropout", flags.config.objective_options.patch_dropout,
+                 "share of the patches that CLIP's pass leaves out (FLIP); with --objective clip")
+      ->capture_default_str()
+      ->group(group);
+}
+
 double parse_threshold(const std::string& text) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -230,6 +286,10 @@ auto evaluation(const TrainFlags& flags, const TrainConfig& config) {
   if (!flags.eval_tasks.empty()) options.tasks.clear();
   std::istringstream names(flags.eval_tasks);
   for (std::string name; std::getline(names, name, ',');) options.tasks.push_back(parse_task(name));
+  if (std::ranges::count(options.tasks, Task::kLinearProbe) > 0) {
+    throw Error::input("a linear probe is not for the evaluation during training", "--eval-tasks",
+                       "run it afterwards: opencloc eval --tasks linear_probe --train-data GLOB");
+  }
   return [options, data = config.val](Cloc& model, const Tokenizer& tokenizer, int64_t step,
                                       dist::Group& group) mutable {
     options.group = &group;
@@ -245,6 +305,7 @@ void add_train_flags(CLI::App& app, TrainFlags& flags) {
   add_data_flags(app, flags);
   add_model_flags(app, flags);
   add_objective_flags(app, flags);
+  add_self_supervision_flags(app, flags);
   add_optimisation_flags(app, flags, flags.config);
   add_folder_flags(app, flags, flags.config);
   add_exchange_flags(app, flags, flags.config);
@@ -264,6 +325,12 @@ TrainConfig train_config(const TrainFlags& flags, int local_rank) {
                                                                    : QualityReach::kAll;
   objective.filter.on = flags.text_filter != "off";
   if (objective.filter.on) objective.filter.threshold = parse_threshold(flags.text_filter);
+  auto& self = config.self_supervision;
+  self.mae_normalize = flags.mae_normalize == "on";
+  self.mlm_sees = flags.mlm_sees == "image" ? WordContext::kImage : WordContext::kText;
+  const auto [layers, width] = layers_by_width(flags.mae_decoder, "--mae-decoder");
+  self.decoder.layers = layers;
+  self.decoder.width = width;
   config.sample.augment = flags.augment == "on";
   config.sample.crop.flip_probability = flags.flip;
   apply_model_words(flags, config);

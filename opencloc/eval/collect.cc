@@ -76,17 +76,22 @@ torch::Tensor ground(Cloc& model, const ImageFeatures& features, const Phrases& 
   return torch::cat(boxes);
 }
 
-// What needs no model: labels, captions, region texts.
-void note_texts(const std::vector<EvalSample>& batch, TextBank& texts, Collected& out) {
+// What needs no model: labels and the like, captions, region texts.
+void note_texts(const std::vector<EvalSample>& batch, bool wanted, TextBank& texts,
+                Collected& out) {
   for (const auto& sample : batch) {
     out.labels.push_back(sample.label);
+    out.groups.push_back(sample.group);
+    out.values.push_back(sample.value);
+    ++out.images;
+    if (!wanted) continue;
+    const int64_t image = out.images - 1;
     for (const auto& caption : sample.captions) {
-      out.captions.push_back({out.images, texts.id_of(caption)});
+      out.captions.push_back({image, texts.id_of(caption)});
     }
     for (const auto& region : sample.regions) {
-      out.regions.push_back({out.images, texts.id_of(region.text), region.held_out});
+      out.regions.push_back({image, texts.id_of(region.text), region.held_out});
     }
-    ++out.images;
   }
 }
 
@@ -142,7 +147,7 @@ class Collector {
   void add(const std::vector<std::vector<EvalSample>>& round, size_t own) {
     Phrases phrases;
     for (size_t rank = 0; rank < round.size(); ++rank) {
-      note_texts(round[rank], texts_, out_);
+      note_texts(round[rank], options_.texts, texts_, out_);
       images_.add(static_cast<int64_t>(round[rank].size()));
       regions_.add(region_count(round[rank]));
       if (!options_.grounding) continue;
@@ -204,7 +209,7 @@ Collected collect(Cloc& model, SampleReader& reader, TextBank& texts,
   const torch::NoGradGuard no_grad;
   const auto own = static_cast<size_t>(options.group->rank());
   std::optional<ProgressBar> bar;
-  if (options.progress) bar.emplace("evaluate", reader.expected(), "samples");
+  if (options.progress) bar.emplace(options.name, reader.expected(), "samples");
   Collector collector(model, texts, options);
   for (auto round = reader.next_round(); !round.empty(); round = reader.next_round()) {
     collector.add(round, own);

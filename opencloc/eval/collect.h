@@ -30,6 +30,8 @@ struct Collected {
   int64_t images = 0;
   RowStore image_embeds;                           // [images, E], L2-normalised
   std::vector<std::optional<std::string>> labels;  // images
+  std::vector<std::optional<std::string>> groups;  // images: "group" of the records
+  std::vector<std::optional<std::string>> values;  // images: SampleReaderOptions::value_key
   std::vector<CollectedCaption> captions;
   std::vector<CollectedRegion> regions;
   std::map<RegionMethod, RowStore> region_embeds;  // [regions, E] each, L2-normalised
@@ -41,16 +43,18 @@ struct Collected {
 
 // What of it is wanted.
 struct CollectOptions {
-  std::vector<RegionMethod> methods;  // empty: no region embeddings
+  std::vector<RegionMethod> methods = {};  // empty: no region embeddings
+  bool texts = true;                       // captions and regions
   bool grounding = false;
   bool penultimate = false;
-  RegionBatching batching;
+  RegionBatching batching = {};
   bool progress = true;
+  const char* name = "evaluate";        // of the progress bar
   dist::Group* group = &dist::alone();  // the reader's
 };
 
-// Reads all samples. `texts` receives the captions and region texts. A call of all processes of the
-// group, each of which encodes its own batches and gets the rows of all.
+// Reads all samples. `texts` receives the captions and region texts, where they are wanted. A call
+// of all processes of the group, each of which encodes its own batches and gets the rows of all.
 Collected collect(Cloc& model, SampleReader& reader, TextBank& texts,
                   const CollectOptions& options);
 

@@ -31,12 +31,23 @@ constexpr std::array kFigures{
     Figure{"region_retrieval", "text_to_region_recall@10", "text to region R@10"},
     Figure{"grounding", "acc@0.5", "acc@0.5"},
     Figure{"grounding", "mean_iou", "mean IoU"},
+    Figure{"instance_retrieval", "map_with_self", "mAP with the query itself"},
+    Figure{"instance_retrieval", "map_without_self", "mAP without it"},
+    Figure{"knn", "acc1_k1_t0.07", "k 1"},
+    Figure{"knn", "acc1_k20_t0.07", "k 20, T 0.07"},
+    Figure{"knn", "acc1_k200_t0.07", "k 200, T 0.07"},
+    Figure{"linear_probe", "acc1", "top-1"},
+    Figure{"linear_probe", "mean_per_class_recall", "class mean"},
 };
 
-constexpr std::array kTitles{
-    std::pair{"zeroshot", "zero-shot"}, std::pair{"retrieval", "image-text retrieval"},
-    std::pair{"region_recognition", "region recognition"},
-    std::pair{"region_retrieval", "region retrieval"}, std::pair{"grounding", "grounding"}};
+constexpr std::array kTitles{std::pair{"zeroshot", "zero-shot"},
+                             std::pair{"retrieval", "image-text retrieval"},
+                             std::pair{"region_recognition", "region recognition"},
+                             std::pair{"region_retrieval", "region retrieval"},
+                             std::pair{"grounding", "grounding"},
+                             std::pair{"instance_retrieval", "instance retrieval"},
+                             std::pair{"knn", "nearest neighbours"},
+                             std::pair{"linear_probe", "linear probe"}};
 
 std::optional<double> number(const Json& figures, const std::string& key) {
   const auto found = figures.find(key);
@@ -48,6 +59,10 @@ std::optional<double> number(const Json& figures, const std::string& key) {
 std::optional<double> baseline_of(const Json& figures, const std::string& key) {
   if (figures.contains("constant_box")) return number(figures["constant_box"], key);
   if (key == "within_image_acc1") return number(figures, "within_image_chance");
+  if (key == "map_with_self") return number(figures, "chance_with_self");
+  if (key == "map_without_self") return number(figures, "chance_without_self");
+  if (const auto majority = number(figures, "majority"); majority && key.starts_with("acc1"))
+    return majority;
   if (key == "acc1" || key == "mean_per_class_recall") {
     if (const auto chance = number(figures, "chance")) return chance;
     const auto classes = number(figures, "classes");

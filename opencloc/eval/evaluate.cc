@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <functional>
+#include <optional>
+#include <utility>
 
 #include <torch/utils.h>
 
@@ -9,6 +11,7 @@
 #include "opencloc/base/parallel_for.h"
 #include "opencloc/encode/count_of_all.h"
 #include "opencloc/eval/tasks.h"
+#include "opencloc/eval/train_data.h"
 
 namespace opencloc {
 namespace {
@@ -34,6 +37,15 @@ bool wanted(const EvalOptions& options, Task task) {
 
 bool wants_regions(const EvalOptions& options) {
   return wanted(options, Task::kRegionRecognition) || wanted(options, Task::kRegionRetrieval);
+}
+
+// The texts of captions and regions.
+bool wants_texts(const EvalOptions& options) {
+  return wants_regions(options) || wanted(options, Task::kRetrieval) ||
+         wanted(options, Task::kGrounding);
+}
+bool wants_train_data(const EvalOptions& options) {
+  return wanted(options, Task::kKnn) || wanted(options, Task::kLinearProbe);
 }
 
 std::vector<RegionMethod> chosen_methods(const ModelConfig& config, const EvalOptions& options) {
@@ -72,6 +84,12 @@ TaskResult run_task(Task task, TaskInput& input, const std::vector<RegionMethod>
       return by_method(methods, [&](RegionMethod m) { return region_recognition(input, m); });
     case Task::kRegionRetrieval:
       return by_method(methods, [&](RegionMethod m) { return region_retrieval(input, m); });
+    case Task::kInstanceRetrieval:
+      return instance_retrieval(input);
+    case Task::kKnn:
+      return knn(input);
+    case Task::kLinearProbe:
+      return linear_probe(input);
     case Task::kGrounding:
       break;
   }
@@ -85,49 +103,87 @@ Json truncation_figures(const TruncationCounter& counter) {
           {"share", texts > 0 ? static_cast<double>(counter.texts_cut()) / texts : 0.0}};
 }
 
+// One pass over shards. Counts in `skips`, for all processes. Throws Error (input) where not one
+// sample is good.
+class Pass {
+ public:
+  Pass(Cloc& model, TextBank& texts, const EvalOptions& options)
+      : model_(model),
+        texts_(texts),
+        options_(options),
+        workers_(options.workers > 0 ? static_cast<int>(options.workers) : available_cpus()),
+        progress_(options.progress && options.group->is_first()) {}
+
+  Collected over(const std::string& glob, CollectOptions wanted, SkipCounter& skips) {
+    const auto& methods = wanted.methods;
+    const bool crops =
+        std::find(methods.begin(), methods.end(), RegionMethod::kCrop) != methods.end();
+    const auto batch_size = std::max<int64_t>(options_.batch_size, 1);
+    SampleReader reader(
+        glob, model_->config(),
+        {.batch_size = batch_size,
+         .max_samples = options_.max_samples,
+         .workers = workers_,
+         .keep_images = crops,
+         .value_key = wants(Task::kLinearProbe) ? options_.probe_label : std::string(),
+         .skip_bad_shards = options_.skip_bad_shards,
+         .count_samples = progress_ && options_.group->size() == 1,  // nobody waits for it
+         .group = options_.group},
+        skips);
+    wanted.batching = {.regions = options_.region_batch, .images = batch_size, .workers = workers_};
+    wanted.progress = progress_;
+    wanted.group = options_.group;
+    Collected data = collect(model_, reader, texts_, wanted);
+    count_of_all(*options_.group, skips);
+    if (data.images == 0) {
+      throw Error::input("no good sample to evaluate on", glob, skips.summary());
+    }
+    return data;
+  }
+
+ private:
+  bool wants(Task task) const { return wanted(options_, task); }
+
+  Cloc& model_;
+  TextBank& texts_;
+  const EvalOptions& options_;
+  const int workers_;
+  const bool progress_;
+};
+
 }  // namespace
 
 Json evaluate(Cloc& model, const Tokenizer& tokenizer, const std::string& data_glob,
               const EvalOptions& options) {
   const torch::NoGradGuard no_grad;
   const EvalMode eval_mode(model);
+  check_train_data(options);
   const auto methods = chosen_methods(model->config(), options);
-  const auto uses = [&](RegionMethod method) {
-    return std::find(methods.begin(), methods.end(), method) != methods.end();
-  };
-  const int workers = options.workers > 0 ? static_cast<int>(options.workers) : available_cpus();
+  const bool two_sets = wants_train_data(options) && !learns_from_the_data(data_glob, options);
 
-  dist::Group& group = *options.group;
-  const bool progress = options.progress && group.is_first();
-
-  SkipCounter skips;
-  SampleReader reader(data_glob, model->config(),
-                      {.batch_size = std::max<int64_t>(options.batch_size, 1),
-                       .max_samples = options.max_samples,
-                       .workers = workers,
-                       .keep_images = uses(RegionMethod::kCrop),
-                       .skip_bad_shards = options.skip_bad_shards,
-                       .count_samples = progress && group.size() == 1,  // nobody waits for it
-                       .group = &group},
-                      skips);
   TextEncoder encoder(model, tokenizer, options.batch_size);
-  TextBank texts(encoder, group);
-  Collected data = collect(model, reader, texts,
-                           {.methods = methods,
-                            .grounding = wanted(options, Task::kGrounding) && options.region_heads,
-                            .penultimate = uses(RegionMethod::kRoiAlignPenultimate),
-                            .batching = {.regions = options.region_batch,
-                                         .images = std::max<int64_t>(options.batch_size, 1),
-                                         .workers = workers},
-                            .progress = progress,
-                            .group = &group});
-  count_of_all(group, skips);
-  if (data.images == 0) {
-    throw Error::input("no good sample to evaluate on", data_glob, skips.summary());
+  TextBank texts(encoder, *options.group);
+  Pass pass(model, texts, options);
+  SkipCounter skips;
+  const bool penultimate = std::find(methods.begin(), methods.end(),
+                                     RegionMethod::kRoiAlignPenultimate) != methods.end();
+  Collected data =
+      pass.over(data_glob,
+                {.methods = methods,
+                 .texts = wants_texts(options),
+                 .grounding = wanted(options, Task::kGrounding) && options.region_heads,
+                 .penultimate = penultimate},
+                skips);
+  Json results = Json::object();
+  Json about_training;
+  std::optional<Collected> train;
+  if (two_sets) {
+    SkipCounter train_skips;
+    train = pass.over(options.train_data, {.texts = false, .name = "train data"}, train_skips);
+    about_training = {{"samples", train->images}, {"skipped", train_skips.json()}};
   }
 
-  TaskInput input{data, texts, encoder, options};
-  Json results = Json::object();
+  TaskInput input{data, train ? &*train : nullptr, texts, encoder, options};
   Json not_run = Json::object();
   for (const Task task : options.tasks) {
     const TaskResult result = run_task(task, input, methods);
@@ -139,6 +195,7 @@ Json evaluate(Cloc& model, const Tokenizer& tokenizer, const std::string& data_g
   }
   results["samples"] = data.images;
   results["skipped"] = skips.json();
+  if (two_sets) results["train"] = std::move(about_training);
   results["not_run"] = not_run;
   results["truncated_texts"] = truncation_figures(encoder.truncation());
   return results;

@@ -1,5 +1,7 @@
-// The five evaluation tasks (spec/interfaces.md section 4): zero-shot classification, image-text
-// retrieval, region recognition, region retrieval and grounding, in one pass over the data.
+// The evaluation tasks (spec/interfaces.md section 4), in one pass over the data: zero-shot
+// classification, image-text retrieval, region recognition, region retrieval and grounding; and,
+// where they are asked for, what image embeddings are worth without texts: instance retrieval,
+// nearest neighbours and a linear probe.
 // Goals: memory linear in the data (similarities are computed in strips), the same numbers whatever
 // the strip. Non-goals: detection metrics; boxes are given, or predicted from one phrase each.
 #pragma once
@@ -17,7 +19,16 @@
 
 namespace opencloc {
 
-enum class Task { kZeroshot, kRetrieval, kRegionRecognition, kRegionRetrieval, kGrounding };
+enum class Task {
+  kZeroshot,
+  kRetrieval,
+  kRegionRecognition,
+  kRegionRetrieval,
+  kGrounding,
+  kInstanceRetrieval,
+  kKnn,
+  kLinearProbe
+};
 
 struct EvalOptions {
   std::vector<Task> tasks{Task::kZeroshot, Task::kRetrieval, Task::kRegionRecognition,
@@ -34,6 +45,13 @@ struct EvalOptions {
   // Zero-shot prompts, "{}" for the name; a class is the normalised mean over them. Empty: bare
   // names. Region recognition always uses bare names.
   std::vector<std::string> templates;
+  // Shards that kNN and the linear probe learn from, patterns as for the data. Empty, or the data
+  // itself: in kNN every picture is asked about among the others, and there is no linear probe.
+  std::string train_data;
+  // What the linear probe learns (eval/record_value.h), and the seed of the split that chooses its
+  // lambda.
+  std::string probe_label = "label";
+  uint64_t seed = 0;
 
   int64_t batch_size = 64;   // pictures (and crops) encoded at a time
   int64_t region_batch = 0;  // region and text prompts at a time; 0: regions_at_a_time()
@@ -55,9 +73,11 @@ struct EvalOptions {
 //   "skipped": {reason: n}    broken samples and boxes by reason
 //   "not_run": {task: why}    tasks without data (no labels, no captions, ...) or region heads
 //   "truncated_texts": {"texts": , "share": }
+//   "train": {"samples": , "skipped": {}}    where `train_data` was read
 // and in the region tasks "methods": {method: figures} when several methods ran.
-// Throws Error (input) for a glob without shards, data without one good sample, or a method that
-// the model does not have.
+// Throws Error (input) for a glob without shards, data without one good sample, a method that the
+// model does not have, training data that share some of the data's shards, or a linear probe
+// without training data of its own.
 Json evaluate(Cloc& model, const Tokenizer& tokenizer, const std::string& data_glob,
               const EvalOptions& options = {});
 

@@ -51,6 +51,9 @@ std::string task_lines(const Json& results, Task task, const std::array<Column, 
     text += line(name, figures, columns);
     const auto held_out = figures.find("held_out");
     if (held_out != figures.end()) text += line("    held-out names", *held_out, columns);
+    const auto groups = figures.find("groups");
+    if (groups == figures.end()) return;
+    for (const auto& [group, its] : groups->items()) text += line("  " + group, its, columns);
   };
   if (methods == found->end()) {
     const auto method = found->find("method");
@@ -80,6 +83,22 @@ constexpr std::array<Column, 4> kRegionRetrieval{{{"region_to_text_recall@1", "r
                                                   {"region_to_text_recall@10", "R@10"},
                                                   {"text_to_region_recall@1", "text->region R@1"},
                                                   {"text_to_region_recall@10", "R@10"}}};
+constexpr std::array<Column, 4> kInstances{{{"map_with_self", "mAP with the query itself"},
+                                            {"chance_with_self", "by chance"},
+                                            {"map_without_self", "mAP without it"},
+                                            {"chance_without_self", "by chance"}}};
+constexpr std::array<Column, 8> kNeighbours{{{"acc1_k1_t0.07", "k 1"},
+                                             {"acc1_k20_t0.01", "k 20 T 0.01"},
+                                             {"acc1_k20_t0.03", "T 0.03"},
+                                             {"acc1_k20_t0.07", "T 0.07"},
+                                             {"acc1_k200_t0.01", "k 200 T 0.01"},
+                                             {"acc1_k200_t0.03", "T 0.03"},
+                                             {"acc1_k200_t0.07", "T 0.07"},
+                                             {"majority", "most frequent class"}}};
+constexpr std::array<Column, 4> kProbe{{{"acc1", "acc1"},
+                                        {"acc1_error", "+-"},
+                                        {"mean_per_class_recall", "class mean"},
+                                        {"majority", "most frequent class"}}};
 constexpr std::array<Column, 3> kGrounding{
     {{"acc@0.5", "acc@0.5"}, {"mean_iou", "mean IoU"}, {"inverted_share", "inverted"}}};
 
@@ -94,6 +113,16 @@ std::string results_table(const Json& results) {
   const auto grounding = results.find(to_string(Task::kGrounding));
   if (grounding != results.end() && grounding->contains("constant_box")) {
     text += line("  best constant box", (*grounding)["constant_box"], kGrounding);
+  }
+  text += task_lines(results, Task::kInstanceRetrieval, kInstances) +
+          task_lines(results, Task::kKnn, kNeighbours) +
+          task_lines(results, Task::kLinearProbe, kProbe);
+  const auto probe = results.find(to_string(Task::kLinearProbe));
+  if (probe != results.end()) {
+    text += fmt::format("  of '{}', learned from {} samples, lambda {:.3g}{}\n",
+                        probe->at("probe_label").get<std::string>(),
+                        probe->at("n_train").get<int64_t>(), probe->at("lambda").get<double>(),
+                        probe->at("converged").get<bool>() ? "" : " (not at the minimum)");
   }
   for (const auto& [task, why] : results.at("not_run").items()) {
     text += fmt::format("{:<24} not run: {}\n", task, why.get<std::string>());

@@ -7,6 +7,7 @@
 #include <torch/utils.h>
 
 #include "opencloc/base/json.h"
+#include "opencloc/eval/record_value.h"
 
 namespace opencloc {
 namespace {
@@ -23,6 +24,11 @@ std::vector<std::string> captions_of(const Record& record) {
   return captions;
 }
 
+Json or_null(const std::optional<std::string>& text) { return text ? Json(*text) : Json(); }
+std::optional<std::string> text_or_nothing(const Json& value) {
+  return value.is_null() ? std::nullopt : std::optional(value.get<std::string>());
+}
+
 bool is_held_out(const Region& region) {
   const auto flag = region.extra.find("held_out");
   return flag != region.extra.end() && flag->is_boolean() && flag->get<bool>();
@@ -37,7 +43,8 @@ std::string packed(const std::vector<EvalSample>& samples) {
       const Box& box = region.canvas_box;
       regions.push_back({region.text, region.held_out, box.x0, box.y0, box.x1, box.y1});
     }
-    list.push_back({sample.captions, sample.label ? Json(*sample.label) : Json(), regions});
+    list.push_back({sample.captions, or_null(sample.label), or_null(sample.group),
+                    or_null(sample.value), regions});
   }
   std::string bytes;
   Json::to_cbor(list, bytes);
@@ -49,8 +56,10 @@ std::vector<EvalSample> unpacked(const std::string& bytes) {
   for (const Json& one : Json::from_cbor(bytes)) {
     EvalSample& sample = samples.emplace_back();
     sample.captions = one[0].get<std::vector<std::string>>();
-    if (!one[1].is_null()) sample.label = one[1].get<std::string>();
-    for (const Json& region : one[2]) {
+    sample.label = text_or_nothing(one[1]);
+    sample.group = text_or_nothing(one[2]);
+    sample.value = text_or_nothing(one[3]);
+    for (const Json& region : one[4]) {
       EvalRegion& made = sample.regions.emplace_back();
       made.text = region[0].get<std::string>();
       made.held_out = region[1].get<bool>();
@@ -137,6 +146,8 @@ std::optional<EvalSample> SampleReader::sample_of(SourcePicture& picture) const 
   sample.image = std::move(picture.image);
   sample.captions = captions_of(record);
   sample.label = record.label;
+  sample.group = record_value(record, "group");
+  if (!options_.value_key.empty()) sample.value = record_value(record, options_.value_key);
 
   std::vector<Box> boxes;
   for (const Region& region : record.regions) boxes.push_back(region.box);

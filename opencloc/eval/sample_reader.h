@@ -27,6 +27,8 @@ struct EvalSample {
   Image image;                        // the whole picture; empty unless keep_images
   std::vector<std::string> captions;  // distinct; alt-text only where there is nothing else
   std::optional<std::string> label;
+  std::optional<std::string> group;  // the record's "group"
+  std::optional<std::string> value;  // of SampleReaderOptions::value_key
   std::vector<EvalRegion> regions;
 };
 
@@ -35,6 +37,7 @@ struct SampleReaderOptions {
   int64_t max_samples = 0;  // 0 = all
   int workers = 1;
   bool keep_images = false;
+  std::string value_key;  // of record_value(); empty = none
   bool skip_bad_shards = false;
   bool count_samples = true;  // for expected()
   dist::Group* group = &dist::alone();

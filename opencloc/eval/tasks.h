@@ -17,6 +17,7 @@ struct TaskResult {
 
 struct TaskInput {
   Collected& data;
+  Collected* train;  // of options.train_data; null: none, or the data itself
   TextBank& texts;
   TextEncoder& encoder;
   const EvalOptions& options;
@@ -32,5 +33,12 @@ TaskResult region_recognition(TaskInput& input, RegionMethod method);
 // Regions and their texts, all n of them as candidates; equal texts are right for each other.
 TaskResult region_retrieval(TaskInput& input, RegionMethod method);
 TaskResult grounding(TaskInput& input);
+
+// Pictures with a label against each other: eval/average_precision.h, also by group.
+TaskResult instance_retrieval(TaskInput& input);
+// The label by the nearest pictures of the training data: eval/knn.h.
+TaskResult knn(TaskInput& input);
+// options.probe_label by a linear classifier learned on the training data: eval/linear_probe.h.
+TaskResult linear_probe(TaskInput& input);
 
 }  // namespace opencloc

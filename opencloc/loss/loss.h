@@ -93,6 +93,24 @@ struct QualityLoss {
 // al., 2019, arXiv 1912.05992). logits, iou [Q], iou in [0, 1]. The loss is 0 with Q = 0.
 QualityLoss quality_loss(const torch::Tensor& logits, const torch::Tensor& iou);
 
+// The restoring of masked autoencoders (He et al., 2022): over the patches that `scored` [B, N]
+// bool marks, the sum of the mean squared error over a patch's values. predicted, patches [B, N,
+// Q]; `normalize`: each true patch first gets mean 0 and variance 1 (norm_pix_loss, epsilon 1e-6).
+// In F32 -> scalar, 0 where none is scored.
+struct MaskedPatches {
+  torch::Tensor predicted, patches, scored;
+  bool normalize = true;
+};
+torch::Tensor masked_patch_loss(const MaskedPatches& input);
+// What the loss compares with: [B, N, Q] with each patch's own mean and deviation taken out.
+torch::Tensor normalized_patches(const torch::Tensor& patches);
+
+// SimCLR's NT-Xent as SLIP has it (Chen et al., 2020; Mu et al., 2022): the cross-entropy of each
+// view among all others of the batch but itself, mean over both views. first, second [B, O], not
+// normalised; row i of both is the same picture. -> scalar; 0 with B = 0.
+torch::Tensor simclr_loss(const torch::Tensor& first, const torch::Tensor& second,
+                          double temperature);
+
 // lambda of L = L_CLIP + lambda (L_CLOC + L_grounding): share of images with at least one region.
 double region_weight(int64_t images_with_regions, int64_t batch_size);
 

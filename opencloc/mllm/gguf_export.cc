@@ -6,6 +6,9 @@
 #include <utility>
 #include <vector>
 
+#include <spdlog/fmt/fmt.h>
+#include <torch/utils.h>
+
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
 #include "opencloc/checkpoint/file/gguf.h"
@@ -51,9 +54,14 @@ std::string gguf_name(std::string_view name) {
 
 using Keys = std::vector<std::pair<std::string, GgufOut>>;
 
+// llama.cpp cuts a character without a piece into bytes, and stops where these have no pieces: they
+// follow the tokenizer's, and mean what <unk> means.
+constexpr int kByteValues = 256;
+
 // llama.cpp has its own copy of SentencePiece's BPE: pieces with scores are all it wants. It does
-// not fold case, as these models do, so the template writes what the model was taught.
-void add_tokenizer(Keys& keys, const Tokenizer& tokenizer) {
+// not fold case, as these models do, so the template writes what the model was taught. -> the id of
+// <unk>
+uint32_t add_tokenizer(Keys& keys, const Tokenizer& tokenizer) {
   const auto& files = tokenizer.files();
   if (files.empty() || !files[0].name.ends_with(".model"))
     throw Error::input("a tokenizer that llama.cpp has no words for", "tokenizer",
@@ -67,6 +75,11 @@ void add_tokenizer(Keys& keys, const Tokenizer& tokenizer) {
     texts.push_back(piece.text);
     scores.push_back(piece.score);
     kinds.push_back(static_cast<int32_t>(piece.kind));
+  }
+  for (int byte = 0; byte < kByteValues; ++byte) {
+    texts.push_back(fmt::format("<0x{:02X}>", byte));
+    scores.push_back(0);
+    kinds.push_back(static_cast<int32_t>(PieceKind::kByte));
   }
   const auto end = static_cast<uint32_t>(tokenizer.end_id());
   keys.emplace_back("tokenizer.ggml.model", std::string("llama"));
@@ -89,6 +102,7 @@ void add_tokenizer(Keys& keys, const Tokenizer& tokenizer) {
                                 "{{ 'user: ' + message['content'] | lower + ' assistant:' }}"
                                 "{% endif %}"
                                 "{% endfor %}"));
+  return unknown;
 }
 
 void write_language_model(const fs::path& file, const MllmModel& model, Dtype dtype) {
@@ -106,12 +120,16 @@ void write_language_model(const fs::path& file, const MllmModel& model, Dtype dt
   number("block_count", language.layers);
   number("attention.head_count", language.heads);
   keys.emplace_back("gpt2.attention.layer_norm_epsilon", 1e-5F);
-  add_tokenizer(keys, *model.tokenizer);
+  const int64_t unknown = add_tokenizer(keys, *model.tokenizer);
   std::vector<GgufOutTensor> tensors;
   for (const auto& [name, weight] : reader_weights(model)) {
     if (!name.starts_with(kReader)) continue;
-    tensors.push_back({gguf_name(std::string_view(name).substr(kReader.size())), weight,
-                       gguf_layout::stored_type(weight, dtype)});
+    const std::string stored = gguf_name(std::string_view(name).substr(kReader.size()));
+    const auto values =  // the words [V, H], then those of the bytes
+        stored == "token_embd.weight"
+            ? torch::cat({weight, weight.slice(0, unknown, unknown + 1).repeat({kByteValues, 1})})
+            : weight;
+    tensors.push_back({stored, values, gguf_layout::stored_type(values, dtype)});
   }
   write_gguf(file, keys, tensors);
 }

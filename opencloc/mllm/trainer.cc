@@ -80,6 +80,7 @@ std::shared_ptr<const Tokenizer> build_tokenizer(const MllmTrainConfig& config,
   SentencePieceTraining training;
   training.vocab_size = static_cast<int>(config.vocab_size);
   training.symbols = {std::string(kImageSymbol), std::string(kRegionSymbol)};
+  training.characters = "user:assistant[],.?";  // of every sequence, if not of every dialogue
   training.split_digits = true;
   const auto next = [&]() -> std::optional<std::string> {
     if (texts.empty()) return std::nullopt;

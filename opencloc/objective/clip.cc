@@ -5,6 +5,7 @@
 #include <torch/utils.h>
 
 #include "opencloc/objective/contrastive.h"
+#include "opencloc/objective/masks.h"
 
 namespace opencloc {
 namespace {
@@ -68,6 +69,13 @@ ClipWork::ClipWork(const Cloc& model, const Batch& batch, const ObjectiveOptions
                                   .cut = model->config().text.padding_is_ignored()})
                .to(device);
   parts_ = cut_batch(batch, options.parts);
+  for (auto& part : parts_) {
+    if (objective_.patch_dropout > 0) {
+      // From the other end than a masked pass, which would see the same patches.
+      part.batch.patch_order =
+          mask_patches(1 - part.batch.patch_order, objective_.patch_dropout).keep;
+    }
+  }
   for (auto& part : parts_) part.batch = to_device(part.batch, device);
   Batch regions = batch;
   regions.pixels = torch::Tensor();  // the parts have them
@@ -90,8 +98,10 @@ Encoded ClipWork::encode(int64_t piece, const NamedRows& before, bool /*own_loss
     return encoded;  // [u, E]
   }
   const auto& part = parts_[static_cast<size_t>(piece - groups)];
-  auto features = model_->encode_image(part.batch.pixels);  // tokens [b, T, D]
-  encoded.rows.append("image", features.embedding);         // [b, E]
+  EncodeOptions encode;
+  if (objective_.patch_dropout > 0) encode.keep = part.batch.patch_order;  // [b, K]
+  auto features = model_->encode_image(part.batch.pixels, encode);         // tokens [b, T, D]
+  encoded.rows.append("image", features.embedding);                        // [b, E]
   encode_regions(features, part, before, encoded.rows);
   return encoded;
 }

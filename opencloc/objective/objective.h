@@ -117,6 +117,9 @@ struct ObjectiveOptions {
   double quality_weight = 0;
   QualityReach quality_reach = QualityReach::kAll;
   FilterOptions filter;  // of L_CLOC's negatives
+  // Share of the patches that CLIP's pass over a picture leaves out, drawn anew for every picture
+  // (Li et al., "Scaling Language-Image Pre-training via Masking", 2023). Without regions.
+  double patch_dropout = 0;
   // Captioners: L = contrastive_weight L_CLIP + caption_weight L_caption.
   double contrastive_weight = 1.0;
   double caption_weight = 2.0;

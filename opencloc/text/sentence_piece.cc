@@ -114,6 +114,7 @@ void train_sentencepiece(const CaptionSource& next_caption, const SentencePieceT
   if (options.start_token) flags.emplace("control_symbols", kStart);
   if (!options.symbols.empty())
     flags.emplace("user_defined_symbols", fmt::format("{}", fmt::join(options.symbols, ",")));
+  if (!options.characters.empty()) flags.emplace("required_chars", options.characters);
   if (options.split_digits) flags.emplace("split_digits", "true");
   Captions captions(next_caption, options.max_captions);
   std::string model;

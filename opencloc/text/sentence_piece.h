@@ -60,6 +60,8 @@ struct SentencePieceTraining {
   bool start_token = false;
   // Pieces that stand for themselves wherever a text holds them, e.g. "<region>".
   std::vector<std::string> symbols = {};
+  // Characters that have a piece however rare they are, e.g. ":".
+  std::string characters = {};
   // Every digit is a piece, as LLaMA has it: for texts with coordinates.
   bool split_digits = false;
 };

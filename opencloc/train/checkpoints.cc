@@ -16,6 +16,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int64_t kFormat = 1;  // of state.json
+constexpr const char* kBeside = "beside.safetensors";
 constexpr const char* kMend = "resume from another checkpoint, or use the setting 'resume=auto'";
 
 uint64_t crc32_of(const fs::path& path) {
@@ -102,11 +103,12 @@ int64_t step_of(const fs::path& path) {
 
 void save_checkpoint(const fs::path& run, const TrainState& state,
                      const std::function<void(const fs::path&)>& save_model,
-                     const NamedTensors& moments) {
+                     const SavedTensors& tensors) {
   const fs::path path = run / "checkpoints" / ("step-" + std::to_string(state.step));
   write_folder(path, [&](const fs::path& folder) {
     save_model(folder / "model");
-    write_safetensors(folder / "optimizer.safetensors", moments);
+    write_safetensors(folder / "optimizer.safetensors", tensors.moments);
+    if (!tensors.beside.empty()) write_safetensors(folder / kBeside, tensors.beside);
     Json json = train_state_to_json(state);
     json["files"] = describe_files(folder);
     write_file(folder / "state.json", dump_json(json, 1));
@@ -135,6 +137,25 @@ NamedTensors read_moments(const Checkpoint& checkpoint) {
   NamedTensors moments;
   for (const auto& info : file.tensors()) moments.emplace_back(info.name, file.tensor(info));
   return moments;
+}
+
+void read_beside(const Checkpoint& checkpoint, const NamedTensors& tensors) {
+  if (tensors.empty()) return;
+  const fs::path path = checkpoint.path / kBeside;
+  const auto differs = [&](const std::string& what) {
+    return Error::input(what, path.string(),
+                        "go on with the settings that the run began with, or begin a new one");
+  };
+  if (!fs::exists(path)) throw differs("the checkpoint has no weights beside the model");
+  const SafetensorsFile file(path);
+  const torch::NoGradGuard no_grad;
+  for (auto [name, tensor] : tensors) {
+    const auto* info = file.find(name);
+    if (info == nullptr) throw differs("no weights '" + name + "'");
+    const auto stored = file.tensor(*info);
+    if (stored.sizes() != tensor.sizes()) throw differs("'" + name + "' has another shape");
+    tensor.copy_(stored);
+  }
 }
 
 std::optional<Checkpoint> find_checkpoint(const fs::path& run, const std::string& resume) {

@@ -1,6 +1,7 @@
 // RUN/checkpoints/step-N: everything an exact resume needs.
 //   model/                  a model directory like any other (eval, embed and convert read it)
 //   optimizer.safetensors   AdamW's moments
+//   beside.safetensors      weights that training needs and the model has not, where there are any
 //   state.json              the step, the loader's position, ..., and every file's size and CRC-32
 // There are no other random states: all random numbers follow from the seed and the position.
 #pragma once
@@ -37,14 +38,19 @@ struct Checkpoint {
 
 // Writes RUN/checkpoints/step-N whole or not at all. Throws Error (failed): disk full, ...
 // `save_model` makes the folder of that path.
+struct SavedTensors {
+  NamedTensors moments, beside;
+};
 void save_checkpoint(const std::filesystem::path& run, const TrainState& state,
                      const std::function<void(const std::filesystem::path&)>& save_model,
-                     const NamedTensors& moments);
+                     const SavedTensors& tensors);
 
 // Reads state.json and checks that every file is whole. Throws Error (input) saying what is wrong.
 Checkpoint open_checkpoint(const std::filesystem::path& path);
 // AdamW's moments, by name.
 NamedTensors read_moments(const Checkpoint& checkpoint);
+// Into tensors of the same names and shapes. Throws Error (input) where one is missing or differs.
+void read_beside(const Checkpoint& checkpoint, const NamedTensors& tensors);
 
 // state.json without the files' sizes.
 Json train_state_to_json(const TrainState& state);

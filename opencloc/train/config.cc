@@ -63,6 +63,45 @@ void check_objective_options(const TrainConfig& config) {
           "1 and 2 are usual");
 }
 
+void check_self_supervision_of(const TrainConfig& config) {
+  const SelfSupervisionOptions& options = config.self_supervision;
+  const auto weight = [](double value, const char* setting) {
+    require(value >= 0 && std::isfinite(value),
+            "the weight of a loss is not a number of at least 0", setting, "0 leaves it out");
+  };
+  weight(options.mae_weight, "setting 'mae_weight'");
+  weight(options.mlm_weight, "setting 'mlm_weight'");
+  weight(options.simclr_weight, "setting 'simclr_weight'");
+  const auto share = [](double value, const char* setting) {
+    require(value > 0 && value < 1, "the share that is hidden is not between 0 and 1", setting,
+            "0.75 is usual: something must be seen, and something restored");
+  };
+  share(options.mae_mask, "setting 'mae_mask'");
+  share(options.mlm_mask, "setting 'mlm_mask'");
+  require(
+      options.decoder.width >= 4 && options.decoder.width % 4 == 0 && options.decoder.layers >= 1 &&
+          (options.decoder.width < 32 || options.decoder.width % (options.decoder.width / 32) == 0),
+      "a decoder of this size cannot be built", "setting 'mae_decoder'",
+      "give LAYERSxWIDTH with a width that is a multiple of 32, such as 2x128");
+  require(options.simclr_temperature >= 0.01 && std::isfinite(options.simclr_temperature),
+          "a temperature below 0.01", "setting 'simclr_temperature'", "0.1 is usual");
+  require(options.simclr.hidden >= 1 && options.simclr.out >= 1, "a head without width",
+          "settings 'simclr_width' and 'simclr_dim'", "4096 and 256 are SLIP's");
+  require(!options.on() || !config.lock.image,
+          "the image tower, which self-supervision trains, is frozen",
+          "settings 'mae_weight', 'mlm_weight' and 'simclr_weight'",
+          "leave them out, or the setting 'lock_image'");
+  require(!options.on() || !config.objective->captions,
+          "a captioner is not trained with self-supervision",
+          "settings 'mae_weight', 'mlm_weight' and 'simclr_weight'", "leave them out");
+  const double dropout = config.objective_options.patch_dropout;
+  require(dropout >= 0 && dropout < 1, "the share of patches that are dropped is not in [0, 1)",
+          "setting 'patch_dropout'", "0.5 is usual");
+  require(dropout == 0 || !(config.objective->regions || config.objective->captions),
+          "regions and captions need all patches", "setting 'patch_dropout'",
+          "leave it out, or use the setting 'objective=clip'");
+}
+
 }  // namespace
 
 void RunConfig::check() const {
@@ -102,6 +141,7 @@ void TrainConfig::check() const {
   RunConfig::check();
   check_locks(*this);
   check_objective_options(*this);
+  check_self_supervision_of(*this);
 }
 
 void TrainConfig::complete(uint64_t data_samples) {

@@ -13,6 +13,7 @@
 #include "opencloc/data/load/loader_sample.h"
 #include "opencloc/model/config/config.h"
 #include "opencloc/objective/objective.h"
+#include "opencloc/objective/self_supervision.h"
 #include "opencloc/ops/precision.h"
 #include "opencloc/text/tokenizer.h"
 #include "opencloc/train/lock.h"
@@ -89,6 +90,7 @@ struct TrainConfig : RunConfig {
   // Objective.
   const ObjectiveRow* objective = find_objective("cloc");  // a line of the table, or one's own
   ObjectiveOptions objective_options;
+  SelfSupervisionOptions self_supervision;
 
   // Called with `val` on the model as it is then; its figures by task go into metrics.jsonl and the
   // report ({"retrieval": {"image R@1": 0.5}}). Empty: nothing is evaluated.

@@ -433,7 +433,7 @@ void Run::save() {
     const auto save_model = [&](const std::filesystem::path& folder) {
       trainee_.save(folder, about());
     };
-    save_checkpoint(folder_->path(), state_, save_model, moments);
+    save_checkpoint(folder_->path(), state_, save_model, {moments, trainee_.beside()});
     save_model(folder_->model());
     prune_checkpoints(folder_->path(), config_.keep_checkpoints);
     write_report();

@@ -59,6 +59,8 @@ class Trainee {
 
   // In the first process: a model directory, with `about` the run in it.
   virtual void save(const std::filesystem::path& folder, const Json& about) const = 0;
+  // What training needs beside the model: kept in checkpoints, and nowhere else.
+  virtual NamedTensors beside() const { return {}; }
   // Of the report: what is trained, e.g. "(CLOC), ViT-B-16", and pictures of `store`.
   virtual std::string title() const = 0;
   virtual std::vector<ReportPicture> pictures(const SampleStore& store) = 0;

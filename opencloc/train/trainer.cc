@@ -8,6 +8,7 @@
 #include "opencloc/checkpoint/model_directory.h"
 #include "opencloc/model/clip/preprocess.h"
 #include "opencloc/train/preflight.h"
+#include "opencloc/train/reconstructions.h"
 #include "opencloc/train/setup.h"
 #include "opencloc/train/start_together.h"
 #include "opencloc/train/step.h"
@@ -31,13 +32,27 @@ class ClocTrainee : public Trainee {
 
   void set_up(const SampleStore& store, const std::optional<Checkpoint>& checkpoint) override {
     parts_ = opencloc::set_up(config_, store, checkpoint);
+    if (!config_.self_supervision.on()) return;
+    check_self_supervision(parts_.model->config(), config_.self_supervision);
+    make_heads();
+    if (checkpoint) read_beside(*checkpoint, heads_->weights());
   }
 
   void share(dist::Group& group) override {
     parts_ = share_parts(group, std::move(parts_));
     config_.sample.canvas = canvas_options(parts_.model->config());
     config_.sample.context_length = parts_.model->config().text.context_length;
+    const int64_t grid = parts_.model->config().vision.grid();
+    const SelfSupervisionOptions& options = config_.self_supervision;
+    if (options.masks_image() || config_.objective_options.patch_dropout > 0)
+      config_.sample.ordered_grid = grid;
+    config_.sample.ordered_words = options.mlm_weight > 0;
+    config_.sample.views = options.simclr_weight > 0;
     objective_ = config_.objective->make(parts_.model, config_.objective_options);
+    if (!options.on()) return;
+    if (!heads_) make_heads();  // the other processes
+    share_tensors(group, heads_->weights());
+    objective_ = with_self_supervision(std::move(objective_), parts_.model, heads_, options);
   }
 
   NamedTensors place() override {
@@ -49,6 +64,10 @@ class ClocTrainee : public Trainee {
     NamedTensors trained = trainable(parts_.model->clip_weights());
     if (config_.objective->regions) {
       for (auto& weight : parts_.model->region_weights()) trained.push_back(weight);
+    }
+    if (heads_) {
+      heads_->to(torch::Device(config_.device));
+      for (auto& weight : heads_->weights()) trained.push_back(weight);
     }
     return trained;
   }
@@ -87,16 +106,26 @@ class ClocTrainee : public Trainee {
     options.region_heads = config_.objective->regions;
     save_model(folder, parts_.model, options);
   }
+  NamedTensors beside() const override { return heads_ ? heads_->weights() : NamedTensors(); }
   std::string title() const override {
     return fmt::format("({}), {}", config_.objective->title, parts_.model->config().name);
   }
   std::vector<ReportPicture> pictures(const SampleStore& store) override {
-    return report_pictures(store, parts_, config_, config_.report_pictures);
+    auto pictures = report_pictures(store, parts_, config_, config_.report_pictures);
+    if (config_.self_supervision.mae_weight > 0)
+      add_reconstructions(store, parts_, heads_, config_, pictures);
+    return pictures;
   }
 
  private:
+  void make_heads() {
+    torch::manual_seed(config_.seed);
+    heads_ = SelfSupervisionHeads(config_.self_supervision, parts_.model->config());
+  }
+
   TrainConfig config_;
   TrainedParts parts_;
+  SelfSupervisionHeads heads_{nullptr};  // with self-supervision only
   std::unique_ptr<Objective> objective_;
 };
 

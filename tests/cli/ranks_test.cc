@@ -100,6 +100,18 @@ TEST_F(RanksTest, EvaluationOfAllTasks) {
   expect_same(eval(all + " --templates simple --tasks zeroshot"), 2);
 }
 
+TEST_F(RanksTest, EvaluationOfImageEmbeddings) {
+  const auto records = fixtures::drawn_records(60);
+  fixtures::write_shard(folder_ / "learn.tar", {records.begin() + 30, records.end()});
+  const std::string tasks =
+      "--batch-size 4 --tasks instance_retrieval,knn,linear_probe --probe-label quadrant ";
+  const Json results =
+      parse_json(expect_same(eval(tasks + "--train-data " + at("learn.tar")), 3), "out");
+  for (const char* task : {"instance_retrieval", "knn", "linear_probe"})
+    EXPECT_TRUE(results.contains(task)) << task;
+  EXPECT_EQ(results["train"]["samples"], 30);
+}
+
 TEST_F(RanksTest, EvaluationOfFewerBatchesThanProcesses) {
   expect_same(eval("--batch-size 16"), 5);
   expect_same(eval("--batch-size 64 --max-samples 1"), 3);

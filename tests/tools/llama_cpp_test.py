@@ -4,7 +4,7 @@
 Readers of a few steps are exported, loaded by llama.cpp's libraries, and asked the same questions about the same
 pictures. Compared are the ids of the question's words, the projected features of the pictures, and the ids of the
 answers. Two towers: one without a class token, which must agree; and CLIP's own, whose class token llama.cpp puts
-behind the patches (its issue #25814): there the words must agree, and the figures are printed as they are. --run takes
+after the patches (its issue #25814): there the words must agree, and the figures are printed as they are. --run takes
 a trained reader (DIR/model, DIR/talking) in place of the small ones.
 
 Needs llama-cpp-python built from its source, numpy, safetensors and pillow for a Python named by OPENCLOC_LLAMA_PYTHON
@@ -16,17 +16,17 @@ Without them it says so and is skipped.
 import argparse
 import ctypes
 import io
-import os
 import pathlib
 import sys
 import tempfile
 
-from small_reader import answers_of, hidden_tokens, pictures, run, small_reader
+from small_reader import answers_of, go_on_in, hidden_tokens, pictures, run, small_reader
 
 SKIPPED = 77
 FEATURES = 1e-2  # largest difference, relative to the largest value: llama.cpp's GELU is the tanh one
 ANSWERS = 0.95  # share of answers with equal ids: where two words are as likely as one another, 1e-2 decides
 MAX_IDS = 24
+UNKNOWN = 2  # the id of <unk> in tokenizers that we build
 
 
 class Llama:
@@ -53,7 +53,7 @@ class Llama:
         self.width = llama_cpp.llama_model_n_embd(self.model)
 
     def parts(self, text, picture):
-        """Chunks of a text with one <__media__> -> the chunks, ids before and behind the picture."""
+        """Chunks of a text with one <__media__> -> the chunks, ids before and after the picture."""
         import numpy
         pixels = numpy.ascontiguousarray(numpy.asarray(picture, dtype=numpy.uint8))
         bitmap = self.mtmd.mtmd_bitmap_init(picture.width, picture.height, pixels.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8)))
@@ -134,6 +134,8 @@ def compare(binary, model, dialogues, folder, count):
         assert picture.width == picture.height, 'llama.cpp pads with another colour: take square pictures'
         chunks, ids = theirs.parts(f'user:<__media__>{line["ask"].lower()} assistant:', picture)
         chunks_of.setdefault(name, chunks)
+        # Bytes of characters that the tokenizer does not know follow its own ids.
+        ids = [[token if token < settings['language']['vocab_size'] else UNKNOWN for token in part] for part in ids]
         places = [i for i, token in enumerate(line['prompt_ids']) if token == settings['image_id']]
         result['questions'] += 1
         result['same words'] += ids == [line['prompt_ids'][:places[0]], line['prompt_ids'][places[-1] + 1:]]
@@ -156,9 +158,7 @@ def report(what, result):
 
 
 def main():
-    python = os.environ.get('OPENCLOC_LLAMA_PYTHON')
-    if python and os.path.abspath(python) != os.path.abspath(sys.executable):
-        os.execv(python, [python, *sys.argv])
+    go_on_in('OPENCLOC_LLAMA_PYTHON')
     try:
         import llama_cpp
         from llama_cpp import mtmd_cpp  # noqa: F401

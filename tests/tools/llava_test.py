@@ -12,12 +12,11 @@ Without them it says so and is skipped.
 """
 import argparse
 import io
-import os
 import pathlib
 import sys
 import tempfile
 
-from small_reader import answers_of, hidden_tokens, pictures, run, small_reader
+from small_reader import answers_of, go_on_in, hidden_tokens, pictures, run, small_reader
 
 SKIPPED = 77
 FEATURES = 1e-4  # largest difference, relative to the largest value
@@ -64,9 +63,7 @@ def compare(binary, model, dialogues, folder, count):
 
 
 def main():
-    python = os.environ.get('OPENCLOC_LLAVA_PYTHON')
-    if python and os.path.abspath(python) != os.path.abspath(sys.executable):
-        os.execv(python, [python, *sys.argv])
+    go_on_in('OPENCLOC_LLAVA_PYTHON')
     try:
         import torch  # noqa: F401
         import transformers

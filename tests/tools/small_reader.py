@@ -1,8 +1,17 @@
 """A multimodal language model of a few steps, for the tests that ask other programs what it answers."""
 import json
+import os
 import pathlib
 import subprocess
+import sys
 import tarfile
+
+
+def go_on_in(variable):
+    """The test itself in the Python that an environment variable names, where it names another one."""
+    python = os.environ.get(variable)
+    if python and os.path.abspath(python) != os.path.abspath(sys.executable):
+        os.execv(python, [python, *sys.argv])
 
 
 def run(binary, *command):

@@ -30,7 +30,7 @@ class CheckpointsTest : public ::testing::Test {
     state_.step = step;
     state_.samples = 4 * step;
     const auto model = [&](const fs::path& folder) { save_model(folder, model_, {}); };
-    save_checkpoint(run_.path(), state_, model, optimizer_.moments());
+    save_checkpoint(run_.path(), state_, model, {optimizer_.moments(), {}});
   }
   fs::path path(int64_t step) {
     return run_.path() / "checkpoints" / ("step-" + std::to_string(step));

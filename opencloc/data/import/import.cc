@@ -20,21 +20,22 @@ struct Format {
   Importer list;
 };
 
-constexpr std::array<Format, 8> kFormats = {{{"coco", import_coco},
+constexpr std::array<Format, 9> kFormats = {{{"coco", import_coco},
                                              {"lvis", import_lvis},
                                              {"yolo", import_yolo},
                                              {"voc", import_voc},
                                              {"refcoco", import_refcoco},
                                              {"folder", import_folder},
                                              {"jsonl", import_jsonl},
-                                             {"csv", import_csv}}};
+                                             {"csv", import_csv},
+                                             {"gpr1200", import_gpr1200}}};
 
 Importer importer_of(std::string_view format) {
   for (const auto& known : kFormats) {
     if (known.name == format) return known.list;
   }
   throw Error::input("unknown dataset format", "'" + std::string(format) + "'",
-                     "use coco, lvis, yolo, voc, refcoco, folder, jsonl or csv");
+                     "use coco, lvis, yolo, voc, refcoco, folder, jsonl, csv or gpr1200");
 }
 
 // The extension by content: names lie.

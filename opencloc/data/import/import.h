@@ -39,6 +39,7 @@ void import_voc(const ImportOptions& options, ImportList& list, SkipCounter& ski
 void import_refcoco(const ImportOptions& options, ImportList& list, SkipCounter& skips);
 void import_folder(const ImportOptions& options, ImportList& list, SkipCounter& skips);
 void import_jsonl(const ImportOptions& options, ImportList& list, SkipCounter& skips);
+void import_gpr1200(const ImportOptions& options, ImportList& list, SkipCounter& skips);
 void import_csv(const ImportOptions& options, ImportList& list, SkipCounter& skips);
 
 // "coco", "lvis", ...; in the order in which help should show them.

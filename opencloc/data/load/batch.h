@@ -37,6 +37,11 @@ struct Batch {
   // are to be learned [B, L] bool, and [R, P, 2] float, points x, y within each of the regions,
   // which are those that the sequences name, in order. Undefined = none.
   torch::Tensor sequence_ids, sequence_learned, clouds;
+  // For masked learning: which patches [B, N] and which places of a text [B, T] are seen first:
+  // F32, in [0, 1), lower first; patches of nothing but padding have 2. Undefined = none.
+  torch::Tensor patch_order, word_order;
+  // For SimCLR: two other views of each picture, in the form of the pixels. Undefined = none.
+  torch::Tensor first_view, second_view;
   std::vector<std::string> keys;          // B, "shard#key": names a batch in logs
   std::vector<std::string> texts;         // B
   std::vector<std::string> region_texts;  // R

@@ -50,19 +50,33 @@ BatchBuilder::BatchBuilder(int64_t batch_size, const SampleOptions& options,
     : batch_size_(batch_size), options_(options), pixels_(pixels) {
   const int64_t height = options.canvas.height, width = options.canvas.width;
   const auto place = torch::TensorOptions().pinned_memory(pixels.pinned);
-  batch_.pixels = pixels.bytes
-                      ? torch::empty({batch_size, height, width, 3}, place.dtype(torch::kByte))
-                      : torch::empty({batch_size, 3, height, width}, place);
+  const auto empty = [&] {
+    return pixels.bytes ? torch::empty({batch_size, height, width, 3}, place.dtype(torch::kByte))
+                        : torch::empty({batch_size, 3, height, width}, place);
+  };
+  batch_.pixels = empty();
+  if (!options.views) return;
+  batch_.first_view = empty();
+  batch_.second_view = empty();
+}
+
+void BatchBuilder::put_pixels(const Image& canvas, const torch::Tensor& pixels, int64_t row) const {
+  if (pixels_.bytes) {
+    std::copy(canvas.pixels.begin(), canvas.pixels.end(), pixels[row].data_ptr<uint8_t>());
+  } else {
+    normalize_chw(canvas, pixels_.mean, pixels_.std, pixels[row].data_ptr<float>());
+  }
 }
 
 void BatchBuilder::add(PreparedSample sample) {
   const auto row = static_cast<int64_t>(batch_.keys.size());
-  if (pixels_.bytes) {
-    std::copy(sample.canvas.pixels.begin(), sample.canvas.pixels.end(),
-              batch_.pixels[row].data_ptr<uint8_t>());
-  } else {
-    normalize_chw(sample.canvas, pixels_.mean, pixels_.std, batch_.pixels[row].data_ptr<float>());
+  put_pixels(sample.canvas, batch_.pixels, row);
+  if (options_.views) {
+    put_pixels(sample.views[0], batch_.first_view, row);
+    put_pixels(sample.views[1], batch_.second_view, row);
   }
+  patch_order_.insert(patch_order_.end(), sample.patch_order.begin(), sample.patch_order.end());
+  word_order_.insert(word_order_.end(), sample.word_order.begin(), sample.word_order.end());
   batch_.keys.push_back(std::move(sample.name));
   batch_.texts.push_back(std::move(sample.text));
   captions_.push_back(std::move(sample.tokens));
@@ -163,7 +177,11 @@ Batch BatchBuilder::finish() {
       std::all_of(regions_.begin(), regions_.end(),
                   [](const PreparedRegion& region) { return region.names_one_box; });
   if (all_named_once) batch_.names_one_box.reset();
-  batch_.pixels = batch_.pixels.slice(0, 0, static_cast<int64_t>(batch_.keys.size()));
+  const auto rows = static_cast<int64_t>(batch_.keys.size());
+  for (torch::Tensor* pixels : {&batch_.pixels, &batch_.first_view, &batch_.second_view})
+    if (pixels->defined()) *pixels = pixels->slice(0, 0, rows);
+  if (!patch_order_.empty()) batch_.patch_order = torch::tensor(patch_order_).view({rows, -1});
+  if (!word_order_.empty()) batch_.word_order = torch::tensor(word_order_).view({rows, -1});
   return std::move(batch_);
 }
 

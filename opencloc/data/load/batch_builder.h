@@ -29,6 +29,7 @@ class BatchBuilder {
  private:
   void finish_rated_boxes();
   void finish_sequences();
+  void put_pixels(const Image& canvas, const torch::Tensor& pixels, int64_t row) const;
 
   const int64_t batch_size_;
   const SampleOptions options_;
@@ -44,6 +45,7 @@ class BatchBuilder {
     std::vector<uint8_t> learned;
   };
   std::vector<Sequence> sequences_;
+  std::vector<float> patch_order_, word_order_;  // of all samples
 };
 
 }  // namespace opencloc

@@ -127,10 +127,11 @@ PreparedSample SampleMaker::make(const Draw& draw) const {
   if (options_.sequences) return with_sequence(draw, rng);
   const bool mosaic = rng.chance(options_.mosaic);
   Picture picture = load(draw.source, draw.index, rng);
-  auto sample =
-      mosaic ? from_mosaic(draw, std::move(picture), rng) : from_picture(std::move(picture), rng);
+  auto sample = mosaic ? from_mosaic(draw, std::move(picture), rng)
+                       : from_picture(draw, std::move(picture), rng);
   tokenize_texts(sample);
   add_rated_boxes(draw, sample);
+  add_orders(draw, sample);
   choose(sample, rng);
   return sample;
 }
@@ -178,6 +179,41 @@ void SampleMaker::add_rated_boxes(const Draw& draw, PreparedSample& sample) cons
   Rng rng(seed_,
           {random_stream::kRatedBoxes, static_cast<uint64_t>(draw.source), draw.epoch, draw.index});
   sample.rated = opencloc::rated_boxes(objects, options_.rated_boxes, rng);
+}
+
+// Streams of their own here, too.
+void SampleMaker::add_orders(const Draw& draw, PreparedSample& sample) const {
+  constexpr float kPadding = 2;
+  if (options_.ordered_grid == 0 && !options_.ordered_words) return;
+  Rng rng(seed_,
+          {random_stream::kMasks, static_cast<uint64_t>(draw.source), draw.epoch, draw.index});
+  const auto grid = options_.ordered_grid;
+  const auto side = 1.0F / static_cast<float>(std::max<int64_t>(1, grid));
+  const Box& content = sample.content;
+  for (int64_t y = 0; y < grid; ++y) {
+    for (int64_t x = 0; x < grid; ++x) {
+      const auto left = static_cast<float>(x) * side, top = static_cast<float>(y) * side;
+      const bool seen = left + side > content.x0 && left < content.x1 && top + side > content.y0 &&
+                        top < content.y1;
+      const auto drawn = static_cast<float>(rng.uniform());
+      sample.patch_order.push_back(seen ? drawn : kPadding);
+    }
+  }
+  if (!options_.ordered_words) return;
+  for (int64_t i = 0; i < options_.context_length; ++i)
+    sample.word_order.push_back(static_cast<float>(rng.uniform()));
+}
+
+void SampleMaker::add_views(const Draw& draw, const Image& image, PreparedSample& sample) const {
+  if (!options_.views) return;
+  Rng rng(seed_,
+          {random_stream::kViews, static_cast<uint64_t>(draw.source), draw.epoch, draw.index});
+  CanvasOptions canvas = options_.canvas;
+  canvas.rule = CanvasRule::kSquash;  // torchvision's RandomResizedCrop
+  for (int view = 0; view < 2; ++view) {
+    sample.views.push_back(augment(image, canvas, options_.view_crop, rng).image);
+    change_colours(sample.views.back(), options_.view_colours, rng);
+  }
 }
 
 // Also what a crop keeps of a smaller picture fills the canvas.
@@ -232,7 +268,7 @@ std::string SampleMaker::text_from_elsewhere(int source, const std::string& own,
   return own;  // the data has no other text
 }
 
-PreparedSample SampleMaker::from_picture(Picture picture, Rng& rng) const {
+PreparedSample SampleMaker::from_picture(const Draw& draw, Picture picture, Rng& rng) const {
   PreparedSample sample;
   sample.name = std::move(picture.name);
   sample.text = std::move(picture.text);
@@ -244,6 +280,8 @@ PreparedSample SampleMaker::from_picture(Picture picture, Rng& rng) const {
   const auto mapped = map_boxes(boxes_of(picture.regions), placed.map, options_.canvas.width,
                                 options_.canvas.height, options_.box_filter);
   sample.canvas = std::move(placed.image);
+  sample.content = clip_to_unit(placed.map.to_canvas({0, 0, 1, 1}));
+  add_views(draw, picture.image, sample);
   add_regions(picture.regions, mapped, sample);
   return sample;
 }
@@ -277,6 +315,7 @@ PreparedSample SampleMaker::from_mosaic(const Draw& draw, Picture first, Rng& rn
     add_regions(tiles[i].regions, mapped, sample);
   }
   sample.canvas = std::move(mosaic.image);
+  add_views(draw, sample.canvas, sample);
   return sample;
 }
 

@@ -16,6 +16,7 @@
 #include "opencloc/data/load/sequence_source.h"
 #include "opencloc/image/augment.h"
 #include "opencloc/image/canvas.h"
+#include "opencloc/image/photometric.h"
 #include "opencloc/text/tokenizer.h"
 
 namespace opencloc {
@@ -43,6 +44,15 @@ struct SampleOptions {
   // Samples are pictures with these sequences, whole on their canvas; all that is said above of
   // crops, captions and regions is for others.
   std::shared_ptr<const SequenceSource> sequences;
+
+  // For masked learning: patches along the canvas's side whose order is drawn, and whether that of
+  // the words is; 0, false = none.
+  int64_t ordered_grid = 0;
+  bool ordered_words = false;
+  // For SimCLR: two more crops of each picture, with other colours.
+  bool views = false;
+  AugmentOptions view_crop{.scale_min = 0.08, .flip_probability = 0.5};  // SLIP's
+  PhotometricOptions view_colours;
 
   int64_t rated_boxes = 0;  // for the quality head, of each canvas with regions; 0 = none
 
@@ -76,6 +86,10 @@ struct PreparedSample {
   TokenizedText tokens;
   std::vector<PreparedRegion> regions;
   std::vector<RatedBox> rated;
+  Box content = {0, 0, 1, 1};      // of the canvas: what is not padding
+  std::vector<float> patch_order;  // as in Batch
+  std::vector<float> word_order;
+  std::vector<Image> views;       // none or two
   std::vector<int32_t> sequence;  // with SampleOptions::sequences, and what of it is learned
   std::vector<uint8_t> learned;
   std::vector<RecordProblem> problems;  // what of it could not be used
@@ -106,13 +120,15 @@ class SampleMaker {
   void add_noise(int source, uint64_t index, std::vector<Region>& regions) const;
   std::string text_from_elsewhere(int source, const std::string& own, Rng& rng) const;
   PreparedSample with_sequence(const Draw& draw, Rng& rng) const;
-  PreparedSample from_picture(Picture picture, Rng& rng) const;
+  PreparedSample from_picture(const Draw& draw, Picture picture, Rng& rng) const;
   PreparedSample from_mosaic(const Draw& draw, Picture first, Rng& rng) const;
   void add_regions(const std::vector<Region>& regions, const MappedBoxes& mapped,
                    PreparedSample& sample) const;
   void tokenize_texts(PreparedSample& sample) const;
   void choose(PreparedSample& sample, Rng& rng) const;
   void add_rated_boxes(const Draw& draw, PreparedSample& sample) const;
+  void add_orders(const Draw& draw, PreparedSample& sample) const;
+  void add_views(const Draw& draw, const Image& image, PreparedSample& sample) const;
 
   const SampleStore& store_;
   const Tokenizer& tokenizer_;

@@ -44,6 +44,7 @@ struct PromptContext {
 
 struct ImageFeatures {
   torch::Tensor tokens;      // [B, T, D], after the last block, before pooling, norm, projection
+  torch::Tensor pooled;      // [B, D], what is projected to the embedding; CoCa [B, E]
   torch::Tensor embedding;   // [B, E], not normalised
   torch::Tensor captioning;  // [B, Q, E], what captions are written from; CoCa alone
   torch::Tensor hidden;      // [B, T, D], after EncodeOptions::hidden_layer blocks; else undefined

@@ -40,6 +40,15 @@ TextFeatures TextTowerImpl::encode(const torch::Tensor& ids) {
   return {embed(pool(x, ids)), x};
 }
 
+torch::Tensor TextTowerImpl::encode_some(const torch::Tensor& ids, const torch::Tensor& keep) {
+  TORCH_CHECK(config_.causal && !cls_emb_.defined(),
+              "only causal towers can do without some words");
+  const auto places = positional_embedding_.index_select(0, keep.flatten())
+                          .view({keep.size(0), keep.size(1), config_.width});
+  const auto words = torch::embedding(token_embedding_, ids.gather(1, keep));  // [B, K, D]
+  return transformer_(ops::as_activation(words + places), ops::Mask::kCausal);
+}
+
 TextFeatures TextTowerImpl::encode_with_cls(const torch::Tensor& ids) {
   const int64_t batch = ids.size(0), length = ids.size(1);
   // Padding that was cut is put back where the mask would look at it.

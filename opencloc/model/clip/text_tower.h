@@ -26,6 +26,9 @@ class TextTowerImpl : public torch::nn::Module {
   // ones; else T should be the context length.
   torch::Tensor forward(const torch::Tensor& ids) { return encode(ids).embedding; }
   TextFeatures encode(const torch::Tensor& ids);
+  // The words at places `keep` [B, K] int64, ascending, each with its own place, without what
+  // stands between them -> tokens [B, K, D], after the last block. Causal towers without cls_emb.
+  torch::Tensor encode_some(const torch::Tensor& ids, const torch::Tensor& keep);
   // The tokens of encode(), one place at a time (Transformer::step): ids [B], the place they stand
   // at -> [B, 1, D]. Causal towers alone.
   torch::Tensor step(const torch::Tensor& ids, int64_t place, std::vector<torch::Tensor>& caches);

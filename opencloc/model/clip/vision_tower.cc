@@ -53,6 +53,7 @@ ImageFeatures VisionTowerImpl::forward(const torch::Tensor& pixels, const Encode
     x = torch::cat({cls, x}, 1);                                                     // [B, T, D]
   }
   x = x + ops::as_activation(positional_embedding_);
+  if (options.keep.defined()) x = kept(x, options.keep);
   if (ln_pre_) x = ln_pre_(x);
   TransformerImpl::Hidden hidden;
   if (options.hidden_layer) {
@@ -65,28 +66,39 @@ ImageFeatures VisionTowerImpl::forward(const torch::Tensor& pixels, const Encode
   features.tokens = x;              // [B, T, D]
   features.hidden = hidden.tokens;  // [B, T, D]
   if (pooler_) {
-    const auto pooled = ln_post_(pooler_(x));                // [B, n, E]
-    features.embedding = to_embedding(pooled.select(1, 0));  // [B, E]
-    features.captioning = pooled.slice(1, 1);                // [B, n - 1, E]
+    const auto answers = ln_post_(pooler_(x));  // [B, n, E]
+    features.pooled = answers.select(1, 0);     // [B, E]
+    features.captioning = answers.slice(1, 1);  // [B, n - 1, E]
   } else {
-    features.embedding = pool(x);  // [B, E]
+    features.pooled = pool(x);  // [B, D]
   }
+  features.embedding = to_embedding(features.pooled);  // [B, E]
   return features;
+}
+
+torch::Tensor VisionTowerImpl::kept(const torch::Tensor& tokens, const torch::Tensor& keep) const {
+  const int64_t first = config_.class_token ? 1 : 0;
+  const auto rows = (keep + first).unsqueeze(2).expand({-1, -1, config_.width});  // [B, K, D]
+  const auto patches = tokens.gather(1, rows);
+  return first == 0 ? patches : torch::cat({tokens.slice(1, 0, 1), patches}, 1);  // [B, 1 + K, D]
 }
 
 torch::Tensor VisionTowerImpl::pool(const torch::Tensor& tokens) {
   switch (config_.pool) {
     case ImagePool::kClassToken:
-      return project(tokens.select(1, 0));
-    case ImagePool::kAverage: {
-      const auto patches = patch_tokens(tokens);  // [B, N, D]
-      return to_embedding(config_.ln_post_after_pool ? ln_post_(patches.mean(1))
-                                                     : ln_post_(patches).mean(1));
+      return ln_post_(tokens.select(1, 0));
+    case ImagePool::kAverage:
+    case ImagePool::kMax: {
+      const auto patches = tokens.slice(1, config_.class_token ? 1 : 0);  // [B, N, D]
+      const auto over = [this](const torch::Tensor& x) {
+        return config_.pool == ImagePool::kMax ? x.amax(1) : x.mean(1);
+      };
+      return config_.ln_post_after_pool ? ln_post_(over(patches)) : over(ln_post_(patches));
     }
     case ImagePool::kAttention:
       break;
   }
-  return to_embedding(attn_pool_(ln_post_(tokens)));
+  return attn_pool_(ln_post_(tokens));
 }
 
 torch::Tensor VisionTowerImpl::project(const torch::Tensor& tokens) {

@@ -20,6 +20,10 @@ struct EncodeOptions {
   // Also return the tokens after that many blocks, as transformers counts hidden_states: 0 what
   // enters the first block, -1 the last block's output, -2 the second-to-last's (LLaVA's choice).
   std::optional<int64_t> hidden_layer = std::nullopt;
+  // [B, K] int64: the patches that go through the tower, each with its own place; undefined: all
+  // (He et al., 2022; Li et al., "Scaling Language-Image Pre-training via Masking", 2023). Tokens
+  // are then [B, K, D], after the class token where there is one, in the order given.
+  torch::Tensor keep = {};
 };
 
 // Parameters: conv1.weight, conv1.bias, class_embedding, positional_embedding, ln_pre, transformer,
@@ -38,7 +42,8 @@ class VisionTowerImpl : public torch::nn::Module {
 
  private:
   torch::Tensor patch_embed(const torch::Tensor& pixels) const;  // [B, N, D]
-  torch::Tensor pool(const torch::Tensor& tokens);               // [B, T, D] -> [B, E]
+  torch::Tensor kept(const torch::Tensor& tokens, const torch::Tensor& keep) const;
+  torch::Tensor pool(const torch::Tensor& tokens);  // [B, T, D] -> [B, D]
   torch::Tensor to_embedding(const torch::Tensor& pooled) const;
 
   VisionConfig config_;

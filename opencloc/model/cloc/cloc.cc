@@ -40,7 +40,7 @@ torch::Tensor as_f32(const torch::Tensor& t) {
 }  // namespace
 
 // The three roundings of image/normalize.h, where the model lies.
-torch::Tensor ClocImpl::ready(const torch::Tensor& pixels) const {
+torch::Tensor ClocImpl::normalized_pixels(const torch::Tensor& pixels) const {
   if (pixels.scalar_type() != torch::kByte) return pixels;
   const auto values = pixels.permute({0, 3, 1, 2}).to(torch::kFloat);  // [B, 3, H, W]
   return (values / 255 - pixel_mean_) / pixel_std_;
@@ -48,7 +48,8 @@ torch::Tensor ClocImpl::ready(const torch::Tensor& pixels) const {
 
 ImageFeatures ClocImpl::encode_image(const torch::Tensor& pixels, const EncodeOptions& options) {
   const ComputeScope scope(precision_, backend_);
-  auto features = visual->forward(ready(pixels), options);
+  auto features = visual->forward(normalized_pixels(pixels), options);
+  features.pooled = as_f32(features.pooled);
   features.embedding = as_f32(features.embedding);
   if (features.hidden.defined()) features.hidden = as_f32(features.hidden);
   return features;

@@ -40,6 +40,8 @@ class ClocImpl : public torch::nn::Module {
   // pixels [B, 3, H, W], normalised, or [B, H, W, 3] uint8 as decoded. H = W =
   // config().vision.image_size.
   ImageFeatures encode_image(const torch::Tensor& pixels, const EncodeOptions& options = {});
+  // What encode_image() makes of bytes; [B, 3, H, W] that are normalised come back as they are.
+  torch::Tensor normalized_pixels(const torch::Tensor& pixels) const;
   // ids [B, T] int64 -> [B, E], not normalised. Pools at the end-of-text token.
   torch::Tensor encode_text(const torch::Tensor& ids);
   // The same with the tokens that a captioner's decoder reads.
@@ -86,7 +88,6 @@ class ClocImpl : public torch::nn::Module {
   QualityHead quality_head{nullptr};    // config().cloc.quality_head only
 
  private:
-  torch::Tensor ready(const torch::Tensor& pixels) const;  // [B, 3, H, W], normalised
   PromptContext context_of(const ImageFeatures& features);
   void need_region_part() const;
 

@@ -16,7 +16,7 @@ namespace opencloc {
 
 // What becomes the image's embedding: the class token; the mean of the patch tokens; or what a
 // learned query reads from all tokens (SigLIP's attention pooling head, timm's "map").
-enum class ImagePool { kClassToken, kAverage, kAttention };
+enum class ImagePool { kClassToken, kAverage, kMax, kAttention };
 
 struct VisionConfig {
   int64_t image_size = 224;

@@ -60,8 +60,9 @@ struct Named {
   const char* name;
   Value value;
 };
-constexpr std::array<Named<ImagePool>, 3> kImagePools{{{"tok", ImagePool::kClassToken},
+constexpr std::array<Named<ImagePool>, 4> kImagePools{{{"tok", ImagePool::kClassToken},
                                                        {"avg", ImagePool::kAverage},
+                                                       {"max", ImagePool::kMax},
                                                        {"map", ImagePool::kAttention}}};
 constexpr std::array<Named<TextPool>, 3> kTextPools{
     {{"argmax", TextPool::kEnd}, {"first", TextPool::kFirst}, {"last", TextPool::kLast}}};
