@@ -17,21 +17,12 @@ import statistics
 import subprocess
 import tarfile
 
+import steps
+
 MODEL = {"model_cfg": {"embed_dim": 128,
                        "vision_cfg": {"image_size": 64, "layers": 4, "width": 128, "patch_size": 8},
                        "text_cfg": {"context_length": 24, "vocab_size": 49408, "width": 128, "heads": 2, "layers": 2}},
          "preprocess_cfg": {"resize_mode": "longest", "fill_color": 0, "interpolation": "bicubic"}}
-
-
-def run(command, log=None):
-    command = [str(part) for part in command]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if log:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(" ".join(command) + "\n" + done.stdout + done.stderr)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
-    return done.stdout
 
 
 def senses(base):
@@ -67,16 +58,18 @@ def train(args, data, folder, seed, samples_seen):
     if not (folder / "model").exists():
         model = args.out / "model.json"
         model.write_text(json.dumps(MODEL))
-        run([args.opencloc, "train", "--objective", "clip", "--data", data, "--model", model, "--samples", samples_seen,
+        steps.run([args.opencloc, "train", "--objective", "clip", "--data", data, "--model", model, "--samples", samples_seen,
              "--seed", seed, "--out", folder, "--threads", args.threads, "--workers", 1, *args.train_flags.split()],
             folder.parent / f"{folder.name}.txt")
     return folder / "model"
 
 
 def link(args, data, base, out, flags, key):
-    run([args.opencloc, "label", "--data", data, "--out", out, "--stages", "mentions,link", "--entities", base,
+    steps.run([args.opencloc, "label", "--data", data, "--out", out, "--stages", "mentions,link", "--entities", base,
          "--threads", args.threads, "--overwrite", *flags], out.parent / f"{out.name}.txt")
-    return json.loads(run([args.opencloc, "label", "--data", out, "--entities", base, "--against", key, "--json"]))
+    answer = subprocess.run([args.opencloc, "label", "--data", out, "--entities", base, "--against", key, "--json"],
+                            stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(answer.stdout)
 
 
 def percent(values):
@@ -137,9 +130,10 @@ def e2(args, emoji):
         here = args.out / f"e2/seed{seed}"
         common = ["--size", 64, "--names", args.names, "--max-objects", 3]
         if not (here / "linked_data").exists():
-            run([args.opencloc, "data", "scenes", "--count", args.scenes, "--seed", 100 + seed, "--out", here / "train", *common])
-            run([args.opencloc, "data", "scenes", "--count", 3000, "--seed", 200 + seed, "--alt-text", "aliases",
-                 "--entities", emoji, "--out", here / "linked_data", *common])
+            steps.run([args.opencloc, "data", "scenes", "--count", args.scenes, "--seed", 100 + seed, "--out", here / "train",
+                       *common], here / "data.txt")
+            steps.run([args.opencloc, "data", "scenes", "--count", 3000, "--seed", 200 + seed, "--alt-text", "aliases",
+                       "--entities", emoji, "--out", here / "linked_data", *common], here / "data.txt")
         clip = train(args, here / "train", here / "clip", seed, args.samples)
         for name, flags in (
                 ("prior", ["--link", "prior:1", "--min-image-score", "off"]),
@@ -180,9 +174,11 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     wordnet, emoji = args.out / "wordnet", args.out / "emoji"
     if not emoji.exists():
-        run([args.opencloc, "data", "entities", "--format", "wordnet", "--source", "/usr/share/wordnet", "--overwrite", "--out", wordnet])
-        run([args.opencloc, "data", "entities", "--format", "emoji", "--source", "/usr/share/unicode/emoji/emoji-test.txt",
-             "--wordnet", "/usr/share/wordnet", "--out", emoji])
+        log = args.out / "entities.txt"
+        steps.run([args.opencloc, "data", "entities", "--format", "wordnet", "--source", "/usr/share/wordnet", "--overwrite",
+                   "--out", wordnet], log)
+        steps.run([args.opencloc, "data", "entities", "--format", "emoji", "--source",
+                   "/usr/share/unicode/emoji/emoji-test.txt", "--wordnet", "/usr/share/wordnet", "--out", emoji], log)
     # Emoji in the order of their code points: the order of the list is that of the scenes' worlds, and breaks ties.
     by_code, table_files = args.out / "emoji_by_code", args.out / "emoji_tables"
     if not by_code.exists():
@@ -190,7 +186,8 @@ def main():
         head, *lines = (emoji / "entities.tsv").read_text().splitlines()
         (table_files / "entities.tsv").write_text("\n".join([head, *sorted(lines)]) + "\n")
         (table_files / "aliases.tsv").write_text((emoji / "aliases.tsv").read_text())
-        run([args.opencloc, "data", "entities", "--format", "tsv", "--source", table_files, "--out", by_code])
+        steps.run([args.opencloc, "data", "entities", "--format", "tsv", "--source", table_files, "--out", by_code],
+                  args.out / "entities.txt")
     if args.only != "e2":
         e1(args, wordnet)
     if args.only != "e1":

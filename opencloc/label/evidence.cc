@@ -14,8 +14,9 @@ namespace {
 constexpr int64_t kFewestPrototypes = 8;  // fewer give no deviation worth the name
 constexpr int64_t kFewestOfType = 3;      // prototypes that make one of their type
 
-// values [n] -> [n - 1]
+// values [n] -> [n - 1]; all of them where the place is none
 torch::Tensor without(const torch::Tensor& values, int64_t place) {
+  if (place < 0) return values;
   return torch::cat({values.slice(0, 0, place), values.slice(0, place + 1)});
 }
 
@@ -55,7 +56,11 @@ void PictureEvidence::set_prototypes(EntityPrototypes prototypes) {
   prototypes_ = std::move(prototypes);
   prototype_of_.clear();
   types_.clear();
+  compared_ = torch::Tensor();
   if (!prototypes_.known()) return;
+  compared_step_ = std::max<int64_t>(
+      1, prototypes_.vectors.size(0) / std::max<int64_t>(1, options_.most_compared));
+  compared_ = prototypes_.vectors.slice(0, 0, {}, compared_step_).contiguous();  // [C, E]
   std::map<std::string, std::vector<int64_t>> of_type;
   for (size_t i = 0; i < prototypes_.entities.size(); ++i) {
     const int64_t entity = prototypes_.entities[i];
@@ -102,7 +107,7 @@ std::vector<std::optional<Evidence>> PictureEvidence::of(const torch::Tensor& pi
   torch::Tensor centered, others;
   if (enough) {
     centered = normalized((picture - prototypes_.center).unsqueeze(0))[0];  // [E]
-    others = prototypes_.vectors.mv(centered);                              // [P]
+    others = compared_.mv(centered);                                        // [C]
   }
   std::vector<int64_t> by_text;
   std::vector<size_t> places;
@@ -110,8 +115,10 @@ std::vector<std::optional<Evidence>> PictureEvidence::of(const torch::Tensor& pi
     const auto own = prototype_of_.find(entities[i]);
     const auto type = types_.find(std::string(table_->base()[entities[i]].type));
     if (enough && options_.prototypes && own != prototype_of_.end()) {
-      evidence[i] = place_among(EvidenceKind::kPrototype, others[own->second].item<double>(),
-                                without(others, own->second));
+      const bool among = own->second % compared_step_ == 0;
+      evidence[i] = place_among(EvidenceKind::kPrototype,
+                                prototypes_.vectors[own->second].dot(centered).item<double>(),
+                                without(others, among ? own->second / compared_step_ : -1));
     } else if (enough && options_.types && type != types_.end()) {
       evidence[i] =
           place_among(EvidenceKind::kType, type->second.dot(centered).item<double>(), others);

@@ -47,6 +47,9 @@ struct EvidenceOptions {
   bool types = true;         // of entities without a prototype: the mean of those of their type
   bool texts = true;         // where there is neither: "name: description"
   int64_t references = 256;  // random entities whose texts a picture is compared with
+  // Prototypes that a cosine is placed among, evenly over all there are: with a million of them a
+  // picture is still linked in the time of a few thousand.
+  int64_t most_compared = 2048;
   uint64_t seed = 0;
 };
 
@@ -75,6 +78,8 @@ class PictureEvidence {
   EntityPrototypes prototypes_;
   std::unordered_map<int64_t, int64_t> prototype_of_;  // entity -> row of prototypes_.vectors
   std::map<std::string, torch::Tensor> types_;         // [E]
+  torch::Tensor compared_;                             // [C, E], of prototypes_.vectors
+  int64_t compared_step_ = 1;                          // every which one of them
   torch::Tensor references_;
 };
 

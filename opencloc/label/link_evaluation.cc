@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 
 #include <spdlog/fmt/fmt.h>
 
@@ -64,6 +65,7 @@ class LinkJudge {
 
   void judge(const Truth& truth, const std::vector<Mention>& mentions, const Json& entities) {
     ++result_.pictures;
+    found_.clear();
     const auto all = static_cast<int64_t>(truth.mentions.size());
     const auto seen =
         static_cast<int64_t>(std::ranges::count(truth.mentions, true, &TrueMention::visible));
@@ -75,18 +77,18 @@ class LinkJudge {
       const bool among = std::ranges::any_of(candidates, [&](const EntityCandidate& one) {
         return is_true(truth, mention.begin, mention.end, table_.base()[one.entity].id, false);
       });
-      add(result_.mentions, among, ambiguous);
+      add(result_.mentions, among, ambiguous, truth.of_picture);
       std::string last;
       for (const char* stage : {"prior", "context", "image"}) {
         const auto choice = mention.choices.find(stage);
         if (choice == mention.choices.end()) continue;
         last = choice->second;
         add(result_.linked[stage], is_true(truth, mention.begin, mention.end, last, false),
-            ambiguous);
+            ambiguous, truth.of_picture);
       }
       if (!last.empty())
         add(result_.before_selection, is_true(truth, mention.begin, mention.end, last, true),
-            ambiguous);
+            ambiguous, truth.of_picture);
     }
     result_.before_selection.wanted += seen;
     result_.kept.wanted += seen;
@@ -100,7 +102,7 @@ class LinkJudge {
       const auto span = span_of(one);
       if (!span) continue;
       add(result_.kept, is_true(truth, span->first, span->second, text("id"), true),
-          table_.candidates(text("mention")).size() > 1);
+          table_.candidates(text("mention")).size() > 1, truth.of_picture);
     }
   }
 
@@ -116,9 +118,11 @@ class LinkJudge {
              (truth.of_picture || (one.begin == begin && one.end == end));
     });
   }
-  static void add(LinkFigures& figures, bool right, bool ambiguous) {
+  void add(LinkFigures& figures, bool right, bool ambiguous, bool of_picture) {
     ++figures.answers;
     figures.right += right;
+    // Mentions have spans of their own; the picture's entity is found once, however often named.
+    if (right && (!of_picture || found_.insert(&figures).second)) ++figures.found;
     figures.ambiguous += ambiguous;
     figures.ambiguous_right += ambiguous && right;
   }
@@ -126,6 +130,7 @@ class LinkJudge {
   const AliasTable& table_;
   LinkEvaluation& result_;
   int64_t wanted_ = 0;
+  std::set<const LinkFigures*> found_;  // of the picture at hand
 };
 
 double share(int64_t part, int64_t whole) {
@@ -135,16 +140,13 @@ double share(int64_t part, int64_t whole) {
 }  // namespace
 
 double LinkFigures::precision() const { return share(right, answers); }
-double LinkFigures::recall() const { return share(right, wanted); }
+double LinkFigures::recall() const { return share(found, wanted); }
 
 Json LinkFigures::json() const {
-  return {{"answers", answers},
-          {"right", right},
-          {"wanted", wanted},
-          {"precision", precision()},
-          {"recall", recall()},
-          {"ambiguous", ambiguous},
-          {"ambiguous_precision", share(ambiguous_right, ambiguous)}};
+  return {{"answers", answers},       {"right", right},
+          {"wanted", wanted},         {"found", found},
+          {"precision", precision()}, {"recall", recall()},
+          {"ambiguous", ambiguous},   {"ambiguous_precision", share(ambiguous_right, ambiguous)}};
 }
 
 Json LinkEvaluation::json() const {

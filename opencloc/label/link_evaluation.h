@@ -19,6 +19,7 @@ namespace opencloc {
 // span; for "kept" it must also be visible.
 struct LinkFigures {
   int64_t answers = 0, right = 0, wanted = 0;
+  int64_t found = 0;  // of what is wanted; a picture's one entity that is named twice counts once
   int64_t ambiguous = 0, ambiguous_right = 0;  // answers for mentions with several candidates
   double precision() const;
   double recall() const;

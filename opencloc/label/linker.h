@@ -5,8 +5,8 @@
 //            (MOFI, arXiv 2306.07952, as its reviews tell it); recomputed as choices change
 //   seen     log of how often the data's pictures name it without ambiguity, plus one: what a data
 //            set is about is no matter of the world's frequencies
-//   image    how well the picture fits it (evidence.h): beyond the paper, whose linking sees texts
-//            alone
+//   image    how well the picture fits it (evidence.h): beyond the paper, whose linking sees only
+//            texts
 // Context and image are standardised, so that weights mean the same with every CLIP.
 #pragma once
 

@@ -8,14 +8,10 @@
 #include "opencloc/label/chunker.h"
 #include "opencloc/label/sentences.h"
 #include "opencloc/label/word_lists.h"
+#include "opencloc/text/clean_text.h"
 
 namespace opencloc {
 namespace {
-
-size_t characters(std::string_view bytes) {
-  return static_cast<size_t>(std::ranges::count_if(
-      bytes, [](char c) { return (static_cast<uint8_t>(c) & 0xc0) != 0x80; }));
-}
 
 // Single words that are no label of a picture however many entities they name.
 bool names_no_thing(const std::string& word) {
@@ -151,8 +147,8 @@ std::vector<Mention> MentionFinder::find(std::string_view text, MentionCounts& c
             ++counts.web_words;
             break;
           }
-          const size_t begin = characters(text.substr(0, from));
-          mentions.push_back({std::string(written), begin, begin + characters(written)});
+          const size_t begin = utf8_characters(text.substr(0, from));
+          mentions.push_back({std::string(written), begin, begin + utf8_characters(written)});
           if (table_->candidates(written).size() > 1) ++counts.ambiguous;
           break;
         }

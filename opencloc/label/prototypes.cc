@@ -137,8 +137,8 @@ std::unordered_map<int64_t, int64_t> seen_of(const SafetensorsFile& file) {
   if (rows.dim() != 2 || rows.size(0) != 2 || rows.scalar_type() != torch::kInt64)
     throw Error::input("the counts of pictures are of another form", file.path(),
                        "remove the file");
-  for (int64_t i = 0; i < rows.size(1); ++i)
-    seen[rows[0][i].item<int64_t>()] = rows[1][i].item<int64_t>();
+  const auto values = rows.accessor<int64_t, 2>();
+  for (int64_t i = 0; i < rows.size(1); ++i) seen[values[0][i]] = values[1][i];
   return seen;
 }
 
@@ -154,7 +154,8 @@ EntityPrototypes read_prototypes(const SafetensorsFile& file, int64_t entities) 
                      (rows.min().item<int64_t>() >= 0 && rows.max().item<int64_t>() < entities));
   if (!fits)
     throw Error::input("the prototypes do not fit the entities", file.path(), "remove the file");
-  for (int64_t i = 0; i < rows.size(0); ++i) read.entities.push_back(rows[i].item<int64_t>());
+  const auto values = rows.accessor<int64_t, 1>();
+  for (int64_t i = 0; i < rows.size(0); ++i) read.entities.push_back(values[i]);
   return read;
 }
 

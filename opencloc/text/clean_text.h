@@ -28,5 +28,7 @@ std::string without_signs(std::string_view text);
 
 // True when every byte is below 0x80.
 bool is_ascii(std::string_view text);
+// Code points of UTF-8.
+size_t utf8_characters(std::string_view text);
 
 }  // namespace opencloc

@@ -5,8 +5,10 @@
 #include "opencloc/data/entities/classes.h"
 #include "opencloc/data/entities/entity_base.h"
 #include "opencloc/data/entities/make_entities.h"
+#include "opencloc/data/scenes/alias_text.h"
 #include "opencloc/data/scenes/scenes.h"
 #include "opencloc/data/shard/shard_writer.h"
+#include "opencloc/text/clean_text.h"
 #include "tests/data/tar_maker.h"
 #include "tests/error_of.h"
 
@@ -258,6 +260,31 @@ TEST_F(Entities, ScenesNameThingsByAliasesAndTellTheTruth) {
   make_entities({.format = "tsv", .source = folder_ / "in"}, folder_ / "other");
   options.entities = folder_ / "other";
   EXPECT_THAT(fixtures::error_of([&] { SceneGenerator made(options); }), HasSubstr("no name"));
+}
+
+TEST_F(Entities, SpansOfScenesCountCharacters) {
+  put("in/entities.tsv",
+      std::string(kHeader) + "E1\tpi\u00f1ata\tObjects\t\t\nE2\tdog\tObjects\t\t\n");
+  put("in/aliases.tsv", "alias\tid\tprior\npi\u00f1ata\tE1\t\ndog\tE2\t\n");
+  make_entities({.format = "tsv", .source = folder_ / "in"}, folder_ / "out");
+  const AliasTexts texts(folder_ / "out", {{U'\U0001FA85', "pi\u00f1ata", "Objects"},
+                                           {U'\U0001F415', "dog", "Objects"}});
+  std::vector<SceneObject> objects(2);
+  objects[1].name = 1;
+  int64_t behind = 0;  // dogs that the two-byte letter stands before
+  for (uint64_t seed = 0; seed < 40; ++seed) {
+    Rng rng(seed);
+    const auto written = texts.write(objects, rng);
+    for (const Json& mention : written.mentions) {
+      const bool dog = mention["id"] == "E2";
+      const auto begin = mention["span"][0].get<size_t>(), end = mention["span"][1].get<size_t>();
+      EXPECT_EQ(end - begin, dog ? 3U : 6U) << written.text;
+      const size_t at = written.text.find(dog ? "dog" : "pi\u00f1ata");
+      EXPECT_EQ(begin, utf8_characters(std::string_view(written.text).substr(0, at)));
+      behind += dog && begin != at;
+    }
+  }
+  EXPECT_GT(behind, 0);
 }
 
 TEST_F(Entities, ClassesAreNeitherRareNorEverywhere) {

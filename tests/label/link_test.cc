@@ -307,6 +307,38 @@ TEST_F(LinkedShards, PicturesOfPanthersTellThatJaguarsAreCats) {
   EXPECT_EQ(result.kept.wanted, 43);
 }
 
+TEST_F(LinkedShards, AnEntityOfThePictureIsFoundOnceHoweverOftenItIsNamed) {
+  fs::create_directories(folder_ / "data");
+  ShardWriter writer(folder_ / "data" / "00000.tar");
+  for (const char* text : {"a panther and a panther", "a berry"}) {
+    Record record = fixtures::make_test_record(text, "");
+    record.alt_text = text;
+    record.extra["truth"] = "jaguar-cat";
+    writer.write(record);
+  }
+  writer.commit();
+  LinkOptions options;
+  options.min_image = parse_image_threshold("off");
+  label("out", options);
+  const LinkEvaluation result = against("out");
+  EXPECT_EQ(result.mentions.answers, 3);
+  EXPECT_EQ(result.mentions.right, 2);
+  EXPECT_EQ(result.mentions.wanted, 2);
+  EXPECT_DOUBLE_EQ(result.mentions.recall(), 0.5);
+  EXPECT_DOUBLE_EQ(result.linked.at("prior").recall(), 0.5);
+}
+
+TEST_F(LinkedShards, OfManyPrototypesSomeAreEnoughToCompareWith) {
+  write_shards();
+  LinkOptions options;
+  options.min_image = parse_image_threshold("off");
+  options.evidence.most_compared = 3;  // of ten
+  label("out", options);
+  const auto all = records("out");
+  EXPECT_EQ(all[42].extra.at("entities")[0]["id"], "jaguar-cat");
+  EXPECT_GT(all[42].extra.at("entities")[0]["image"].get<double>(), 0.9);
+}
+
 TEST_F(LinkedShards, WhatTheDataIsAboutCountsToo) {
   write_shards();
   LinkOptions options;

@@ -6,6 +6,7 @@
 #include "opencloc/data/entities/entity_base.h"
 #include "opencloc/data/entities/make_entities.h"
 #include "opencloc/data/scenes/caption.h"
+#include "opencloc/text/clean_text.h"
 
 namespace opencloc {
 namespace {
@@ -88,11 +89,12 @@ AliasTexts::Written AliasTexts::write(const std::vector<SceneObject>& objects, R
   for (size_t i = 0; i < mentions.size(); ++i) {
     if (i > 0) text += i + 1 == mentions.size() && rng.chance(0.5) ? " and " : ", ";
     const Name& name = names_[mentions[i].name];
-    const size_t begin = text.size();
+    const size_t begin = utf8_characters(text);
     text += said(name, rng);
     if (name.id.empty()) continue;
-    written.mentions.push_back(
-        {{"span", {begin, text.size()}}, {"id", name.id}, {"visible", mentions[i].visible}});
+    written.mentions.push_back({{"span", {begin, utf8_characters(text)}},
+                                {"id", name.id},
+                                {"visible", mentions[i].visible}});
   }
   text += dress.after;
   return written;
