@@ -12,10 +12,12 @@ import argparse
 import collections
 import io
 import json
+import os
 import pathlib
 import statistics
 import subprocess
 import tarfile
+import time
 
 import steps
 
@@ -157,6 +159,54 @@ def e2(args, emoji):
                        ("precision kept", "kept", "precision"), ("recall kept", "kept", "recall")]))
 
 
+def speed(args, wordnet):
+    """Mentions and links per second of texts without pictures' evidence, WordNet and a million entities."""
+    def timed(command, log):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with open(log, "wb") as sink:
+            begin = time.monotonic()
+            process = subprocess.Popen([str(part) for part in command], stdout=sink, stderr=sink)
+            _, status, usage = os.wait4(process.pid, 0)
+            seconds = time.monotonic() - begin
+        if status != 0:
+            raise SystemExit(f"failed, see {log}")
+        return seconds, usage.ru_maxrss / 1024
+
+    here = args.out / "speed"
+    for name, count in (("one", 1), ("scenes", args.texts)):
+        if not (here / name).exists():
+            steps.run([args.opencloc, "data", "scenes", "--count", count, "--size", 32, "--seed", 1, "--out", here / name],
+                      here / "data.txt")
+    lines = [line.split("\t")[1] for line in (wordnet / "entities.tsv").read_text().splitlines()[1:]]
+    million = here / "million"
+    if not million.exists():
+        tables = here / "tables"
+        tables.mkdir(parents=True, exist_ok=True)
+        with open(tables / "entities.tsv", "w") as entities, open(tables / "aliases.tsv", "w") as aliases:
+            entities.write("id\tname\tpopularity\n")
+            aliases.write("alias\tid\n")
+            for i in range(1_000_000):
+                name = lines[i] if i < len(lines) else f"{lines[i % len(lines)]} {lines[i * 7919 % len(lines)]}"
+                entities.write(f"Q{i}\t{name}\t{i % 97}\n")
+                aliases.write(f"{name}\tQ{i}\n" + (f"{name.split()[-1]}\tQ{i}\n" if i % 2 else ""))
+        seconds, mebibytes = timed([args.opencloc, "data", "entities", "--format", "tsv", "--source", tables, "--out",
+                                    million], here / "million.txt")
+        print(f"\ndata entities, a million of them: {seconds:.1f} s, {mebibytes:.0f} MiB")
+    print("\n| base | entities | reading the base s | texts/s | mentions/s | peak MiB |\n|---|---|---|---|---|---|")
+    for name, base in (("WordNet", wordnet), ("a million", million)):
+        common = ["--entities", base, "--stages", "mentions,link", "--mentions-from", "alt_text", "--link", "prior:1",
+                  "--min-image-score", "off", "--threads", args.threads, "--overwrite"]
+        few, _ = timed([args.opencloc, "label", "--data", here / "one", "--out", here / "few", *common], here / "few.txt")
+        seconds, mebibytes = timed([args.opencloc, "label", "--data", here / "scenes", "--out", here / "linked",
+                                    *common], here / "linked.txt")
+        stages = [json.loads(path.read_text())["stages"] for path in (here / "linked").glob("*.report.json")]
+        texts = sum(stage["mentions"]["texts"] for stage in stages)
+        mentions = sum(stage["mentions"]["mentions"] for stage in stages)
+        size = json.loads((base / "entities.json").read_text())["entities"]
+        print(f"| {name} | {size:,} | {few:.1f} | {texts / (seconds - few):.0f} | {mentions / (seconds - few):.0f} | "
+              f"{mebibytes:.0f} |")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=pathlib.Path, required=True)
@@ -167,7 +217,8 @@ def main():
     parser.add_argument("--scenes", type=int, default=8000)
     parser.add_argument("--names", type=int, default=120, help="of the scenes' world")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--only", choices=["e1", "e2"])
+    parser.add_argument("--only", choices=["e1", "e2", "speed"])
+    parser.add_argument("--texts", type=int, default=20000, help="that the speed is measured with")
     parser.add_argument("--train-flags", default="--batch-size 64 --lr 2e-3 --warmup 100 --wd 0.1 --augment off "
                         "--precision bf16 --report-pictures 0")
     args = parser.parse_args()
@@ -188,10 +239,12 @@ def main():
         (table_files / "aliases.tsv").write_text((emoji / "aliases.tsv").read_text())
         steps.run([args.opencloc, "data", "entities", "--format", "tsv", "--source", table_files, "--out", by_code],
                   args.out / "entities.txt")
-    if args.only != "e2":
+    if args.only in (None, "e1"):
         e1(args, wordnet)
-    if args.only != "e1":
+    if args.only in (None, "e2"):
         e2(args, by_code)
+    if args.only in (None, "speed"):
+        speed(args, wordnet)
 
 
 if __name__ == "__main__":
