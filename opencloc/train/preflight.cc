@@ -196,8 +196,7 @@ void judge_entities(const TrainConfig& config, const Findings& found,
     throw Error::input(
         fmt::format("no picture of {} looked at has an entity that is a class", found.looked),
         "setting 'entity_classes'",
-        "label the data with 'label --stages mentions,link', and make the table from it with 'data "
-        "classes'");
+        "label the data with the verb 'label', and make the table from it with 'data classes'");
   }
   const double share = ratio(found.labelled, found.looked);
   const auto negatives = std::min(classes, config.entities.negatives);

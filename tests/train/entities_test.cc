@@ -253,7 +253,7 @@ TEST(EntityObjective, EqualTextsAreNoNegativesWhereTheyAreMasked) {
   Recipe masked;
   masked.masked_texts = true;
   const double kept = step_of(batch, Recipe()).result.figures.at("loss_clip");
-  EXPECT_LT(step_of(batch, masked).result.figures.at("loss_clip"), kept - 0.1);
+  EXPECT_LT(step_of(batch, masked).result.figures.at("loss_clip"), kept - 0.03);
 }
 
 // Of a row that is used in every step: libtorch's formula, step by step.
