@@ -17,6 +17,9 @@ enum : uint64_t {
   kRatedBoxes = 108,     // boxes that the quality head is trained on
   kMasks = 109,          // which patches and words are hidden
   kViews = 110,          // views of a picture for SimCLR
+  kEntity = 111,         // which entity of a picture is learned
+  kEntityClasses = 112,  // classes that a step compares with
+  kEntityRows = 113,     // the classes' vectors before step 1
 };
 
 }  // namespace opencloc::random_stream

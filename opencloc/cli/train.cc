@@ -15,6 +15,10 @@ constexpr const char* kTrainFooter = R"(Example:
   opencloc train --data scenes --model ViT-XS-16-128 --steps 1000 --batch-size 64 --out runs/demo
   # killed or interrupted? the same command goes on where it stood
   opencloc eval --model runs/demo/model --data scenes
+  # entities as classes (docs/guide/mofi.md): shards of 'label --stages mentions,link'
+  opencloc data classes --data linked --min-images 5 --out classes.tsv
+  opencloc train --data linked --objective clip --caption-from alt_text --entity-classes classes.tsv \
+      --model ViT-XS-16-128 --steps 1000 --batch-size 64 --out runs/mofi
 
 The run directory holds model/, checkpoints/, metrics.jsonl, config.toml and report.html
 (docs/guide/training.md).)";

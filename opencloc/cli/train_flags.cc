@@ -48,6 +48,17 @@ void add_data_flags(CLI::App& app, TrainFlags& flags) {
                  "share of captioned samples that take their alt-text instead")
       ->capture_default_str()
       ->group(group);
+  app.add_option("--caption-from", flags.caption_from,
+                 "the text of a picture: caption (else its alt-text), alt_text, or entities: the "
+                 "name of one of its entities")
+      ->check(CLI::IsMember({"caption", "alt_text", "entities"}))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--entities", config.entity_base,
+                 "base of entities (data entities): texts from entities are \"name: description\" "
+                 "half of the time")
+      ->type_name("DIR")
+      ->group(group);
   app.add_option("--phrase", sample.phrase,
                  "share of regions that take their longer 'phrase' where they have one")
       ->capture_default_str()
@@ -128,7 +139,8 @@ std::vector<std::string> objective_names() {
 void add_objective_flags(CLI::App& app, TrainFlags& flags) {
   const char* group = "Objective";
   app.add_option("--objective", flags.objective,
-                 "clip, cloc, or coca: a captioner (--model coca-XXS-16-96, coca_ViT-B-32)")
+                 "clip, cloc, entities (--entity-classes only), or coca: a captioner (--model "
+                 "coca-XXS-16-96, coca_ViT-B-32)")
       ->check(CLI::IsMember(objective_names()))
       ->capture_default_str()
       ->group(group);
@@ -188,6 +200,36 @@ void add_objective_flags(CLI::App& app, TrainFlags& flags) {
                  "how far its gradient goes back: head, prompter, or all (the image tower, too)")
       ->check(CLI::IsMember({"head", "prompter", "all"}))
       ->capture_default_str()
+      ->group(group);
+}
+
+void add_entity_flags(CLI::App& app, TrainFlags& flags) {
+  auto& options = flags.config.entities;
+  const char* group = "Entities, beside the objective or as the only one (--objective entities)";
+  app.add_option("--entity-classes", flags.config.entity_classes,
+                 "table of 'data classes': pictures learn which class they show (MOFI)")
+      ->type_name("FILE")
+      ->group(group);
+  app.add_option("--entity-weight", options.weight, "of L_entity")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--entity-negatives", options.negatives,
+                 "classes drawn anew for each step, beside those of its pictures; all where there "
+                 "are fewer")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--entity-margin", options.margin,
+                 "the own class's cosine must be so much higher; grows from 0 over the warm-up")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--entity-scale", options.scale, "of the cosines in the softmax")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--equal-texts", flags.equal_texts,
+                 "pictures with equal texts in a batch: mask (no negatives of each other) or keep; "
+                 "mask where texts are entities, else keep")
+      ->check(CLI::IsMember({"mask", "keep"}))
       ->group(group);
 }
 
@@ -305,6 +347,7 @@ void add_train_flags(CLI::App& app, TrainFlags& flags) {
   add_data_flags(app, flags);
   add_model_flags(app, flags);
   add_objective_flags(app, flags);
+  add_entity_flags(app, flags);
   add_self_supervision_flags(app, flags);
   add_optimisation_flags(app, flags, flags.config);
   add_folder_flags(app, flags, flags.config);
@@ -331,6 +374,10 @@ TrainConfig train_config(const TrainFlags& flags, int local_rank) {
   const auto [layers, width] = layers_by_width(flags.mae_decoder, "--mae-decoder");
   self.decoder.layers = layers;
   self.decoder.width = width;
+  config.sample.caption_from = flags.caption_from == "caption"    ? CaptionFrom::kCaption
+                               : flags.caption_from == "alt_text" ? CaptionFrom::kAltText
+                                                                  : CaptionFrom::kEntities;
+  if (!flags.equal_texts.empty()) config.mask_equal_texts = flags.equal_texts == "mask";
   config.sample.augment = flags.augment == "on";
   config.sample.crop.flip_probability = flags.flip;
   apply_model_words(flags, config);

@@ -16,7 +16,7 @@ struct TrainFlags : RunFlags {
   std::string objective = "cloc", region_extractor, pool, joint_box_token, position_image_tokens,
               resize_mode, text_filter = "0.9", grounding = "on", grounding_loss = "l1_giou",
               box_recovery = "on", quality_gradient = "all", augment = "on", mae_normalize = "on",
-              mae_decoder = "2x128", mlm_sees = "image";
+              mae_decoder = "2x128", mlm_sees = "image", caption_from = "caption", equal_texts;
   int64_t context_length = 0;
   double flip = 0;
 };

@@ -20,6 +20,9 @@ struct ContrastiveOptions {
   // rows are those of that process, also when processes hold different numbers of rows. Backward
   // passes get the same upstream gradient everywhere.
   dist::Group* group = &dist::alone();
+  // [B] int64 in main memory, of clip_loss and sigmoid_loss: pairs of equal numbers (equal texts)
+  // are never negatives of each other, in the whole group. Undefined: all others are.
+  torch::Tensor text_id = {};
 };
 
 // L_CLIP: symmetric InfoNCE. image, text [B, E], L2-normalised, pair i = row i;
@@ -110,6 +113,33 @@ torch::Tensor normalized_patches(const torch::Tensor& patches);
 // normalised; row i of both is the same picture. -> scalar; 0 with B = 0.
 torch::Tensor simclr_loss(const torch::Tensor& first, const torch::Tensor& second,
                           double temperature);
+
+// What pictures are labelled with, as columns of the classes that they are compared with. In main
+// memory.
+struct EntityTargets {
+  torch::Tensor positive;  // [B] int64 in [-1, S); -1: none, the picture has no loss
+  // What else of picture i is true, and so no negative: the columns other[other_begin[i]] ...
+  // other[other_begin[i + 1] - 1], positive[i] not among them. [B + 1] and [n] int64.
+  torch::Tensor other_begin, other;
+};
+struct EntityLossOptions {
+  double margin = 0.15;  // the positive's cosine must be so much higher
+  double scale = 32;     // of cosines: alpha
+  int64_t chunk = 0;     // pictures of a strip; 0: as many as make 2^23 similarities
+};
+struct EntityLoss {
+  torch::Tensor loss;  // scalar; the mean over the pictures with an entity, 0 without any
+  // Scalar F64 without a gradient: how many of them are nearest to their own class (no margin).
+  torch::Tensor accuracy;
+  int64_t pictures = 0;
+};
+// L_entity (MOFI: Wu et al., 2023, arXiv 2306.07952; PartialFC: An et al., 2022): large-margin
+// softmax over a sample of the classes,
+//   -log softmax_s(scale (image_i . class_s - margin [s = positive_i])) at s = positive_i.
+// image [B, E], L2-normalised; classes [S, E], normalised inside. Memory: strips of [chunk, S],
+// forward and backward.
+EntityLoss entity_loss(const torch::Tensor& image, const torch::Tensor& classes,
+                       const EntityTargets& targets, const EntityLossOptions& options = {});
 
 // lambda of L = L_CLIP + lambda (L_CLOC + L_grounding): share of images with at least one region.
 double region_weight(int64_t images_with_regions, int64_t batch_size);

@@ -63,6 +63,11 @@ ClipWork::ClipWork(const Cloc& model, const Batch& batch, const ObjectiveOptions
   const auto device = model->logit_scale.device();
   const int64_t texts_at_once =
       options.parts == 1 ? kTextsAtOnce : (batch.images() + options.parts - 1) / options.parts;
+  if (batch.text_id.defined()) {
+    caption_id_ = batch.has_text.defined()
+                      ? batch.text_id.index_select(0, batch.has_text.nonzero().squeeze(1))
+                      : batch.text_id;  // [C]
+  }
   texts_ = distinct_texts(batch, {.max_rows = std::max<int64_t>(1, texts_at_once),
                                   .with_captions = objective.clip,
                                   .with_regions = with_regions,
@@ -127,7 +132,7 @@ Loss ClipWork::loss(const NamedRows& rows) {
       rows_or_none(rows, "text", width).index_select(0, texts_.caption_row);  // [C, E]
   auto images = rows_or_none(rows, "image", width);                           // [C, E]
   if (texts_.captioned.defined()) images = images.index_select(0, texts_.captioned);
-  loss.value = contrastive_loss(model_, images, captions, objective_.contrastive);
+  loss.value = contrastive_loss(model_, images, captions, caption_id_, objective_);
   loss.figures.sum("loss_clip", loss.value);
   return loss;
 }

@@ -49,6 +49,7 @@ class ClipWork : public BatchWork {
   const ObjectiveOptions objective_;
   Batch batch_;
   TextBatch texts_;
+  torch::Tensor caption_id_;  // [C] int64, in main memory; equal texts have equal numbers
   std::vector<BatchPart> parts_;
   Counts local_, all_;
   bool texts_learn_;

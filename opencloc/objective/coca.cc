@@ -26,7 +26,10 @@ class CocaWork : public BatchWork {
  public:
   CocaWork(const Cloc& model, const Batch& batch, const ObjectiveOptions& objective,
            const WorkOptions& options)
-      : model_(model), objective_(objective.over(*options.group)), images_(batch.images()) {
+      : model_(model),
+        objective_(objective.over(*options.group)),
+        images_(batch.images()),
+        text_id_(batch.text_id) {
     TORCH_CHECK(model->text_decoder, "a captioning step of a model without a text decoder");
     TORCH_CHECK(!batch.has_text.defined(), "a captioning step of pictures without a text");
     const auto device = model->logit_scale.device();
@@ -73,7 +76,7 @@ class CocaWork : public BatchWork {
     if (!objective_.clip) return loss;
     const auto none = torch::zeros({0, model_->config().embed_dim}, model_->logit_scale.options());
     const auto clip = contrastive_loss(model_, images_ > 0 ? rows["image"] : none,
-                                       images_ > 0 ? rows["text"] : none, objective_.contrastive);
+                                       images_ > 0 ? rows["text"] : none, text_id_, objective_);
     loss.value = objective_.contrastive_weight * clip;
     loss.figures.sum("loss_clip", clip);
     return loss;
@@ -104,6 +107,7 @@ class CocaWork : public BatchWork {
   Cloc model_;
   const ObjectiveOptions objective_;
   const int64_t images_;
+  const torch::Tensor text_id_;
   int64_t all_images_ = 0, all_words_ = 1;
   std::vector<Pairs> parts_;
 };

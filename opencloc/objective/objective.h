@@ -79,6 +79,7 @@ struct WorkOptions {
   // A piece is at most ceil(B / parts) images, or as many texts.
   int64_t parts = 1;
   dist::Group* group = &dist::alone();
+  int64_t step = 0;  // of the run, from 0
 };
 
 class Objective {
@@ -111,6 +112,9 @@ struct ObjectiveOptions {
   // (docs/decisions/box_recovery.md).
   bool box_recovery = true;
   GroundingKind grounding_kind = GroundingKind::kL1Giou;
+  // Pairs of equal texts are never negatives of each other in L_CLIP, over all processes; batches
+  // need text_id.
+  bool mask_equal_texts = false;
   double grounding_weight = 0.1;  // of L_grounding (and of box recovery) beside L_CLOC
   // Of L_quality beside L_CLOC; 0: the quality head is not trained
   // (docs/decisions/quality_head.md).

@@ -155,6 +155,70 @@ void adamw_step(const std::vector<AdamWSlot>& slots, const AdamWStep& step) {
   drop_stale_packed_weights();
 }
 
+namespace {
+
+void adamw_rows_on_torch(const AdamWRows& table, const AdamWStep& s) {
+  const auto scale = scale_beside(table.value, s);
+  const auto changes = scale.isfinite();
+  const auto of = [&](const torch::Tensor& t) { return t.index_select(0, table.rows); };
+  const auto value = of(table.value), m = of(table.exp_avg), v = of(table.exp_avg_sq);  // [S, E]
+  const auto steps = of(table.steps), next_steps = steps + 1;                           // [S]
+  const auto power = next_steps.to(torch::kDouble);
+  const auto correction = [&](double beta) {  // [S, 1]
+    return (1 - torch::pow(beta, power)).unsqueeze(1);
+  };
+  const auto grad = table.grad * scale.to(table.grad.scalar_type());
+  const auto next_m = m * s.beta1 + grad * (1.0 - s.beta1);
+  const auto next_v = v * s.beta2 + grad * grad * (1.0 - s.beta2);
+  const auto denominator =
+      next_v.sqrt() / correction(s.beta2).sqrt().to(value.scalar_type()) + s.epsilon;
+  const auto size = (s.lr / correction(s.beta1)).to(value.scalar_type());
+  const auto next = value * (1.0 - s.lr * table.weight_decay) - size * next_m / denominator;
+  const auto put = [&](torch::Tensor to, const torch::Tensor& changed, const torch::Tensor& old) {
+    to.index_copy_(0, table.rows, torch::where(changes, changed, old));
+  };
+  put(table.value, next, value);
+  put(table.exp_avg, next_m, m);
+  put(table.exp_avg_sq, next_v, v);
+  put(table.steps, next_steps, steps);
+}
+
+}  // namespace
+
+void adamw_step_rows(const AdamWRows& table, const AdamWStep& step) {
+  const torch::NoGradGuard no_grad;
+  const int64_t count = table.rows.numel(), width = table.value.size(1);
+  TORCH_CHECK(table.grad.dim() == 2 && table.grad.size(0) == count && table.grad.size(1) == width &&
+                  table.steps.numel() == table.value.size(0) &&
+                  table.exp_avg.sizes() == table.value.sizes() &&
+                  table.exp_avg_sq.sizes() == table.value.sizes(),
+              "adamw_step_rows: a table ", table.value.sizes(), ", gradients ", table.grad.sizes(),
+              " of ", count, " rows");
+  if (!runs_on_kernels({table.value, table.grad, table.exp_avg, table.exp_avg_sq}))
+    return adamw_rows_on_torch(table, step);
+  TORCH_CHECK(table.value.is_contiguous() && table.exp_avg.is_contiguous() &&
+                  table.exp_avg_sq.is_contiguous() && table.steps.is_contiguous(),
+              "adamw_step_rows: table and state must be contiguous");
+  const double grad_scale = read_scale(step);
+  if (!std::isfinite(grad_scale)) return;
+  const auto grad = table.grad.contiguous(), rows = table.rows.contiguous();
+  const auto* row_of = rows.data_ptr<int64_t>();
+  auto* steps = table.steps.data_ptr<int64_t>();
+  auto *value = table.value.data_ptr<float>(), *m = table.exp_avg.data_ptr<float>(),
+       *v = table.exp_avg_sq.data_ptr<float>();
+  const int64_t grain = std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(1, width));
+  kernels::parallel_ranges(count, grain, [&](int64_t begin, int64_t end) {
+    AdamWStep own = step;
+    for (int64_t i = begin; i < end; ++i) {
+      own.step = ++steps[row_of[i]];
+      const int64_t at = row_of[i] * width;
+      kernels::adamw(width, value + at, grad.data_ptr<float>() + i * width, m + at, v + at,
+                     coefficients(own, grad_scale, table.weight_decay));
+    }
+  });
+  table.value.unsafeGetTensorImpl()->bump_version();
+}
+
 double grad_norm(const std::vector<torch::Tensor>& grads) {
   torch::NoGradGuard no_grad;
   double total = 0;

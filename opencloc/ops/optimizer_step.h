@@ -35,6 +35,19 @@ struct AdamWStep {
 // gradients may be changed: they are spent.
 void adamw_step(const std::vector<AdamWSlot>& slots, const AdamWStep& step);
 
+// Some rows of a table, each with a number of updates of its own: what is not named does not
+// change, decay or age. F32, contiguous, on one device.
+struct AdamWRows {
+  torch::Tensor value, exp_avg, exp_avg_sq;  // [C, E], changed in place
+  torch::Tensor steps;                       // [C] int64: updates so far, changed in place
+  torch::Tensor rows;                        // [S] int64, distinct
+  torch::Tensor grad;                        // [S, E]
+  double weight_decay = 0.0;
+};
+// adamw_step() of those rows; of each the exponent of the bias correction is its own number of
+// updates (AdamWStep::step is not read).
+void adamw_step_rows(const AdamWRows& table, const AdamWStep& step);
+
 // L2 norm over all elements of all defined tensors, summed in double. 0 for an empty list.
 // Infinite or NaN elements give an infinite or NaN norm.
 double grad_norm(const std::vector<torch::Tensor>& grads);

@@ -102,6 +102,35 @@ void check_self_supervision_of(const TrainConfig& config) {
           "leave it out, or use the setting 'objective=clip'");
 }
 
+constexpr const char* kEntityFlags = "settings 'entity_classes' and 'entity_weight'";
+
+void check_entities(const TrainConfig& config) {
+  const EntityOptions& options = config.entities;
+  require(options.weight >= 0 && std::isfinite(options.weight),
+          "the weight of a loss is not a number of at least 0", "setting 'entity_weight'",
+          "0.5 is usual");
+  require(options.negatives >= 1, "no class to tell the pictures' own from",
+          "setting 'entity_negatives'", "give 1 or more; 65536 is usual");
+  require(options.margin >= 0 && options.margin < 1, "the margin of cosines is not in [0, 1)",
+          "setting 'entity_margin'", "0.15 is usual");
+  require(options.scale > 0 && std::isfinite(options.scale),
+          "the scale of cosines is not a number above 0", "setting 'entity_scale'", "32 is usual");
+  const bool only = std::string_view(config.objective->name) == "entities";
+  require(!only || config.learns_entities(), "the objective has no classes to learn", kEntityFlags,
+          "give a table of 'opencloc data classes', and a weight above 0");
+  require(!only || !config.lock.image || config.lock.image_unlocked_groups > 0,
+          "nothing but the classes is left to train", "setting 'lock_image'",
+          "leave it out, or unlock a group");
+  require(!config.learns_entities() || !config.objective->captions,
+          "a captioner is not trained with entities", kEntityFlags, "leave them out");
+  require(config.entity_base.empty() || config.sample.caption_from == CaptionFrom::kEntities,
+          "nothing reads the descriptions of entities", "setting 'entities'",
+          "add the setting 'caption_from=entities', or leave it out");
+  require(config.sample.alt_text == 0 || config.sample.caption_from == CaptionFrom::kCaption,
+          "the texts are chosen twice", "settings 'alt_text' and 'caption_from'",
+          "leave one of them out");
+}
+
 }  // namespace
 
 void RunConfig::check() const {
@@ -142,14 +171,31 @@ void TrainConfig::check() const {
   check_locks(*this);
   check_objective_options(*this);
   check_self_supervision_of(*this);
+  check_entities(*this);
+}
+
+void TrainConfig::read_entities() {
+  if (entity_classes.empty() && sample.caption_from != CaptionFrom::kEntities) return;
+  sample.entities = std::make_shared<EntityLabels>(entity_classes, entity_base);
 }
 
 void TrainConfig::complete(uint64_t data_samples) {
   RunConfig::complete(data_samples);
   if (!objective->regions) sample.regions_per_image = 0;
   sample.rated_boxes = objective_options.quality_weight > 0 ? kRatedBoxes : 0;
-  objective_options.clip =
-      !lock.both_whole() && !(objective->captions && objective_options.contrastive_weight == 0);
+  entities.warmup = warmup;
+  entities.seed = seed;
+  // Without another loss the texts are not read.
+  const bool only = std::string_view(objective->name) == "entities";
+  const bool alone = only && !self_supervision.on();
+  if (only && self_supervision.mlm_weight == 0) lock.text = true;
+  sample.entity_loss = !learns_entities() ? EntityLossUse::kNone
+                       : alone            ? EntityLossUse::kOnly
+                                          : EntityLossUse::kBeside;
+  objective_options.mask_equal_texts =
+      mask_equal_texts.value_or(sample.caption_from == CaptionFrom::kEntities);
+  objective_options.clip = !only && !lock.both_whole() &&
+                           !(objective->captions && objective_options.contrastive_weight == 0);
 }
 
 std::vector<double> parse_weights(std::string_view text, std::string_view setting) {

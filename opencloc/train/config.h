@@ -12,6 +12,7 @@
 
 #include "opencloc/data/load/loader_sample.h"
 #include "opencloc/model/config/config.h"
+#include "opencloc/objective/entities.h"
 #include "opencloc/objective/objective.h"
 #include "opencloc/objective/self_supervision.h"
 #include "opencloc/ops/precision.h"
@@ -91,6 +92,15 @@ struct TrainConfig : RunConfig {
   const ObjectiveRow* objective = find_objective("cloc");  // a line of the table, or one's own
   ObjectiveOptions objective_options;
   SelfSupervisionOptions self_supervision;
+  std::filesystem::path entity_classes;  // the table; empty: no L_entity
+  std::filesystem::path entity_base;     // descriptions, for texts from entities
+  EntityOptions entities;                // warm-up and seed come from the run
+  // Equal texts are no negatives of each other; nothing: only where texts are entities.
+  std::optional<bool> mask_equal_texts;
+
+  bool learns_entities() const { return !entity_classes.empty() && entities.weight > 0; }
+  // Reads the tables into sample.entities. Throws Error (input).
+  void read_entities();
 
   // Called with `val` on the model as it is then; its figures by task go into metrics.jsonl and the
   // report ({"retrieval": {"image R@1": 0.5}}). Empty: nothing is evaluated.

@@ -51,6 +51,19 @@ double image_bytes(const TrainConfig& config, const ModelConfig& model, const Sa
   return bytes;
 }
 
+// The classes with their moments, and what a step makes of some of them.
+double entity_bytes(const TrainConfig& config, const ModelConfig& model) {
+  if (!config.learns_entities() || !config.sample.entities) return 0;
+  const auto classes = static_cast<double>(config.sample.entities->classes());
+  const auto used =
+      std::min(classes, static_cast<double>(config.entities.negatives + config.batch_size));
+  const auto width = static_cast<double>(model.embed_dim);
+  constexpr double kStrip = 4.0 * 3.0 * (1 << 23);  // of similarities (loss/entity.cc)
+  // Vectors, unit vectors, their gradients and what is summed up.
+  return classes * (12.0 * width + 8.0) + used * 6.0 * 4.0 * width +
+         std::min(kStrip, 12.0 * used * static_cast<double>(config.batch_size));
+}
+
 }  // namespace
 
 double estimate_memory(const TrainConfig& config, const ModelConfig& model, int64_t weights,
@@ -71,7 +84,7 @@ double estimate_memory(const TrainConfig& config, const ModelConfig& model, int6
     const double texts_per_image = 1 + (config.objective->regions ? sample.regions : 0);
     activations = part * std::max(images, texts / texts_per_image);
   }
-  return kProgram + state + pixels + activations;
+  return kProgram + state + pixels + activations + entity_bytes(config, model);
 }
 
 }  // namespace opencloc

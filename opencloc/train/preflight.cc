@@ -27,6 +27,7 @@ struct Findings {
   int64_t broken = 0;
   int64_t regions = 0;
   int64_t with_regions = 0;
+  int64_t labelled = 0;                     // with an entity that is a class
   std::map<std::string, int64_t> reasons;   // of broken ones
   std::map<std::string, int64_t> captions;  // how often each
   int64_t without_text = 0;
@@ -36,13 +37,18 @@ struct Findings {
 };
 
 void look_at(const Record& record, const SampleOptions& options, const Tokenizer& tokenizer,
-             Findings& found) {
+             Rng& rng, Findings& found) {
   const int64_t context = options.context_length;
   Image::decode(record.image, record.key);
-  const std::string text(image_text(record));
+  const std::string text = example_text(record, options, rng);
+  size_t classes = 0;
+  if (options.entities && options.entities->classes() > 0) {
+    const auto entities = options.entities->of(record, record.key);
+    classes = entities.known.size();
+    found.labelled += classes > 0 ? 1 : 0;
+  }
+  require_learnable(record, {text, classes}, options, record.key);
   if (text.empty()) {
-    if (!trains_by_regions_alone(record, options))
-      throw BadSample(skip::kNoText, kNothingToLearn, record.key);
     ++found.without_text;
   } else {
     ++found.captions[text];
@@ -62,6 +68,7 @@ void look_at(const Record& record, const SampleOptions& options, const Tokenizer
 void look(const SampleStore& store, const TrainConfig& config, const Tokenizer& tokenizer,
           Findings& found) {
   Rng rng(config.seed, {random_stream::kPreflight});
+  Rng texts(config.seed, {random_stream::kPreflight, 1});
   std::vector<std::pair<int, uint64_t>> places;
   if (store.total() <= kLooked) {
     for (int source = 0; source < store.sources(); ++source) {
@@ -76,7 +83,7 @@ void look(const SampleStore& store, const TrainConfig& config, const Tokenizer& 
   for (const auto& [source, index] : places) {
     ++found.looked;
     try {
-      look_at(store.read(source, index), config.sample, tokenizer, found);
+      look_at(store.read(source, index), config.sample, tokenizer, texts, found);
     } catch (const BadSample& bad) {
       ++found.broken;
       ++found.reasons[bad.reason()];
@@ -127,6 +134,11 @@ double equal_in_batch(const TrainConfig& config, const Findings& found) {
 
 PreflightLine equal_captions(const TrainConfig& config, const Findings& found) {
   const double others = equal_in_batch(config, found);
+  if (config.objective_options.mask_equal_texts) {
+    return {"equal captions",
+            fmt::format("{:.2f} others of a batch have a sample's caption: no negatives of it",
+                        others)};
+  }
   const bool many = others > 0.2;
   return {"equal captions",
           fmt::format("{:.2f} others of a batch have a sample's caption{}", others,
@@ -156,7 +168,9 @@ void judge_data(const TrainConfig& config, const SampleStore& store, const Findi
         {"image texts",
          fmt::format("{} of {} pictures have one{}", found.good() - found.without_text,
                      found.good(),
-                     found.without_text > 0 ? "; the others train by their regions alone" : ""),
+                     found.without_text == 0    ? ""
+                     : config.learns_entities() ? "; the others train without one"
+                                                : "; the others train by their regions alone"),
          none ? Verdict::kWarning : Verdict::kFine});
   }
   const double cut = ratio(found.truncation.texts_cut(), found.truncation.texts());
@@ -171,6 +185,26 @@ void judge_data(const TrainConfig& config, const SampleStore& store, const Findi
                                  percent(ratio(found.with_regions, found.good()))),
                      found.regions == 0 ? Verdict::kWarning : Verdict::kFine});
   }
+}
+
+// Error (input) where no class is to be found.
+void judge_entities(const TrainConfig& config, const Findings& found,
+                    std::vector<PreflightLine>& lines) {
+  if (!config.learns_entities()) return;
+  const int64_t classes = config.sample.entities->classes();
+  if (found.labelled == 0) {
+    throw Error::input(
+        fmt::format("no picture of {} looked at has an entity that is a class", found.looked),
+        "setting 'entity_classes'",
+        "label the data with the verb 'label', and make the table from it with 'data classes'");
+  }
+  const double share = ratio(found.labelled, found.looked);
+  const auto negatives = std::min(classes, config.entities.negatives);
+  lines.push_back(
+      {"entities",
+       fmt::format("{} classes; {} of the pictures have one; {} a step as negatives", classes,
+                   percent(share), negatives == classes ? "all" : std::to_string(negatives)),
+       share < 0.1 ? Verdict::kWarning : Verdict::kFine});
 }
 
 void judge_recipe(const TrainConfig& config, std::vector<PreflightLine>& lines, uint64_t samples) {
@@ -217,14 +251,16 @@ std::string Preflight::table() const {
 Preflight preflight(const TrainConfig& config, const ModelConfig& model, int64_t weights,
                     int64_t trained, const SampleStore& store, const Tokenizer& tokenizer) {
   Findings found;
+  Preflight result;
   look(store, config, tokenizer, found);
+  if (found.good() == 0) judge_entities(config, found, result.lines);  // the reason may be there
   if (found.good() == 0) {
     throw Error::input(fmt::format("none of {} samples looked at can be used ({})", found.looked,
                                    reasons_text(found.reasons)),
                        config.data, "check the data (data stats)");
   }
-  Preflight result;
   judge_data(config, store, found, result.lines);
+  judge_entities(config, found, result.lines);
   judge_recipe(config, result.lines, store.total());
   result.lines.push_back({"model", format_count(static_cast<double>(trained)) + " parameters"});
   const double needed = estimate_memory(config, model, weights, trained, shape_of(config, found)),

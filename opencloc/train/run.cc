@@ -18,6 +18,7 @@
 #include "opencloc/train/interrupt.h"
 #include "opencloc/train/metrics_log.h"
 #include "opencloc/train/report.h"
+#include "opencloc/train/row_optimizer.h"
 #include "opencloc/train/run_folder.h"
 #include "opencloc/train/schedule.h"
 #include "opencloc/train/start_together.h"
@@ -73,6 +74,7 @@ class Run {
   std::optional<Checkpoint> checkpoint_;  // the first process's, resumed from
   NamedTensors trained_;                  // parameters
   std::unique_ptr<AdamW> optimizer_;
+  std::unique_ptr<RowAdamW> row_optimizer_;     // where the trainee has an entity head
   std::unique_ptr<GradientExchange> exchange_;  // of several processes
   Schedule schedule_;
   TrainState state_;
@@ -143,6 +145,8 @@ void Run::resume_or_start() {
   optimizer_ = config_.zero == 1 && exchange_
                    ? std::make_unique<AdamW>(trained_, config_.adamw, exchange_->own_pieces())
                    : std::make_unique<AdamW>(trained_, config_.adamw);
+  if (const auto head = trainee_.entity_head())
+    row_optimizer_ = std::make_unique<RowAdamW>(head, config_.adamw);
   const auto saved = dist::broadcast(
       group_, checkpoint_ ? dump_json(train_state_to_json(checkpoint_->state)) : std::string());
   resumed_ = !saved.empty();
@@ -233,6 +237,8 @@ TrainResult Run::run() {
   if (loader_->truncation().texts_cut() > 0) {
     log::info("texts: {}", loader_->truncation().summary());
   }
+  if (trainee_.samples().entities && trainee_.samples().entities->classes() > 0)
+    log::info("entities: {}", loader_->entities().summary());
   return result;
 }
 
@@ -251,10 +257,12 @@ void Run::step(const LoadedBatch& loaded, double waited) {
   } else {
     optimizer_->zero_grad();
   }
-  const StepResult result =
-      forward_backward(trainee_.objective(), loaded.batch,
-                       {.accum_freq = config_.accum_freq, .group = &group_, .late = late_});
+  if (row_optimizer_) row_optimizer_->begin();
+  const StepResult result = forward_backward(
+      trainee_.objective(), loaded.batch,
+      {.accum_freq = config_.accum_freq, .group = &group_, .step = state_.step, .late = late_});
   if (exchange_) exchange_->finish();
+  if (row_optimizer_) row_optimizer_->finish(group_);
   trainee_.before_update();
 
   Told told;
@@ -280,8 +288,10 @@ void Run::update_at_once(const StepResult& result, Told told) {
   told.norm = !result.finite() ? result.loss
               : exchange_      ? exchange_->norm()
                                : optimizer_->grad_norm();
+  if (row_optimizer_ && result.finite()) told.norm = row_optimizer_->norm_with(told.norm);
   stop_if_not_finite(told);
   optimizer_->step(told.lr, told.norm);
+  if (row_optimizer_) row_optimizer_->step(told.lr, told.norm);
   if (exchange_) exchange_->share_values();
   trainee_.after_update();
   learn_of(std::move(told));
@@ -289,9 +299,11 @@ void Run::update_at_once(const StepResult& result, Told told) {
 
 void Run::update_late(const StepResult& result, Told told) {
   // Not finite where the loss is not, whatever the gradients are.
-  const auto norm =
+  auto norm =
       (exchange_ ? exchange_->late_norm() : optimizer_->late_grad_norm()) + 0 * result.late_loss;
+  if (row_optimizer_) norm = row_optimizer_->late_norm_with(norm);
   optimizer_->late_step(told.lr, norm);
+  if (row_optimizer_) row_optimizer_->late_step(told.lr, norm);
   if (exchange_) exchange_->share_values();
   trainee_.after_update();
   read_unread();  // of the step before

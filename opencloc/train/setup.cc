@@ -24,8 +24,8 @@ constexpr uint64_t kTokenizerSamples = 50'000;  // records read; more adds time,
 // Captions and region texts of up to kTokenizerSamples random records, one a call.
 class TextsOfRecords {
  public:
-  TextsOfRecords(const SampleStore& store, uint64_t seed)
-      : store_(store), rng_(seed, {random_stream::kTokenizer}) {
+  TextsOfRecords(const SampleStore& store, const TrainConfig& config)
+      : store_(store), sample_(config.sample), rng_(config.seed, {random_stream::kTokenizer}) {
     for (int source = 0; source < store.sources(); ++source) {
       for (uint64_t i = 0; i < store.size(source); ++i) places_.emplace_back(source, i);
     }
@@ -45,8 +45,7 @@ class TextsOfRecords {
   void read(const std::pair<int, uint64_t>& place) {
     try {
       Record record = store_.read(place.first, place.second);
-      texts_.emplace_back(image_text(record));
-      for (auto& caption : record.captions) texts_.push_back(std::move(caption));
+      for (auto& text : possible_texts(record, sample_)) texts_.push_back(std::move(text));
       for (auto& region : record.regions) texts_.push_back(std::move(region.text));
       std::erase(texts_, "");
     } catch (const BadSample&) {
@@ -55,6 +54,7 @@ class TextsOfRecords {
   }
 
   const SampleStore& store_;
+  const SampleOptions& sample_;
   Rng rng_;
   std::vector<std::pair<int, uint64_t>> places_;
   size_t at_ = 0;
@@ -85,7 +85,7 @@ std::shared_ptr<const Tokenizer> build_tokenizer(const TrainConfig& config,
                                                  const SampleStore& store) {
   const auto path = config.out / "tokenizer.model";
   log::info("building a tokenizer from the texts of up to {} samples", kTokenizerSamples);
-  TextsOfRecords texts(store, config.seed);
+  TextsOfRecords texts(store, config);
   SentencePieceTraining training;
   training.start_token = config.objective->captions;
   training.vocab_size = static_cast<int>(config.vocab_size);

@@ -145,7 +145,8 @@ std::vector<torch::Tensor> capped_scales(const Cloc& model) {
 bool StepResult::finite() const { return std::isfinite(loss); }
 
 StepResult forward_backward(Objective& objective, const Batch& batch, const StepOptions& options) {
-  const auto work = objective.work(batch, {options.accum_freq, options.group});
+  const auto work = objective.work(
+      batch, {.parts = options.accum_freq, .group = options.group, .step = options.step});
   StepResult result;
   SharedValue value(options);
   if (!work->empty()) {

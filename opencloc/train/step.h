@@ -18,6 +18,7 @@ struct StepOptions {
   // smaller batches would be another loss, with fewer negatives.)
   int64_t accum_freq = 1;
   dist::Group* group = &dist::alone();
+  int64_t step = 0;  // of the run, from 0
   // Nobody waits for the device: the loss is late_loss, and the backward pass is made whatever it
   // is.
   bool late = false;

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "opencloc/data/load/loader_sample.h"
 #include "opencloc/data/load/loader_store.h"
 #include "opencloc/dist/group.h"
+#include "opencloc/objective/entity_head.h"
 #include "opencloc/objective/objective.h"
 #include "opencloc/text/tokenizer.h"
 #include "opencloc/train/checkpoints.h"
@@ -51,6 +53,8 @@ class Trainee {
   virtual Objective& objective() = 0;
   virtual void before_update() {}
   virtual void after_update() {}
+  // A table of which a step uses few rows, which learn beside the parameters. Null: there is none.
+  virtual std::shared_ptr<EntityHead> entity_head() { return nullptr; }
 
   // A call of all processes of `group`; the first one's figures are kept, by task. In training mode
   // again afterwards.

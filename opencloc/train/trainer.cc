@@ -25,17 +25,19 @@ int64_t weight_count(const NamedTensors& weights) {
 // Two towers, and the region part where the objective trains it.
 class ClocTrainee : public Trainee {
  public:
-  explicit ClocTrainee(TrainConfig config) : config_(std::move(config)) { config_.check(); }
+  explicit ClocTrainee(TrainConfig config) : config_(std::move(config)) {
+    config_.check();
+    config_.read_entities();
+  }
 
   const RunConfig& config() const override { return config_; }
   void complete(uint64_t data_samples) override { config_.complete(data_samples); }
 
   void set_up(const SampleStore& store, const std::optional<Checkpoint>& checkpoint) override {
     parts_ = opencloc::set_up(config_, store, checkpoint);
-    if (!config_.self_supervision.on()) return;
     check_self_supervision(parts_.model->config(), config_.self_supervision);
     make_heads();
-    if (checkpoint) read_beside(*checkpoint, heads_->weights());
+    if (checkpoint) read_beside(*checkpoint, beside());
   }
 
   void share(dist::Group& group) override {
@@ -49,10 +51,16 @@ class ClocTrainee : public Trainee {
     config_.sample.ordered_words = options.mlm_weight > 0;
     config_.sample.views = options.simclr_weight > 0;
     objective_ = config_.objective->make(parts_.model, config_.objective_options);
-    if (!options.on()) return;
-    if (!heads_) make_heads();  // the other processes
-    share_tensors(group, heads_->weights());
-    objective_ = with_self_supervision(std::move(objective_), parts_.model, heads_, options);
+    if (!group.is_first()) make_heads();
+    share_tensors(group, beside());
+    if (entity_head_) {
+      const auto& table = config_.sample.entities->fingerprint();
+      require_equal(group, "entity_classes = " + table + "\n");
+      objective_ =
+          with_entities(std::move(objective_), parts_.model, entity_head_, config_.entities, table);
+    }
+    if (options.on())
+      objective_ = with_self_supervision(std::move(objective_), parts_.model, heads_, options);
   }
 
   NamedTensors place() override {
@@ -69,6 +77,7 @@ class ClocTrainee : public Trainee {
       heads_->to(torch::Device(config_.device));
       for (auto& weight : heads_->weights()) trained.push_back(weight);
     }
+    if (entity_head_) entity_head_->to(torch::Device(config_.device));
     return trained;
   }
 
@@ -90,6 +99,7 @@ class ClocTrainee : public Trainee {
   Objective& objective() override { return *objective_; }
   void before_update() override { hold_capped_logit_scales(parts_.model); }
   void after_update() override { clamp_logit_scales(parts_.model); }
+  std::shared_ptr<EntityHead> entity_head() override { return entity_head_; }
 
   bool evaluates() const override { return config_.evaluate != nullptr; }
   Json evaluate(int64_t step, dist::Group& group) override {
@@ -106,9 +116,17 @@ class ClocTrainee : public Trainee {
     options.region_heads = config_.objective->regions;
     save_model(folder, parts_.model, options);
   }
-  NamedTensors beside() const override { return heads_ ? heads_->weights() : NamedTensors(); }
+  NamedTensors beside() const override {
+    NamedTensors beside = heads_ ? heads_->weights() : NamedTensors();
+    if (entity_head_) {
+      for (auto& tensor : entity_head_->tensors()) beside.push_back(tensor);
+    }
+    return beside;
+  }
   std::string title() const override {
-    return fmt::format("({}), {}", config_.objective->title, parts_.model->config().name);
+    const bool beside = entity_head_ && std::string_view(config_.objective->name) != "entities";
+    return fmt::format("({}{}), {}", config_.objective->title, beside ? " and entities" : "",
+                       parts_.model->config().name);
   }
   std::vector<ReportPicture> pictures(const SampleStore& store) override {
     auto pictures = report_pictures(store, parts_, config_, config_.report_pictures);
@@ -118,14 +136,22 @@ class ClocTrainee : public Trainee {
   }
 
  private:
+  // What is trained beside the model, where there is anything.
   void make_heads() {
-    torch::manual_seed(config_.seed);
-    heads_ = SelfSupervisionHeads(config_.self_supervision, parts_.model->config());
+    if (config_.self_supervision.on()) {
+      torch::manual_seed(config_.seed);
+      heads_ = SelfSupervisionHeads(config_.self_supervision, parts_.model->config());
+    }
+    if (config_.learns_entities()) {
+      entity_head_ = std::make_shared<EntityHead>(config_.sample.entities->classes(),
+                                                  parts_.model->config().embed_dim, config_.seed);
+    }
   }
 
   TrainConfig config_;
   TrainedParts parts_;
-  SelfSupervisionHeads heads_{nullptr};  // with self-supervision only
+  SelfSupervisionHeads heads_{nullptr};      // with self-supervision only
+  std::shared_ptr<EntityHead> entity_head_;  // with classes of entities only
   std::unique_ptr<Objective> objective_;
 };
 

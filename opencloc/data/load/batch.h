@@ -14,6 +14,8 @@ struct Batch {
   torch::Tensor pixels;
   torch::Tensor text_ids;     // [B, T] int64
   torch::Tensor text_length;  // [B] int64: ids before the padding
+  // [B] int64: a hash of the text's ids, as region_text_id. Undefined = none.
+  torch::Tensor text_id;
   // [B] bool: has a text. Pictures of region data without one stay out of L_CLIP; their rows of
   // text_ids hold the empty text. Undefined = all.
   torch::Tensor has_text;
@@ -42,6 +44,11 @@ struct Batch {
   torch::Tensor patch_order, word_order;
   // For SimCLR: two other views of each picture, in the form of the pixels. Undefined = none.
   torch::Tensor first_view, second_view;
+  // Of each picture's entities (SampleOptions::entities), as classes: the one that was drawn [B]
+  // int64, -1 = none; and what else is true of picture i: entity_others[entity_others_begin[i]] to
+  // before entity_others[entity_others_begin[i + 1]], [B + 1] and [n] int64. Undefined = no
+  // classes.
+  torch::Tensor entity, entity_others_begin, entity_others;
   std::vector<std::string> keys;          // B, "shard#key": names a batch in logs
   std::vector<std::string> texts;         // B
   std::vector<std::string> region_texts;  // R

@@ -87,6 +87,10 @@ void BatchBuilder::add(PreparedSample sample) {
     region_image_.push_back(row);
     regions_.push_back(std::move(region));
   }
+  entity_.push_back(sample.entity);
+  entity_others_.insert(entity_others_.end(), sample.other_entities.begin(),
+                        sample.other_entities.end());
+  entity_others_begin_.push_back(static_cast<int64_t>(entity_others_.size()));
   for (const RatedBox& rated : sample.rated) {
     rated_image_.push_back(row);
     rated_.push_back(rated);
@@ -134,6 +138,14 @@ Batch BatchBuilder::finish() {
       captions_, options_.context_length, [](const auto& text) -> const auto& { return text; });
   batch_.text_ids = captions.ids;
   batch_.text_length = captions.length;
+  std::vector<int64_t> caption_ids;
+  for (const auto& caption : captions_) caption_ids.push_back(text_hash(caption.ids));
+  batch_.text_id = int64s(caption_ids);
+  if (options_.entities && options_.entities->classes() > 0) {
+    batch_.entity = int64s(entity_);
+    batch_.entity_others = int64s(entity_others_);
+    batch_.entity_others_begin = int64s(entity_others_begin_);
+  }
   const auto texts = stack_texts(
       regions_, options_.context_length,
       [](const auto& region) -> const auto& { return region.tokens; });

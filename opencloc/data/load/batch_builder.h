@@ -46,6 +46,7 @@ class BatchBuilder {
   };
   std::vector<Sequence> sequences_;
   std::vector<float> patch_order_, word_order_;  // of all samples
+  std::vector<int64_t> entity_, entity_others_, entity_others_begin_{0};
 };
 
 }  // namespace opencloc

@@ -159,6 +159,7 @@ LoadedBatch Loader::assemble_batch() {
     for (const auto& problem : ticket->sample.problems) {
       skips_.add(problem.reason, ticket->sample.name, problem.detail);
     }
+    entities_.add(ticket->sample.entity >= 0, ticket->sample.unknown_entities);
     if (!ticket->sample.text.empty()) truncation_.add(ticket->sample.tokens);
     for (const auto& region : ticket->sample.regions) {
       if (!region.tokens.ids.empty()) truncation_.add(region.tokens);

@@ -61,6 +61,7 @@ class Loader {
   LoadedBatch next();
 
   const TruncationCounter& truncation() const { return truncation_; }
+  const EntityCounter& entities() const { return entities_; }
 
  private:
   // A drawn sample on its way through a worker.
@@ -89,6 +90,7 @@ class Loader {
   const SampleMaker maker_;
   SkipCounter& skips_;
   TruncationCounter truncation_;
+  EntityCounter entities_;
 
   std::mutex mutex_;
   std::condition_variable room_;   // for workers: a place in `tickets_` is free

@@ -21,10 +21,13 @@ Image decode(const Record& record, const std::string& name, const DecodeOptions&
   }
 }
 
-// The text of the picture: one of its captions at random, or its alt-text.
-std::string choose_text(const Record& record, double alt_text, Rng& rng) {
-  const double pick_alt = rng.uniform();
+// The text of the picture: one of its captions at random, or its alt-text. Draws the same whatever
+// is wanted.
+std::string choose_text(const Record& record, const SampleOptions& options, Rng& rng) {
+  const double pick_alt = rng.uniform(), alt_text = options.alt_text;
   const uint64_t pick = rng.next();
+  if (options.caption_from == CaptionFrom::kAltText) return record.alt_text;
+  if (options.caption_from == CaptionFrom::kEntities) return {};  // draw_entity()
   std::vector<std::string_view> captions;
   if (!record.caption.empty()) captions.push_back(record.caption);
   for (const auto& caption : record.captions) {
@@ -90,10 +93,49 @@ void check_share(double value, const char* setting) {
 
 }  // namespace
 
-bool trains_by_regions_alone(const Record& record, const SampleOptions& options) {
-  return options.regions_per_image > 0 &&
-         std::any_of(record.regions.begin(), record.regions.end(),
-                     [](const Region& region) { return !region.text.empty(); });
+void require_learnable(const Record& record, const Learnable& what, const SampleOptions& options,
+                       const std::string& where) {
+  const bool labelled = what.classes > 0;
+  if (options.entity_loss == EntityLossUse::kOnly) {
+    if (!labelled) throw BadSample(skip::kNoEntity, "no entity that is a class", where);
+    return;
+  }
+  const bool regions = options.regions_per_image > 0 &&
+                       std::any_of(record.regions.begin(), record.regions.end(),
+                                   [](const Region& region) { return !region.text.empty(); });
+  if (!what.text.empty() || regions || (labelled && options.entity_loss != EntityLossUse::kNone))
+    return;
+  throw BadSample(skip::kNoText,
+                  options.caption_from == CaptionFrom::kCaption
+                      ? "neither caption nor alt-text (nor region to train)"
+                  : options.caption_from == CaptionFrom::kAltText
+                      ? "no alt-text (nor region to train)"
+                      : "no entity (nor region to train)",
+                  where);
+}
+
+std::string example_text(const Record& record, const SampleOptions& options, Rng& rng) {
+  if (options.caption_from == CaptionFrom::kCaption) return std::string(image_text(record));
+  if (options.caption_from == CaptionFrom::kAltText) return record.alt_text;
+  const auto found = options.entities->of(record, record.key).known;
+  if (found.empty()) return {};
+  return options.entities->text(found[rng.below(found.size())], rng);
+}
+
+std::vector<std::string> possible_texts(const Record& record, const SampleOptions& options) {
+  std::vector<std::string> texts;
+  if (options.caption_from == CaptionFrom::kCaption) {
+    texts.emplace_back(image_text(record));
+    texts.insert(texts.end(), record.captions.begin(), record.captions.end());
+  } else if (options.caption_from == CaptionFrom::kAltText) {
+    texts.push_back(record.alt_text);
+  } else {
+    for (const auto& entity : options.entities->of(record, record.key).known) {
+      for (auto& text : options.entities->texts(entity)) texts.push_back(std::move(text));
+    }
+  }
+  std::erase(texts, "");
+  return texts;
 }
 
 void SampleOptions::validate() const {
@@ -126,7 +168,7 @@ PreparedSample SampleMaker::make(const Draw& draw) const {
   Rng rng(seed_, {static_cast<uint64_t>(draw.source), draw.epoch, draw.index});
   if (options_.sequences) return with_sequence(draw, rng);
   const bool mosaic = rng.chance(options_.mosaic);
-  Picture picture = load(draw.source, draw.index, rng);
+  Picture picture = load(draw, rng);
   auto sample = mosaic ? from_mosaic(draw, std::move(picture), rng)
                        : from_picture(draw, std::move(picture), rng);
   tokenize_texts(sample);
@@ -224,15 +266,39 @@ DecodeOptions SampleMaker::decoding() const {
   return {.shrink_to = static_cast<int>(std::ceil(side / kept))};
 }
 
-SampleMaker::Picture SampleMaker::load(int source, uint64_t index, Rng& rng) const {
+// A stream of its own: the rest is drawn as without entities.
+void SampleMaker::draw_entity(const Draw& draw, const Record& record, Picture& picture) const {
+  if (!options_.entities) return;
+  auto found = options_.entities->of(record, picture.name);
+  picture.unknown_entities = found.unknown;
+  if (found.known.empty()) return;
+  Rng rng(seed_,
+          {random_stream::kEntity, static_cast<uint64_t>(draw.source), draw.epoch, draw.index});
+  const size_t drawn = rng.below(found.known.size());
+  if (options_.caption_from == CaptionFrom::kEntities)
+    picture.text = options_.entities->text(found.known[drawn], rng);
+  if (options_.entities->classes() == 0) return;
+  for (size_t i = 0; i < found.known.size(); ++i) {
+    const auto index = found.known[i].class_index;
+    if (i == drawn) {
+      picture.entity = index;
+    } else {
+      picture.other_entities.push_back(index);
+    }
+  }
+}
+
+SampleMaker::Picture SampleMaker::load(const Draw& draw, Rng& rng) const {
+  const int source = draw.source;
+  const uint64_t index = draw.index;
   Record record = store_.read(source, index);
   Picture picture;
   picture.name = store_.name(source, index, record.key);
   picture.problems = std::move(record.problems);
-  picture.text = choose_text(record, options_.alt_text, rng);
-  if (picture.text.empty() && !trains_by_regions_alone(record, options_)) {
-    throw BadSample(skip::kNoText, kNothingToLearn, picture.name);
-  }
+  picture.text = choose_text(record, options_, rng);
+  draw_entity(draw, record, picture);
+  require_learnable(record, {picture.text, picture.entity < 0 ? size_t{0} : size_t{1}}, options_,
+                    picture.name);
   picture.image = decode(record, picture.name, decoding());
   if (options_.regions_per_image > 0) {
     picture.regions = std::move(record.regions);
@@ -272,6 +338,9 @@ PreparedSample SampleMaker::from_picture(const Draw& draw, Picture picture, Rng&
   PreparedSample sample;
   sample.name = std::move(picture.name);
   sample.text = std::move(picture.text);
+  sample.entity = picture.entity;
+  sample.other_entities = std::move(picture.other_entities);
+  sample.unknown_entities = picture.unknown_entities;
   sample.problems = std::move(picture.problems);
   AugmentOptions crop = options_.crop;
   if (any_direction(sample.text, picture.regions)) crop.flip_probability = 0;
@@ -287,13 +356,16 @@ PreparedSample SampleMaker::from_picture(const Draw& draw, Picture picture, Rng&
 }
 
 PreparedSample SampleMaker::from_mosaic(const Draw& draw, Picture first, Rng& rng) const {
+  const int64_t entity_of_first = first.entity;
   const int grid = options_.mosaic_grid;
   std::vector<Picture> tiles;
   tiles.push_back(std::move(first));
   while (static_cast<int>(tiles.size()) < grid * grid) {
     for (int i = 0;; ++i) {
       try {
-        tiles.push_back(load(draw.source, rng.below(store_.size(draw.source)), rng));
+        Draw tile = draw;
+        tile.index = rng.below(store_.size(draw.source));
+        tiles.push_back(load(tile, rng));
         break;
       } catch (const BadSample&) {
         if (i == kSubstitutes) throw;  // counted where the sample itself is drawn, and here at last
@@ -308,7 +380,21 @@ PreparedSample SampleMaker::from_mosaic(const Draw& draw, Picture first, Rng& rn
     images.push_back(&tile.image);
     if (!tile.text.empty()) sample.text += (sample.text.empty() ? "" : ", ") + tile.text;
     sample.name += (sample.name.empty() ? "" : "+") + tile.name;
+    sample.unknown_entities += tile.unknown_entities;
   }
+  // The drawn picture's entity, or that of the first tile with one; all others are true as well.
+  sample.entity = entity_of_first;
+  std::vector<int64_t> others;
+  for (const auto& tile : tiles) {
+    if (sample.entity < 0) sample.entity = tile.entity;
+    if (tile.entity >= 0) others.push_back(tile.entity);
+    others.insert(others.end(), tile.other_entities.begin(), tile.other_entities.end());
+  }
+  std::ranges::sort(others);
+  const auto repeated = std::ranges::unique(others);
+  others.erase(repeated.begin(), repeated.end());
+  std::erase(others, sample.entity);
+  sample.other_entities = std::move(others);
   Mosaic mosaic = make_mosaic(images, grid, options_.canvas);
   for (size_t i = 0; i < tiles.size(); ++i) {
     const auto mapped = map_tile_boxes(boxes_of(tiles[i].regions), mosaic, i, options_.box_filter);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "opencloc/base/rng.h"
+#include "opencloc/data/load/entity_labels.h"
 #include "opencloc/data/load/loader_store.h"
 #include "opencloc/data/load/rated_boxes.h"
 #include "opencloc/data/load/sampler.h"
@@ -23,6 +24,10 @@ namespace opencloc {
 
 inline constexpr int kMaskPoints = 8;  // K: points sampled inside a mask prompt
 
+// What the entities of a picture are for: at most for its text; a loss beside others, which also
+// pictures without a text have; or the only loss, so that pictures without one are of no use.
+enum class EntityLossUse { kNone, kBeside, kOnly };
+
 struct SampleOptions {
   CanvasOptions canvas;
   AugmentOptions crop;      // random resized crop and flip ...
@@ -35,6 +40,7 @@ struct SampleOptions {
   double mosaic = 0;  // share of samples made of mosaic_grid^2 samples of the same source
   int mosaic_grid = 2;
 
+  CaptionFrom caption_from = CaptionFrom::kCaption;
   double alt_text = 0;  // share of samples that take the alt-text where there is a caption too
   double phrase = 0;    // share of regions that take their extra "phrase" where there is one
 
@@ -44,6 +50,10 @@ struct SampleOptions {
   // Samples are pictures with these sequences, whole on their canvas; all that is said above of
   // crops, captions and regions is for others.
   std::shared_ptr<const SequenceSource> sequences;
+
+  // Of kEntities, and for classes in the batch.
+  std::shared_ptr<const EntityLabels> entities;
+  EntityLossUse entity_loss = EntityLossUse::kNone;
 
   // For masked learning: patches along the canvas's side whose order is drawn, and whether that of
   // the words is; 0, false = none.
@@ -64,10 +74,19 @@ struct SampleOptions {
   void validate() const;
 };
 
-// Does a picture without a caption and alt-text serve? It leaves L_CLIP, and its regions train.
-bool trains_by_regions_alone(const Record& record, const SampleOptions& options);
-// What is wrong with one that does not.
-inline constexpr const char* kNothingToLearn = "neither caption nor alt-text (nor region to train)";
+// Throws BadSample (no text, no entity) where nothing is to be learned from a picture with the text
+// `text` and so many classes: one without a text leaves L_CLIP, but its regions or its entity may
+// train.
+struct Learnable {
+  std::string_view text;
+  size_t classes = 0;
+};
+void require_learnable(const Record& record, const Learnable& what, const SampleOptions& options,
+                       const std::string& where);
+// A text that the picture may get, for a look at the data; empty: it has none. Throws BadSample.
+std::string example_text(const Record& record, const SampleOptions& options, Rng& rng);
+// All texts that it may get. Throws BadSample.
+std::vector<std::string> possible_texts(const Record& record, const SampleOptions& options);
 
 struct PreparedRegion {
   Box box;  // of the canvas
@@ -86,8 +105,11 @@ struct PreparedSample {
   TokenizedText tokens;
   std::vector<PreparedRegion> regions;
   std::vector<RatedBox> rated;
-  Box content = {0, 0, 1, 1};      // of the canvas: what is not padding
-  std::vector<float> patch_order;  // as in Batch
+  int64_t entity = -1;                  // class that was drawn; -1: none
+  std::vector<int64_t> other_entities;  // what else is true: never that one
+  int64_t unknown_entities = 0;         // that are no classes
+  Box content = {0, 0, 1, 1};           // of the canvas: what is not padding
+  std::vector<float> patch_order;       // as in Batch
   std::vector<float> word_order;
   std::vector<Image> views;       // none or two
   std::vector<int32_t> sequence;  // with SampleOptions::sequences, and what of it is learned
@@ -113,10 +135,14 @@ class SampleMaker {
     Image image;
     std::string text;
     std::vector<Region> regions;
+    int64_t entity = -1;                  // class that was drawn
+    std::vector<int64_t> other_entities;  // classes
+    int64_t unknown_entities = 0;
     std::vector<RecordProblem> problems;
   };
   DecodeOptions decoding() const;
-  Picture load(int source, uint64_t index, Rng& rng) const;
+  Picture load(const Draw& draw, Rng& rng) const;
+  void draw_entity(const Draw& draw, const Record& record, Picture& picture) const;
   void add_noise(int source, uint64_t index, std::vector<Region>& regions) const;
   std::string text_from_elsewhere(int source, const std::string& own, Rng& rng) const;
   PreparedSample with_sequence(const Draw& draw, Rng& rng) const;

@@ -60,6 +60,7 @@ inline constexpr std::string_view kEmptyBox = "box with no area";
 inline constexpr std::string_view kCutShort = "member cut short";
 inline constexpr std::string_view kNoImage = "no image";
 inline constexpr std::string_view kNoText = "no text";
+inline constexpr std::string_view kNoEntity = "no entity";
 inline constexpr std::string_view kTooLarge = "member too large";
 inline constexpr std::string_view kNotPlain = "link or special file";
 inline constexpr std::string_view kBadShard = "shard cannot be read";
