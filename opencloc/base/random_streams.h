@@ -17,6 +17,7 @@ enum : uint64_t {
   kRatedBoxes = 108,     // boxes that the quality head is trained on
   kMasks = 109,          // which patches and words are hidden
   kViews = 110,          // views of a picture for SimCLR
+  kCaptionedView = 115,  // a second crop of a picture with the same text
 };
 
 }  // namespace opencloc::random_stream

@@ -94,12 +94,27 @@ void check_self_supervision_of(const TrainConfig& config) {
   require(!options.on() || !config.objective->captions,
           "a captioner is not trained with self-supervision",
           "settings 'mae_weight', 'mlm_weight' and 'simclr_weight'", "leave them out");
+  require(!config.objective->masked || options.masks(), "both losses of M3AE have the weight 0",
+          "settings 'mae_weight' and 'mlm_weight'", "1 and 0.5 are usual");
+  require(!config.objective->masked || !config.siglip, "M3AE has no L_CLIP", "setting 'siglip'",
+          "leave it out, or use the setting 'objective=clip'");
   const double dropout = config.objective_options.patch_dropout;
   require(dropout >= 0 && dropout < 1, "the share of patches that are dropped is not in [0, 1)",
           "setting 'patch_dropout'", "0.5 is usual");
   require(dropout == 0 || !(config.objective->regions || config.objective->captions),
           "regions and captions need all patches", "setting 'patch_dropout'",
           "leave it out, or use the setting 'objective=clip'");
+  require(dropout == 0 || !config.objective->masked, "M3AE hides patches itself",
+          "setting 'patch_dropout'", "leave it out; the setting 'mae_mask' is M3AE's share");
+  const int64_t views = config.objective_options.captioned_views;
+  require(views == 1 || views == 2, "a picture has one or two captioned views",
+          "setting 'captioned_views'", "give 1 or 2");
+  require(views == 1 || !(config.objective->captions || config.objective->masked),
+          "a second captioned view is for L_CLIP", "setting 'captioned_views'",
+          "leave it out, or use the setting 'objective=clip' or 'objective=cloc'");
+  require(views == 1 || !config.lock.both_whole(),
+          "with both towers frozen there is no L_CLIP for a second captioned view",
+          "setting 'captioned_views'", "leave it out");
 }
 
 }  // namespace
@@ -147,9 +162,12 @@ void TrainConfig::check() const {
 void TrainConfig::complete(uint64_t data_samples) {
   RunConfig::complete(data_samples);
   if (!objective->regions) sample.regions_per_image = 0;
+  self_supervision.joint = objective->masked;
+  sample.captioned_view = objective_options.captioned_views == 2;
+  sample.pictures_alone = objective->masked && self_supervision.mae_weight > 0;
   sample.rated_boxes = objective_options.quality_weight > 0 ? kRatedBoxes : 0;
   objective_options.clip =
-      !lock.both_whole() && !(objective->captions && objective_options.contrastive_weight == 0);
+      !objective->masked && !lock.both_whole() && !(objective->captions && objective_options.contrastive_weight == 0);
 }
 
 std::vector<double> parse_weights(std::string_view text, std::string_view setting) {

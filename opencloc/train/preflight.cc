@@ -41,7 +41,7 @@ void look_at(const Record& record, const SampleOptions& options, const Tokenizer
   Image::decode(record.image, record.key);
   const std::string text(image_text(record));
   if (text.empty()) {
-    if (!trains_by_regions_alone(record, options))
+    if (!trains_without_text(record, options))
       throw BadSample(skip::kNoText, kNothingToLearn, record.key);
     ++found.without_text;
   } else {

@@ -48,11 +48,20 @@ class ClocTrainee : public Trainee {
       config_.sample.ordered_grid = grid;
     config_.sample.ordered_words = options.mlm_weight > 0;
     config_.sample.views = options.simclr_weight > 0;
-    objective_ = config_.objective->make(parts_.model, config_.objective_options);
-    if (!options.on()) return;
-    if (!heads_) make_heads();  // the other processes
-    share_tensors(group, heads_->weights());
-    objective_ = with_self_supervision(std::move(objective_), parts_.model, heads_, options);
+    if (options.on()) {
+      if (!heads_) make_heads();  // the other processes
+      share_tensors(group, heads_->weights());
+    }
+    ObjectiveOptions objective = config_.objective_options;
+    SelfSupervisionOptions beside = options;
+    if (options.joint) {  // the masked losses are the objective itself
+      objective.heads = heads_.ptr();
+      objective.self_supervision = std::make_shared<SelfSupervisionOptions>(options);
+      beside.mae_weight = beside.mlm_weight = 0;
+    }
+    objective_ = config_.objective->make(parts_.model, objective);
+    if (beside.on())
+      objective_ = with_self_supervision(std::move(objective_), parts_.model, heads_, beside);
   }
 
   NamedTensors place() override {
@@ -61,6 +70,7 @@ class ClocTrainee : public Trainee {
     parts_.model->set_backend(config_.backend);
     parts_.model->train();
     lock_towers(parts_.model, config_.lock);
+    if (config_.objective->masked) lock_all_but_encoder(parts_.model);
     NamedTensors trained = trainable(parts_.model->clip_weights());
     if (config_.objective->regions) {
       for (auto& weight : parts_.model->region_weights()) trained.push_back(weight);

@@ -42,6 +42,9 @@ struct Batch {
   torch::Tensor patch_order, word_order;
   // For SimCLR: two other views of each picture, in the form of the pixels. Undefined = none.
   torch::Tensor first_view, second_view;
+  // Another crop of each picture, which its text goes with, in the form of the pixels. Undefined =
+  // none.
+  torch::Tensor captioned_view;
   std::vector<std::string> keys;          // B, "shard#key": names a batch in logs
   std::vector<std::string> texts;         // B
   std::vector<std::string> region_texts;  // R

@@ -90,10 +90,11 @@ void check_share(double value, const char* setting) {
 
 }  // namespace
 
-bool trains_by_regions_alone(const Record& record, const SampleOptions& options) {
-  return options.regions_per_image > 0 &&
-         std::any_of(record.regions.begin(), record.regions.end(),
-                     [](const Region& region) { return !region.text.empty(); });
+bool trains_without_text(const Record& record, const SampleOptions& options) {
+  return options.pictures_alone ||
+         (options.regions_per_image > 0 &&
+          std::any_of(record.regions.begin(), record.regions.end(),
+                      [](const Region& region) { return !region.text.empty(); }));
 }
 
 void SampleOptions::validate() const {
@@ -205,6 +206,13 @@ void SampleMaker::add_orders(const Draw& draw, PreparedSample& sample) const {
 }
 
 void SampleMaker::add_views(const Draw& draw, const Image& image, PreparedSample& sample) const {
+  if (options_.captioned_view) {
+    Rng rng(seed_, {random_stream::kCaptionedView, static_cast<uint64_t>(draw.source), draw.epoch,
+                    draw.index});
+    AugmentOptions crop = options_.crop;
+    if (mentions_direction(sample.text)) crop.flip_probability = 0;
+    sample.captioned.push_back(augment(image, options_.canvas, crop, rng).image);
+  }
   if (!options_.views) return;
   Rng rng(seed_,
           {random_stream::kViews, static_cast<uint64_t>(draw.source), draw.epoch, draw.index});
@@ -230,7 +238,7 @@ SampleMaker::Picture SampleMaker::load(int source, uint64_t index, Rng& rng) con
   picture.name = store_.name(source, index, record.key);
   picture.problems = std::move(record.problems);
   picture.text = choose_text(record, options_.alt_text, rng);
-  if (picture.text.empty() && !trains_by_regions_alone(record, options_)) {
+  if (picture.text.empty() && !trains_without_text(record, options_)) {
     throw BadSample(skip::kNoText, kNothingToLearn, picture.name);
   }
   picture.image = decode(record, picture.name, decoding());

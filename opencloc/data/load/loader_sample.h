@@ -53,6 +53,10 @@ struct SampleOptions {
   bool views = false;
   AugmentOptions view_crop{.scale_min = 0.08, .flip_probability = 0.5};  // SLIP's
   PhotometricOptions view_colours;
+  // One more crop of each picture, drawn and put on the canvas as `crop` says, also with `augment`
+  // off.
+  bool captioned_view = false;
+  bool pictures_alone = false;  // pictures without any text serve, too
 
   int64_t rated_boxes = 0;  // for the quality head, of each canvas with regions; 0 = none
 
@@ -64,8 +68,9 @@ struct SampleOptions {
   void validate() const;
 };
 
-// Does a picture without a caption and alt-text serve? It leaves L_CLIP, and its regions train.
-bool trains_by_regions_alone(const Record& record, const SampleOptions& options);
+// Does a picture without a caption and alt-text serve? It leaves L_CLIP, and its regions or, where
+// `pictures_alone`, the picture itself train.
+bool trains_without_text(const Record& record, const SampleOptions& options);
 // What is wrong with one that does not.
 inline constexpr const char* kNothingToLearn = "neither caption nor alt-text (nor region to train)";
 
@@ -90,6 +95,7 @@ struct PreparedSample {
   std::vector<float> patch_order;  // as in Batch
   std::vector<float> word_order;
   std::vector<Image> views;       // none or two
+  std::vector<Image> captioned;   // none or one: SampleOptions::captioned_view
   std::vector<int32_t> sequence;  // with SampleOptions::sequences, and what of it is learned
   std::vector<uint8_t> learned;
   std::vector<RecordProblem> problems;  // what of it could not be used
