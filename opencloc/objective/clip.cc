@@ -72,7 +72,8 @@ ClipWork::ClipWork(const Cloc& model, const Batch& batch, const ObjectiveOptions
   parts_ = cut_batch(batch, options.parts);
   for (auto& part : parts_) {
     if (objective_.patch_dropout > 0) {
-      // From the other end than a masked pass, which would see the same patches; padding stays last.
+      // From the other end than a masked pass, which would see the same patches; padding stays
+      // last.
       const auto& order = part.batch.patch_order;
       part.batch.patch_order =
           mask_patches(torch::where(order < 1, 1 - order, order), objective_.patch_dropout).keep;
@@ -108,8 +109,8 @@ Encoded ClipWork::encode(int64_t piece, const NamedRows& before, bool /*own_loss
                         model_->encode_image(part.batch.captioned_view, encode).embedding);
     return encoded;
   }
-  auto features = model_->encode_image(part.batch.pixels, encode);         // tokens [b, T, D]
-  encoded.rows.append("image", features.embedding);                        // [b, E]
+  auto features = model_->encode_image(part.batch.pixels, encode);  // tokens [b, T, D]
+  encoded.rows.append("image", features.embedding);                 // [b, E]
   encode_regions(features, part, before, encoded.rows);
   return encoded;
 }

@@ -162,9 +162,9 @@ class M3aeWork : public BatchWork {
     if (options_.mlm_weight > 0) {
       torch::Tensor sum = torch::zeros({}, restored.words.options());
       for (const auto& words : part.hidden) {
-        sum = sum + words.texts * caption_loss(restored.words.flatten(0, 1).index_select(
-                                                   0, words.places),
-                                               heads_.masked_decoder->word_projection, words.truth);
+        sum = sum +
+              words.texts * caption_loss(restored.words.flatten(0, 1).index_select(0, words.places),
+                                         heads_.masked_decoder->word_projection, words.truth);
       }
       add(options_.mlm_weight / all_texts_ * sum);
       loss.figures.mean("loss_mlm", sum / std::max(1.0, part.texts), part.texts);
@@ -209,8 +209,7 @@ torch::Tensor m3ae_patches(const Cloc& model, const SelfSupervisionHeads& heads,
   Cloc tower = model;
   SelfSupervisionHeads trained = heads;
   const ComputeScope scope(tower->precision(), tower->backend());
-  const JointPart part =
-      joint_part(batch, 0, batch.images(), options, tower->logit_scale.device());
+  const JointPart part = joint_part(batch, 0, batch.images(), options, tower->logit_scale.device());
   return restore(tower, *trained, part, tower->normalized_pixels(part.pixels))
       .patches.to(torch::kFloat32);
 }

@@ -166,8 +166,8 @@ void TrainConfig::complete(uint64_t data_samples) {
   sample.captioned_view = objective_options.captioned_views == 2;
   sample.pictures_alone = objective->masked && self_supervision.mae_weight > 0;
   sample.rated_boxes = objective_options.quality_weight > 0 ? kRatedBoxes : 0;
-  objective_options.clip =
-      !objective->masked && !lock.both_whole() && !(objective->captions && objective_options.contrastive_weight == 0);
+  objective_options.clip = !objective->masked && !lock.both_whole() &&
+                           !(objective->captions && objective_options.contrastive_weight == 0);
 }
 
 std::vector<double> parse_weights(std::string_view text, std::string_view setting) {

@@ -180,7 +180,8 @@ Batch BatchBuilder::finish() {
                   [](const PreparedRegion& region) { return region.names_one_box; });
   if (all_named_once) batch_.names_one_box.reset();
   const auto rows = static_cast<int64_t>(batch_.keys.size());
-  for (torch::Tensor* pixels : {&batch_.pixels, &batch_.first_view, &batch_.second_view, &batch_.captioned_view})
+  for (torch::Tensor* pixels :
+       {&batch_.pixels, &batch_.first_view, &batch_.second_view, &batch_.captioned_view})
     if (pixels->defined()) *pixels = pixels->slice(0, 0, rows);
   if (!patch_order_.empty()) batch_.patch_order = torch::tensor(patch_order_).view({rows, -1});
   if (!word_order_.empty()) batch_.word_order = torch::tensor(word_order_).view({rows, -1});

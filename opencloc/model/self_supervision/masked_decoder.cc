@@ -70,7 +70,7 @@ Restored MaskedDecoderImpl::forward(const SeenTokens& image, const SeenTokens& w
                                     const torch::Tensor& class_token) {
   std::vector<torch::Tensor> parts;
   if (class_token.defined()) parts.push_back(projected(image_, class_token));  // [B, 1, Dd]
-  if (image.defined()) parts.push_back(full(image_, image) + image_places_);  // [B, N, Dd]
+  if (image.defined()) parts.push_back(full(image_, image) + image_places_);   // [B, N, Dd]
   if (words.defined())
     parts.push_back(full(words_, words) + word_places_.slice(0, 0, words.count));  // [B, T, Dd]
   TORCH_CHECK(!parts.empty(), "nothing was seen");
