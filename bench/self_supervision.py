@@ -2,12 +2,13 @@
 """Does self-supervision help beside language supervision, and does its gain shrink with the data? In kind what Weers et al.
 asked (CVPR 2023, "Masked Autoencoding Does Not Help Natural Language Supervision at Scale").
 
-    bench/self_supervision.py --out runs/ssl                                (5 arms, 3 amounts of data, 3 seeds: hours)
+    bench/self_supervision.py --out runs/ssl                                (8 arms, 3 amounts of data, 3 seeds: hours)
     bench/self_supervision.py --out runs/ssl --distinct 1000 --seeds 1      (a part of it)
     bench/self_supervision.py --out runs/ssl --objective cloc --arms CLIP,MAE,SLIP     (beside CLOC)
     bench/self_supervision.py --out runs/ssl --table                        (the tables of what is there)
 
-All arms see the same number of samples. "CLIP, equal time" goes on as long as SLIP takes. Distinct scenes: 1,000, 8,000, or
+All arms see the same number of samples. "CLIP, equal time" goes on as long as SLIP takes, and "CLIP, two views" sees a second
+crop of each picture with the same text: SLIP without self-supervision. M3AE has no text side: kNN and probes only. Distinct scenes: 1,000, 8,000, or
 as many as are seen (0: never repeated). Figures: names without training (zero-shot), image retrieval, nearest neighbours
 and linear probes of the name, the number of objects and the main object's quadrant, and, as a dense task, the names of
 regions by RoIAlign of the tower's tokens. Verdicts are by pairs of equal seeds (bench/steps.py).
@@ -31,6 +32,8 @@ ARMS = {
     "MAE + MLM": (["--mae-weight", "0.1", "--mlm-weight", "0.05"], 1),
     "SLIP": (["--simclr-weight", "1", "--simclr-width", "512", "--simclr-dim", "128"], 1),
     "FLIP": (["--patch-dropout", "0.5"], 1),
+    "CLIP, two views": (["--captioned-views", "2", "--crop-scale", "0.3"], 1),
+    "M3AE": (["--objective", "m3ae"], 1),
     "CLIP, equal time": ([], 2.7),
 }
 # Title, task, figure.
@@ -61,10 +64,11 @@ def shards(args, distinct):
     return "::".join(str(args.out / f"data/train_all/{i:05}.tar") for i in range(max(1, count)))
 
 
-def figures_of(args, model, log):
+def figures_of(args, arm, model, log):
     data = args.out / "data"
-    wanted = {"zeroshot,retrieval,region_recognition": ["--region-method", "roi_align_penultimate"],
-              "knn": ["--train-data", data / "probe"]}
+    wanted = {"knn": ["--train-data", data / "probe"]}
+    if arm != "M3AE":  # its texts have learned nothing
+        wanted["zeroshot,retrieval,region_recognition"] = ["--region-method", "roi_align_penultimate"]
     results = {}
     for tasks, flags in wanted.items():
         out = log.with_suffix(f".{file_name(tasks)}.json")
@@ -82,16 +86,18 @@ def figures_of(args, model, log):
 def train(args, arm, distinct, seed):
     folder = args.out / args.objective / f"{file_name(arm)}_{distinct}_s{seed}"
     flags, times = ARMS[arm]
+    if "--objective" not in flags:
+        flags = ["--objective", args.objective, *flags]
     log = folder / "log.txt"
 
     def make():
         start = time.time()
-        run([args.opencloc, "train", "--objective", args.objective, "--data", shards(args, distinct), "--model", args.model,
+        run([args.opencloc, "train", "--data", shards(args, distinct), "--model", args.model,
              "--tokenizer", args.out / "tokenizer.model", "--samples", int(times * args.samples) // 64 * 64, "--batch-size", 64,
              "--lr", "2e-3", "--warmup", 100, "--text-lr-scale", "0.1", "--wd", "0.1", "--augment", "off", "--report-pictures",
              4, "--seed", seed, "--threads", args.threads, "--workers", 1, *flags, "--out", folder / "run"], log)
         seconds = time.time() - start
-        results = figures_of(args, folder / "run/model", log)
+        results = figures_of(args, arm, folder / "run/model", log)
         results["time"] = {"train": seconds}
         print(f"{args.objective}, {arm}, {distinct or 'all'} distinct, seed {seed}: {seconds:.0f} s", flush=True)
         return results
@@ -165,8 +171,8 @@ def main():
     args = parser.parse_args()
     if not args.table:
         chosen = [name.replace(";", ",") for name in args.arms.split(",")]
-        if args.objective == "cloc" and "FLIP" in chosen:
-            chosen.remove("FLIP")  # regions need all patches
+        if args.objective == "cloc":  # regions need all patches, and M3AE stands beside CLIP already
+            chosen = [arm for arm in chosen if arm not in ("FLIP", "M3AE")]
         prepare(args)
         with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
             work = [(arm, distinct, seed) for seed in range(1, args.seeds + 1) for distinct in args.distinct for arm in chosen]

@@ -139,8 +139,9 @@ std::vector<std::string> objective_names() {
 void add_objective_flags(CLI::App& app, TrainFlags& flags) {
   const char* group = "Objective";
   app.add_option("--objective", flags.objective,
-                 "clip, cloc, entities (--entity-classes only), or coca: a captioner (--model "
-                 "coca-XXS-16-96, coca_ViT-B-32)")
+                 "clip, cloc, entities (--entity-classes only), coca: a captioner (--model "
+                 "coca-XXS-16-96, coca_ViT-B-32), or m3ae: the image tower only, by hidden patches "
+                 "and words that are restored")
       ->check(CLI::IsMember(objective_names()))
       ->capture_default_str()
       ->group(group);
@@ -236,10 +237,10 @@ void add_entity_flags(CLI::App& app, TrainFlags& flags) {
 void add_self_supervision_flags(CLI::App& app, TrainFlags& flags) {
   auto& options = flags.config.self_supervision;
   const char* group = "Self-supervision, beside the objective";
-  app.add_option("--mae-weight", options.mae_weight,
-                 "of the hidden patches that are restored (MAE); 0 = off")
+  app.add_option("--mae-weight", flags.mae_weight,
+                 "of the hidden patches that are restored (MAE); 0 = off, as without it; with "
+                 "--objective m3ae 1")
       ->check(not_negative())
-      ->capture_default_str()
       ->group(group);
   app.add_option("--mae-mask", options.mae_mask, "share of the patches that are hidden")
       ->capture_default_str()
@@ -248,14 +249,14 @@ void add_self_supervision_flags(CLI::App& app, TrainFlags& flags) {
       ->capture_default_str()
       ->group(group);
   app.add_option("--mae-normalize", flags.mae_normalize,
-                 "patches are compared with mean 0 and deviation 1: on or off")
+                 "patches are compared with mean 0 and deviation 1: on, as without it, or off, as "
+                 "with --objective m3ae")
       ->check(kOnOff)
-      ->capture_default_str()
       ->group(group);
-  app.add_option("--mlm-weight", options.mlm_weight,
-                 "of the hidden words that are restored; 0 = off")
+  app.add_option("--mlm-weight", flags.mlm_weight,
+                 "of the hidden words that are restored; 0 = off, as without it; with --objective "
+                 "m3ae 0.5")
       ->check(not_negative())
-      ->capture_default_str()
       ->group(group);
   app.add_option("--mlm-mask", options.mlm_mask, "share of a text's words that are hidden")
       ->capture_default_str()
@@ -284,6 +285,12 @@ void add_self_supervision_flags(CLI::App& app, TrainFlags& flags) {
       ->group(group);
   app.add_option("--patch-dropout", flags.config.objective_options.patch_dropout,
                  "share of the patches that CLIP's pass leaves out (FLIP); with --objective clip")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--captioned-views", flags.config.objective_options.captioned_views,
+                 "2: another crop of each picture (--crop-scale) goes through L_CLIP with the same "
+                 "text, a control for SLIP")
+      ->check(CLI::Range(1, 2))
       ->capture_default_str()
       ->group(group);
 }
@@ -369,7 +376,10 @@ TrainConfig train_config(const TrainFlags& flags, int local_rank) {
   objective.filter.on = flags.text_filter != "off";
   if (objective.filter.on) objective.filter.threshold = parse_threshold(flags.text_filter);
   auto& self = config.self_supervision;
-  self.mae_normalize = flags.mae_normalize == "on";
+  const bool m3ae = config.objective->masked;
+  self.mae_weight = flags.mae_weight.value_or(m3ae ? kM3aeImageWeight : 0);
+  self.mlm_weight = flags.mlm_weight.value_or(m3ae ? kM3aeTextWeight : 0);
+  self.mae_normalize = flags.mae_normalize.empty() ? !m3ae : flags.mae_normalize == "on";
   self.mlm_sees = flags.mlm_sees == "image" ? WordContext::kImage : WordContext::kText;
   const auto [layers, width] = layers_by_width(flags.mae_decoder, "--mae-decoder");
   self.decoder.layers = layers;

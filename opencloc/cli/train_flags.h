@@ -1,6 +1,7 @@
 // The flags of `opencloc train`, and what they make of a TrainConfig.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "opencloc/cli/run_flags.h"
@@ -15,8 +16,9 @@ struct TrainFlags : RunFlags {
   // Words that stand for values.
   std::string objective = "cloc", region_extractor, pool, joint_box_token, position_image_tokens,
               resize_mode, text_filter = "0.9", grounding = "on", grounding_loss = "l1_giou",
-              box_recovery = "on", quality_gradient = "all", augment = "on", mae_normalize = "on",
+              box_recovery = "on", quality_gradient = "all", augment = "on", mae_normalize,
               mae_decoder = "2x128", mlm_sees = "image", caption_from = "caption", equal_texts;
+  std::optional<double> mae_weight, mlm_weight;  // without them the objective's own
   int64_t context_length = 0;
   double flip = 0;
 };

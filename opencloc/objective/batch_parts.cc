@@ -22,6 +22,7 @@ BatchPart part_of(const Batch& batch, int64_t begin, int64_t end) {
   part.batch.boxes = batch.boxes.slice(0, part.first_region, part.end_region);
   part.batch.region_image = batch.region_image.slice(0, part.first_region, part.end_region) - begin;
   part.batch.patch_order = slice_if(batch.patch_order, begin, end);
+  part.batch.captioned_view = slice_if(batch.captioned_view, begin, end);
   part.batch.sequence_ids = slice_if(batch.sequence_ids, begin, end);
   part.batch.sequence_learned = slice_if(batch.sequence_learned, begin, end);
   part.batch.clouds = slice_if(batch.clouds, part.first_region, part.end_region);
@@ -51,9 +52,9 @@ std::vector<BatchPart> cut_batch(const Batch& batch, int64_t parts) {
 
 Batch to_device(const Batch& batch, torch::Device device) {
   Batch moved = batch;
-  for (torch::Tensor* tensor :
-       {&moved.pixels, &moved.boxes, &moved.points, &moved.rated_boxes, &moved.rated_iou,
-        &moved.sequence_ids, &moved.sequence_learned, &moved.clouds, &moved.patch_order})
+  for (torch::Tensor* tensor : {&moved.pixels, &moved.boxes, &moved.points, &moved.rated_boxes,
+                                &moved.rated_iou, &moved.sequence_ids, &moved.sequence_learned,
+                                &moved.clouds, &moved.patch_order, &moved.captioned_view})
     *tensor = ops::to_device(*tensor, device);
   return moved;
 }

@@ -13,6 +13,7 @@ namespace {
 // Texts of a group where the whole batch goes through in one graph: groups are there for their
 // lengths alone.
 constexpr int64_t kTextsAtOnce = 4096;
+constexpr const char* kSecondImage = "second image";
 
 bool any_learns(const torch::nn::Module& module) {
   const auto parameters = module.parameters();
@@ -76,19 +77,21 @@ ClipWork::ClipWork(const Cloc& model, const Batch& batch, const ObjectiveOptions
   parts_ = cut_batch(batch, options.parts);
   for (auto& part : parts_) {
     if (objective_.patch_dropout > 0) {
-      // From the other end than a masked pass, which would see the same patches.
+      // From the other end than a masked pass, which would see the same patches; padding stays
+      // last.
+      const auto& order = part.batch.patch_order;
       part.batch.patch_order =
-          mask_patches(1 - part.batch.patch_order, objective_.patch_dropout).keep;
+          mask_patches(torch::where(order < 1, 1 - order, order), objective_.patch_dropout).keep;
     }
   }
   for (auto& part : parts_) part.batch = to_device(part.batch, device);
   Batch regions = batch;
-  regions.pixels = torch::Tensor();  // the parts have them
+  regions.pixels = regions.captioned_view = torch::Tensor();  // the parts have them
   batch_ = to_device(regions, device);
 }
 
 int64_t ClipWork::pieces() const {
-  return static_cast<int64_t>(texts_.groups.size() + parts_.size());
+  return static_cast<int64_t>(texts_.groups.size() + (two_views() ? 2 : 1) * parts_.size());
 }
 
 bool ClipWork::learns(int64_t piece) const {
@@ -102,11 +105,17 @@ Encoded ClipWork::encode(int64_t piece, const NamedRows& before, bool /*own_loss
     encoded.rows.append("text", model_->encode_text(texts_.groups[static_cast<size_t>(piece)]));
     return encoded;  // [u, E]
   }
-  const auto& part = parts_[static_cast<size_t>(piece - groups)];
+  const auto at = static_cast<size_t>(piece - groups);
+  const auto& part = parts_[at % parts_.size()];
   EncodeOptions encode;
   if (objective_.patch_dropout > 0) encode.keep = part.batch.patch_order;  // [b, K]
-  auto features = model_->encode_image(part.batch.pixels, encode);         // tokens [b, T, D]
-  encoded.rows.append("image", features.embedding);                        // [b, E]
+  if (at >= parts_.size()) {
+    encoded.rows.append(kSecondImage,
+                        model_->encode_image(part.batch.captioned_view, encode).embedding);
+    return encoded;
+  }
+  auto features = model_->encode_image(part.batch.pixels, encode);  // tokens [b, T, D]
+  encoded.rows.append("image", features.embedding);                 // [b, E]
   encode_regions(features, part, before, encoded.rows);
   return encoded;
 }
@@ -127,14 +136,19 @@ Loss ClipWork::loss(const NamedRows& rows) {
   const BackendScope scope(model_->backend());
   Loss loss;
   if (!objective_.clip || all_.captioned == 0) return loss;
+  loss.value = loss_of(rows, "image");
+  if (two_views()) loss.value = 0.5 * (loss.value + loss_of(rows, kSecondImage));
+  loss.figures.sum("loss_clip", loss.value);
+  return loss;
+}
+
+torch::Tensor ClipWork::loss_of(const NamedRows& rows, std::string_view name) {
   const int64_t width = model_->config().embed_dim;
   const auto captions =
       rows_or_none(rows, "text", width).index_select(0, texts_.caption_row);  // [C, E]
-  auto images = rows_or_none(rows, "image", width);                           // [C, E]
+  auto images = rows_or_none(rows, name, width);                              // [C, E]
   if (texts_.captioned.defined()) images = images.index_select(0, texts_.captioned);
-  loss.value = contrastive_loss(model_, images, captions, caption_id_, objective_);
-  loss.figures.sum("loss_clip", loss.value);
-  return loss;
+  return contrastive_loss(model_, images, captions, caption_id_, objective_);
 }
 
 std::unique_ptr<Objective> make_clip(const Cloc& model, const ObjectiveOptions& options) {

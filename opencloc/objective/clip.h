@@ -12,7 +12,8 @@
 namespace opencloc {
 
 // Encodes the distinct texts of a batch, captions and region texts together, then its pictures:
-// "text" [U, E], "image" [B, E]. Pictures without a text stay out of L_CLIP, not even as negatives.
+// "text" [U, E], "image" [B, E], and with two captioned views, whose pieces come last, "second
+// image" [B, E]. Pictures without a text stay out of L_CLIP, not even as negatives.
 class ClipWork : public BatchWork {
  public:
   ClipWork(const Cloc& model, const Batch& batch, const ObjectiveOptions& objective,
@@ -45,6 +46,9 @@ class ClipWork : public BatchWork {
                               const NamedRows& /*before*/, NamedRows& /*rows*/) {}
 
  private:
+  bool two_views() const { return objective_.captioned_views == 2 && objective_.clip; }
+  torch::Tensor loss_of(const NamedRows& rows, std::string_view images);
+
   Cloc model_;
   const ObjectiveOptions objective_;
   Batch batch_;

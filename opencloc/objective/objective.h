@@ -102,6 +102,9 @@ class Objective {
 // reads a region's embedding (Prompter or RoIAlign's projection), or into the image tower, too.
 enum class QualityReach { kHead, kPrompter, kAll };
 
+class SelfSupervisionHeadsImpl;
+struct SelfSupervisionOptions;
+
 struct ObjectiveOptions {
   // L_CLIP. Without it captions are not encoded: both towers are frozen, and it has nothing to
   // train.
@@ -124,10 +127,16 @@ struct ObjectiveOptions {
   // Share of the patches that CLIP's pass over a picture leaves out, drawn anew for every picture
   // (Li et al., "Scaling Language-Image Pre-training via Masking", 2023). Without regions.
   double patch_dropout = 0;
+  // 2: another crop of each picture takes part in L_CLIP with the same text, in its own matrix, so
+  // that no picture is a negative of its other crop: the mean of both (Batch::captioned_view).
+  int64_t captioned_views = 1;
   // Captioners: L = contrastive_weight L_CLIP + caption_weight L_caption.
   double contrastive_weight = 1.0;
   double caption_weight = 2.0;
   ContrastiveOptions contrastive;
+  // M3AE's (self_supervision.h, which m3ae.h says more of); null for others.
+  std::shared_ptr<SelfSupervisionHeadsImpl> heads;
+  std::shared_ptr<const SelfSupervisionOptions> self_supervision;
 
   // The same with the negatives of a group.
   ObjectiveOptions over(dist::Group& group) const {
@@ -139,11 +148,16 @@ struct ObjectiveOptions {
 
 // One line of the table.
 struct ObjectiveRow {
-  const char* name;   // what users type
-  const char* title;  // what reports say
-  bool regions;       // trains the region part, from the regions of the data
-  bool captions;      // needs a captioner's text decoder, and a text for every picture
-  std::unique_ptr<Objective> (*make)(const Cloc& model, const ObjectiveOptions& options);
+  const char* name = nullptr;   // what users type
+  const char* title = nullptr;  // what reports say
+  bool regions = false;         // trains the region part, from the regions of the data
+  bool captions = false;        // needs a captioner's text decoder, and a text for every picture
+  // Trains the image tower and no other by what is hidden of pictures and texts; needs
+  // ObjectiveOptions::heads and self_supervision.
+  bool masked = false;
+  // Has no loss of its own: that of entities (entities.h) is all.
+  bool entities_only = false;
+  std::unique_ptr<Objective> (*make)(const Cloc& model, const ObjectiveOptions& options) = nullptr;
 };
 const std::vector<ObjectiveRow>& objectives();
 // Null where there is none of that name.

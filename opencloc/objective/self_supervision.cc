@@ -1,13 +1,14 @@
 #include "opencloc/objective/self_supervision.h"
 
 #include <algorithm>
-#include <cmath>
 #include <string>
 
 #include <torch/utils.h>
 
 #include "opencloc/base/error.h"
 #include "opencloc/objective/batch_parts.h"
+#include "opencloc/objective/m3ae.h"
+#include "opencloc/objective/patches.h"
 #include "opencloc/ops/transfer.h"
 
 namespace opencloc {
@@ -22,21 +23,6 @@ struct MaskedPart {
   torch::Tensor places, truth;  // [n]: of the hidden words, in [b T], and what stands there
   double scored = 0;            // patches
 };
-
-// [B, 3, H, W] -> [B, N, 3 P P], as VisionTower cuts them.
-torch::Tensor to_patches(const torch::Tensor& pixels, int64_t patch) {
-  const int64_t batch = pixels.size(0), grid = pixels.size(2) / patch;
-  return pixels.reshape({batch, 3, grid, patch, grid, patch})
-      .permute({0, 2, 4, 1, 3, 5})
-      .reshape({batch, grid * grid, 3 * patch * patch});
-}
-torch::Tensor from_patches(const torch::Tensor& patches, int64_t patch) {
-  const int64_t batch = patches.size(0);
-  const auto grid = static_cast<int64_t>(std::llround(std::sqrt(patches.size(1))));
-  return patches.reshape({batch, grid, grid, 3, patch, patch})
-      .permute({0, 3, 1, 4, 2, 5})
-      .reshape({batch, 3, grid * patch, grid * patch});
-}
 
 SeenTokens seen_patches(Cloc& model, const torch::Tensor& pixels, const torch::Tensor& keep) {
   const int64_t first = model->config().vision.class_token ? 1 : 0;
@@ -261,6 +247,9 @@ SelfSupervisionHeadsImpl::SelfSupervisionHeadsImpl(const SelfSupervisionOptions&
   if (options.masks()) {
     MaskedDecoderConfig decoder = options.decoder;
     decoder.words = options.mlm_weight > 0;
+    decoder.joint = options.joint;
+    if (options.joint && decoder.words)
+      joint_encoder = register_module("joint_encoder", JointEncoder(model));
     masked_decoder = register_module("masked_decoder", MaskedDecoder(decoder, model));
   }
   if (options.simclr_weight > 0)
@@ -280,7 +269,12 @@ void check_self_supervision(const ModelConfig& model, const SelfSupervisionOptio
                        "settings 'mae_weight', 'mlm_weight' and 'simclr_weight'",
                        "leave them out, or use a model without a text decoder");
   }
-  if (options.mlm_weight > 0 && (!model.text.causal || model.text.embed_cls)) {
+  if (options.joint && model.vision.pool == ImagePool::kAttention) {
+    throw Error::input("M3AE would not train the attention that pools the image tower",
+                       "setting 'objective=m3ae'",
+                       "use a model that pools by its class token or the mean");
+  }
+  if (!options.joint && options.mlm_weight > 0 && (!model.text.causal || model.text.embed_cls)) {
     throw Error::input("only a causal text tower can have words hidden", "setting 'mlm_weight'",
                        "leave it out, or use a model whose text tower is CLIP's");
   }
@@ -303,9 +297,13 @@ Reconstruction reconstruct(const Cloc& model, const SelfSupervisionHeads& heads,
   const int64_t patch = tower->config().vision.patch_size;
   Masks masks = mask_patches(batch.patch_order, options.mae_mask);
   const auto pixels = tower->normalized_pixels(ops::to_device(batch.pixels, device));
-  const auto seen = seen_patches(tower, pixels, ops::to_device(masks.keep, device));
-  auto restored =
-      decoder->masked_decoder(seen, SeenTokens{}).patches.to(torch::kFloat32);  // [B, N, 3 P P]
+  torch::Tensor restored;  // [B, N, 3 P P]
+  if (options.joint) {
+    restored = m3ae_patches(model, heads, options, batch);
+  } else {
+    const auto seen = seen_patches(tower, pixels, ops::to_device(masks.keep, device));
+    restored = decoder->masked_decoder(seen, SeenTokens{}).patches.to(torch::kFloat32);
+  }
   const auto truth = to_patches(pixels, patch);
   if (options.mae_normalize) {
     const auto deviation = (truth.var(-1, /*unbiased=*/true, /*keepdim=*/true) + 1e-6).sqrt();

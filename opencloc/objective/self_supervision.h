@@ -11,6 +11,7 @@
 
 #include <torch/nn/module.h>
 
+#include "opencloc/model/self_supervision/joint_encoder.h"
 #include "opencloc/model/self_supervision/masked_decoder.h"
 #include "opencloc/model/self_supervision/simclr_head.h"
 #include "opencloc/objective/masks.h"
@@ -32,21 +33,28 @@ struct SelfSupervisionOptions {
   MaskedDecoderConfig decoder;
   double simclr_temperature = 0.1;
   SimclrHeadConfig simclr;
+  // M3AE: the masked losses are the objective itself, with one encoder for both (m3ae.h).
+  bool joint = false;
 
   bool masks() const { return mae_weight > 0 || mlm_weight > 0; }
   bool on() const { return masks() || simclr_weight > 0; }
   bool masks_image() const {
-    return masks() && (mae_weight > 0 || mlm_sees == WordContext::kImage);
+    return masks() && (joint || mae_weight > 0 || mlm_sees == WordContext::kImage);
   }
 };
 
-// What these losses train beside the model. Parameters: masked_decoder.*, simclr_head.*.
+// M3AE's weights as its authors ran it; its patches are not normalised.
+inline constexpr double kM3aeImageWeight = 1.0, kM3aeTextWeight = 0.5;
+
+// What these losses train beside the model. Parameters: joint_encoder.*, masked_decoder.*,
+// simclr_head.*.
 class SelfSupervisionHeadsImpl : public torch::nn::Module {
  public:
   // Drawn from torch's generator.
   SelfSupervisionHeadsImpl(const SelfSupervisionOptions& options, const ModelConfig& model);
   std::vector<std::pair<std::string, torch::Tensor>> weights() const;
 
+  JointEncoder joint_encoder{nullptr};  // M3AE's, where words take part
   MaskedDecoder masked_decoder{nullptr};
   SimclrHead simclr_head{nullptr};
 };

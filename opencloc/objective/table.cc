@@ -7,18 +7,15 @@ std::unique_ptr<Objective> make_clip(const Cloc& model, const ObjectiveOptions& 
 std::unique_ptr<Objective> make_cloc(const Cloc& model, const ObjectiveOptions& options);
 std::unique_ptr<Objective> make_coca(const Cloc& model, const ObjectiveOptions& options);
 std::unique_ptr<Objective> make_entities(const Cloc& model, const ObjectiveOptions& options);
+std::unique_ptr<Objective> make_m3ae(const Cloc& model, const ObjectiveOptions& options);
 
 const std::vector<ObjectiveRow>& objectives() {
   static const std::vector<ObjectiveRow> table = {
-      {.name = "clip", .title = "CLIP", .regions = false, .captions = false, .make = make_clip},
-      {.name = "cloc", .title = "CLOC", .regions = true, .captions = false, .make = make_cloc},
-      {.name = "coca", .title = "CoCa", .regions = false, .captions = true, .make = make_coca},
-      // Nothing of its own: what is put around it (entities.h) is all.
-      {.name = "entities",
-       .title = "entities",
-       .regions = false,
-       .captions = false,
-       .make = make_entities},
+      {.name = "clip", .title = "CLIP", .make = make_clip},
+      {.name = "cloc", .title = "CLOC", .regions = true, .make = make_cloc},
+      {.name = "coca", .title = "CoCa", .captions = true, .make = make_coca},
+      {.name = "m3ae", .title = "M3AE", .masked = true, .make = make_m3ae},
+      {.name = "entities", .title = "entities", .entities_only = true, .make = make_entities},
   };
   return table;
 }

@@ -94,12 +94,31 @@ void check_self_supervision_of(const TrainConfig& config) {
   require(!options.on() || !config.objective->captions,
           "a captioner is not trained with self-supervision",
           "settings 'mae_weight', 'mlm_weight' and 'simclr_weight'", "leave them out");
+  require(!config.objective->masked || options.masks(), "both losses of M3AE have the weight 0",
+          "settings 'mae_weight' and 'mlm_weight'", "1 and 0.5 are usual");
+  require(!config.objective->masked || !config.siglip, "M3AE has no L_CLIP", "setting 'siglip'",
+          "leave it out, or use the setting 'objective=clip'");
   const double dropout = config.objective_options.patch_dropout;
   require(dropout >= 0 && dropout < 1, "the share of patches that are dropped is not in [0, 1)",
           "setting 'patch_dropout'", "0.5 is usual");
   require(dropout == 0 || !(config.objective->regions || config.objective->captions),
           "regions and captions need all patches", "setting 'patch_dropout'",
           "leave it out, or use the setting 'objective=clip'");
+  require(dropout == 0 || !config.objective->entities_only,
+          "patches are left out of L_CLIP's pass, which is not made", "setting 'patch_dropout'",
+          "leave it out, or use the setting 'objective=clip'");
+  require(dropout == 0 || !config.objective->masked, "M3AE hides patches itself",
+          "setting 'patch_dropout'", "leave it out; the setting 'mae_mask' is M3AE's share");
+  const int64_t views = config.objective_options.captioned_views;
+  require(views == 1 || views == 2, "a picture has one or two captioned views",
+          "setting 'captioned_views'", "give 1 or 2");
+  require(views == 1 || !(config.objective->captions || config.objective->masked ||
+                          config.objective->entities_only),
+          "a second captioned view is for L_CLIP", "setting 'captioned_views'",
+          "leave it out, or use the setting 'objective=clip' or 'objective=cloc'");
+  require(views == 1 || !config.lock.both_whole(),
+          "with both towers frozen there is no L_CLIP for a second captioned view",
+          "setting 'captioned_views'", "leave it out");
 }
 
 constexpr const char* kEntityFlags = "settings 'entity_classes' and 'entity_weight'";
@@ -115,7 +134,7 @@ void check_entities(const TrainConfig& config) {
           "setting 'entity_margin'", "0.15 is usual");
   require(options.scale > 0 && std::isfinite(options.scale),
           "the scale of cosines is not a number above 0", "setting 'entity_scale'", "32 is usual");
-  const bool only = std::string_view(config.objective->name) == "entities";
+  const bool only = config.objective->entities_only;
   require(!only || config.learns_entities(), "the objective has no classes to learn", kEntityFlags,
           "give a table of 'opencloc data classes', and a weight above 0");
   require(!only || !config.lock.image || config.lock.image_unlocked_groups > 0,
@@ -123,6 +142,9 @@ void check_entities(const TrainConfig& config) {
           "leave it out, or unlock a group");
   require(!config.learns_entities() || !config.objective->captions,
           "a captioner is not trained with entities", kEntityFlags, "leave them out");
+  require(!config.learns_entities() || !config.objective->masked,
+          "M3AE has no embedding of pictures to compare with classes", kEntityFlags,
+          "leave them out, or use the setting 'objective=clip'");
   require(config.entity_base.empty() || config.sample.caption_from == CaptionFrom::kEntities,
           "nothing reads the descriptions of entities", "setting 'entities'",
           "add the setting 'caption_from=entities', or leave it out");
@@ -182,11 +204,14 @@ void TrainConfig::read_entities() {
 void TrainConfig::complete(uint64_t data_samples) {
   RunConfig::complete(data_samples);
   if (!objective->regions) sample.regions_per_image = 0;
+  self_supervision.joint = objective->masked;
+  sample.captioned_view = objective_options.captioned_views == 2;
+  sample.pictures_alone = objective->masked && self_supervision.mae_weight > 0;
   sample.rated_boxes = objective_options.quality_weight > 0 ? kRatedBoxes : 0;
   entities.warmup = warmup;
   entities.seed = seed;
   // Without another loss the texts are not read.
-  const bool only = std::string_view(objective->name) == "entities";
+  const bool only = objective->entities_only;
   const bool alone = only && !self_supervision.on();
   if (only && self_supervision.mlm_weight == 0) lock.text = true;
   sample.entity_loss = !learns_entities() ? EntityLossUse::kNone
@@ -194,7 +219,7 @@ void TrainConfig::complete(uint64_t data_samples) {
                                           : EntityLossUse::kBeside;
   objective_options.mask_equal_texts =
       mask_equal_texts.value_or(sample.caption_from == CaptionFrom::kEntities);
-  objective_options.clip = !only && !lock.both_whole() &&
+  objective_options.clip = !only && !objective->masked && !lock.both_whole() &&
                            !(objective->captions && objective_options.contrastive_weight == 0);
 }
 

@@ -40,6 +40,11 @@ void lock_towers(Cloc& model, const LockOptions& options) {
   }
 }
 
+void lock_all_but_encoder(Cloc& model) {
+  for (auto& [name, parameter] : model->clip_weights())
+    parameter.requires_grad_(name.starts_with("visual.") && name != "visual.proj");
+}
+
 NamedTensors trainable(const NamedTensors& parameters) {
   NamedTensors kept;
   for (const auto& [name, parameter] : parameters) {

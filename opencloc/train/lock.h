@@ -35,6 +35,10 @@ int64_t layer_group(std::string_view name, int64_t layers);
 // was, to the last bit.
 void lock_towers(Cloc& model, const LockOptions& options);
 
+// Freezes all that M3AE does not train: the text tower, the temperature, and the image tower's
+// projection.
+void lock_all_but_encoder(Cloc& model);
+
 // The parameters that are not frozen.
 NamedTensors trainable(const NamedTensors& parameters);
 

@@ -72,14 +72,15 @@ double estimate_memory(const TrainConfig& config, const ModelConfig& model, int6
   const auto batch = static_cast<double>(config.batch_size);
   const double side = static_cast<double>(model.vision.image_size);
   // Three batches of pixels (in use, ready, being made), and a batch of decoded pictures.
-  const double pixels = batch * 3.0 * side * side * (3.0 * 4.0 + 1.0);
+  const auto views = static_cast<double>(config.objective_options.captioned_views);
+  const double pixels = views * batch * 3.0 * side * side * (3.0 * 4.0 + 1.0);
   const double parts = static_cast<double>(config.accum_freq);
   const double part = std::ceil(batch / parts);
   const double images = image_bytes(config, model, sample);
   const double texts = texts_bytes(config, model, sample);
   // In one graph everything is kept; in parts a part of the images, or as many texts (of which a
   // picture may have several: its caption and its regions').
-  double activations = part * (images + texts);
+  double activations = part * (views * images + texts);
   if (config.accum_freq > 1 && !config.objective->captions) {
     const double texts_per_image = 1 + (config.objective->regions ? sample.regions : 0);
     activations = part * std::max(images, texts / texts_per_image);

@@ -48,7 +48,7 @@ void add_reconstructions(const SampleStore& store, TrainedParts& parts,
                          const SelfSupervisionHeads& heads, const TrainConfig& config,
                          std::vector<ReportPicture>& pictures) {
   SampleOptions options = config.sample;
-  options.augment = options.views = options.ordered_words = false;
+  options.augment = options.views = options.captioned_view = false;
   options.mosaic = options.box_jitter = options.label_noise = 0;
   const SampleMaker maker(store, *parts.tokenizer, options, kReconstructionSeed);
   Sampler sampler(store.sizes(), {}, kReconstructionSeed);

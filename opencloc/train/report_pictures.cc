@@ -29,7 +29,7 @@ torch::Tensor found_boxes(const TrainedParts& parts, PreparedSample sample,
 std::vector<ReportPicture> report_pictures(const SampleStore& store, TrainedParts& parts,
                                            const TrainConfig& config, int count) {
   SampleOptions options = config.sample;
-  options.augment = false;
+  options.augment = options.views = options.captioned_view = false;
   options.mosaic = options.box_jitter = options.label_noise = 0;
   options.regions_per_image = 4;
   const SampleMaker maker(store, *parts.tokenizer, options, kPicturesSeed);

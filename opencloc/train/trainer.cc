@@ -50,17 +50,24 @@ class ClocTrainee : public Trainee {
       config_.sample.ordered_grid = grid;
     config_.sample.ordered_words = options.mlm_weight > 0;
     config_.sample.views = options.simclr_weight > 0;
-    objective_ = config_.objective->make(parts_.model, config_.objective_options);
     if (!group.is_first()) make_heads();
-    share_tensors(group, beside());
+    share_tensors(group, this->beside());
+    ObjectiveOptions objective = config_.objective_options;
+    SelfSupervisionOptions beside = options;
+    if (options.joint) {  // the masked losses are the objective itself
+      objective.heads = heads_.ptr();
+      objective.self_supervision = std::make_shared<SelfSupervisionOptions>(options);
+      beside.mae_weight = beside.mlm_weight = 0;
+    }
+    objective_ = config_.objective->make(parts_.model, objective);
     if (entity_head_) {
       const auto& table = config_.sample.entities->fingerprint();
       require_equal(group, "entity_classes = " + table + "\n");
       objective_ =
           with_entities(std::move(objective_), parts_.model, entity_head_, config_.entities, table);
     }
-    if (options.on())
-      objective_ = with_self_supervision(std::move(objective_), parts_.model, heads_, options);
+    if (beside.on())
+      objective_ = with_self_supervision(std::move(objective_), parts_.model, heads_, beside);
   }
 
   NamedTensors place() override {
@@ -69,6 +76,7 @@ class ClocTrainee : public Trainee {
     parts_.model->set_backend(config_.backend);
     parts_.model->train();
     lock_towers(parts_.model, config_.lock);
+    if (config_.objective->masked) lock_all_but_encoder(parts_.model);
     NamedTensors trained = trainable(parts_.model->clip_weights());
     if (config_.objective->regions) {
       for (auto& weight : parts_.model->region_weights()) trained.push_back(weight);
@@ -124,7 +132,7 @@ class ClocTrainee : public Trainee {
     return beside;
   }
   std::string title() const override {
-    const bool beside = entity_head_ && std::string_view(config_.objective->name) != "entities";
+    const bool beside = entity_head_ && !config_.objective->entities_only;
     return fmt::format("({}{}), {}", config_.objective->title, beside ? " and entities" : "",
                        parts_.model->config().name);
   }

@@ -299,6 +299,51 @@ TEST_F(LoaderTest, PicturesWithoutATextTrainByTheirRegions) {
   EXPECT_THROW(SampleMaker(store, tokenizer_, options.sample, 2).make({0, 0, 2}), BadSample);
 }
 
+TEST_F(LoaderTest, PicturesServeWithoutATextWhereTheyAloneTrain) {
+  auto records = numbered_records(0, 6);
+  for (size_t i = 0; i < 3; ++i) records[i].caption.clear();
+  write_shard(folder_ / "a.tar", records);
+  const SampleStore store((folder_ / "a.tar").string(), skips_);
+  LoaderOptions options = small_options();
+  options.batch_size = 6;
+  options.sample.regions_per_image = 0;
+  options.sample.pictures_alone = true;
+  const Batch batch = Loader(store, tokenizer_, skips_, options).next().batch;
+  ASSERT_TRUE(batch.has_text.defined());
+  EXPECT_EQ(batch.has_text.sum().item<int64_t>(), 3);
+  EXPECT_EQ(skips_.total(), 0);
+}
+
+// A second crop of each picture: another one, the same with any number of workers, and all else as
+// without it.
+TEST_F(LoaderTest, ASecondCaptionedViewChangesNothingElse) {
+  const auto data = shard("a.tar", 0, 20);
+  LoaderOptions options = small_options();
+  options.sample.crop.scale_min = 0.3;
+  for (const bool augment : {true, false}) {
+    options.sample.augment = augment;
+    options.sample.captioned_view = false;
+    const auto without = fingerprints(data, options, 4);
+    options.sample.captioned_view = true;
+    EXPECT_EQ(fingerprints(data, options, 4), without);
+    const SampleStore store(data, skips_);
+    const auto views = [&](int workers) {
+      options.workers = workers;
+      Loader loader(store, tokenizer_, skips_, options);
+      std::vector<Batch> batches;
+      for (int i = 0; i < 4; ++i) batches.push_back(loader.next().batch);
+      return batches;
+    };
+    const auto one = views(1), three = views(3);
+    for (size_t i = 0; i < one.size(); ++i) {
+      ASSERT_EQ(one[i].captioned_view.sizes(), one[i].pixels.sizes());
+      EXPECT_TRUE(torch::equal(one[i].captioned_view, three[i].captioned_view));
+      for (int64_t row = 0; row < one[i].images(); ++row)
+        EXPECT_FALSE(torch::equal(one[i].captioned_view[row], one[i].pixels[row])) << row;
+    }
+  }
+}
+
 TEST_F(LoaderTest, DataWithoutOneUsableSampleIsAnError) {
   auto records = numbered_records(0, 3);
   for (auto& record : records) record.image = "broken";

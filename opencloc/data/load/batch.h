@@ -49,6 +49,9 @@ struct Batch {
   // before entity_others[entity_others_begin[i + 1]], [B + 1] and [n] int64. Undefined = no
   // classes.
   torch::Tensor entity, entity_others_begin, entity_others;
+  // Another crop of each picture, which its text goes with, in the form of the pixels. Undefined =
+  // none.
+  torch::Tensor captioned_view;
   std::vector<std::string> keys;          // B, "shard#key": names a batch in logs
   std::vector<std::string> texts;         // B
   std::vector<std::string> region_texts;  // R

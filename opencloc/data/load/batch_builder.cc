@@ -55,6 +55,7 @@ BatchBuilder::BatchBuilder(int64_t batch_size, const SampleOptions& options,
                         : torch::empty({batch_size, 3, height, width}, place);
   };
   batch_.pixels = empty();
+  if (options.captioned_view) batch_.captioned_view = empty();
   if (!options.views) return;
   batch_.first_view = empty();
   batch_.second_view = empty();
@@ -71,6 +72,7 @@ void BatchBuilder::put_pixels(const Image& canvas, const torch::Tensor& pixels, 
 void BatchBuilder::add(PreparedSample sample) {
   const auto row = static_cast<int64_t>(batch_.keys.size());
   put_pixels(sample.canvas, batch_.pixels, row);
+  if (options_.captioned_view) put_pixels(sample.captioned[0], batch_.captioned_view, row);
   if (options_.views) {
     put_pixels(sample.views[0], batch_.first_view, row);
     put_pixels(sample.views[1], batch_.second_view, row);
@@ -190,7 +192,8 @@ Batch BatchBuilder::finish() {
                   [](const PreparedRegion& region) { return region.names_one_box; });
   if (all_named_once) batch_.names_one_box.reset();
   const auto rows = static_cast<int64_t>(batch_.keys.size());
-  for (torch::Tensor* pixels : {&batch_.pixels, &batch_.first_view, &batch_.second_view})
+  for (torch::Tensor* pixels :
+       {&batch_.pixels, &batch_.first_view, &batch_.second_view, &batch_.captioned_view})
     if (pixels->defined()) *pixels = pixels->slice(0, 0, rows);
   if (!patch_order_.empty()) batch_.patch_order = torch::tensor(patch_order_).view({rows, -1});
   if (!word_order_.empty()) batch_.word_order = torch::tensor(word_order_).view({rows, -1});

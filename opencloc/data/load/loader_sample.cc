@@ -100,6 +100,7 @@ void require_learnable(const Record& record, const Learnable& what, const Sample
     if (!labelled) throw BadSample(skip::kNoEntity, "no entity that is a class", where);
     return;
   }
+  if (options.pictures_alone) return;
   const bool regions = options.regions_per_image > 0 &&
                        std::any_of(record.regions.begin(), record.regions.end(),
                                    [](const Region& region) { return !region.text.empty(); });
@@ -247,6 +248,13 @@ void SampleMaker::add_orders(const Draw& draw, PreparedSample& sample) const {
 }
 
 void SampleMaker::add_views(const Draw& draw, const Image& image, PreparedSample& sample) const {
+  if (options_.captioned_view) {
+    Rng rng(seed_, {random_stream::kCaptionedView, static_cast<uint64_t>(draw.source), draw.epoch,
+                    draw.index});
+    AugmentOptions crop = options_.crop;
+    if (mentions_direction(sample.text)) crop.flip_probability = 0;
+    sample.captioned.push_back(augment(image, options_.canvas, crop, rng).image);
+  }
   if (!options_.views) return;
   Rng rng(seed_,
           {random_stream::kViews, static_cast<uint64_t>(draw.source), draw.epoch, draw.index});

@@ -63,6 +63,10 @@ struct SampleOptions {
   bool views = false;
   AugmentOptions view_crop{.scale_min = 0.08, .flip_probability = 0.5};  // SLIP's
   PhotometricOptions view_colours;
+  // One more crop of each picture, drawn and put on the canvas as `crop` says, also with `augment`
+  // off.
+  bool captioned_view = false;
+  bool pictures_alone = false;  // pictures without any text serve, too
 
   int64_t rated_boxes = 0;  // for the quality head, of each canvas with regions; 0 = none
 
@@ -75,8 +79,8 @@ struct SampleOptions {
 };
 
 // Throws BadSample (no text, no entity) where nothing is to be learned from a picture with the text
-// `text` and so many classes: one without a text leaves L_CLIP, but its regions or its entity may
-// train.
+// `text` and so many classes: one without a text leaves L_CLIP, but its regions, its entity or,
+// where `pictures_alone`, the picture itself may train.
 struct Learnable {
   std::string_view text;
   size_t classes = 0;
@@ -112,6 +116,7 @@ struct PreparedSample {
   std::vector<float> patch_order;       // as in Batch
   std::vector<float> word_order;
   std::vector<Image> views;       // none or two
+  std::vector<Image> captioned;   // none or one: SampleOptions::captioned_view
   std::vector<int32_t> sequence;  // with SampleOptions::sequences, and what of it is learned
   std::vector<uint8_t> learned;
   std::vector<RecordProblem> problems;  // what of it could not be used

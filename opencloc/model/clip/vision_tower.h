@@ -24,6 +24,10 @@ struct EncodeOptions {
   // (He et al., 2022; Li et al., "Scaling Language-Image Pre-training via Masking", 2023). Tokens
   // are then [B, K, D], after the class token where there is one, in the order given.
   torch::Tensor keep = {};
+  // [B, L, D] that go through the blocks behind the patches, as the tower's last L tokens: words of
+  // a joint encoder (model/self_supervision/joint_encoder.h). Towers that pool by attention or by
+  // the patches pool over them, too.
+  torch::Tensor behind = {};
 };
 
 // Parameters: conv1.weight, conv1.bias, class_embedding, positional_embedding, ln_pre, transformer,

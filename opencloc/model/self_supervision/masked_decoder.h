@@ -20,6 +20,9 @@ struct MaskedDecoderConfig {
   int64_t width = 128;  // Dd, a multiple of 4; a head for every 32
   int64_t layers = 2;
   bool words = false;  // restores words, too
+  // M3AE: all tokens come from one encoder, which has normed them (joint_encoder.h), and share a
+  // projection.
+  bool joint = false;
 };
 
 // What of one modality a masked pass has seen. N places in all.
@@ -37,29 +40,32 @@ struct SeenTokens {
 
 struct Restored {
   torch::Tensor patches;  // [B, N, 3 P P], rows as VisionTower cuts them; undefined without image
-  torch::Tensor words;    // [B, T, Dd], layer-normed: logits are words x word_projection
+  torch::Tensor words;    // [B, T, Dd] F32, layer-normed: logits are words x word_projection
 };
 
 // Parameters: image.{norm, proj, mask}, words.{norm, proj, mask, padding, places}, transformer, ln,
-// pixels, word_projection.
+// pixels, word_projection; a joint encoder's without image.norm, words.norm and words.proj.
 class MaskedDecoderImpl : public torch::nn::Module {
  public:
   MaskedDecoderImpl(const MaskedDecoderConfig& config, const ModelConfig& model);
 
   // Either or both, read together: places of patches have the sinusoidal encoding of their
-  // centres, those of words a learned one.
-  Restored forward(const SeenTokens& image, const SeenTokens& words);
+  // centres, those of words a learned one. `class_token` [B, 1, D], where it is given, is read
+  // beside the patches and has no place.
+  Restored forward(const SeenTokens& image, const SeenTokens& words,
+                   const torch::Tensor& class_token = {});
 
   torch::Tensor word_projection;  // [Dd, V]
 
  private:
   struct Side {
-    LayerNorm norm{nullptr};
+    LayerNorm norm{nullptr};  // null: what comes is normed
     Linear proj{nullptr};
     torch::Tensor mask;  // [Dd]
   };
   Side make_side(const char* name, int64_t from, double epsilon);
-  torch::Tensor full(Side& side, const SeenTokens& seen) const;  // [B, N, Dd]
+  static torch::Tensor projected(Side& side, const torch::Tensor& tokens);  // [B, K, Dd], F32
+  torch::Tensor full(Side& side, const SeenTokens& seen) const;             // [B, N, Dd]
 
   MaskedDecoderConfig config_;
   torch::Tensor image_places_;                // [N, Dd], a buffer
