@@ -98,6 +98,8 @@ void check_self_supervision_of(const TrainConfig& config) {
           "settings 'mae_weight' and 'mlm_weight'", "1 and 0.5 are usual");
   require(!config.objective->masked || !config.siglip, "M3AE has no L_CLIP", "setting 'siglip'",
           "leave it out, or use the setting 'objective=clip'");
+  require(!config.objective->masked || options.mlm_sees == WordContext::kImage,
+          "M3AE reads words together with the picture", "setting 'mlm_sees'", "leave it out");
   const double dropout = config.objective_options.patch_dropout;
   require(dropout >= 0 && dropout < 1, "the share of patches that are dropped is not in [0, 1)",
           "setting 'patch_dropout'", "0.5 is usual");
@@ -115,7 +117,7 @@ void check_self_supervision_of(const TrainConfig& config) {
   require(views == 1 || !(config.objective->captions || config.objective->masked ||
                           config.objective->entities_only),
           "a second captioned view is for L_CLIP", "setting 'captioned_views'",
-          "leave it out, or use the setting 'objective=clip' or 'objective=cloc'");
+          "leave it out, or use the setting 'objective=clip' or the setting 'objective=cloc'");
   require(views == 1 || !config.lock.both_whole(),
           "with both towers frozen there is no L_CLIP for a second captioned view",
           "setting 'captioned_views'", "leave it out");

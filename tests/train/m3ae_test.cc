@@ -401,6 +401,8 @@ TEST_F(M3aeRun, SaysWhatCannotWork) {
               HasSubstr("setting 'captioned_views'"));
   EXPECT_THAT(refused([](TrainConfig& c) { c.objective_options.quality_weight = 1; }),
               HasSubstr("setting 'quality_weight'"));
+  EXPECT_THAT(refused([](TrainConfig& c) { c.self_supervision.mlm_sees = WordContext::kText; }),
+              HasSubstr("setting 'mlm_sees'"));
   EXPECT_THAT(refused([](TrainConfig& c) { c.siglip = true; }), HasSubstr("setting 'siglip'"));
   EXPECT_THAT(refused([](TrainConfig& c) { c.model = "coca-XXS-16-96"; }),
               HasSubstr("the model is a captioner"));
