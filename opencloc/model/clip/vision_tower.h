@@ -24,6 +24,10 @@ struct EncodeOptions {
   // (He et al., 2022; Li et al., "Scaling Language-Image Pre-training via Masking", 2023). Tokens
   // are then [B, K, D], after the class token where there is one, in the order given.
   torch::Tensor keep = {};
+  // [B, N] bool: the patches that the tower sees as `hidden_patch` [D] instead, in their places
+  // (BEiT's and iBOT's masking: Bao et al., 2022; Zhou et al., 2022); undefined: none.
+  torch::Tensor hidden = {};
+  torch::Tensor hidden_patch = {};
 };
 
 // Parameters: conv1.weight, conv1.bias, class_embedding, positional_embedding, ln_pre, transformer,
