@@ -306,6 +306,7 @@ void add_train_flags(CLI::App& app, TrainFlags& flags) {
   add_model_flags(app, flags);
   add_objective_flags(app, flags);
   add_self_supervision_flags(app, flags);
+  add_distillation_flags(app, flags);
   add_optimisation_flags(app, flags, flags.config);
   add_folder_flags(app, flags, flags.config);
   add_exchange_flags(app, flags, flags.config);
@@ -331,6 +332,8 @@ TrainConfig train_config(const TrainFlags& flags, int local_rank) {
   const auto [layers, width] = layers_by_width(flags.mae_decoder, "--mae-decoder");
   self.decoder.layers = layers;
   self.decoder.width = width;
+  config.distillation.places =
+      flags.distill_places == "all" ? ScoredPlaces::kAll : ScoredPlaces::kHidden;
   config.sample.augment = flags.augment == "on";
   config.sample.crop.flip_probability = flags.flip;
   apply_model_words(flags, config);

@@ -12,6 +12,7 @@
 
 #include "opencloc/data/load/loader_sample.h"
 #include "opencloc/model/config/config.h"
+#include "opencloc/objective/distillation.h"
 #include "opencloc/objective/objective.h"
 #include "opencloc/objective/self_supervision.h"
 #include "opencloc/ops/precision.h"
@@ -91,6 +92,7 @@ struct TrainConfig : RunConfig {
   const ObjectiveRow* objective = find_objective("cloc");  // a line of the table, or one's own
   ObjectiveOptions objective_options;
   SelfSupervisionOptions self_supervision;
+  DistillationOptions distillation;
 
   // Called with `val` on the model as it is then; its figures by task go into metrics.jsonl and the
   // report ({"retrieval": {"image R@1": 0.5}}). Empty: nothing is evaluated.

@@ -49,7 +49,8 @@ std::string charts(const std::vector<Json>& metrics) {
   return svg_chart("Loss",
                    {of("loss", "total"), of("loss_clip", "L_CLIP"), of("loss_caption", "L_caption"),
                     of("loss_region", "L_CLOC"), of("loss_grounding", "L_grounding"),
-                    of("loss_recovery", "box recovery"), of("loss_quality", "L_quality")}) +
+                    of("loss_recovery", "box recovery"), of("loss_quality", "L_quality"),
+                    of("loss_distill", "self-distillation")}) +
          svg_chart("Grounding on the training batch",
                    {of("grounding_iou", "mean IoU"), of("constant_box_iou", "constant box"),
                     of("recovered_iou", "box read back"), of("grounding_spread", "spread"),

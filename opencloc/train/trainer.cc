@@ -32,27 +32,33 @@ class ClocTrainee : public Trainee {
 
   void set_up(const SampleStore& store, const std::optional<Checkpoint>& checkpoint) override {
     parts_ = opencloc::set_up(config_, store, checkpoint);
-    if (!config_.self_supervision.on()) return;
     check_self_supervision(parts_.model->config(), config_.self_supervision);
-    make_heads();
-    if (checkpoint) read_beside(*checkpoint, heads_->weights());
+    check_distillation(parts_.model->config(), config_.distillation);
+    make_beside();
+    if (checkpoint) read_beside(*checkpoint, beside());
   }
 
   void share(dist::Group& group) override {
+    group_ = &group;
     parts_ = share_parts(group, std::move(parts_));
     config_.sample.canvas = canvas_options(parts_.model->config());
     config_.sample.context_length = parts_.model->config().text.context_length;
     const int64_t grid = parts_.model->config().vision.grid();
     const SelfSupervisionOptions& options = config_.self_supervision;
-    if (options.masks_image() || config_.objective_options.patch_dropout > 0)
+    if (options.masks_image() || config_.distillation.on() ||
+        config_.objective_options.patch_dropout > 0)
       config_.sample.ordered_grid = grid;
     config_.sample.ordered_words = options.mlm_weight > 0;
     config_.sample.views = options.simclr_weight > 0;
     objective_ = config_.objective->make(parts_.model, config_.objective_options);
-    if (!options.on()) return;
-    if (!heads_) make_heads();  // the other processes
-    share_tensors(group, heads_->weights());
-    objective_ = with_self_supervision(std::move(objective_), parts_.model, heads_, options);
+    if (!group.is_first()) make_beside();
+    share_tensors(group, beside());
+    if (distillation_) {
+      objective_ = with_distillation(std::move(objective_), parts_.model, distillation_,
+                                     config_.distillation);
+    }
+    if (heads_)
+      objective_ = with_self_supervision(std::move(objective_), parts_.model, heads_, options);
   }
 
   NamedTensors place() override {
@@ -69,12 +75,17 @@ class ClocTrainee : public Trainee {
       heads_->to(torch::Device(config_.device));
       for (auto& weight : heads_->weights()) trained.push_back(weight);
     }
+    if (distillation_) {
+      distillation_->to(torch::Device(config_.device));
+      for (auto& weight : distillation_->trained()) trained.push_back(weight);
+    }
     return trained;
   }
 
   std::string look_ahead(const SampleStore& store, const NamedTensors& trained) override {
     NamedTensors all = parts_.model->clip_weights();
     for (auto& weight : parts_.model->region_weights()) all.push_back(weight);
+    for (auto& weight : beside()) all.push_back(weight);
     return preflight(config_, parts_.model->config(), weight_count(all), weight_count(trained),
                      store, *parts_.tokenizer)
         .table();
@@ -89,7 +100,10 @@ class ClocTrainee : public Trainee {
 
   Objective& objective() override { return *objective_; }
   void before_update() override { hold_capped_logit_scales(parts_.model); }
-  void after_update() override { clamp_logit_scales(parts_.model); }
+  void after_update() override {
+    clamp_logit_scales(parts_.model);
+    if (distillation_) distillation_->after_update(parts_.model, *group_);
+  }
 
   bool evaluates() const override { return config_.evaluate != nullptr; }
   Json evaluate(int64_t step, dist::Group& group) override {
@@ -106,7 +120,14 @@ class ClocTrainee : public Trainee {
     options.region_heads = config_.objective->regions;
     save_model(folder, parts_.model, options);
   }
-  NamedTensors beside() const override { return heads_ ? heads_->weights() : NamedTensors(); }
+  NamedTensors beside() const override {
+    NamedTensors all;
+    if (heads_) all = heads_->weights();
+    if (distillation_) {
+      for (auto& weight : distillation_->beside()) all.push_back(weight);
+    }
+    return all;
+  }
   std::string title() const override {
     return fmt::format("({}), {}", config_.objective->title, parts_.model->config().name);
   }
@@ -118,14 +139,21 @@ class ClocTrainee : public Trainee {
   }
 
  private:
-  void make_heads() {
+  void make_beside() {
+    const ModelConfig& model = parts_.model->config();
     torch::manual_seed(config_.seed);
-    heads_ = SelfSupervisionHeads(config_.self_supervision, parts_.model->config());
+    if (config_.self_supervision.on())
+      heads_ = SelfSupervisionHeads(config_.self_supervision, model);
+    if (!config_.distillation.on()) return;
+    distillation_ = SelfDistillation(config_.distillation, model);
+    distillation_->start(parts_.model);
   }
 
   TrainConfig config_;
   TrainedParts parts_;
   SelfSupervisionHeads heads_{nullptr};  // with self-supervision only
+  SelfDistillation distillation_{nullptr};
+  dist::Group* group_ = &dist::alone();
   std::unique_ptr<Objective> objective_;
 };
 
