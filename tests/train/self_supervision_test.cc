@@ -4,7 +4,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/nn/functional/activation.h>
 #include <torch/utils.h>
 
 #include "opencloc/base/error.h"
@@ -12,6 +11,7 @@
 #include "opencloc/train/metrics_log.h"
 #include "opencloc/train/step.h"
 #include "tests/dist/thread_group.h"
+#include "tests/train/plain_blocks.h"
 #include "tests/train/random_batch.h"
 #include "tests/train/tiny_run.h"
 
@@ -19,6 +19,7 @@ namespace opencloc {
 namespace {
 
 namespace fs = std::filesystem;
+using fixtures::Plain;
 using ::testing::HasSubstr;
 
 SelfSupervisionOptions all_losses() {
@@ -87,35 +88,7 @@ void expect_same(const MaskedStep& got, const MaskedStep& wanted) {
   }
 }
 
-// A pre-norm block and MAE's random_masking and unshuffling with libtorch's plain operations.
-class Plain {
- public:
-  explicit Plain(const torch::nn::Module& module) {
-    for (const auto& item : module.named_parameters()) weights_[item.key()] = item.value();
-  }
-  const torch::Tensor& at(const std::string& name) const { return weights_.at(name); }
-  torch::Tensor norm(const torch::Tensor& x, const std::string& name) const {
-    return torch::layer_norm(x, {x.size(-1)}, at(name + ".weight"), at(name + ".bias"), 1e-5);
-  }
-  torch::Tensor linear(const torch::Tensor& x, const std::string& name) const {
-    return torch::matmul(x, at(name + ".weight").t()) + at(name + ".bias");
-  }
-  torch::Tensor block(torch::Tensor x, const std::string& name, int64_t heads) const {
-    const int64_t batch = x.size(0), places = x.size(1), width = x.size(2) / heads;
-    const auto qkv = torch::matmul(norm(x, name + ".ln_1"), at(name + ".attn.in_proj_weight").t()) +
-                     at(name + ".attn.in_proj_bias");
-    const auto parts = qkv.view({batch, places, 3, heads, width}).permute({2, 0, 3, 1, 4});
-    const auto scores = torch::matmul(parts[0], parts[1].transpose(-1, -2)) / std::sqrt(width);
-    const auto read = torch::matmul(scores.softmax(-1), parts[2]).transpose(1, 2).flatten(2);
-    x = x + linear(read, name + ".attn.out_proj");
-    return x + linear(torch::gelu(linear(norm(x, name + ".ln_2"), name + ".mlp.c_fc")),
-                      name + ".mlp.c_proj");
-  }
-
- private:
-  std::map<std::string, torch::Tensor> weights_;
-};
-
+// MAE's random_masking and unshuffling with libtorch's plain operations.
 torch::Tensor plain_mae_loss(const Parts& parts, const Batch& batch, double share) {
   const ModelConfig& config = parts.model->config();
   const int64_t patch = config.vision.patch_size, grid = config.vision.grid(), n = grid * grid;
