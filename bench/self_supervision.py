@@ -31,6 +31,8 @@ ARMS = {
     "MAE": (["--mae-weight", "0.1"], 1),
     "MAE + MLM": (["--mae-weight", "0.1", "--mlm-weight", "0.05"], 1),
     "SLIP": (["--simclr-weight", "1", "--simclr-width", "512", "--simclr-dim", "128"], 1),
+    "CLIP + distill": (["--distill-weight", "1", "--distill-dim", "512", "--distill-width", "256", "--distill-bottleneck",
+                         "64"], 1),
     "FLIP": (["--patch-dropout", "0.5"], 1),
     "CLIP, two views": (["--captioned-views", "2", "--crop-scale", "0.3"], 1),
     "M3AE": (["--objective", "m3ae"], 1),

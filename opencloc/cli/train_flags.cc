@@ -356,6 +356,7 @@ void add_train_flags(CLI::App& app, TrainFlags& flags) {
   add_objective_flags(app, flags);
   add_entity_flags(app, flags);
   add_self_supervision_flags(app, flags);
+  add_distillation_flags(app, flags);
   add_optimisation_flags(app, flags, flags.config);
   add_folder_flags(app, flags, flags.config);
   add_exchange_flags(app, flags, flags.config);
@@ -388,6 +389,8 @@ TrainConfig train_config(const TrainFlags& flags, int local_rank) {
                                : flags.caption_from == "alt_text" ? CaptionFrom::kAltText
                                                                   : CaptionFrom::kEntities;
   if (!flags.equal_texts.empty()) config.mask_equal_texts = flags.equal_texts == "mask";
+  config.distillation.places =
+      flags.distill_places == "all" ? ScoredPlaces::kAll : ScoredPlaces::kHidden;
   config.sample.augment = flags.augment == "on";
   config.sample.crop.flip_probability = flags.flip;
   apply_model_words(flags, config);

@@ -17,13 +17,16 @@ struct TrainFlags : RunFlags {
   std::string objective = "cloc", region_extractor, pool, joint_box_token, position_image_tokens,
               resize_mode, text_filter = "0.9", grounding = "on", grounding_loss = "l1_giou",
               box_recovery = "on", quality_gradient = "all", augment = "on", mae_normalize,
-              mae_decoder = "2x128", mlm_sees = "image", caption_from = "caption", equal_texts;
+              mae_decoder = "2x128", mlm_sees = "image", caption_from = "caption", equal_texts,
+              distill_places = "hidden";
   std::optional<double> mae_weight, mlm_weight;  // without them the objective's own
   int64_t context_length = 0;
   double flip = 0;
 };
 
 void add_train_flags(CLI::App& app, TrainFlags& flags);
+// The part of them that self-distillation has (distillation_flags.cc).
+void add_distillation_flags(CLI::App& app, TrainFlags& flags);
 // For the process of this number on its machine, which takes a GPU of its own where there are
 // enough. Throws Error (input) naming the flag.
 TrainConfig train_config(const TrainFlags& flags, int local_rank);

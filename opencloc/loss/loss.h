@@ -114,6 +114,19 @@ torch::Tensor normalized_patches(const torch::Tensor& patches);
 torch::Tensor simclr_loss(const torch::Tensor& first, const torch::Tensor& second,
                           double temperature);
 
+// What a teacher says of tokens, centred and sharpened (Caron et al., "DINO", 2021):
+//   softmax((logits - centre) / temperature).
+// logits [n, K] F32, centre [K] -> [n, K]. No gradient passes.
+torch::Tensor teacher_distribution(const torch::Tensor& logits, const torch::Tensor& centre,
+                                   double temperature);
+// Self-distillation (DINO; Zhou et al., "iBOT", 2022): the cross-entropy of the teacher's
+// distributions [n, K] and the student's, softmax(logits / temperature), summed over the n rows.
+// Memory grows with n x K. -> scalar, 0 with n = 0.
+torch::Tensor distillation_loss(const torch::Tensor& logits, const torch::Tensor& teacher,
+                                double temperature);
+// Entropies in nats of distributions [..., K] -> [...].
+torch::Tensor entropy(const torch::Tensor& distributions);
+
 // What pictures are labelled with, as columns of the classes that they are compared with. In main
 // memory.
 struct EntityTargets {

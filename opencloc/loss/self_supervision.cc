@@ -39,4 +39,18 @@ torch::Tensor simclr_loss(const torch::Tensor& first, const torch::Tensor& secon
   return symmetric_info_nce(views, others, scale, own, {}, others.detach()).loss;
 }
 
+torch::Tensor teacher_distribution(const torch::Tensor& logits, const torch::Tensor& centre,
+                                   double temperature) {
+  return ((logits.detach() - centre.detach()) / temperature).softmax(-1);  // [n, K]
+}
+
+torch::Tensor distillation_loss(const torch::Tensor& logits, const torch::Tensor& teacher,
+                                double temperature) {
+  return -(teacher.detach() * (logits / temperature).log_softmax(-1)).sum();
+}
+
+torch::Tensor entropy(const torch::Tensor& distributions) {
+  return -(distributions * distributions.clamp_min(1e-30).log()).sum(-1);
+}
+
 }  // namespace opencloc

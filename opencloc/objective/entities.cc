@@ -10,6 +10,7 @@
 #include "opencloc/base/random_streams.h"
 #include "opencloc/base/rng.h"
 #include "opencloc/objective/batch_parts.h"
+#include "opencloc/objective/beside.h"
 #include "opencloc/ops/transfer.h"
 
 namespace opencloc {
@@ -125,12 +126,12 @@ class EntityWork : public BatchWork {
   std::vector<BatchPart> parts_;
 };
 
-class WithEntities : public Objective {
+class WithEntities : public ObjectiveBeside {
  public:
   WithEntities(std::unique_ptr<Objective> base, const Cloc& model,
                const std::shared_ptr<EntityHead>& head, const EntityOptions& options,
                std::string table)
-      : base_(std::move(base)),
+      : ObjectiveBeside(std::move(base)),
         model_(model),
         head_(head),
         options_(options),
@@ -139,9 +140,6 @@ class WithEntities : public Objective {
   std::unique_ptr<BatchWork> work(const Batch& batch, const WorkOptions& options) override {
     return std::make_unique<EntityWork>(base_->work(batch, options), model_, head_, options_, batch,
                                         options);
-  }
-  void after_step(const Figures& figures, int64_t step, bool warm) override {
-    base_->after_step(figures, step, warm);
   }
   Json state() const override {
     Json state = base_->state();
@@ -154,10 +152,8 @@ class WithEntities : public Objective {
     throw Error::input("the run began with another table of classes", where,
                        "give the setting 'entity_classes' that table, or begin a new run");
   }
-  Json log() const override { return base_->log(); }
 
  private:
-  const std::unique_ptr<Objective> base_;
   const Cloc model_;
   const std::shared_ptr<EntityHead> head_;
   const EntityOptions options_;

@@ -28,7 +28,7 @@ std::vector<int64_t> first_of(const float* order, int64_t n, int64_t count) {
 Masks mask_patches(const torch::Tensor& order, double share) {
   const int64_t batch = order.size(0), n = order.size(1);
   const auto seen = std::max<int64_t>(1, std::llround((1 - share) * static_cast<double>(n)));
-  Masks masks{torch::empty({batch, seen}, torch::kInt64), order < kNoPatch};
+  Masks masks{torch::empty({batch, seen}, torch::kInt64), real_patches(order)};
   const auto values = order.contiguous();
   auto* keep = masks.keep.data_ptr<int64_t>();
   for (int64_t row = 0; row < batch; ++row) {
@@ -38,6 +38,23 @@ Masks mask_patches(const torch::Tensor& order, double share) {
     }
   }
   return masks;
+}
+
+torch::Tensor real_patches(const torch::Tensor& order) { return order < kNoPatch; }
+
+torch::Tensor hide_patches(const torch::Tensor& order, double share) {
+  const int64_t batch = order.size(0), n = order.size(1);
+  auto hidden = real_patches(order).contiguous();
+  const auto values = order.contiguous();
+  for (int64_t row = 0; row < batch; ++row) {
+    bool* const places = hidden.data_ptr<bool>() + row * n;
+    const int64_t real = std::count(places, places + n, true);
+    const auto hide = std::min<int64_t>(
+        real, std::max<int64_t>(1, std::llround(share * static_cast<double>(real))));
+    for (const int64_t seen : first_of(values.data_ptr<float>() + row * n, n, real - hide))
+      places[seen] = false;
+  }
+  return hidden;
 }
 
 Masks mask_words(const torch::Tensor& order, const torch::Tensor& length, double share) {

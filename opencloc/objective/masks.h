@@ -14,6 +14,12 @@ struct Masks {
 // Of patches: the first round((1 - share) N), at least one, of `order` [B, N] (Batch::patch_order).
 // Patches of nothing but padding are neither restored nor, as long as there are others, seen.
 Masks mask_patches(const torch::Tensor& order, double share);
+// The patches whose places a pass sees a learned token in: the last round(share n), at least one,
+// of the n that are not padding, [B, N] bool. Without padding they are those that mask_patches()
+// restores.
+torch::Tensor hide_patches(const torch::Tensor& order, double share);
+// Those that are not padding, [B, N] bool.
+torch::Tensor real_patches(const torch::Tensor& order);
 // Of texts: the end token and the first round((1 - share) n) of the n words before it, but one word
 // is always hidden. order [B, T], length [B] (ids before the padding).
 Masks mask_words(const torch::Tensor& order, const torch::Tensor& length, double share);

@@ -7,6 +7,7 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/objective/batch_parts.h"
+#include "opencloc/objective/beside.h"
 #include "opencloc/objective/m3ae.h"
 #include "opencloc/objective/patches.h"
 #include "opencloc/ops/transfer.h"
@@ -214,27 +215,18 @@ class SelfSupervisedWork : public BatchWork {
   double all_patches_ = 1, all_words_ = 1;
 };
 
-class SelfSupervised : public Objective {
+class SelfSupervised : public ObjectiveBeside {
  public:
   SelfSupervised(std::unique_ptr<Objective> base, const Cloc& model,
                  const SelfSupervisionHeads& heads, const SelfSupervisionOptions& options)
-      : base_(std::move(base)), model_(model), heads_(heads), options_(options) {}
+      : ObjectiveBeside(std::move(base)), model_(model), heads_(heads), options_(options) {}
 
   std::unique_ptr<BatchWork> work(const Batch& batch, const WorkOptions& options) override {
     return std::make_unique<SelfSupervisedWork>(base_->work(batch, options), model_, heads_,
                                                 options_, batch, options);
   }
-  void after_step(const Figures& figures, int64_t step, bool warm) override {
-    base_->after_step(figures, step, warm);
-  }
-  Json state() const override { return base_->state(); }
-  void load_state(const Json& state, std::string_view where) override {
-    base_->load_state(state, where);
-  }
-  Json log() const override { return base_->log(); }
 
  private:
-  const std::unique_ptr<Objective> base_;
   const Cloc model_;
   const SelfSupervisionHeads heads_;
   const SelfSupervisionOptions options_;

@@ -155,6 +155,34 @@ void check_entities(const TrainConfig& config) {
           "leave one of them out");
 }
 
+void check_distillation_of(const TrainConfig& config) {
+  const DistillationOptions& options = config.distillation;
+  constexpr const char* kWeights = "settings 'distill_weight' and 'distill_global_weight'";
+  require(options.weight >= 0 && std::isfinite(options.weight) && options.global_weight >= 0 &&
+              std::isfinite(options.global_weight),
+          "the weight of a loss is not a number of at least 0", kWeights, "0 leaves it out");
+  require(options.mask > 0 && options.mask < 1, "the share that is hidden is not between 0 and 1",
+          "setting 'distill_mask'", "0.75 is usual: something must be seen, and something told");
+  require(options.temperature >= 0.01 && std::isfinite(options.temperature) &&
+              options.teacher_temperature >= 0.01 && std::isfinite(options.teacher_temperature),
+          "a temperature below 0.01",
+          "settings 'distill_temperature' and 'distill_teacher_temperature'",
+          "0.1 and 0.07 are usual");
+  const auto is_share = [](double value) { return value >= 0 && value <= 1; };
+  require(is_share(options.momentum) && is_share(options.momentum_end),
+          "the momentum of the teacher is not in [0, 1]",
+          "settings 'distill_momentum' and 'distill_momentum_end'", "0.994 and 1 are usual");
+  require(options.head.prototypes >= 2 && options.head.hidden >= 1 && options.head.bottleneck >= 1,
+          "a head without width, or with less than two prototypes",
+          "settings 'distill_dim', 'distill_width' and 'distill_bottleneck'",
+          "8192, 2048 and 256 are iBOT's");
+  require(!options.on() || !config.lock.image,
+          "the image tower, which self-distillation trains, is frozen", kWeights,
+          "leave them out, or the setting 'lock_image'");
+  require(!options.on() || !config.objective->captions,
+          "a captioner is not trained with self-distillation", kWeights, "leave them out");
+}
+
 }  // namespace
 
 void RunConfig::check() const {
@@ -196,6 +224,7 @@ void TrainConfig::check() const {
   check_objective_options(*this);
   check_self_supervision_of(*this);
   check_entities(*this);
+  check_distillation_of(*this);
 }
 
 void TrainConfig::read_entities() {
@@ -205,6 +234,7 @@ void TrainConfig::read_entities() {
 
 void TrainConfig::complete(uint64_t data_samples) {
   RunConfig::complete(data_samples);
+  distillation.steps = steps;
   if (!objective->regions) sample.regions_per_image = 0;
   self_supervision.joint = objective->masked;
   sample.captioned_view = objective_options.captioned_views == 2;
@@ -214,7 +244,7 @@ void TrainConfig::complete(uint64_t data_samples) {
   entities.seed = seed;
   // Without another loss the texts are not read.
   const bool only = objective->entities_only;
-  const bool alone = only && !self_supervision.on();
+  const bool alone = only && !self_supervision.on() && !distillation.on();
   if (only && self_supervision.mlm_weight == 0) lock.text = true;
   sample.entity_loss = !learns_entities() ? EntityLossUse::kNone
                        : alone            ? EntityLossUse::kOnly

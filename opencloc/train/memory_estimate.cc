@@ -64,6 +64,21 @@ double entity_bytes(const TrainConfig& config, const ModelConfig& model) {
          std::min(kStrip, 12.0 * used * static_cast<double>(config.batch_size));
 }
 
+// Of self-distillation: the tower's masked pass, the head's hidden layers in the scored places, and
+// three rows of the prototypes in each (logits, their logarithms, the teacher's).
+double distilled_bytes(const TrainConfig& config, const ModelConfig& model) {
+  const DistillationOptions& options = config.distillation;
+  if (!options.on()) return 0;
+  const auto patches = static_cast<double>(model.vision.patches());
+  const double places = (options.weight == 0                    ? 0
+                         : options.places == ScoredPlaces::kAll ? 1
+                                                                : options.mask) *
+                            patches +
+                        (options.global_weight > 0 ? 1 : 0);
+  return tower(model.vision.width, model.vision.layers, patches + 1) +
+         4.0 * places * static_cast<double>(4 * options.head.hidden + 3 * options.head.prototypes);
+}
+
 }  // namespace
 
 double estimate_memory(const TrainConfig& config, const ModelConfig& model, int64_t weights,
@@ -77,13 +92,14 @@ double estimate_memory(const TrainConfig& config, const ModelConfig& model, int6
   const double parts = static_cast<double>(config.accum_freq);
   const double part = std::ceil(batch / parts);
   const double images = image_bytes(config, model, sample);
+  const double distilled = distilled_bytes(config, model);
   const double texts = texts_bytes(config, model, sample);
   // In one graph everything is kept; in parts a part of the images, or as many texts (of which a
   // picture may have several: its caption and its regions').
-  double activations = part * (views * images + texts);
+  double activations = part * (views * images + distilled + texts);
   if (config.accum_freq > 1 && !config.objective->captions) {
     const double texts_per_image = 1 + (config.objective->regions ? sample.regions : 0);
-    activations = part * std::max(images, texts / texts_per_image);
+    activations = part * std::max({images, distilled, texts / texts_per_image});
   }
   return kProgram + state + pixels + activations + entity_bytes(config, model);
 }

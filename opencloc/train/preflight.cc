@@ -228,6 +228,24 @@ void judge_recipe(const TrainConfig& config, std::vector<PreflightLine>& lines, 
        high || low || short_warmup ? Verdict::kWarning : Verdict::kFine});
 }
 
+// A teacher that keeps most of what it began with says nothing that training has found.
+PreflightLine self_distillation(const TrainConfig& config, const ModelConfig& model) {
+  const DistillationOptions& options = config.distillation;
+  double kept = 1;
+  for (int64_t step = 0; step < config.steps && kept > 1e-3; ++step)
+    kept *= options.momentum_after(step);
+  const bool slow = kept > 0.5;
+  return {"self-distillation",
+          fmt::format("{} prototypes, a teacher of {} layers with momentum {:g} to {:g}{}",
+                      options.head.prototypes, model.vision.layers, options.momentum,
+                      options.momentum_end,
+                      slow ? fmt::format(": in {} steps it keeps {} of its first weights; a lower "
+                                         "setting 'distill_momentum' learns faster",
+                                         config.steps, percent(kept))
+                           : ""),
+          slow ? Verdict::kWarning : Verdict::kFine};
+}
+
 SampleShape shape_of(const TrainConfig& config, const Findings& found) {
   SampleShape shape;
   shape.caption_tokens = ratio(found.captions_read.tokens(), found.captions_read.texts());
@@ -262,6 +280,7 @@ Preflight preflight(const TrainConfig& config, const ModelConfig& model, int64_t
   judge_data(config, store, found, result.lines);
   judge_entities(config, found, result.lines);
   judge_recipe(config, result.lines, store.total());
+  if (config.distillation.on()) result.lines.push_back(self_distillation(config, model));
   result.lines.push_back({"model", format_count(static_cast<double>(trained)) + " parameters"});
   const double needed = estimate_memory(config, model, weights, trained, shape_of(config, found)),
                free = available_memory();

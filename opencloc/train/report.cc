@@ -50,7 +50,7 @@ std::string charts(const std::vector<Json>& metrics) {
                    {of("loss", "total"), of("loss_clip", "L_CLIP"), of("loss_caption", "L_caption"),
                     of("loss_region", "L_CLOC"), of("loss_grounding", "L_grounding"),
                     of("loss_recovery", "box recovery"), of("loss_quality", "L_quality"),
-                    of("loss_entity", "L_entity")}) +
+                    of("loss_distill", "self-distillation"), of("loss_entity", "L_entity")}) +
          svg_chart("Entities of the training batch", {of("entity_acc", "nearest to their class")}) +
          svg_chart("Grounding on the training batch",
                    {of("grounding_iou", "mean IoU"), of("constant_box_iou", "constant box"),

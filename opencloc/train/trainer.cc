@@ -36,21 +36,24 @@ class ClocTrainee : public Trainee {
   void set_up(const SampleStore& store, const std::optional<Checkpoint>& checkpoint) override {
     parts_ = opencloc::set_up(config_, store, checkpoint);
     check_self_supervision(parts_.model->config(), config_.self_supervision);
-    make_heads();
+    check_distillation(parts_.model->config(), config_.distillation);
+    make_beside();
     if (checkpoint) read_beside(*checkpoint, beside());
   }
 
   void share(dist::Group& group) override {
+    group_ = &group;
     parts_ = share_parts(group, std::move(parts_));
     config_.sample.canvas = canvas_options(parts_.model->config());
     config_.sample.context_length = parts_.model->config().text.context_length;
     const int64_t grid = parts_.model->config().vision.grid();
     const SelfSupervisionOptions& options = config_.self_supervision;
-    if (options.masks_image() || config_.objective_options.patch_dropout > 0)
+    if (options.masks_image() || config_.distillation.on() ||
+        config_.objective_options.patch_dropout > 0)
       config_.sample.ordered_grid = grid;
     config_.sample.ordered_words = options.mlm_weight > 0;
     config_.sample.views = options.simclr_weight > 0;
-    if (!group.is_first()) make_heads();
+    if (!group.is_first()) make_beside();
     share_tensors(group, this->beside());
     ObjectiveOptions objective = config_.objective_options;
     SelfSupervisionOptions beside = options;
@@ -65,6 +68,10 @@ class ClocTrainee : public Trainee {
       require_equal(group, "entity_classes = " + table + "\n");
       objective_ =
           with_entities(std::move(objective_), parts_.model, entity_head_, config_.entities, table);
+    }
+    if (distillation_) {
+      objective_ = with_distillation(std::move(objective_), parts_.model, distillation_,
+                                     config_.distillation);
     }
     if (beside.on())
       objective_ = with_self_supervision(std::move(objective_), parts_.model, heads_, beside);
@@ -85,6 +92,10 @@ class ClocTrainee : public Trainee {
       heads_->to(torch::Device(config_.device));
       for (auto& weight : heads_->weights()) trained.push_back(weight);
     }
+    if (distillation_) {
+      distillation_->to(torch::Device(config_.device));
+      for (auto& weight : distillation_->trained()) trained.push_back(weight);
+    }
     if (entity_head_) entity_head_->to(torch::Device(config_.device));
     return trained;
   }
@@ -92,6 +103,7 @@ class ClocTrainee : public Trainee {
   std::string look_ahead(const SampleStore& store, const NamedTensors& trained) override {
     NamedTensors all = parts_.model->clip_weights();
     for (auto& weight : parts_.model->region_weights()) all.push_back(weight);
+    for (auto& weight : beside()) all.push_back(weight);
     return preflight(config_, parts_.model->config(), weight_count(all), weight_count(trained),
                      store, *parts_.tokenizer)
         .table();
@@ -106,7 +118,10 @@ class ClocTrainee : public Trainee {
 
   Objective& objective() override { return *objective_; }
   void before_update() override { hold_capped_logit_scales(parts_.model); }
-  void after_update() override { clamp_logit_scales(parts_.model); }
+  void after_update() override {
+    clamp_logit_scales(parts_.model);
+    if (distillation_) distillation_->after_update(parts_.model, *group_);
+  }
   std::shared_ptr<EntityHead> entity_head() override { return entity_head_; }
 
   bool evaluates() const override { return config_.evaluate != nullptr; }
@@ -125,11 +140,15 @@ class ClocTrainee : public Trainee {
     save_model(folder, parts_.model, options);
   }
   NamedTensors beside() const override {
-    NamedTensors beside = heads_ ? heads_->weights() : NamedTensors();
-    if (entity_head_) {
-      for (auto& tensor : entity_head_->tensors()) beside.push_back(tensor);
+    NamedTensors all;
+    if (heads_) all = heads_->weights();
+    if (distillation_) {
+      for (auto& weight : distillation_->beside()) all.push_back(weight);
     }
-    return beside;
+    if (entity_head_) {
+      for (auto& tensor : entity_head_->tensors()) all.push_back(tensor);
+    }
+    return all;
   }
   std::string title() const override {
     const bool beside = entity_head_ && !config_.objective->entities_only;
@@ -145,21 +164,26 @@ class ClocTrainee : public Trainee {
 
  private:
   // What is trained beside the model, where there is anything.
-  void make_heads() {
-    if (config_.self_supervision.on()) {
-      torch::manual_seed(config_.seed);
-      heads_ = SelfSupervisionHeads(config_.self_supervision, parts_.model->config());
-    }
+  void make_beside() {
+    const ModelConfig& model = parts_.model->config();
+    torch::manual_seed(config_.seed);
+    if (config_.self_supervision.on())
+      heads_ = SelfSupervisionHeads(config_.self_supervision, model);
     if (config_.learns_entities()) {
       entity_head_ = std::make_shared<EntityHead>(config_.sample.entities->classes(),
-                                                  parts_.model->config().embed_dim, config_.seed);
+                                                  model.embed_dim, config_.seed);
     }
+    if (!config_.distillation.on()) return;
+    distillation_ = SelfDistillation(config_.distillation, model);
+    distillation_->start(parts_.model);
   }
 
   TrainConfig config_;
   TrainedParts parts_;
   SelfSupervisionHeads heads_{nullptr};      // with self-supervision only
   std::shared_ptr<EntityHead> entity_head_;  // with classes of entities only
+  SelfDistillation distillation_{nullptr};   // with self-distillation only
+  dist::Group* group_ = &dist::alone();
   std::unique_ptr<Objective> objective_;
 };
 

@@ -75,5 +75,39 @@ TEST(MaskedPatches, IsMaesLoss) {
   }
 }
 
+// iBOTLoss.forward (main_ibot.py), its patches, before the means.
+TEST(Distillation, IsIbotsLoss) {
+  torch::manual_seed(3);
+  namespace f = torch::nn::functional;
+  const auto student = torch::randn({7, 11}).requires_grad_(), teacher = torch::randn({7, 11});
+  const auto centre = torch::randn({11});
+  const auto said = teacher_distribution(teacher, centre, 0.07);
+  const auto got = distillation_loss(student, said, 0.1);
+  const auto wanted = torch::sum(-torch::softmax((teacher - centre) / 0.07, -1) *
+                                 torch::log_softmax(student / 0.1, -1));
+  EXPECT_NEAR(got.item<double>(), wanted.item<double>(), 1e-5 * wanted.item<double>());
+  expect_same_gradients(torch::autograd::grad({got}, {student})[0],
+                        torch::autograd::grad({wanted}, {student})[0]);
+  EXPECT_EQ(distillation_loss(torch::zeros({0, 5}), torch::zeros({0, 5}), 0.1).item<double>(), 0);
+}
+
+TEST(Distillation, NoGradientReachesTheTeacher) {
+  const auto student = torch::randn({2, 5}).requires_grad_(),
+             teacher = torch::randn({2, 5}).requires_grad_(),
+             centre = torch::randn({5}).requires_grad_();
+  const auto said = teacher_distribution(teacher, centre, 0.07);
+  EXPECT_FALSE(said.requires_grad());
+  distillation_loss(student, said, 0.1).backward();
+  EXPECT_TRUE(student.grad().defined());
+  EXPECT_FALSE(teacher.grad().defined());
+  EXPECT_FALSE(centre.grad().defined());
+}
+
+TEST(Distillation, EntropyIsOfEachDistribution) {
+  const auto found = entropy(torch::tensor({{1.0F, 0.0F}, {0.5F, 0.5F}}));
+  EXPECT_NEAR(found[0].item<double>(), 0, 1e-6);
+  EXPECT_NEAR(found[1].item<double>(), std::log(2.0), 1e-6);
+}
+
 }  // namespace
 }  // namespace opencloc

@@ -30,6 +30,28 @@ TEST(ClocTest, ShapesFollowTheSpec) {
   EXPECT_EQ(model->encode_text(random_texts(5, 12)).sizes(), (std::vector<int64_t>{5, 24}));
 }
 
+TEST(ClocTest, HiddenPatchesAreNotReadAndKeepTheirPlaces) {
+  torch::manual_seed(4);
+  Cloc model(small_config());
+  const auto pixels = torch::randn({2, 3, 32, 32});
+  EncodeOptions options;
+  options.hidden = torch::zeros({2, 16}, torch::kBool);
+  options.hidden_patch = torch::randn({32}).requires_grad_();
+  EXPECT_TRUE(torch::equal(model->encode_image(pixels, options).tokens,
+                           model->encode_image(pixels).tokens));
+  options.hidden[0][0] = options.hidden[1][5] = true;  // patch 5: row 1, column 1
+  const auto before = model->encode_image(pixels, options);
+  EXPECT_EQ(before.tokens.sizes(), (std::vector<int64_t>{2, 17, 32}));
+  auto changed = pixels.clone();
+  changed[0].slice(1, 0, 8).slice(2, 0, 8) += 3;
+  changed[1].slice(1, 8, 16).slice(2, 8, 16) += 3;
+  EXPECT_TRUE(torch::equal(model->encode_image(changed, options).tokens, before.tokens));
+  changed[1].slice(1, 16, 24) += 3;
+  EXPECT_FALSE(torch::equal(model->encode_image(changed, options).tokens, before.tokens));
+  before.embedding.sum().backward();
+  EXPECT_GT(options.hidden_patch.grad().abs().max().item<double>(), 0);
+}
+
 TEST(ClocTest, TextsCutAfterTheLongestEndTokenGiveTheSameEmbedding) {
   torch::manual_seed(2);
   Cloc model(small_config());

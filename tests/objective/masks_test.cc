@@ -29,6 +29,21 @@ TEST(Masks, PaddingIsNeitherSeenNorRestored) {
   EXPECT_EQ(row(masks.hidden, 0), (Places{0, 1, 0, 0}));
 }
 
+TEST(Masks, AShareOfTheRealPatchesIsHidden) {
+  const auto order = torch::tensor({{0.9F, 0.1F, 0.5F, 0.3F},
+                                    {2.0F, 0.6F, 0.5F, 2.0F},
+                                    {2.0F, 2.0F, 0.3F, 2.0F},
+                                    {2.0F, 2.0F, 2.0F, 2.0F}});
+  const auto hidden = hide_patches(order, 0.5);
+  EXPECT_EQ(row(hidden, 0), (Places{1, 0, 1, 0}));
+  EXPECT_EQ(row(hidden, 1), (Places{0, 1, 0, 0}));
+  EXPECT_EQ(row(hidden, 2), (Places{0, 0, 1, 0}));  // one at least
+  EXPECT_EQ(row(hidden, 3), (Places{0, 0, 0, 0}));
+  EXPECT_EQ(row(real_patches(order), 1), (Places{0, 1, 1, 0}));
+  const auto first = order.slice(0, 0, 1);
+  EXPECT_TRUE(torch::equal(hide_patches(first, 0.75), mask_patches(first, 0.75).hidden));
+}
+
 TEST(Masks, TheEndOfATextIsSeenAndOneWordIsHidden) {
   const auto order = torch::tensor({{0.9F, 0.1F, 0.5F, 0.3F, 0.7F, 0.2F},
                                     {0.5F, 0.4F, 0.3F, 0.2F, 0.1F, 0.0F},

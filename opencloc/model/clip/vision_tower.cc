@@ -47,6 +47,8 @@ torch::Tensor VisionTowerImpl::patch_embed(const torch::Tensor& pixels) const {
 
 ImageFeatures VisionTowerImpl::forward(const torch::Tensor& pixels, const EncodeOptions& options) {
   auto x = patch_embed(pixels);  // [B, N, D]
+  if (options.hidden.defined())
+    x = torch::where(options.hidden.unsqueeze(2), options.hidden_patch.to(x.scalar_type()), x);
   if (config_.class_token) {
     const auto cls =
         ops::as_activation(class_embedding_).expand({x.size(0), 1, config_.width});  // [B, 1, D]

@@ -28,6 +28,10 @@ struct EncodeOptions {
   // a joint encoder (model/self_supervision/joint_encoder.h). Towers that pool by attention or by
   // the patches pool over them, too.
   torch::Tensor behind = {};
+  // [B, N] bool: the patches that the tower sees as `hidden_patch` [D] instead, in their places
+  // (BEiT's and iBOT's masking: Bao et al., 2022; Zhou et al., 2022); undefined: none.
+  torch::Tensor hidden = {};
+  torch::Tensor hidden_patch = {};
 };
 
 // Parameters: conv1.weight, conv1.bias, class_embedding, positional_embedding, ln_pre, transformer,
