@@ -396,7 +396,8 @@ TEST_F(DistilledRun, ResumesToTheSameBytesAndLeavesNothingInTheModel) {
     for (const auto& entry : std::filesystem::directory_iterator(folder_ / run / "model")) {
       names.push_back(entry.path().filename());
       if (entry.path().extension() != ".safetensors") continue;
-      for (const auto& info : SafetensorsFile(entry.path()).tensors()) names.push_back(info.name);
+      const SafetensorsFile file(entry.path());
+      for (const auto& info : file.tensors()) names.push_back(info.name);
     }
     std::ranges::sort(names);
     return names;
