@@ -62,6 +62,18 @@ TEST_F(PreflightTest, PicturesWithoutATextAreUsable) {
   EXPECT_THAT(line(records, config, "readable").finding, HasSubstr("3 of 4"));
 }
 
+TEST_F(PreflightTest, ATeacherThatDoesNotMoveIsSaid) {
+  TrainConfig config;
+  config.distillation.weight = 1;
+  config.steps = config.distillation.steps = 100;  // 0.994 to 1: exp(-0.006 * 100 / 2) is kept
+  const auto slow = line(fixtures::numbered_records(0, 4), config, "self-distillation");
+  EXPECT_EQ(slow.verdict, PreflightLine::Verdict::kWarning);
+  EXPECT_THAT(slow.finding, HasSubstr("keeps 73.8% of its first weights"));
+  config.steps = config.distillation.steps = 1000;
+  EXPECT_EQ(line(fixtures::numbered_records(0, 4), config, "self-distillation").verdict,
+            PreflightLine::Verdict::kFine);
+}
+
 // In parts the largest of what is in memory at a time counts; the weights always do.
 TEST(MemoryEstimate, FallsWithThePartsAndNotBelowTheWeights) {
   TrainConfig config;

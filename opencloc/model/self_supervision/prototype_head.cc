@@ -7,8 +7,6 @@
 namespace opencloc {
 namespace {
 
-constexpr double kHeadStart = 0.02;  // iBOT's deviation of the linears
-
 torch::Tensor unit_rows(const torch::Tensor& rows) {
   const auto values = rows.to(torch::kFloat32);
   return values / values.norm(2, -1, /*keepdim=*/true).clamp_min(1e-12);
@@ -20,7 +18,6 @@ PrototypeHeadImpl::PrototypeHeadImpl(const PrototypeHeadConfig& config, int64_t 
   fc_1_ = register_module("fc_1", Linear(in, config.hidden));
   fc_2_ = register_module("fc_2", Linear(config.hidden, config.hidden));
   fc_3_ = register_module("fc_3", Linear(config.hidden, config.bottleneck));
-  for (auto& layer : {fc_1_, fc_2_, fc_3_}) initial::fill_normal(layer->weight, kHeadStart);
   // The deviation that PyTorch's linears begin with: of directions, it says how fast they turn.
   const double deviation = 1 / std::sqrt(3.0 * static_cast<double>(config.bottleneck));
   prototypes_ = register_parameter(

@@ -21,6 +21,9 @@ struct PrototypeHeadConfig {
 
 // Parameters: fc_1, fc_2, fc_3, prototypes [K, bottleneck]. The published last layer is
 // weight-normalised with its lengths held at 1 (norm_last_layer): only directions count.
+// The linears begin as all linears here do and not with iBOT's deviation of 0.02, which fits widths
+// of 768 and more: a narrow head's outputs would be so small that the gradient through their
+// normalisation drowns every other loss.
 class PrototypeHeadImpl : public torch::nn::Module {
  public:
   PrototypeHeadImpl(const PrototypeHeadConfig& config, int64_t in);
