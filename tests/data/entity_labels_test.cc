@@ -141,7 +141,8 @@ TEST_F(EntityLabelsTest, OneEntityIsDrawnAndTheOthersAreKnown) {
 TEST_F(EntityLabelsTest, TextsAreWhatIsWanted) {
   LoaderOptions with = options();
   with.sample.caption_from = CaptionFrom::kAltText;
-  for (const auto& text : batches(with, 1)[0].texts) EXPECT_THAT(text, StartsWith("alt "));
+  const auto first = batches(with, 1);
+  for (const auto& text : first[0].texts) EXPECT_THAT(text, StartsWith("alt "));
 
   with.sample.caption_from = CaptionFrom::kEntities;
   with.sample.entities = std::make_shared<EntityLabels>(folder_ / "classes.tsv", folder_ / "base");
