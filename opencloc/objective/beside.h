@@ -1,4 +1,4 @@
-// What an objective becomes that has losses of its own beside another one's: its pieces come behind
+// What an objective becomes that has losses of its own beside another one's: its pieces come after
 // the other's, and all else is the other's.
 #pragma once
 

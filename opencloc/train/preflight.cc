@@ -202,7 +202,7 @@ void judge_entities(const TrainConfig& config, const Findings& found,
   const auto negatives = std::min(classes, config.entities.negatives);
   lines.push_back(
       {"entities",
-       fmt::format("{} classes; {} of the pictures have one; {} a step as negatives", classes,
+       fmt::format("{} classes; {} of the pictures have one; {} per step as negatives", classes,
                    percent(share), negatives == classes ? "all" : std::to_string(negatives)),
        share < 0.1 ? Verdict::kWarning : Verdict::kFine});
 }

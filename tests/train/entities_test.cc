@@ -526,7 +526,7 @@ TEST_F(EntityRun, IsLookedAtBeforeStepOne) {
   }();
   const auto table =
       preflight(looked, load_model_config("ViT-Test"), 1000, 1000, store, *tokenizer).table();
-  EXPECT_THAT(table, HasSubstr("8 classes; 81.2% of the pictures have one; 3 a step as negatives"));
+  EXPECT_THAT(table, HasSubstr("8 classes; 81.2% of the pictures have one; 3 per step as negatives"));
 }
 
 TEST_F(EntityRun, LearnsEntitiesByHeart) {

@@ -1,31 +1,28 @@
 #include "opencloc/data/entities/classes.h"
 
 #include <algorithm>
-#include <set>
 #include <unordered_map>
 
 #include "opencloc/base/error.h"
 #include "opencloc/data/entities/entity_files.h"
 
 namespace opencloc {
-namespace {
-
-// The distinct entities of a record, {id, name}; BadSample when they are of another form.
-std::map<std::string, std::string> entities_of(const Record& record, const std::string& where) {
-  std::map<std::string, std::string> found;
+std::vector<std::pair<std::string, std::string>> labelled_entities(const Record& record,
+                                                                   const std::string& where) {
+  std::vector<std::pair<std::string, std::string>> found;
   const auto list = record.extra.find("entities");
   if (list == record.extra.end() || list->is_null()) return found;
   if (!list->is_array()) throw BadSample(skip::kBadJson, "'entities' is not a list", where);
   for (const Json& one : *list) {
     if (!one.is_object() || !one.contains("id") || !one["id"].is_string())
       throw BadSample(skip::kBadJson, "an entity has no id", where);
+    const std::string id = one["id"];
+    if (std::ranges::any_of(found, [&](const auto& other) { return other.first == id; })) continue;
     const bool named = one.contains("name") && one["name"].is_string();
-    found.emplace(one["id"].get<std::string>(), named ? one["name"].get<std::string>() : "");
+    found.emplace_back(id, named ? one["name"].get<std::string>() : "");
   }
   return found;
 }
-
-}  // namespace
 
 EntityClasses count_entity_classes(const std::vector<std::string>& shards,
                                    const EntityClassOptions& options, SkipCounter& skips) {
@@ -37,7 +34,7 @@ EntityClasses count_entity_classes(const std::vector<std::string>& shards,
     while (reader.next(record)) {
       if (options.progress) options.progress();
       try {
-        const auto entities = entities_of(record, reader.name());
+        const auto entities = labelled_entities(record, reader.name());
         for (const auto& [id, name] : entities) {
           EntityClass& one = counted[id];
           one.id = id;

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "opencloc/data/shard/shard_reader.h"
@@ -30,6 +31,11 @@ struct EntityClasses {
   int64_t labels = 0, kept_labels = 0;
   int64_t rare = 0, common = 0;  // entities left out
 };
+
+// The distinct entities that a record is labelled with ("entities": [{"id", "name", ...}]), in its
+// order: id, and name where there is one. Throws BadSample where they are of another form.
+std::vector<std::pair<std::string, std::string>> labelled_entities(const Record& record,
+                                                                   const std::string& where);
 
 // Adds up "entities" of the records (label --stages mentions,link). A picture counts once for an
 // entity.

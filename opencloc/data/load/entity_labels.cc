@@ -1,11 +1,12 @@
 #include "opencloc/data/load/entity_labels.h"
 
-#include <algorithm>
+#include <utility>
 
 #include <spdlog/fmt/fmt.h>
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/sha256.h"
+#include "opencloc/data/entities/classes.h"
 
 namespace opencloc {
 namespace {
@@ -51,18 +52,8 @@ void EntityLabels::read(const std::filesystem::path& table) {
 
 EntitiesOfRecord EntityLabels::of(const Record& record, const std::string& where) const {
   EntitiesOfRecord found;
-  const auto list = record.extra.find("entities");
-  if (list == record.extra.end() || list->is_null()) return found;
-  if (!list->is_array()) throw BadSample(skip::kBadJson, "'entities' is not a list", where);
-  std::vector<std::string> seen;
-  for (const Json& one : *list) {
-    if (!one.is_object() || !one.contains("id") || !one["id"].is_string())
-      throw BadSample(skip::kBadJson, "an entity has no id", where);
-    LabelledEntity entity;
-    entity.id = one["id"].get<std::string>();
-    if (std::ranges::find(seen, entity.id) != seen.end()) continue;
-    seen.push_back(entity.id);
-    if (one.contains("name") && one["name"].is_string()) entity.name = one["name"];
+  for (auto& [id, name] : labelled_entities(record, where)) {
+    LabelledEntity entity{std::move(id), std::move(name)};
     if (!names_.empty()) {
       const auto known = class_of_.find(entity.id);
       if (known == class_of_.end()) {

@@ -56,7 +56,7 @@ ImageFeatures VisionTowerImpl::forward(const torch::Tensor& pixels, const Encode
   }
   x = x + ops::as_activation(positional_embedding_);
   if (options.keep.defined()) x = kept(x, options.keep);
-  if (options.behind.defined()) x = torch::cat({x, ops::as_activation(options.behind)}, 1);
+  if (options.appended.defined()) x = torch::cat({x, ops::as_activation(options.appended)}, 1);
   if (ln_pre_) x = ln_pre_(x);
   TransformerImpl::Hidden hidden;
   if (options.hidden_layer) {

@@ -24,10 +24,10 @@ struct EncodeOptions {
   // (He et al., 2022; Li et al., "Scaling Language-Image Pre-training via Masking", 2023). Tokens
   // are then [B, K, D], after the class token where there is one, in the order given.
   torch::Tensor keep = {};
-  // [B, L, D] that go through the blocks behind the patches, as the tower's last L tokens: words of
+  // [B, L, D] that go through the blocks after the patches, as the tower's last L tokens: words of
   // a joint encoder (model/self_supervision/joint_encoder.h). Towers that pool by attention or by
   // the patches pool over them, too.
-  torch::Tensor behind = {};
+  torch::Tensor appended = {};
   // [B, N] bool: the patches that the tower sees as `hidden_patch` [D] instead, in their places
   // (BEiT's and iBOT's masking: Bao et al., 2022; Zhou et al., 2022); undefined: none.
   torch::Tensor hidden = {};

@@ -14,7 +14,7 @@ namespace {
 
 constexpr double kTypeStart = 0.02;  // M3AE's deviation of type embeddings
 
-// Normed tokens [B, T, D] -> their parts; behind the class token there are `patches` of them.
+// Normed tokens [B, T, D] -> their parts; `patches` of them come after the class token.
 JointTokens parts_of(const torch::Tensor& tokens, int64_t patches, bool class_token) {
   const int64_t first = class_token ? 1 : 0;
   JointTokens parts;
@@ -66,8 +66,8 @@ JointTokens JointEncoderImpl::forward(VisionTower& tower, const torch::Tensor& p
     EncodeOptions options;
     options.keep = keep.index_select(0, rows);
     if (count > 0) {
-      options.behind = embed(words.ids.index_select(0, rows),
-                             words.keep.index_select(0, rows).slice(1, 0, count));  // [g, k, D]
+      options.appended = embed(words.ids.index_select(0, rows),
+                               words.keep.index_select(0, rows).slice(1, 0, count));  // [g, k, D]
     }
     const auto tokens = tower->forward(pixels.index_select(0, rows), options).tokens;
     const JointTokens parts = parts_of(tower->post_norm(tokens), keep.size(1), class_token_);

@@ -1,6 +1,6 @@
 // One encoder for pictures and words (M3AE, Geng et al., "Multimodal Masked Autoencoders Learn
 // Transferable Representations", 2022): the image tower's class token, patches and blocks, with
-// words behind the patches. What it adds to the tower are the words' embeddings; without words it
+// words after the patches. What it adds to the tower are the words' embeddings; without words it
 // is the image tower itself, which is what training leaves behind.
 #pragma once
 
