@@ -1,77 +1,58 @@
-#!/usr/bin/python3
-"""ViT-B/16 image tower, random weights: PyTorch, ONNX Runtime (F32, int8) and ours, in one run.
+#!/usr/bin/env python3
+"""CLIP's image and text towers, random weights: PyTorch, OpenVINO, ONNX Runtime and ours, in one run on the same threads.
 
-    bench/rivals/encode.py --opencloc build/release/opencloc --work ~/.cache/opencloc/rivals
+    python3 -m venv ~/rivals
+    ~/rivals/bin/pip install torch open-clip-torch onnx onnxscript onnxruntime openvino nncf
+    bench/rivals/encode.py --python ~/rivals/bin/python                           (ViT-B-16, batch 1, 8, 32)
+    bench/rivals/encode.py --python ~/rivals/bin/python --model ViT-L-14 --tower image --json
 
-PyTorch is Debian's python3-torch, as installed and with OPENBLAS_CORETYPE=SkylakeX. ONNX Runtime is npm's
-onnxruntime-node, installed into --work where it is not there (about 90 MB; the optional GPU part is not fetched); its
-models are written by onnx_vit.py. Prints a table a batch: images a second of the clock (the shortest run), images a
-second of processor time, and how many times ours is faster (by processor time in brackets). bf16 products of PyTorch
-1.13 are left out: they die of an illegal instruction on machines whose hypervisor hides the AMX palette.
+The others run open_clip's own model: PyTorch as it is and with torch.compile (F32, bf16 by autocast), OpenVINO (F32, bf16,
+int8 by NNCF's post-training quantization), ONNX Runtime (F32, int8 by its dynamic quantization), and on AMD zentorch where
+it is installed. Each in a process of its own; the shortest run counts. Texts fill the whole context. A task's name ends in
+the precision of the products.
 """
 import argparse
 import pathlib
-import subprocess
 
 import run
 
-
-def onnxruntime(work):
-    package = work / "node_modules" / "onnxruntime-node"
-    if not package.exists():
-        work.mkdir(parents=True, exist_ok=True)
-        # The package's install script would fetch CUDA libraries.
-        subprocess.run(["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-timeout=1200000",
-                        "onnxruntime-node"], cwd=work, check=True)
-    return work
-
-
-def write_models(work):
-    import torch
-    from onnx_vit import write
-    from vit import ImageTower
-    torch.manual_seed(1)
-    tower = ImageTower().eval()
-    paths = {name: work / f"vit-b-16-{name}.onnx" for name in ("fp32", "int8")}
-    for name, path in paths.items():
-        write(str(path), tower, name == "int8")
-    with torch.no_grad():
-        return paths, tower(torch.full((1, 3, 224, 224), 0.5))[0, :16]
-
-
-def cosine(a, b):
-    import torch
-    return torch.nn.functional.cosine_similarity(torch.tensor(a), torch.as_tensor(b), dim=0).item()
+SYSTEMS = [("pytorch", "fp32"), ("pytorch", "bf16"), ("pytorch-compile", "fp32"), ("pytorch-compile", "bf16"),
+           ("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "int8"), ("onnxruntime", "fp32"), ("onnxruntime", "int8"),
+           ("zentorch", "fp32"), ("zentorch", "bf16")]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--opencloc", default="build/release/opencloc")
-    parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path.home() / ".cache/opencloc/rivals")
-    parser.add_argument("--threads", type=int, default=len(__import__("os").sched_getaffinity(0)))
-    parser.add_argument("--seconds", type=float, default=3, help="for each figure")
-    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8, 32])
+    run.flags(parser, [1, 8, 32])
+    parser.add_argument("--tower", choices=["image", "text", "both"], default="both")
+    parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path.home() / ".cache/opencloc/rivals",
+                        help="folder of exported models")
     arguments = parser.parse_args()
-    work, batches, threads, seconds = (arguments.work.resolve(), arguments.batch, arguments.threads, arguments.seconds)
     run.need_binary(arguments.opencloc)
-    print(run.machine(threads))
-    onnxruntime(work)
-    models, expected = write_models(work)
-    rows = [("PyTorch as installed", run.torch_rates("encode", batches, 0, seconds)),
-            ("PyTorch, OPENBLAS_CORETYPE=SkylakeX",
-             run.torch_rates("encode", batches, threads, seconds, {"OPENBLAS_CORETYPE": "SkylakeX"}))]
-    for name, path in models.items():
-        found = run.lines(["node", run.HERE / "onnx_run.js", work, path, threads, seconds, *batches])
-        rows.append((f"ONNX Runtime {name}", {line["batch"]: (line["per_s"], line["per_cpu_s"]) for line in found}))
-        if found:
-            print(f"ONNX Runtime {name}: cosine with PyTorch's embedding {cosine(found[0]['head'], expected):.5f}")
-    ours = run.our_figures(arguments.opencloc, "encode", batches, threads, seconds)
-    for batch in batches:
-        of_batch = {name.split("/")[2]: (line["items_per_s"], line["items_per_cpu_s"]) for name, line in ours.items()
-                    if name.endswith(f"/b{batch}")}
-        run.print_table(rows, batch, list(of_batch.items()))
-    for name, line in ours.items():
-        print(f"{name}: {line['gflops']:.0f} GFLOP/s, {100 * line['share_of_peak']:.0f} % of the peak measured beside it")
+    run.need_packages(arguments.python, "torch", "open_clip")
+    if not arguments.json:
+        print(run.machine(arguments.threads))
+    towers = ["image", "text"] if arguments.tower == "both" else [arguments.tower]
+    measured = []
+
+    def keep(found):
+        measured.extend(found)
+        for line in found:
+            if arguments.json:
+                run.show(line)
+
+    for model in arguments.model:
+        for tower in towers:
+            for system, precision in SYSTEMS:
+                if run.wanted(arguments, system, precision):
+                    keep(run.lines([arguments.python, run.HERE / "encode_worker.py", system, precision, tower, model, "--threads",
+                                    arguments.threads, "--seconds", arguments.seconds, "--work", arguments.work, "--batch",
+                                    *arguments.batch]))
+            if run.wanted(arguments, run.OURS, ""):
+                keep(run.our_lines(arguments.opencloc, "encode" if tower == "image" else "text", [model], arguments.batch,
+                                   arguments.threads, arguments.seconds))
+    if not arguments.json:
+        run.print_table(measured)
 
 
 if __name__ == "__main__":

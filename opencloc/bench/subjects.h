@@ -16,6 +16,8 @@ void gemm(const BenchOptions& options);
 void tower(const BenchOptions& options);
 // The image tower: ViT-B-16 and ViT-L-14-336, batches of 1, 8 and 32.
 void encode(const BenchOptions& options);
+// The text tower: ViT-B-16 and ViT-L-14, texts of the full context length, batches of 1, 8 and 32.
+void text(const BenchOptions& options);
 // 1 to 1000 boxes on one picture, its encoding included, by each region method.
 void prompt(const BenchOptions& options);
 // A training step of CLIP and of CLOC, optimizer included; 4 regions an image.

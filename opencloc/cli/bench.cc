@@ -13,11 +13,12 @@ struct Subject {
   void (*run)(const bench::BenchOptions& options);
 };
 constexpr Subject kSubjects[] = {
-    {"peak", bench::peak},           {"gemm", bench::gemm},     {"tower", bench::tower},
-    {"encode", bench::encode},       {"prompt", bench::prompt}, {"train", bench::train},
-    {"mllm", bench::mllm},           {"loss", bench::loss},     {"loader", bench::loader},
-    {"tokenizer", bench::tokenizer}, {"open", bench::open},     {"index", bench::index},
-    {"search", bench::search},       {"serve", bench::serve},   {"signature", bench::signature},
+    {"peak", bench::peak},           {"gemm", bench::gemm},           {"tower", bench::tower},
+    {"encode", bench::encode},       {"text", bench::text},           {"prompt", bench::prompt},
+    {"train", bench::train},         {"mllm", bench::mllm},           {"loss", bench::loss},
+    {"loader", bench::loader},       {"tokenizer", bench::tokenizer}, {"open", bench::open},
+    {"index", bench::index},         {"search", bench::search},       {"serve", bench::serve},
+    {"signature", bench::signature},
 };
 
 struct BenchFlags {
@@ -49,15 +50,15 @@ void add_bench(CLI::App& app) {
   app.add_option("--images", options.images,
                  "loader: folder of pictures instead of generated 640x480 JPEGs")
       ->type_name("DIR");
-  app.add_option(
-         "--model", options.model,
-         "encode, prompt, train, mllm, serve: this architecture instead of the usual ones; serve: "
-         "also a model's folder")
+  app.add_option("--model", options.model,
+                 "encode, text, prompt, train, mllm, serve: this architecture instead of the usual "
+                 "ones; serve: "
+                 "also a model's folder")
       ->type_name("NAME_OR_JSON");
-  app.add_option(
-         "--batch", options.batch,
-         "encode, train, mllm, serve: images at a time; 0 = 1, 8 and 32 to encode, 32 for mllm, "
-         "8 otherwise")
+  app.add_option("--batch", options.batch,
+                 "encode, text, train, mllm, serve: images or texts at a time; 0 = 1, 8 and 32 to "
+                 "encode, 32 for mllm, "
+                 "8 otherwise")
       ->check(CLI::Range(0, 1 << 20))
       ->capture_default_str();
   app.add_option("--tokenizer", options.tokenizer,
@@ -100,10 +101,10 @@ void add_bench(CLI::App& app) {
                  "serve: health, text, image, region, search; without it all")
       ->check(CLI::IsMember({"health", "text", "image", "region", "search"}))
       ->delimiter(',');
-  app.add_option(
-         "--precision", options.precisions,
-         "encode, prompt, train, mllm, signature: bf16, int8, fp32; without it all. serve: bf16 or "
-         "fp32")
+  app.add_option("--precision", options.precisions,
+                 "encode, text, prompt, train, mllm, signature: bf16, int8, fp32; without it all. "
+                 "serve: bf16 or "
+                 "fp32")
       ->check(CLI::IsMember({"bf16", "int8", "fp32"}))
       ->delimiter(',');
   app.add_option(
@@ -111,7 +112,7 @@ void add_bench(CLI::App& app) {
          "Time for each figure, after a run to warm up; what takes ten times as long runs once")
       ->check(CLI::Range(0.01, 3600.0))
       ->capture_default_str();
-  app.add_option("--device", options.device, "encode, train, serve: where")
+  app.add_option("--device", options.device, "encode, text, train, serve: where")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();
   app.add_flag("--json", options.json, "One JSON object a line");
