@@ -7,7 +7,7 @@
 namespace opencloc::bench {
 namespace {
 
-struct Tower {
+struct Encoder {
   const char* name;  // of its figures
   // Operations of one item of the largest size, and the work on [B, ...] made-up items -> [B, E].
   double (*operations)(const ModelConfig&);
@@ -15,7 +15,7 @@ struct Tower {
   torch::Tensor (*embed)(Cloc&, const torch::Tensor&);
 };
 
-const Tower kImageTower{
+const Encoder kImageEncoder{
     "encode", image_operations,
     [](const ModelConfig& config, int64_t batch) {
       const int64_t side = config.vision.image_size;
@@ -23,7 +23,7 @@ const Tower kImageTower{
     },
     [](Cloc& model, const torch::Tensor& pixels) { return model->encode_image(pixels).embedding; }};
 
-const Tower kTextTower{
+const Encoder kTextEncoder{
     "text",
     [](const ModelConfig& config) { return text_operations(config, config.text.context_length); },
     [](const ModelConfig& config, int64_t batch) {
@@ -34,7 +34,7 @@ const Tower kTextTower{
     },
     [](Cloc& model, const torch::Tensor& ids) { return model->encode_text(ids); }};
 
-void measure(const BenchOptions& options, const Tower& tower, std::vector<std::string> models) {
+void measure(const BenchOptions& options, const Encoder& encoder, std::vector<std::string> models) {
   const torch::NoGradGuard no_grad;
   if (!options.model.empty()) models = {options.model};
   const auto device = device_of(options);
@@ -43,7 +43,7 @@ void measure(const BenchOptions& options, const Tower& tower, std::vector<std::s
   if (options.batch > 0) batches = {options.batch};
   for (const std::string& name : models) {
     const ModelConfig config = load_model_config(name);
-    const double operations = tower.operations(config);
+    const double operations = encoder.operations(config);
     for (const BenchPrecision& precision : precisions_of(options)) {
       torch::manual_seed(1);
       Cloc model(config);
@@ -51,10 +51,11 @@ void measure(const BenchOptions& options, const Tower& tower, std::vector<std::s
       model->to(device);
       apply(precision, model);
       for (const int64_t batch : batches) {
-        const auto items = tower.items(config, batch).to(device);
-        const Spent spent = time_of(options.seconds, [&] { wait_for(tower.embed(model, items)); });
-        auto figure = figure_of(std::string(tower.name) + "/" + name + "/" + precision.name + "/b" +
-                                    std::to_string(batch) + suffix,
+        const auto items = encoder.items(config, batch).to(device);
+        const Spent spent =
+            time_of(options.seconds, [&] { wait_for(encoder.embed(model, items)); });
+        auto figure = figure_of(std::string(encoder.name) + "/" + name + "/" + precision.name +
+                                    "/b" + std::to_string(batch) + suffix,
                                 static_cast<double>(batch), spent);
         figure.gflops = figure.items_per_s * operations * 1e-9;
         figure.peak = peak_of(precision, device);
@@ -67,9 +68,9 @@ void measure(const BenchOptions& options, const Tower& tower, std::vector<std::s
 }  // namespace
 
 void encode(const BenchOptions& options) {
-  measure(options, kImageTower, {"ViT-B-16", "ViT-L-14-336"});
+  measure(options, kImageEncoder, {"ViT-B-16", "ViT-L-14-336"});
 }
 
-void text(const BenchOptions& options) { measure(options, kTextTower, {"ViT-B-16", "ViT-L-14"}); }
+void text(const BenchOptions& options) { measure(options, kTextEncoder, {"ViT-B-16", "ViT-L-14"}); }
 
 }  // namespace opencloc::bench
