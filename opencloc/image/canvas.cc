@@ -42,6 +42,13 @@ AxisPlan centre(int64_t resized, int canvas) {
   return plan;
 }
 
+// In the corner, all of the padding behind it.
+AxisPlan cornered(int64_t resized, int canvas) {
+  AxisPlan plan = centre(resized, canvas);
+  plan.pad = 0;
+  return plan;
+}
+
 struct Size {
   int64_t width, height;
 };
@@ -58,8 +65,8 @@ Size resized_size(int width, int height, const CanvasOptions& options) {
   // open_clip's ResizeKeepRatio.
   const double ratio_x = static_cast<double>(width) / options.width;
   const double ratio_y = static_cast<double>(height) / options.height;
-  const double ratio = options.rule == CanvasRule::kLongest ? std::max(ratio_x, ratio_y)
-                                                            : std::min(ratio_x, ratio_y);
+  const bool whole = options.rule == CanvasRule::kLongest || options.rule == CanvasRule::kCorner;
+  const double ratio = whole ? std::max(ratio_x, ratio_y) : std::min(ratio_x, ratio_y);
   return {std::max<int64_t>(1, round_half_even(width / ratio)),
           std::max<int64_t>(1, round_half_even(height / ratio))};
 }
@@ -80,8 +87,9 @@ Plan make_plan(int width, int height, const CanvasOptions& options, const Canvas
                            std::to_string(plan.crop.height) + " is too long for its width",
                        "canvas", "use another canvas rule or leave it out");
   }
-  plan.x = centre(size.width, options.width);
-  plan.y = centre(size.height, options.height);
+  const auto place = options.rule == CanvasRule::kCorner ? cornered : centre;
+  plan.x = place(size.width, options.width);
+  plan.y = place(size.height, options.height);
   return plan;
 }
 
