@@ -27,7 +27,7 @@ namespace opencloc {
 
 struct RowNames {
   std::string image = {};       // a column that comes before the usual ones; empty = none
-  std::string caption;          // the same
+  std::string caption = {};     // the same
   bool every_sentence = false;  // ImportOptions::every_sentence
 };
 
