@@ -133,6 +133,8 @@ class Pass {
          .keep_images = crops,
          .value_key = wants(Task::kLinearProbe) ? options_.probe_label : std::string(),
          .boxes = options_.boxes,
+         .boxes_off_canvas = !wanted.grounding && !methods.empty() &&
+                             std::all_of(methods.begin(), methods.end(), needs_pictures),
          .skip_bad_shards = options_.skip_bad_shards,
          .count_samples = progress_ && options_.group->size() == 1,  // nobody waits for it
          .group = options_.group},

@@ -185,7 +185,15 @@ void SampleReader::add_regions(const SourcePicture& picture, EvalSample& sample)
   std::vector<Box> boxes;
   for (const Region& region : regions) boxes.push_back(region.box);
   const auto side = static_cast<int>(config_.vision.image_size);
-  const MappedBoxes mapped = map_boxes(boxes, picture.map, side, side, {.min_side_px = 0});
+  MappedBoxes mapped;
+  if (options_.boxes_off_canvas) {
+    for (const Box& box : boxes) {
+      mapped.source.push_back(static_cast<int>(mapped.boxes.size()));
+      mapped.boxes.push_back(clip_to_unit(picture.map.to_canvas(box)));
+    }
+  } else {
+    mapped = map_boxes(boxes, picture.map, side, side, {.min_side_px = 0});
+  }
   for (size_t i = mapped.boxes.size(); i < boxes.size(); ++i) {
     skips_.add("box outside the canvas", picture.name);
   }

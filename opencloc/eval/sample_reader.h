@@ -23,6 +23,8 @@ struct SampleReaderOptions {
   bool keep_images = false;
   std::string value_key;  // of record_value(); empty = none
   BoxSelection boxes = {};
+  // No box is left out because the canvas cuts it off: for boxes that are cut out of the picture.
+  bool boxes_off_canvas = false;
   bool skip_bad_shards = false;
   bool count_samples = true;  // for expected()
   dist::Group* group = &dist::alone();
@@ -31,7 +33,8 @@ struct SampleReaderOptions {
 // Reads shards in order, front to back; always in the same order. Several processes take turns:
 // each batch is read and decoded by one of them. Not thread-safe.
 // Counted and left out: samples whose picture does not decode; regions without text (unless they
-// are distractors), of which the canvas shows less than 0.3, or which the selection leaves out.
+// are distractors), of which the canvas shows less than 0.3 (unless boxes_off_canvas), or which the
+// selection leaves out.
 class SampleReader {
  public:
   // `config` and `skips` outlive the reader. Throws Error (input) when the glob matches nothing.

@@ -20,7 +20,8 @@ struct AxisPlan {
   int resized = 0;  // length of the whole resized crop
   int first = 0;    // of the resized samples that are kept
   int kept = 0;
-  int pad = 0;  // canvas samples before the first
+  int pad = 0;      // canvas samples before the first
+  double zoom = 0;  // of boxes; 0: resized / the crop's length, which is rounded
 };
 
 struct Plan {
@@ -90,13 +91,17 @@ Plan make_plan(int width, int height, const CanvasOptions& options, const Canvas
   const auto place = options.rule == CanvasRule::kCorner ? cornered : centre;
   plan.x = place(size.width, options.width);
   plan.y = place(size.height, options.height);
+  if (options.rule == CanvasRule::kCorner) {
+    plan.x.zoom = plan.y.zoom = std::min(static_cast<double>(options.width) / plan.crop.width,
+                                         static_cast<double>(options.height) / plan.crop.height);
+  }
   return plan;
 }
 
 // canvas = image * scale + offset along one axis, both in [0, 1].
 void map_axis(const AxisPlan& plan, int image, int crop_at, int crop_size, int canvas, float& scale,
               float& offset) {
-  const double zoom = static_cast<double>(plan.resized) / crop_size;
+  const double zoom = plan.zoom > 0 ? plan.zoom : static_cast<double>(plan.resized) / crop_size;
   scale = static_cast<float>(image * zoom / canvas);
   offset = static_cast<float>((plan.pad - plan.first - crop_at * zoom) / canvas);
 }

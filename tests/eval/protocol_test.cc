@@ -261,6 +261,48 @@ TEST_F(ProtocolTasks, ThePictureOfAnObjectIsTheOneWithTheBestBox) {
   EXPECT_EQ(figures["recall@1"], figures["methods"]["dense"]["recall@1"]);
 }
 
+// RefCOCO's and Flickr30k Entities' counts: every sentence, its own box or any of its boxes.
+TEST_F(ProtocolTasks, EveryPhraseIsAskedFor) {
+  for (auto& record : records_) {
+    if (record.regions.empty()) continue;
+    const Box& box = record.regions[0].box;
+    record.regions[0].extra["boxes"] =
+        Json::array({{0, 0, 1, 1}, {box.x0, box.y0, box.x1, box.y1}});
+  }
+  fixtures::write_shard(folder_ / "all.tar", records_);
+  options_.tasks = {Task::kGrounding};
+  options_.every_phrase = true;
+  options_.boxes.crowd = true;
+  const Json figures = run()["grounding"];
+  const torch::NoGradGuard no_grad;
+  TextEncoder encoder(model_, tokenizer_, 8);
+  double hits = 0, any_hits = 0, sum = 0, n = 0;
+  for (const auto& record : records_) {
+    const auto input = preprocess(Image::decode(record.image, "x"), model_->config());
+    const auto features = model_->encode_image(input.pixels.unsqueeze(0));
+    const auto on_canvas = [&](const Box& box) { return clip_to_unit(input.map.to_canvas(box)); };
+    for (size_t r = 0; r < record.regions.size(); ++r) {
+      const Region& region = record.regions[r];
+      if (region.text.empty()) continue;
+      const auto box =
+          model_->ground(features, encoder.encode({region.text}), torch::zeros({1}, torch::kInt64));
+      const Box found{box[0][0].item<float>(), box[0][1].item<float>(), box[0][2].item<float>(),
+                      box[0][3].item<float>()};
+      const float own = iou(found, on_canvas(region.box));
+      const bool whole = r == 0 && iou(found, on_canvas({0, 0, 1, 1})) >= 0.5f;
+      hits += own >= 0.5f;
+      any_hits += own >= 0.5f || whole;
+      sum += own;
+      ++n;
+    }
+  }
+  EXPECT_EQ(figures["n"].get<double>(), n);
+  EXPECT_EQ(figures["repeated_phrases_left_out"], 0);
+  EXPECT_NEAR(figures["acc@0.5"].get<double>(), hits / n, 1e-12);
+  EXPECT_NEAR(figures["acc_any@0.5"].get<double>(), any_hits / n, 1e-12);
+  EXPECT_NEAR(figures["mean_iou"].get<double>(), sum / n, 1e-5);
+}
+
 // CLIPSelf's and FG-CLIP's dense features written out, on torch's own operations.
 TEST_F(ProtocolTasks, DenseFeaturesAreTheLastBlockWithoutAttention) {
   const torch::NoGradGuard no_grad;

@@ -55,7 +55,7 @@ class World:
         torch.manual_seed(5)
         (self.folder / 'images').mkdir()
         self.pictures, self.boxes = {}, []  # name -> picture; (name, category, x, y, w, h, crowd)
-        for i in range(40):
+        for i in range(30):
             name = f'{i:012}.png'
             w, h = rng.randrange(40, 150), rng.randrange(40, 150)
             picture = Image.new('RGB', (w, h), tuple(rng.randrange(256) for _ in range(3)))
@@ -66,7 +66,7 @@ class World:
                                tuple(rng.randrange(256) for _ in range(3)))
             picture.save(self.folder / 'images' / name)
             self.pictures[name] = picture
-            for _ in range(5):
+            for _ in range(4):
                 x, y = rng.randrange(w - 8), rng.randrange(h - 8)
                 bw, bh = rng.randrange(3, w - x + 1), rng.randrange(3, h - y + 1)
                 self.boxes.append((name, rng.randrange(len(CLASSES)), x, y, bw, bh, rng.random() < 0.1))
@@ -87,12 +87,9 @@ class World:
         return self.clip.text(published.read_tensors(out)['input_ids'].long())
 
     def classes(self, names, templates):
-        rows = []
-        for name in names:
-            article = 'an' if name[0] in 'aeiou' else 'a'
-            prompts = [t.replace('{article}', article).replace('{}', name) for t in templates]
-            rows.append(published.norm(self.texts(prompts).mean(0)))
-        return torch.stack(rows)
+        prompts = [t.replace('{article}', 'an' if name[0] in 'aeiou' else 'a').replace('{}', name)
+                   for name in names for t in templates]
+        return published.norm(self.texts(prompts).view(len(names), len(templates), -1).mean(1))
 
     def write(self, name, value):
         path = self.folder / name
@@ -201,9 +198,9 @@ def choices(world):
         world.write(f'crepe/{kind}.json', entries)
     results = world.evaluate('sugarcrepe', world.data('sugarcrepe', world.folder / 'crepe'))
     for kind, entries in crepe.items():
-        hits = []
-        for entry in entries.values():
-            right, negative = world.texts([entry['caption'], entry['negative_caption']]) @ whole(world, entry['filename'])
+        hits, both = [], world.texts([entry[key] for entry in entries.values() for key in ('caption', 'negative_caption')])
+        for i, entry in enumerate(entries.values()):
+            right, negative = both[2 * i:2 * i + 2] @ whole(world, entry['filename'])
             hits.append(float(right > negative))
         compare(f'sugarcrepe {kind}', results['choice']['pictures']['kinds'][kind]['acc1'], numpy.mean(hits), len(hits))
 
@@ -212,11 +209,11 @@ def choices(world):
         aro.append({'image_path': name, 'bbox_x': x, 'bbox_y': y, 'bbox_w': w, 'bbox_h': h, 'true_caption': phrase(rng),
                     'false_caption': phrase(rng), 'relation_name': rng.choice(PREPOSITIONS)})
     results = world.evaluate('aro', world.data('aro', world.write('visual_genome_relation.json', aro)))
-    hits = []
-    for one in aro:
+    hits, both = [], world.texts([one[key] for one in aro for key in ('false_caption', 'true_caption')])
+    for i, one in enumerate(aro):
         image = published.region(world.clip, world.pictures[one['image_path']],
                                  [one['bbox_' + k] for k in 'xywh'], 'crop', published.longest)
-        scores = (world.texts([one['false_caption'], one['true_caption']]) @ image).numpy()
+        scores = (both[2 * i:2 * i + 2] @ image).numpy()
         hits.append(float(numpy.argmax(scores) == 1))
     compare('aro acc1', results['choice']['regions']['acc1'], numpy.mean(hits), len(hits))
     relations = [one['relation_name'] for one in aro]
@@ -225,30 +222,33 @@ def choices(world):
 
     pairs, left = [], names[:]
     rng.shuffle(left)
-    for i in range(20):
+    for i in range(15):
         pairs.append({'id': i, 'image_0': left[2 * i][:-4], 'image_1': left[2 * i + 1][:-4], 'caption_0': phrase(rng),
                       'caption_1': phrase(rng)})
     results = world.evaluate('winoground', world.data('winoground', world.write('examples.jsonl', '\n'.join(map(json.dumps, pairs)))))
     text = image = group = 0
-    for one in pairs:
-        captions = world.texts([one['caption_0'], one['caption_1']])
+    both = world.texts([one[key] for one in pairs for key in ('caption_0', 'caption_1')])
+    for i, one in enumerate(pairs):
+        captions = both[2 * i:2 * i + 2]
         pictures = torch.stack([whole(world, one['image_0'] + '.png'), whole(world, one['image_1'] + '.png')])
         s = captions @ pictures.T  # [caption, picture]
         t = bool(s[0, 0] > s[1, 0] and s[1, 1] > s[0, 1])
         p = bool(s[0, 0] > s[0, 1] and s[1, 1] > s[1, 0])
         text, image, group = text + t, image + p, group + (t and p)
     for key, count in (('text_score', text), ('image_score', image), ('group_score', group)):
-        compare(f'winoground {key}', results['choice']['pairs'][key], count / 20, 20)
+        compare(f'winoground {key}', results['choice']['pairs'][key], count / 15, 15)
 
     ovd = []
     for name, _, x, y, w, h, _ in world.boxes[:60]:
-        ovd.append({'img_path': name, 'bbox': [x, y, w, h], 'pos_expression': [phrase(rng)],
-                    'neg_expression': sorted({phrase(rng) for _ in range(10)})})
+        right = phrase(rng)  # among the wrong ones it would be a tie, which they count as right and we do not
+        ovd.append({'img_path': name, 'bbox': [x, y, w, h], 'pos_expression': [right],
+                    'neg_expression': sorted({phrase(rng) for _ in range(10)} - {right})})
     results = world.evaluate('fg-ovd', world.data('jsonl', world.write('fgovd.jsonl', '\n'.join(map(json.dumps, ovd)))))
-    hits = []
+    hits, options = [], [one['pos_expression'] + one['neg_expression'] for one in ovd]
+    every = iter(world.texts([text for texts in options for text in texts]).split([len(texts) for texts in options]))
     for one in ovd:
         found = published.region(world.clip, world.pictures[one['img_path']], one['bbox'], 'dense_raw', published.squash)
-        scores = world.texts(one['pos_expression'] + one['neg_expression']) @ found
+        scores = next(every) @ found
         hits.append(float(scores[0] == scores.max()))
     compare('fg-ovd acc1', results['choice']['regions']['acc1'], numpy.mean(hits), len(hits))
 

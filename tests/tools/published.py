@@ -113,7 +113,7 @@ class Clip:
         return norm(self.ln(x, 'ln_final')[torch.arange(len(x)), end] @ self.w['text_projection'])
 
     def to_tensor(self, picture):
-        pixels = torch.from_numpy(numpy.asarray(picture.convert('RGB'))).permute(2, 0, 1).float() / 255
+        pixels = torch.from_numpy(numpy.array(picture.convert('RGB'))).permute(2, 0, 1).float() / 255
         mean, std = (torch.tensor(self.preprocess[key]).view(3, 1, 1) for key in ('mean', 'std'))
         return (pixels - mean) / std
 
