@@ -60,7 +60,7 @@ const std::vector<Protocol>& protocols() {
         {"crowd", "true"},
         {"image_resize_mode", "squash"}}},
       {"fg-clip2-crop",
-       "FG-CLIP 2 (Xie et al., 2025), --crop_resize: crops, which its SigLIP 2 rows are",
+       "FG-CLIP 2 (Xie et al., 2025), cropped and resized: what its SigLIP 2 rows are",
        {"region_recognition/acc1"},
        {{"tasks", "region_recognition"},
         {"region_method", "crop"},
