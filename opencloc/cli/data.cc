@@ -113,7 +113,9 @@ void add_import(CLI::App& app) {
   app.add_option("--phrases", options.phrases,
                  "More regions: rows with image or image_id, phrase, bbox (.jsonl, .csv, .tsv)")
       ->type_name("FILE");
-  app.add_option("--split", options.split, "Only rows whose 'split' is this (refcoco, jsonl, csv)")
+  app.add_option("--split", options.split,
+                 "Only rows whose 'split' is this (refcoco, jsonl, csv); the list NAME.txt of "
+                 "flickr30k-entities")
       ->type_name("NAME");
   app.add_option("--csv-img-key", options.csv_img_key, "Column of the picture")->type_name("NAME");
   app.add_option("--csv-caption-key", options.csv_caption_key, "Column of the caption")
@@ -129,6 +131,12 @@ void add_import(CLI::App& app) {
   app.add_option("--caption-template", options.caption_template,
                  "Caption of pictures that have but a class (folder); '' = none")
       ->capture_default_str();
+  app.add_flag("--crowd", options.crowd,
+               "Keep boxes around many objects, marked: some evaluations count them (coco, lvis, "
+               "coco-panoptic)");
+  app.add_flag("--every-sentence", options.every_sentence,
+               "Keep a sentence that was said of its box before: RefCOCO's evaluation counts it "
+               "(refcoco, jsonl, csv)");
   app.add_flag("--check", flags->check,
                "Write nothing: only say what would be imported and what would not, and why");
   app.add_flag("--strict", flags->strict,

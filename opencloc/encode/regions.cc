@@ -16,11 +16,14 @@
 namespace opencloc {
 namespace {
 
-constexpr std::array<std::pair<RegionMethod, const char*>, 4> kMethodNames{{
+constexpr std::array<std::pair<RegionMethod, const char*>, 7> kMethodNames{{
     {RegionMethod::kPrompter, "prompter"},
     {RegionMethod::kRoiAlign, "roi_align"},
     {RegionMethod::kCrop, "crop"},
     {RegionMethod::kRoiAlignPenultimate, "roi_align_penultimate"},
+    {RegionMethod::kDense, "dense"},
+    {RegionMethod::kDenseRaw, "dense_raw"},
+    {RegionMethod::kCropContext, "crop:1.5"},
 }};
 
 // Runs `encode(begin, end)` -> [end - begin, E] over the rows and joins the results.
@@ -35,22 +38,34 @@ torch::Tensor in_pieces(int64_t rows, int64_t piece,
 
 // The pixels along one side that [low, high] of the stored picture touches.
 struct PixelSpan {
+  PixelSpan() = default;
   PixelSpan(float low, float high, int size, float stored) {
     first = std::clamp(static_cast<int>(std::floor(low * stored)), 0, size - 1);
     const int end = std::clamp(static_cast<int>(std::ceil(high * stored)), first + 1, size);
     count = end - first;
   }
-  int first, count;
+  int first = 0, count = 0;
 };
 
-torch::Tensor encode_crops(Cloc& model, const RegionRows& rows, const RegionBatching& batching) {
+// PIL's crop: each side rounded to whole pixels, halves to even.
+PixelSpan rounded_span(double low, double high, int size) {
+  PixelSpan span;
+  span.first = std::clamp(static_cast<int>(std::nearbyint(low)), 0, size - 1);
+  span.count =
+      std::clamp(static_cast<int>(std::nearbyint(high)), span.first + 1, size) - span.first;
+  return span;
+}
+
+torch::Tensor encode_crops(RegionMethod method, Cloc& model, const RegionRows& rows,
+                           const RegionBatching& batching) {
+  const auto cut = method == RegionMethod::kCropContext ? pixels_around : pixels_of;
   const auto device = model->logit_scale.device();
   return in_pieces(rows.size(), batching.images, [&](int64_t begin, int64_t end) {
     std::vector<torch::Tensor> pixels(static_cast<size_t>(end - begin));
     parallel_for(end - begin, batching.workers, [&](int64_t i) {
       const auto region = static_cast<size_t>(begin + i);
       const Image& picture = *rows.pictures[region];
-      const PixelRect rect = pixels_of(rows.picture_boxes[region], picture);
+      const PixelRect rect = cut(rows.picture_boxes[region], picture);
       pixels[static_cast<size_t>(i)] = preprocess(picture, model->config(), {.crop = rect}).pixels;
     });
     return model->encode_image(torch::stack(pixels).to(device)).embedding;
@@ -65,6 +80,27 @@ PixelRect pixels_of(const Box& box, const Image& image) {
   const PixelSpan x(box.x0, box.x1, image.width, static_cast<float>(image.full_width()) / shrink);
   const PixelSpan y(box.y0, box.y1, image.height, static_cast<float>(image.full_height()) / shrink);
   return {x.first, y.first, x.count, y.count};
+}
+
+PixelRect pixels_around(const Box& box, const Image& image) {
+  const double width = static_cast<double>(image.full_width()) / image.shrink;
+  const double height = static_cast<double>(image.full_height()) / image.shrink;
+  const auto wide = [](float low, float high, double size, int pixels) {
+    const double centre = (low + high) / 2.0 * size, reach = 0.75 * (high - low) * size;
+    return rounded_span(std::max(centre - reach, 0.0), std::min(centre + reach, size), pixels);
+  };
+  const PixelSpan x = wide(box.x0, box.x1, width, image.width);
+  const PixelSpan y = wide(box.y0, box.y1, height, image.height);
+  return {x.first, y.first, x.count, y.count};
+}
+
+bool needs_pictures(RegionMethod method) {
+  return method == RegionMethod::kCrop || method == RegionMethod::kCropContext;
+}
+
+bool needs_penultimate(RegionMethod method) {
+  return method == RegionMethod::kRoiAlignPenultimate || method == RegionMethod::kDense ||
+         method == RegionMethod::kDenseRaw;
 }
 
 RegionRows region_rows(const std::vector<std::vector<Box>>& boxes, torch::Device device) {
@@ -111,13 +147,20 @@ torch::Tensor encode_regions(RegionMethod method, Cloc& model, const ImageFeatur
   if (rows.size() == 0) {
     return torch::empty({0, model->config().embed_dim}, rows.boxes.options());
   }
-  if (method == RegionMethod::kCrop) return encode_crops(model, rows, batching);
+  if (needs_pictures(method)) return encode_crops(method, model, rows, batching);
 
   const bool trained = method == RegionMethod::kPrompter ||
                        (method == RegionMethod::kRoiAlign && model->roi_extractor);
-  const auto& tokens =
-      method == RegionMethod::kRoiAlignPenultimate ? features.hidden : features.tokens;
+  const auto& tokens = needs_penultimate(method) ? features.hidden : features.tokens;
   const int64_t piece = regions_at_a_time(batching.regions, model->config());
+  if (method == RegionMethod::kDense || method == RegionMethod::kDenseRaw) {
+    auto patches = model->dense_tokens(tokens);  // [B, N, E]
+    if (method == RegionMethod::kDense) patches = normalized(patches);
+    return in_pieces(rows.size(), piece, [&](int64_t begin, int64_t end) {
+      return roi_align(patches, rows.boxes.slice(0, begin, end),
+                       rows.image_index.slice(0, begin, end));
+    });
+  }
   return in_pieces(rows.size(), piece, [&](int64_t begin, int64_t end) {
     const auto boxes = rows.boxes.slice(0, begin, end);
     const auto index = rows.image_index.slice(0, begin, end);

@@ -19,7 +19,15 @@ enum class RegionMethod {
                          // projection where the model has one, else the image tower's
   kCrop,                 // the box cut out and encoded as a picture of its own
   kRoiAlignPenultimate,  // RoIAlign on the second-to-last block's, which MLLMs read
+  // Of published evaluations. Both: the last block without its attention, norm, projection, and
+  // then RoIAlign.
+  kDense,       // over normalised patches (CLIPSelf)
+  kDenseRaw,    // over patches as they are (FG-CLIP)
+  kCropContext  // kCrop with half as much again to each side (ViLD, CLIPSelf)
 };
+// Whether a method cuts pictures, and whether it reads the second-to-last block.
+bool needs_pictures(RegionMethod method);
+bool needs_penultimate(RegionMethod method);
 // Names as on the command line and in results. Error (input) for unknown ones.
 const char* to_string(RegionMethod method);
 RegionMethod parse_region_method(std::string_view name);
@@ -28,7 +36,7 @@ RegionMethod parse_region_method(std::string_view name);
 struct RegionRows {
   torch::Tensor boxes;        // [R, 4], of the canvas
   torch::Tensor image_index;  // [R] int64, in main memory
-  // For kCrop only: [R] each, the stored picture of a region and its box there. The pictures
+  // For methods that cut: [R] each, the stored picture of a region and its box there. The pictures
   // outlive the rows.
   std::vector<const Image*> pictures;
   std::vector<Box> picture_boxes;
@@ -39,6 +47,9 @@ RegionRows region_rows(const std::vector<std::vector<Box>>& boxes, torch::Device
 
 // The pixels a box of the stored picture touches, at least one.
 PixelRect pixels_of(const Box& box, const Image& image);
+// The box with 1.5 times its sides around its centre, within the picture, and its pixels rounded as
+// PIL's Image.crop rounds: CLIPSelf's crop.
+PixelRect pixels_around(const Box& box, const Image& image);
 
 // How many boxes and pictures go through the model at a time, and threads that cut crops.
 struct RegionBatching {
@@ -53,12 +64,13 @@ int64_t regions_at_a_time(int64_t asked, const ModelConfig& config);
 
 // The first method when none is asked for: what the model was trained with, crop for plain CLIP.
 RegionMethod default_method(const ModelConfig& config, bool region_heads);
-// The methods this model can be measured with, default first.
+// The methods this model can be measured with, default first; those of published evaluations, which
+// every model can be measured with, are not among them.
 std::vector<RegionMethod> available_methods(const ModelConfig& config, bool region_heads);
 
-// -> [R, E], not normalised, on the model's device. kCrop reads the rows' pictures; the others
-// `features`, kRoiAlignPenultimate features.hidden of the second-to-last block. kPrompter and a
-// trained kRoiAlign want model->prepare_prompts(features) before.
+// -> [R, E], not normalised, on the model's device. Methods that need pictures read the rows'; the
+// others `features`, those that need it features.hidden of the second-to-last block. kPrompter and
+// a trained kRoiAlign want model->prepare_prompts(features) before.
 torch::Tensor encode_regions(RegionMethod method, Cloc& model, const ImageFeatures& features,
                              const RegionRows& rows, const RegionBatching& batching = {});
 

@@ -5,12 +5,16 @@
 namespace opencloc {
 namespace {
 
+void replace_all(std::string& text, std::string_view mark, const std::string& by) {
+  for (size_t at = text.find(mark); at != std::string::npos; at = text.find(mark, at + by.size()))
+    text.replace(at, mark.size(), by);
+}
+
 std::string filled(const std::string& pattern, const std::string& name) {
   std::string text = pattern;
-  for (size_t at = text.find("{}"); at != std::string::npos;
-       at = text.find("{}", at + name.size())) {
-    text.replace(at, 2, name);
-  }
+  const bool vowel = std::string_view("aeiou").find(name.substr(0, 1)) != std::string_view::npos;
+  replace_all(text, "{article}", vowel && !name.empty() ? "an" : "a");
+  replace_all(text, "{}", name);
   return text;
 }
 

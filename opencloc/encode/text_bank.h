@@ -46,7 +46,8 @@ class TextBank {
   std::vector<int64_t> list_ends_;  // beyond encoded_
 };
 
-// One L2-normalised embedding per class: the mean over `templates` ("{}" is the name) of the
+// One L2-normalised embedding per class: the mean over `templates` ("{}" is the name,
+// "{article}" its "a" or "an") of the
 // normalised embeddings; bare names without templates. -> [classes, E], on the CPU.
 // A call of all processes of `group`, which share the work.
 torch::Tensor class_embeddings(TextEncoder& encoder, const std::vector<std::string>& classes,

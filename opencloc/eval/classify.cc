@@ -21,14 +21,21 @@ std::vector<std::string> distinct_names(const std::vector<const std::string*>& n
 }  // namespace
 
 ClassTargets class_targets(const std::vector<const std::string*>& names,
-                           const std::vector<std::string>& classes) {
+                           const std::vector<std::string>& classes,
+                           const std::vector<std::string>& labels) {
   ClassTargets result;
   result.classes = classes.empty() ? distinct_names(names) : classes;
   for (auto& name : result.classes) name = class_text(name);
   std::unordered_map<std::string, int64_t> number_of;
-  std::erase_if(result.classes, [&](const std::string& name) {
-    return !number_of.emplace(name, static_cast<int64_t>(number_of.size())).second;
-  });
+  if (labels.empty()) {
+    std::erase_if(result.classes, [&](const std::string& name) {
+      return !number_of.emplace(name, static_cast<int64_t>(number_of.size())).second;
+    });
+  }
+  for (size_t i = 0; i < labels.size(); ++i)
+    number_of.emplace(class_text(labels[i]), static_cast<int64_t>(i));
+  for (size_t i = 0; i < labels.size(); ++i)
+    number_of.emplace(result.classes[i], static_cast<int64_t>(i));
   std::vector<int64_t> rows;
   std::vector<int64_t> targets;
   for (size_t i = 0; i < names.size(); ++i) {

@@ -20,7 +20,12 @@ struct ClassTargets {
 // `names`: one a sample, null = has none (not counted). `classes` empty: the distinct names,
 // sorted. A name that is listed twice is one class; "traffic_light" and "traffic light" are the
 // same name, the second one is what the model is asked for.
+//
+// `labels`, where there are any: one a class, by which samples may be named, too ("n01440764"). All
+// classes are kept then, names that stand there twice among them; a sample that is called by such a
+// name belongs to the first.
 ClassTargets class_targets(const std::vector<const std::string*>& names,
-                           const std::vector<std::string>& classes);
+                           const std::vector<std::string>& classes,
+                           const std::vector<std::string>& labels = {});
 
 }  // namespace opencloc

@@ -9,6 +9,7 @@
 #include <torch/utils.h>
 
 #include "opencloc/base/progress.h"
+#include "opencloc/text/clean_text.h"
 
 namespace opencloc {
 namespace {
@@ -39,22 +40,27 @@ struct Phrases {
   std::vector<int64_t> image_index;
   std::vector<int64_t> text_ids;
   std::vector<Box> boxes;  // of the canvas
+  std::vector<std::vector<Box>> any_boxes;
 };
 
-// A phrase counts when it names one region of its picture; the others are added to `repeated`.
-Phrases unique_phrases(const std::vector<EvalSample>& batch, TextBank& texts, int64_t& repeated) {
+// A phrase counts when it names one region of its picture, unless `every` one counts; the others
+// are added to `repeated`.
+Phrases phrases_of(const std::vector<EvalSample>& batch, bool every, TextBank& texts,
+                   int64_t& repeated) {
   Phrases phrases;
   for (size_t image = 0; image < batch.size(); ++image) {
     std::map<std::string_view, int> times;
     for (const auto& region : batch[image].regions) ++times[region.text];
     for (const auto& region : batch[image].regions) {
-      if (times[region.text] > 1) {
+      if (region.text.empty()) continue;
+      if (times[region.text] > 1 && !every) {
         ++repeated;
         continue;
       }
       phrases.image_index.push_back(static_cast<int64_t>(image));
       phrases.text_ids.push_back(texts.id_of(region.text));
       phrases.boxes.push_back(region.canvas_box);
+      phrases.any_boxes.push_back(region.any_boxes);
     }
   }
   return phrases;
@@ -76,22 +82,48 @@ torch::Tensor ground(Cloc& model, const ImageFeatures& features, const Phrases& 
   return torch::cat(boxes);
 }
 
-// What needs no model: labels and the like, captions, region texts.
-void note_texts(const std::vector<EvalSample>& batch, bool wanted, TextBank& texts,
-                Collected& out) {
+// The choices and the pair of one sample, whose regions begin with row `first`.
+void note_choices(const EvalSample& sample, const CollectOptions& options, int64_t first,
+                  TextBank& texts, Collected& out) {
+  const int64_t image = out.images - 1;
+  const auto id_of = [&](const std::string& text) {
+    return texts.id_of(options.lower_case ? lower_case(text) : text);
+  };
+  const auto add = [&](int64_t region, const std::string& text,
+                       const std::vector<std::string>& negatives, const std::string& kind) {
+    CollectedChoice choice{image, region, id_of(text), {}, kind};
+    for (const auto& negative : negatives) choice.negatives.push_back(id_of(negative));
+    out.choices.push_back(std::move(choice));
+  };
+  for (const auto& choice : sample.choices) add(-1, choice.text, choice.negatives, choice.kind);
+  for (size_t i = 0; i < sample.regions.size(); ++i) {
+    const EvalRegion& region = sample.regions[i];
+    if (!region.text.empty() && !region.negatives.empty())
+      add(first + static_cast<int64_t>(i), region.text, region.negatives, region.kind);
+  }
+  if (sample.pair && !sample.captions.empty())
+    out.pairs.push_back({*sample.pair, image, id_of(sample.captions.front())});
+}
+
+// What needs no model: labels and the like, captions, region texts, choices.
+void note_texts(const std::vector<EvalSample>& batch, const CollectOptions& options,
+                TextBank& texts, Collected& out) {
   for (const auto& sample : batch) {
     out.labels.push_back(sample.label);
     out.groups.push_back(sample.group);
     out.values.push_back(sample.value);
     ++out.images;
-    if (!wanted) continue;
+    if (!options.texts) continue;
     const int64_t image = out.images - 1;
+    const auto first = static_cast<int64_t>(out.regions.size());
     for (const auto& caption : sample.captions) {
       out.captions.push_back({image, texts.id_of(caption)});
     }
     for (const auto& region : sample.regions) {
-      out.regions.push_back({image, texts.id_of(region.text), region.held_out});
+      const int64_t text_id = region.text.empty() ? -1 : texts.id_of(region.text);
+      out.regions.push_back({image, text_id, region.held_out, region.area, region.frequency});
     }
+    if (options.choices) note_choices(sample, options, first, texts, out);
   }
 }
 
@@ -147,14 +179,17 @@ class Collector {
   void add(const std::vector<std::vector<EvalSample>>& round, size_t own) {
     Phrases phrases;
     for (size_t rank = 0; rank < round.size(); ++rank) {
-      note_texts(round[rank], options_.texts, texts_, out_);
+      note_texts(round[rank], options_, texts_, out_);
       images_.add(static_cast<int64_t>(round[rank].size()));
       regions_.add(region_count(round[rank]));
       if (!options_.grounding) continue;
-      Phrases of_batch = unique_phrases(round[rank], texts_, out_.repeated_phrases);
+      Phrases of_batch =
+          phrases_of(round[rank], options_.every_phrase, texts_, out_.repeated_phrases);
       texts_.end_list();
       phrases_.add(static_cast<int64_t>(of_batch.boxes.size()));
       out_.true_boxes.insert(out_.true_boxes.end(), of_batch.boxes.begin(), of_batch.boxes.end());
+      out_.any_boxes.insert(out_.any_boxes.end(), of_batch.any_boxes.begin(),
+                            of_batch.any_boxes.end());
       if (rank == own) phrases = std::move(of_batch);
     }
     torch::Tensor phrase_embeds;  // [phrases, E]
@@ -167,6 +202,7 @@ class Collector {
     const int64_t width = model_->config().embed_dim;
     images_.gather(out_.image_embeds, width);
     for (const auto method : options_.methods) regions_.gather(out_.region_embeds[method], width);
+    if (options_.quality) regions_.gather(out_.region_quality, 1);
     if (options_.grounding) phrases_.gather(predicted_, 4);
     out_.predicted_boxes = boxes_of(predicted_.rows());
     return std::move(out_);
@@ -177,7 +213,8 @@ class Collector {
               const torch::Tensor& phrase_embeds) {
     const auto device = model_->logit_scale.device();
     EncodeOptions encode;
-    if (options_.penultimate) encode.hidden_layer = -2;
+    if (std::any_of(options_.methods.begin(), options_.methods.end(), needs_penultimate))
+      encode.hidden_layer = -2;
     auto features = model_->encode_image(stack_pixels(batch, device), encode);
     out_.image_embeds.append(normalized(features.embedding));
     const auto& methods = options_.methods;
@@ -186,8 +223,10 @@ class Collector {
     if (prompts) model_->prepare_prompts(features);
     const RegionRows rows = rows_of(batch, device);
     for (const auto method : methods) {
-      out_.region_embeds[method].append(
-          normalized(encode_regions(method, model_, features, rows, options_.batching)));
+      const auto regions = encode_regions(method, model_, features, rows, options_.batching);
+      out_.region_embeds[method].append(normalized(regions));
+      if (options_.quality && method == RegionMethod::kPrompter && regions.size(0) > 0)
+        out_.region_quality.append(model_->quality_logits(regions).sigmoid().unsqueeze(1));
     }
     if (phrases.boxes.empty()) return;
     predicted_.append(ground(model_, features, phrases, phrase_embeds,

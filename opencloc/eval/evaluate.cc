@@ -36,7 +36,8 @@ bool wanted(const EvalOptions& options, Task task) {
 }
 
 bool wants_regions(const EvalOptions& options) {
-  return wanted(options, Task::kRegionRecognition) || wanted(options, Task::kRegionRetrieval);
+  return wanted(options, Task::kRegionRecognition) || wanted(options, Task::kRegionRetrieval) ||
+         wanted(options, Task::kChoice) || wanted(options, Task::kObjectRetrieval);
 }
 
 // The texts of captions and regions.
@@ -53,7 +54,9 @@ std::vector<RegionMethod> chosen_methods(const ModelConfig& config, const EvalOp
   if (options.region_methods.empty()) return {default_method(config, options.region_heads)};
   const auto available = available_methods(config, options.region_heads);
   for (const auto method : options.region_methods) {
-    if (std::find(available.begin(), available.end(), method) != available.end()) continue;
+    const bool of_every_model = needs_pictures(method) || needs_penultimate(method);
+    if (of_every_model || std::find(available.begin(), available.end(), method) != available.end())
+      continue;
     throw Error::input(
         "the model was not trained with the region method " + std::string(to_string(method)),
         "setting 'region_method'", std::string("use ") + to_string(available.front()) + " or all");
@@ -84,6 +87,10 @@ TaskResult run_task(Task task, TaskInput& input, const std::vector<RegionMethod>
       return by_method(methods, [&](RegionMethod m) { return region_recognition(input, m); });
     case Task::kRegionRetrieval:
       return by_method(methods, [&](RegionMethod m) { return region_retrieval(input, m); });
+    case Task::kChoice:
+      return choice(input, methods);
+    case Task::kObjectRetrieval:
+      return object_retrieval(input, methods);
     case Task::kInstanceRetrieval:
       return instance_retrieval(input);
     case Task::kKnn:
@@ -116,8 +123,7 @@ class Pass {
 
   Collected over(const std::string& glob, CollectOptions wanted, SkipCounter& skips) {
     const auto& methods = wanted.methods;
-    const bool crops =
-        std::find(methods.begin(), methods.end(), RegionMethod::kCrop) != methods.end();
+    const bool crops = std::any_of(methods.begin(), methods.end(), needs_pictures);
     const auto batch_size = std::max<int64_t>(options_.batch_size, 1);
     SampleReader reader(
         glob, model_->config(),
@@ -126,6 +132,9 @@ class Pass {
          .workers = workers_,
          .keep_images = crops,
          .value_key = wants(Task::kLinearProbe) ? options_.probe_label : std::string(),
+         .boxes = options_.boxes,
+         .boxes_off_canvas = !wanted.grounding && !methods.empty() &&
+                             std::all_of(methods.begin(), methods.end(), needs_pictures),
          .skip_bad_shards = options_.skip_bad_shards,
          .count_samples = progress_ && options_.group->size() == 1,  // nobody waits for it
          .group = options_.group},
@@ -165,14 +174,18 @@ Json evaluate(Cloc& model, const Tokenizer& tokenizer, const std::string& data_g
   TextBank texts(encoder, *options.group);
   Pass pass(model, texts, options);
   SkipCounter skips;
-  const bool penultimate = std::find(methods.begin(), methods.end(),
-                                     RegionMethod::kRoiAlignPenultimate) != methods.end();
+  const bool quality =
+      wanted(options, Task::kObjectRetrieval) && model->quality_head &&
+      std::find(methods.begin(), methods.end(), RegionMethod::kPrompter) != methods.end();
   Collected data =
       pass.over(data_glob,
                 {.methods = methods,
                  .texts = wants_texts(options),
                  .grounding = wanted(options, Task::kGrounding) && options.region_heads,
-                 .penultimate = penultimate},
+                 .every_phrase = options.every_phrase,
+                 .choices = wanted(options, Task::kChoice),
+                 .lower_case = options.lower_case,
+                 .quality = quality},
                 skips);
   Json results = Json::object();
   Json about_training;

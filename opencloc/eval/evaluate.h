@@ -1,7 +1,8 @@
 // The evaluation tasks (spec/interfaces.md section 4), in one pass over the data: zero-shot
 // classification, image-text retrieval, region recognition, region retrieval and grounding; and,
-// where they are asked for, what image embeddings are worth without texts: instance retrieval,
-// nearest neighbours and a linear probe.
+// where they are asked for, the choice between a right text and wrong ones, the search for a
+// picture by one of its objects, and what image embeddings are worth without texts: instance
+// retrieval, nearest neighbours and a linear probe.
 // Goals: memory linear in the data (similarities are computed in strips), the same numbers whatever
 // the strip. Non-goals: detection metrics; boxes are given, or predicted from one phrase each.
 #pragma once
@@ -14,6 +15,7 @@
 #include "opencloc/base/json.h"
 #include "opencloc/dist/group.h"
 #include "opencloc/encode/regions.h"
+#include "opencloc/eval/box_selection.h"
 #include "opencloc/model/cloc/cloc.h"
 #include "opencloc/text/tokenizer.h"
 
@@ -25,6 +27,8 @@ enum class Task {
   kRegionRecognition,
   kRegionRetrieval,
   kGrounding,
+  kChoice,
+  kObjectRetrieval,
   kInstanceRetrieval,
   kKnn,
   kLinearProbe
@@ -42,9 +46,18 @@ struct EvalOptions {
   // Candidate names of zero-shot and region recognition. Empty: the distinct labels or region
   // texts of the data, sorted. Samples and regions named otherwise are left out and counted.
   std::vector<std::string> classes;
-  // Zero-shot prompts, "{}" for the name; a class is the normalised mean over them. Empty: bare
-  // names. Region recognition always uses bare names.
+  // By which labels records call the classes, where those are others (eval/templates.h).
+  std::vector<std::string> class_labels;
+  // Prompts of zero-shot and of region recognition, "{}" for the name; a class is the normalised
+  // mean over them. Empty: bare names.
   std::vector<std::string> templates;
+  std::vector<std::string> region_templates;
+  // Prompts and the texts of choices in lower case.
+  bool lower_case = false;
+  // Which boxes count, and distractors.
+  BoxSelection boxes;
+  // Grounding asks for every region's phrase, not only for those that occur once in their picture.
+  bool every_phrase = false;
   // Shards that kNN and the linear probe learn from, patterns as for the data. Empty, or the data
   // itself: in kNN every picture is asked about among the others, and there is no linear probe.
   std::string train_data;

@@ -106,6 +106,38 @@ Json constant_box_figures(const std::vector<Box>& targets) {
   return best;
 }
 
+// No constant answer is much better than the best of the true boxes.
+Json best_constant_box(const std::vector<Box>& targets) {
+  constexpr size_t kMostSearched = 4096;
+  const size_t searched = std::min(targets.size(), kMostSearched);
+  Overlap best;
+  Box answer;
+  for (size_t i = 0; i < searched; ++i) {
+    const Box& constant = targets[i * targets.size() / searched];
+    const Overlap found = overlap(targets, [&](size_t) { return constant; });
+    const bool better = found.accuracy > best.accuracy ||
+                        (found.accuracy == best.accuracy && found.mean_iou > best.mean_iou);
+    if (i > 0 && !better) continue;
+    best = found;
+    answer = constant;
+  }
+  return {{"acc@0.5", best.accuracy},
+          {"mean_iou", best.mean_iou},
+          {"box", coordinates(answer)},
+          {"searched", static_cast<int64_t>(searched)}};
+}
+
+// Share of predictions that fit any of a phrase's boxes.
+double any_box_accuracy(const std::vector<Box>& predicted, const std::vector<Box>& targets,
+                        const std::vector<std::vector<Box>>& any) {
+  double hits = 0;
+  for (size_t i = 0; i < targets.size(); ++i) {
+    const auto fits = [&](const Box& box) { return iou(predicted[i], box) >= 0.5f; };
+    hits += any[i].empty() ? fits(targets[i]) : std::any_of(any[i].begin(), any[i].end(), fits);
+  }
+  return share(hits, static_cast<double>(targets.size()));
+}
+
 }  // namespace
 
 double recall_at(const torch::Tensor& ranks, int64_t k, const torch::Tensor& weight) {
@@ -125,6 +157,20 @@ Json classification_figures(const torch::Tensor& ranks, const torch::Tensor& tar
           {"acc5", recall_at(ranks, 5)},
           {"mean_per_class_recall", share(recall_sum, occurs.sum().item<double>())},
           {"n", targets.numel()}};
+}
+
+Json figures_by_part(const torch::Tensor& ranks, const torch::Tensor& targets, int64_t classes,
+                     const std::vector<std::string>& parts) {
+  std::map<std::string, std::vector<int64_t>> rows_of;
+  for (size_t i = 0; i < parts.size(); ++i)
+    if (!parts[i].empty()) rows_of[parts[i]].push_back(static_cast<int64_t>(i));
+  Json figures = Json::object();
+  for (const auto& [part, rows] : rows_of) {
+    const auto chosen = torch::tensor(rows, torch::kInt64);
+    figures[part] = classification_figures(ranks.index_select(0, chosen),
+                                           targets.index_select(0, chosen), classes);
+  }
+  return figures;
 }
 
 Json within_image_figures(const torch::Tensor& regions, const torch::Tensor& names,
@@ -163,7 +209,8 @@ Json within_image_figures(const torch::Tensor& regions, const torch::Tensor& nam
           {"within_image_n", counted}};
 }
 
-Json grounding_figures(const std::vector<Box>& predicted, const std::vector<Box>& targets) {
+Json grounding_figures(const std::vector<Box>& predicted, const std::vector<Box>& targets,
+                       const std::vector<std::vector<Box>>& any) {
   need_finite(predicted, targets);
   const Overlap found = overlap(targets, [&](size_t i) { return predicted[i]; });
   const auto n = static_cast<double>(targets.size());
@@ -177,7 +224,11 @@ Json grounding_figures(const std::vector<Box>& predicted, const std::vector<Box>
   if (targets.empty()) return figures;
   figures["predicted_spread"] = spread(predicted);
   figures["target_spread"] = spread(targets);
+  const bool several =
+      std::any_of(any.begin(), any.end(), [](const auto& boxes) { return !boxes.empty(); });
+  if (several) figures["acc_any@0.5"] = any_box_accuracy(predicted, targets, any);
   figures["constant_box"] = constant_box_figures(targets);
+  figures["best_constant_box"] = best_constant_box(targets);
   return figures;
 }
 

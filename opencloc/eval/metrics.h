@@ -20,6 +20,11 @@ double recall_at(const torch::Tensor& ranks, int64_t k, const torch::Tensor& wei
 Json classification_figures(const torch::Tensor& ranks, const torch::Tensor& targets,
                             int64_t classes);
 
+// The same for the samples of each part: {part: figures}, in order of the names; samples whose part
+// is empty belong to none. parts: n.
+Json figures_by_part(const torch::Tensor& ranks, const torch::Tensor& targets, int64_t classes,
+                     const std::vector<std::string>& parts);
+
 // "The right name among the names of the same picture": {"within_image_acc1",
 // "within_image_chance", "within_image_n"}. Only pictures with two or more different names count;
 // chance is the mean of 1 / names; without such pictures "within_image_n": 0 alone. regions [n, E],
@@ -31,8 +36,12 @@ Json within_image_figures(const torch::Tensor& regions, const torch::Tensor& nam
 // Throws Error (failed) for predicted boxes that are not finite numbers, Error (input) for such
 // targets. {"acc@0.5", "mean_iou", "n"} and beside them what tells a working box head from a lazy
 // one: "predicted_spread" and "target_spread" (standard deviation, mean of the four coordinates),
-// "inverted_share" (x1 <= x0 or y1 <= y0), and "constant_box": the better of the targets' mean and
-// median as an answer to every phrase.
-Json grounding_figures(const std::vector<Box>& predicted, const std::vector<Box>& targets);
+// "inverted_share" (x1 <= x0 or y1 <= y0), "constant_box": the better of the targets' mean and
+// median as an answer to every phrase, and "best_constant_box": the best of the targets themselves
+// as such an answer (of 4,096 of them, evenly spread, where there are more: "searched").
+// `any`, one list a target or none at all: where a phrase has several boxes, each of them is right
+// for "acc_any@0.5", and the target (the box around all of them) alone for "acc@0.5".
+Json grounding_figures(const std::vector<Box>& predicted, const std::vector<Box>& targets,
+                       const std::vector<std::vector<Box>>& any = {});
 
 }  // namespace opencloc

@@ -9,12 +9,14 @@
 namespace opencloc {
 namespace {
 
-constexpr std::array<std::pair<Task, const char*>, 8> kTasks{{
+constexpr std::array<std::pair<Task, const char*>, 10> kTasks{{
     {Task::kZeroshot, "zeroshot"},
     {Task::kRetrieval, "retrieval"},
     {Task::kRegionRecognition, "region_recognition"},
     {Task::kRegionRetrieval, "region_retrieval"},
     {Task::kGrounding, "grounding"},
+    {Task::kChoice, "choice"},
+    {Task::kObjectRetrieval, "object_retrieval"},
     {Task::kInstanceRetrieval, "instance_retrieval"},
     {Task::kKnn, "knn"},
     {Task::kLinearProbe, "linear_probe"},

@@ -51,6 +51,11 @@ std::string task_lines(const Json& results, Task task, const std::array<Column, 
     text += line(name, figures, columns);
     const auto held_out = figures.find("held_out");
     if (held_out != figures.end()) text += line("    held-out names", *held_out, columns);
+    for (const char* parts : {"by_size", "by_frequency", "kinds"}) {
+      const auto its_parts = figures.find(parts);
+      if (its_parts == figures.end()) continue;
+      for (const auto& [part, its] : its_parts->items()) text += line("    " + part, its, columns);
+    }
     const auto groups = figures.find("groups");
     if (groups == figures.end()) return;
     for (const auto& [group, its] : groups->items()) text += line("  " + group, its, columns);
@@ -79,10 +84,21 @@ constexpr std::array<Column, 6> kRetrieval{{{"image_retrieval_recall@1", "text->
                                             {"text_retrieval_recall@1", "image->text R@1"},
                                             {"text_retrieval_recall@5", "R@5"},
                                             {"text_retrieval_recall@10", "R@10"}}};
-constexpr std::array<Column, 4> kRegionRetrieval{{{"region_to_text_recall@1", "region->text R@1"},
-                                                  {"region_to_text_recall@10", "R@10"},
-                                                  {"text_to_region_recall@1", "text->region R@1"},
-                                                  {"text_to_region_recall@10", "R@10"}}};
+constexpr std::array<Column, 6> kRegionRetrieval{
+    {{"region_to_text_recall@1", "region->text R@1"},
+     {"region_to_text_recall@10", "R@10"},
+     {"text_to_region_recall@1", "text->region R@1"},
+     {"text_to_region_recall@10", "R@10"},
+     {"text_to_region_with_distractors_recall@1", "with distractors R@1"},
+     {"text_to_region_with_distractors_recall@10", "R@10"}}};
+constexpr std::array<Column, 6> kChoice{{{"acc1", "acc1"},
+                                         {"mean_of_kinds", "mean of kinds"},
+                                         {"chance", "by chance"},
+                                         {"text_score", "text score"},
+                                         {"image_score", "image score"},
+                                         {"group_score", "group score"}}};
+constexpr std::array<Column, 3> kObjectRetrieval{
+    {{"recall@1", "R@1"}, {"recall@5", "R@5"}, {"recall@10", "R@10"}}};
 constexpr std::array<Column, 4> kInstances{{{"map_with_self", "mAP with the query itself"},
                                             {"chance_with_self", "by chance"},
                                             {"map_without_self", "mAP without it"},
@@ -99,21 +115,63 @@ constexpr std::array<Column, 4> kProbe{{{"acc1", "acc1"},
                                         {"acc1_error", "+-"},
                                         {"mean_per_class_recall", "class mean"},
                                         {"majority", "most frequent class"}}};
-constexpr std::array<Column, 3> kGrounding{
-    {{"acc@0.5", "acc@0.5"}, {"mean_iou", "mean IoU"}, {"inverted_share", "inverted"}}};
+constexpr std::array<Column, 4> kGrounding{{{"acc@0.5", "acc@0.5"},
+                                            {"acc_any@0.5", "any box"},
+                                            {"mean_iou", "mean IoU"},
+                                            {"inverted_share", "inverted"}}};
+
+std::string choice_lines(const Json& results) {
+  const auto found = results.find(to_string(Task::kChoice));
+  if (found == results.end()) return {};
+  std::string text;
+  const auto add = [&](const std::string& name, const Json& figures) {
+    text += line(name, figures, kChoice);
+    const auto kinds = figures.find("kinds");
+    if (kinds == figures.end()) return;
+    for (const auto& [kind, its] : kinds->items()) text += line("    " + kind, its, kChoice);
+  };
+  if (found->contains("pictures")) add("choice", (*found)["pictures"]);
+  if (found->contains("regions")) {
+    const Json& regions = (*found)["regions"];
+    const Json methods = regions.contains("methods")
+                             ? regions["methods"]
+                             : Json{{regions["method"].get<std::string>(), regions}};
+    for (const auto& [method, figures] : methods.items()) add("choice  " + method, figures);
+  }
+  if (found->contains("pairs")) add("choice  pairs", (*found)["pairs"]);
+  return text;
+}
+
+// What a protocol fixed, what was set otherwise, and the figures that are quoted.
+std::string protocol_lines(const Json& results) {
+  const auto found = results.find("protocol");
+  if (found == results.end()) return {};
+  std::string text = fmt::format("protocol {}: {}\n  fixed", (*found)["name"].get<std::string>(),
+                                 (*found)["what"].get<std::string>());
+  for (const auto& [name, value] : (*found)["fixed"].items())
+    text += fmt::format(" {}={}", name, value.get<std::string>());
+  for (const auto& name : (*found)["changed"])
+    text += fmt::format("; {} set otherwise", name.get<std::string>());
+  text += "\n";
+  for (const auto& [path, figure] : (*found)["headline"].items())
+    text += fmt::format("  {} {:.2f}%\n", path, 100 * figure.get<double>());
+  return text;
+}
 
 }  // namespace
 
 std::string results_table(const Json& results) {
-  std::string text = task_lines(results, Task::kZeroshot, kZeroshot) +
+  std::string text = protocol_lines(results) + task_lines(results, Task::kZeroshot, kZeroshot) +
                      task_lines(results, Task::kRetrieval, kRetrieval) +
                      task_lines(results, Task::kRegionRecognition, kRecognition) +
                      task_lines(results, Task::kRegionRetrieval, kRegionRetrieval) +
                      task_lines(results, Task::kGrounding, kGrounding);
   const auto grounding = results.find(to_string(Task::kGrounding));
   if (grounding != results.end() && grounding->contains("constant_box")) {
-    text += line("  best constant box", (*grounding)["constant_box"], kGrounding);
+    text += line("  mean or median box", (*grounding)["constant_box"], kGrounding);
+    text += line("  best constant box", (*grounding)["best_constant_box"], kGrounding);
   }
+  text += choice_lines(results) + task_lines(results, Task::kObjectRetrieval, kObjectRetrieval);
   text += task_lines(results, Task::kInstanceRetrieval, kInstances) +
           task_lines(results, Task::kKnn, kNeighbours) +
           task_lines(results, Task::kLinearProbe, kProbe);

@@ -7,6 +7,7 @@
 #include <torch/utils.h>
 
 #include "opencloc/base/json.h"
+#include "opencloc/base/rng.h"
 #include "opencloc/eval/record_value.h"
 
 namespace opencloc {
@@ -24,50 +25,56 @@ std::vector<std::string> captions_of(const Record& record) {
   return captions;
 }
 
-Json or_null(const std::optional<std::string>& text) { return text ? Json(*text) : Json(); }
-std::optional<std::string> text_or_nothing(const Json& value) {
-  return value.is_null() ? std::nullopt : std::optional(value.get<std::string>());
-}
-
 bool is_held_out(const Region& region) {
   const auto flag = region.extra.find("held_out");
   return flag != region.extra.end() && flag->is_boolean() && flag->get<bool>();
 }
 
-// What other processes need of a sample: CBOR, which keeps every bit of floats and texts.
-std::string packed(const std::vector<EvalSample>& samples) {
-  Json list = Json::array();
-  for (const auto& sample : samples) {
-    Json regions = Json::array();
-    for (const auto& region : sample.regions) {
-      const Box& box = region.canvas_box;
-      regions.push_back({region.text, region.held_out, box.x0, box.y0, box.x1, box.y1});
-    }
-    list.push_back({sample.captions, or_null(sample.label), or_null(sample.group),
-                    or_null(sample.value), regions});
-  }
-  std::string bytes;
-  Json::to_cbor(list, bytes);
-  return bytes;
+bool is_crowd(const Region& region) {
+  const auto flag = region.extra.find("crowd");
+  return flag != region.extra.end() && flag->is_boolean() && flag->get<bool>();
 }
 
-std::vector<EvalSample> unpacked(const std::string& bytes) {
-  std::vector<EvalSample> samples;
-  for (const Json& one : Json::from_cbor(bytes)) {
-    EvalSample& sample = samples.emplace_back();
-    sample.captions = one[0].get<std::vector<std::string>>();
-    sample.label = text_or_nothing(one[1]);
-    sample.group = text_or_nothing(one[2]);
-    sample.value = text_or_nothing(one[3]);
-    for (const Json& region : one[4]) {
-      EvalRegion& made = sample.regions.emplace_back();
-      made.text = region[0].get<std::string>();
-      made.held_out = region[1].get<bool>();
-      made.canvas_box = {region[2].get<float>(), region[3].get<float>(), region[4].get<float>(),
-                         region[5].get<float>()};
-    }
+std::string frequency_of(const Region& region) {
+  const auto found = region.extra.find("frequency");
+  return found != region.extra.end() && found->is_string() ? found->get<std::string>()
+                                                           : std::string();
+}
+
+// "boxes": [[x0, y0, x1, y1], ...] of the picture, on the canvas.
+std::vector<Box> any_boxes_of(const Region& region, const CanvasMap& map) {
+  std::vector<Box> boxes;
+  const auto found = region.extra.find("boxes");
+  if (found == region.extra.end() || !found->is_array()) return boxes;
+  for (const Json& one : *found) {
+    const bool whole =
+        one.is_array() && one.size() == 4 &&
+        std::all_of(one.begin(), one.end(), [](const Json& v) { return v.is_number(); });
+    if (!whole) continue;
+    boxes.push_back(clip_to_unit(map.to_canvas(
+        {one[0].get<float>(), one[1].get<float>(), one[2].get<float>(), one[3].get<float>()})));
   }
-  return samples;
+  return boxes;
+}
+
+// Random boxes of a picture that are none of its objects, from its key alone.
+std::vector<Box> random_boxes(const Record& record, int64_t count, uint64_t seed) {
+  uint64_t name = 1469598103934665603u;  // FNV-1a
+  for (const char c : record.key) name = (name ^ static_cast<unsigned char>(c)) * 1099511628211u;
+  Rng rng(seed, {name});
+  std::vector<Box> boxes;
+  for (int64_t tries = 0; static_cast<int64_t>(boxes.size()) < count && tries < 50 * count;
+       ++tries) {
+    const double width = rng.uniform(0.05, 0.6), height = rng.uniform(0.05, 0.6);
+    const double x = rng.uniform(0, 1 - width), y = rng.uniform(0, 1 - height);
+    const Box box{static_cast<float>(x), static_cast<float>(y), static_cast<float>(x + width),
+                  static_cast<float>(y + height)};
+    const bool free = std::none_of(
+        record.regions.begin(), record.regions.end(),
+        [&](const Region& region) { return !region.text.empty() && iou(region.box, box) >= 0.3f; });
+    if (free) boxes.push_back(box);
+  }
+  return boxes;
 }
 
 std::vector<std::vector<EvalSample>> of_all(dist::Group& group, std::vector<EvalSample> own) {
@@ -149,22 +156,67 @@ std::optional<EvalSample> SampleReader::sample_of(SourcePicture& picture) const 
   sample.group = record_value(record, "group");
   if (!options_.value_key.empty()) sample.value = record_value(record, options_.value_key);
 
+  sample.choices = choices_of(record);
+  sample.pair = record_value(record, "pair");
+  add_regions(picture, sample);
+  return sample;
+}
+
+// Why a box of the data does not count; empty where it does.
+std::string_view SampleReader::refused(const Region& region, double area) const {
+  const BoxSelection& boxes = options_.boxes;
+  if (region.text.empty() && boxes.distractors < 0) return "region without text";
+  if (is_crowd(region) && !boxes.crowd) return "crowd region";
+  if (area < boxes.min_area) return "box below the smallest area";
+  if (boxes.max_area > 0 && area > boxes.max_area) return "box above the largest area";
+  return {};
+}
+
+void SampleReader::add_regions(const SourcePicture& picture, EvalSample& sample) const {
+  const Record& record = *picture.record;
+  std::vector<Region> regions = record.regions;
+  if (options_.boxes.distractors > 0) {
+    for (const Box& box : random_boxes(record, options_.boxes.distractors, options_.boxes.seed)) {
+      Region& made = regions.emplace_back();
+      made.box = box;
+    }
+  }
+  const double pixels = static_cast<double>(picture.width) * static_cast<double>(picture.height);
   std::vector<Box> boxes;
-  for (const Region& region : record.regions) boxes.push_back(region.box);
+  for (const Region& region : regions) boxes.push_back(region.box);
   const auto side = static_cast<int>(config_.vision.image_size);
-  const MappedBoxes mapped = map_boxes(boxes, picture.map, side, side, {.min_side_px = 0});
+  MappedBoxes mapped;
+  if (options_.boxes_off_canvas) {
+    for (const Box& box : boxes) {
+      mapped.source.push_back(static_cast<int>(mapped.boxes.size()));
+      mapped.boxes.push_back(clip_to_unit(picture.map.to_canvas(box)));
+    }
+  } else {
+    mapped = map_boxes(boxes, picture.map, side, side, {.min_side_px = 0});
+  }
   for (size_t i = mapped.boxes.size(); i < boxes.size(); ++i) {
     skips_.add("box outside the canvas", picture.name);
   }
   for (size_t i = 0; i < mapped.boxes.size(); ++i) {
-    const Region& region = record.regions[static_cast<size_t>(mapped.source[i])];
-    if (region.text.empty()) {
-      skips_.add("region without text", picture.name);
+    const Region& region = regions[static_cast<size_t>(mapped.source[i])];
+    const double area = static_cast<double>(region.box.width()) * region.box.height() * pixels;
+    if (const auto why = refused(region, area); !why.empty()) {
+      skips_.add(why, picture.name);
       continue;
     }
-    sample.regions.push_back({region.box, mapped.boxes[i], region.text, is_held_out(region)});
+    EvalRegion& made = sample.regions.emplace_back();
+    made.image_box = region.box;
+    made.canvas_box = mapped.boxes[i];
+    made.text = region.text;
+    made.held_out = is_held_out(region);
+    made.area = area;
+    made.frequency = frequency_of(region);
+    made.negatives = negatives_of(region.extra);
+    if (const auto kind = region.extra.find("kind");
+        kind != region.extra.end() && kind->is_string())
+      made.kind = kind->get<std::string>();
+    made.any_boxes = any_boxes_of(region, picture.map);
   }
-  return sample;
 }
 
 }  // namespace opencloc

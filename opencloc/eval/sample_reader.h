@@ -4,33 +4,17 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
-
-#include <torch/types.h>
 
 #include "opencloc/data/shard/skips.h"
 #include "opencloc/dist/group.h"
 #include "opencloc/encode/picture_source.h"
+#include "opencloc/eval/box_selection.h"
+#include "opencloc/eval/eval_sample.h"
 #include "opencloc/model/config/config.h"
 
 namespace opencloc {
-
-struct EvalRegion {
-  Box image_box;   // in [0, 1] of the picture
-  Box canvas_box;  // in [0, 1] of the canvas, clipped to it
-  std::string text;
-  bool held_out = false;  // the name was kept out of training
-};
-
-struct EvalSample {
-  torch::Tensor pixels;               // [3, S, S]
-  Image image;                        // the whole picture; empty unless keep_images
-  std::vector<std::string> captions;  // distinct; alt-text only where there is nothing else
-  std::optional<std::string> label;
-  std::optional<std::string> group;  // the record's "group"
-  std::optional<std::string> value;  // of SampleReaderOptions::value_key
-  std::vector<EvalRegion> regions;
-};
 
 struct SampleReaderOptions {
   int64_t batch_size = 64;
@@ -38,6 +22,9 @@ struct SampleReaderOptions {
   int workers = 1;
   bool keep_images = false;
   std::string value_key;  // of record_value(); empty = none
+  BoxSelection boxes = {};
+  // No box is left out because the canvas cuts it off: for boxes that are cut out of the picture.
+  bool boxes_off_canvas = false;
   bool skip_bad_shards = false;
   bool count_samples = true;  // for expected()
   dist::Group* group = &dist::alone();
@@ -45,8 +32,9 @@ struct SampleReaderOptions {
 
 // Reads shards in order, front to back; always in the same order. Several processes take turns:
 // each batch is read and decoded by one of them. Not thread-safe.
-// Counted and left out: samples whose picture does not decode; regions without text or of which
-// the canvas shows less than 0.3.
+// Counted and left out: samples whose picture does not decode; regions without text (unless they
+// are distractors), of which the canvas shows less than 0.3 (unless boxes_off_canvas), or which the
+// selection leaves out.
 class SampleReader {
  public:
   // `config` and `skips` outlive the reader. Throws Error (input) when the glob matches nothing.
@@ -63,6 +51,8 @@ class SampleReader {
  private:
   std::vector<EvalSample> samples_of(PictureBatch& batch, int64_t room);
   std::optional<EvalSample> sample_of(SourcePicture& picture) const;
+  void add_regions(const SourcePicture& picture, EvalSample& sample) const;
+  std::string_view refused(const Region& region, double area) const;
 
   const ModelConfig& config_;
   const SampleReaderOptions options_;

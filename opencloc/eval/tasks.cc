@@ -5,6 +5,7 @@
 #include "opencloc/eval/classify.h"
 #include "opencloc/eval/metrics.h"
 #include "opencloc/eval/ranking.h"
+#include "opencloc/text/clean_text.h"
 
 namespace opencloc {
 namespace {
@@ -15,29 +16,51 @@ torch::Tensor ids(const std::vector<int64_t>& values) {
 
 TaskResult not_run(std::string why) { return {{}, std::move(why)}; }
 
-Json classify(const torch::Tensor& embeddings, const torch::Tensor& class_embeddings,
-              const torch::Tensor& targets, const EvalOptions& options) {
+// Ranks of the right classes [n].
+torch::Tensor class_ranks(const torch::Tensor& embeddings, const torch::Tensor& class_embeddings,
+                          const torch::Tensor& targets, const EvalOptions& options) {
   const auto classes = class_embeddings.size(0);
-  const auto ranks =
-      best_ranks({embeddings, class_embeddings, targets, torch::arange(classes, torch::kInt64), {}},
-                 options.chunk, *options.group);
+  return best_ranks(
+      {embeddings, class_embeddings, targets, torch::arange(classes, torch::kInt64), {}},
+      options.chunk, *options.group);
+}
+
+Json class_figures(const torch::Tensor& ranks, const torch::Tensor& targets, int64_t classes) {
   Json figures = classification_figures(ranks, targets, classes);
   figures["classes"] = classes;
   figures["chance"] = 1.0 / static_cast<double>(classes);
   return figures;
 }
 
+// Prompts of these names; -> [classes, E].
+torch::Tensor embedded(TaskInput& input, std::vector<std::string> names,
+                       std::vector<std::string> templates) {
+  if (input.options.lower_case) {
+    for (auto& name : names) name = lower_case(name);
+    for (auto& pattern : templates) pattern = lower_case(pattern);
+  }
+  return class_embeddings(input.encoder, names, templates, *input.options.group);
+}
+
+// COCO's limits; ours are of the box's area, COCO's of the object's.
+std::string size_of(double area) {
+  if (area < 32.0 * 32) return "small";
+  return area < 96.0 * 96 ? "medium" : "large";
+}
+
 // The regions whose names were kept out of training, with only such names as candidates.
 Json held_out_figures(TaskInput& input, const torch::Tensor& regions) {
   std::vector<const std::string*> names;
   for (const auto& region : input.data.regions) {
-    names.push_back(region.held_out ? &input.texts.text(region.text_id) : nullptr);
+    const bool counts = region.held_out && region.text_id >= 0;
+    names.push_back(counts ? &input.texts.text(region.text_id) : nullptr);
   }
   const ClassTargets held_out = class_targets(names, {});
   if (held_out.rows.numel() == 0) return {};
-  return classify(regions.index_select(0, held_out.rows),
-                  class_embeddings(input.encoder, held_out.classes, {}, *input.options.group),
-                  held_out.targets, input.options);
+  const auto ranks = class_ranks(regions.index_select(0, held_out.rows),
+                                 embedded(input, held_out.classes, input.options.region_templates),
+                                 held_out.targets, input.options);
+  return class_figures(ranks, held_out.targets, static_cast<int64_t>(held_out.classes.size()));
 }
 
 }  // namespace
@@ -45,15 +68,17 @@ Json held_out_figures(TaskInput& input, const torch::Tensor& regions) {
 TaskResult zeroshot(TaskInput& input) {
   std::vector<const std::string*> names;
   for (const auto& label : input.data.labels) names.push_back(label ? &*label : nullptr);
-  const ClassTargets samples = class_targets(names, input.options.classes);
+  const ClassTargets samples =
+      class_targets(names, input.options.classes, input.options.class_labels);
   if (samples.rows.numel() == 0) {
     return not_run(samples.left_out > 0 ? "no sample's label is among the classes"
                                         : "no sample has a label");
   }
-  const auto names_embedded = class_embeddings(input.encoder, samples.classes,
-                                               input.options.templates, *input.options.group);
-  Json figures = classify(input.data.image_embeds.rows().index_select(0, samples.rows),
-                          names_embedded, samples.targets, input.options);
+  const auto ranks = class_ranks(input.data.image_embeds.rows().index_select(0, samples.rows),
+                                 embedded(input, samples.classes, input.options.templates),
+                                 samples.targets, input.options);
+  Json figures =
+      class_figures(ranks, samples.targets, static_cast<int64_t>(samples.classes.size()));
   figures["templates"] = input.options.templates;
   figures["left_out"] = samples.left_out;
   return {figures, {}};
@@ -97,23 +122,36 @@ TaskResult region_recognition(TaskInput& input, RegionMethod method) {
   std::vector<const std::string*> names;
   std::vector<int64_t> images;
   for (const auto& region : input.data.regions) {
-    names.push_back(&input.texts.text(region.text_id));
+    names.push_back(region.text_id < 0 ? nullptr : &input.texts.text(region.text_id));
     images.push_back(region.image);
   }
   if (names.empty()) return not_run("no sample has regions");
-  const ClassTargets samples = class_targets(names, input.options.classes);
+  const ClassTargets samples =
+      class_targets(names, input.options.classes, input.options.class_labels);
   if (samples.rows.numel() == 0) return not_run("no region's text is among the classes");
 
   const auto all_regions = input.data.region_embeds.at(method).rows();
   const auto regions = all_regions.index_select(0, samples.rows);  // [n, E]
-  const auto names_embedded =
-      class_embeddings(input.encoder, samples.classes, {}, *input.options.group);  // [C, E]
-  Json figures = classify(regions, names_embedded, samples.targets, input.options);
-  figures["templates"] = false;
+  const auto& templates = input.options.region_templates;
+  const auto names_embedded = embedded(input, samples.classes, templates);  // [C, E]
+  const auto ranks = class_ranks(regions, names_embedded, samples.targets, input.options);
+  const auto classes = static_cast<int64_t>(samples.classes.size());
+  Json figures = class_figures(ranks, samples.targets, classes);
+  figures["templates"] = templates.empty() ? Json(false) : Json(templates);
   figures["method"] = to_string(method);
   figures["left_out"] = samples.left_out;
   figures.update(within_image_figures(regions, names_embedded, samples.targets,
                                       ids(images).index_select(0, samples.rows)));
+  std::vector<std::string> sizes, frequencies;
+  const int64_t* row = samples.rows.data_ptr<int64_t>();
+  for (int64_t i = 0; i < samples.rows.numel(); ++i) {
+    const CollectedRegion& region = input.data.regions[static_cast<size_t>(row[i])];
+    sizes.push_back(size_of(region.area));
+    frequencies.push_back(region.frequency);
+  }
+  figures["by_size"] = figures_by_part(ranks, samples.targets, classes, sizes);
+  if (Json parts = figures_by_part(ranks, samples.targets, classes, frequencies); !parts.empty())
+    figures["by_frequency"] = std::move(parts);
   if (Json held_out = held_out_figures(input, all_regions); !held_out.is_null()) {
     figures["held_out"] = std::move(held_out);
   }
@@ -122,14 +160,19 @@ TaskResult region_recognition(TaskInput& input, RegionMethod method) {
 
 TaskResult region_retrieval(TaskInput& input, RegionMethod method) {
   const auto& collected = input.data.regions;
-  if (collected.empty()) return not_run("no sample has regions");
   // Each distinct text is ranked once and counts as often as it occurs.
-  std::vector<int64_t> region_text;
+  std::vector<int64_t> rows, region_text;  // of regions that have a text
+  std::vector<int64_t> any_text;           // of all of them; -1: a distractor's
   std::vector<int64_t> times(static_cast<size_t>(input.texts.size()));
-  for (const auto& region : collected) {
-    region_text.push_back(region.text_id);
-    ++times[static_cast<size_t>(region.text_id)];
+  for (size_t i = 0; i < collected.size(); ++i) {
+    const int64_t text_id = collected[i].text_id;
+    any_text.push_back(text_id);
+    if (text_id < 0) continue;
+    rows.push_back(static_cast<int64_t>(i));
+    region_text.push_back(text_id);
+    ++times[static_cast<size_t>(text_id)];
   }
+  if (rows.empty()) return not_run("no sample has regions");
   std::vector<int64_t> text_ids;
   std::vector<int64_t> weights;
   for (size_t id = 0; id < times.size(); ++id) {
@@ -137,8 +180,9 @@ TaskResult region_retrieval(TaskInput& input, RegionMethod method) {
     text_ids.push_back(static_cast<int64_t>(id));
     weights.push_back(times[id]);
   }
-  const auto regions = input.data.region_embeds.at(method).rows();  // [n, E]
-  const auto texts = input.texts.unit_embeddings(text_ids);         // [u, E]
+  const auto all_regions = input.data.region_embeds.at(method).rows();  // [n + distractors, E]
+  const auto regions = all_regions.index_select(0, ids(rows));          // [n, E]
+  const auto texts = input.texts.unit_embeddings(text_ids);             // [u, E]
   const auto region_ranks =
       best_ranks({regions, texts, ids(region_text), ids(text_ids), ids(weights)},
                  input.options.chunk, *input.options.group);
@@ -151,6 +195,16 @@ TaskResult region_retrieval(TaskInput& input, RegionMethod method) {
   for (const int k : {1, 5, 10}) {
     figures["text_to_region_recall@" + std::to_string(k)] = recall_at(text_ranks, k, ids(weights));
   }
+  const int64_t distractors = all_regions.size(0) - regions.size(0);
+  if (distractors > 0) {
+    const auto ranks = best_ranks({texts, all_regions, ids(text_ids), ids(any_text), {}},
+                                  input.options.chunk, *input.options.group);
+    for (const int k : {1, 5, 10}) {
+      figures["text_to_region_with_distractors_recall@" + std::to_string(k)] =
+          recall_at(ranks, k, ids(weights));
+    }
+    figures["distractors"] = distractors;
+  }
   figures["n"] = regions.size(0);
   figures["distinct_texts"] = texts.size(0);
   figures["method"] = to_string(method);
@@ -159,9 +213,11 @@ TaskResult region_retrieval(TaskInput& input, RegionMethod method) {
 
 TaskResult grounding(TaskInput& input) {
   if (input.data.true_boxes.empty()) {
-    return not_run("no phrase occurs exactly once in its picture");
+    return not_run(input.options.every_phrase ? "no region has a text"
+                                              : "no phrase occurs exactly once in its picture");
   }
-  Json figures = grounding_figures(input.data.predicted_boxes, input.data.true_boxes);
+  Json figures =
+      grounding_figures(input.data.predicted_boxes, input.data.true_boxes, input.data.any_boxes);
   figures["repeated_phrases_left_out"] = input.data.repeated_phrases;
   return {figures, {}};
 }

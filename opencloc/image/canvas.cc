@@ -20,7 +20,8 @@ struct AxisPlan {
   int resized = 0;  // length of the whole resized crop
   int first = 0;    // of the resized samples that are kept
   int kept = 0;
-  int pad = 0;  // canvas samples before the first
+  int pad = 0;      // canvas samples before the first
+  double zoom = 0;  // of boxes; 0: resized / the crop's length, which is rounded
 };
 
 struct Plan {
@@ -42,6 +43,13 @@ AxisPlan centre(int64_t resized, int canvas) {
   return plan;
 }
 
+// In the corner, all of the padding behind it.
+AxisPlan cornered(int64_t resized, int canvas) {
+  AxisPlan plan = centre(resized, canvas);
+  plan.pad = 0;
+  return plan;
+}
+
 struct Size {
   int64_t width, height;
 };
@@ -58,8 +66,8 @@ Size resized_size(int width, int height, const CanvasOptions& options) {
   // open_clip's ResizeKeepRatio.
   const double ratio_x = static_cast<double>(width) / options.width;
   const double ratio_y = static_cast<double>(height) / options.height;
-  const double ratio = options.rule == CanvasRule::kLongest ? std::max(ratio_x, ratio_y)
-                                                            : std::min(ratio_x, ratio_y);
+  const bool whole = options.rule == CanvasRule::kLongest || options.rule == CanvasRule::kCorner;
+  const double ratio = whole ? std::max(ratio_x, ratio_y) : std::min(ratio_x, ratio_y);
   return {std::max<int64_t>(1, round_half_even(width / ratio)),
           std::max<int64_t>(1, round_half_even(height / ratio))};
 }
@@ -80,15 +88,20 @@ Plan make_plan(int width, int height, const CanvasOptions& options, const Canvas
                            std::to_string(plan.crop.height) + " is too long for its width",
                        "canvas", "use another canvas rule or leave it out");
   }
-  plan.x = centre(size.width, options.width);
-  plan.y = centre(size.height, options.height);
+  const auto place = options.rule == CanvasRule::kCorner ? cornered : centre;
+  plan.x = place(size.width, options.width);
+  plan.y = place(size.height, options.height);
+  if (options.rule == CanvasRule::kCorner) {
+    plan.x.zoom = plan.y.zoom = std::min(static_cast<double>(options.width) / plan.crop.width,
+                                         static_cast<double>(options.height) / plan.crop.height);
+  }
   return plan;
 }
 
 // canvas = image * scale + offset along one axis, both in [0, 1].
 void map_axis(const AxisPlan& plan, int image, int crop_at, int crop_size, int canvas, float& scale,
               float& offset) {
-  const double zoom = static_cast<double>(plan.resized) / crop_size;
+  const double zoom = plan.zoom > 0 ? plan.zoom : static_cast<double>(plan.resized) / crop_size;
   scale = static_cast<float>(image * zoom / canvas);
   offset = static_cast<float>((plan.pad - plan.first - crop_at * zoom) / canvas);
 }

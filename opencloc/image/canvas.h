@@ -12,11 +12,13 @@
 
 namespace opencloc {
 
-// open_clip's resize_mode: "longest", "shortest", "squash".
+// open_clip's resize_mode: "longest", "shortest", "squash"; and one of other people's evaluations.
 enum class CanvasRule {
   kLongest,   // longest side fits, the rest is padded on both sides alike (the paper's)
   kShortest,  // shortest side fits, the rest is cut off on both sides alike (CLIP's)
-  kSquash     // both sides fit, the aspect ratio changes
+  kSquash,    // both sides fit, the aspect ratio changes
+  kCorner     // as kLongest, with the picture in the top left corner (CLIPSelf's evaluation; no
+              // model asks for it)
 };
 
 struct CanvasOptions {

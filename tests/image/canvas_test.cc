@@ -206,5 +206,22 @@ TEST(Normalize, IsTorchvisionsArithmetic) {
   }
 }
 
+// CLIPSelf's ResizeLongest: the padding is on the right and below.
+TEST(Canvas, CornerIsLongestWithThePaddingBehind) {
+  const CanvasOptions corner{.width = 32, .height = 32, .rule = CanvasRule::kCorner, .fill = 7};
+  const CanvasMap map = canvas_map(40, 20, corner);
+  EXPECT_FLOAT_EQ(map.offset_x, 0);
+  EXPECT_FLOAT_EQ(map.offset_y, 0);
+  EXPECT_FLOAT_EQ(map.scale_x, 1);
+  EXPECT_FLOAT_EQ(map.scale_y, 0.5f);
+  Image picture(40, 20);
+  std::fill(picture.pixels.begin(), picture.pixels.end(), uint8_t{200});
+  const CanvasImage canvas = to_canvas(picture, corner);
+  EXPECT_EQ(canvas.image.row(0)[0], 200);
+  EXPECT_EQ(canvas.image.row(15)[0], 200);
+  EXPECT_EQ(canvas.image.row(16)[0], 7);
+  EXPECT_EQ(canvas.image.row(31)[0], 7);
+}
+
 }  // namespace
 }  // namespace opencloc

@@ -14,6 +14,9 @@
 
 namespace opencloc {
 
+// Why a box around many objects is left out.
+inline constexpr std::string_view kCrowdAnnotation = "crowd annotation";
+
 // The text of an annotation file (base/text_file.h). Bytes that are not UTF-8 are named in the log
 // and marked, so that only the values that hold them are lost (has_bad_mark()).
 std::string read_annotation_text(const std::filesystem::path& path);

@@ -14,7 +14,6 @@ namespace opencloc {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::string_view kCrowd = "crowd annotation";
 enum CocoList : size_t { kImages, kCategories, kAnnotations };
 
 struct CocoImage {
@@ -33,6 +32,7 @@ struct CocoAnnotation {
   Box box;
   bool has_box = false;
   bool crowd = false;
+  std::vector<std::string> negatives;  // FG-OVD: categories that the box is not, json_id()
 };
 
 // Ids that stand for one thing; an id that was given twice stands for none.
@@ -57,6 +57,7 @@ class CocoIds {
 struct CocoFile {
   std::vector<CocoImage> images;
   CocoIds<std::string> classes;
+  std::unordered_map<std::string, std::string> frequencies;  // LVIS: "r", "c", "f" by category
   std::vector<CocoAnnotation> annotations;
   bool has_images = false;
 };
@@ -94,6 +95,8 @@ CocoAnnotation read_annotation(const Json& annotation) {
   result.caption = json_text(json_value(annotation, "caption"));
   result.has_box = take_box(annotation, result.box);
   result.crowd = json_truth(json_value(annotation, "iscrowd"));
+  for (const auto& id : json_value(annotation, "neg_category_ids"))
+    result.negatives.push_back(json_id(id));
   return result;
 }
 
@@ -110,8 +113,10 @@ CocoFile read_coco(const fs::path& path, const PictureFinder& pictures, SkipCoun
         } else if (list == kImages) {
           file.images.push_back(read_image(element, pictures));
         } else if (list == kCategories) {
-          file.classes.add(json_id(json_value(element, "id")),
-                           json_text(json_value(element, "name")));
+          const std::string id = json_id(json_value(element, "id"));
+          file.classes.add(id, json_text(json_value(element, "name")));
+          const std::string frequency = json_text(json_value(element, "frequency"));
+          if (!frequency.empty()) file.frequencies[id] = frequency;
         } else {
           file.annotations.push_back(read_annotation(element));
         }
@@ -148,8 +153,25 @@ CocoIds<ImportItem*> list_images(const CocoFile& file, const fs::path& path, Imp
   return items;
 }
 
-void use_annotation(CocoAnnotation&& annotation, const CocoIds<std::string>& classes,
+// The box as a region of its class, with what else evaluations ask of it.
+ImportRegion coco_region(const CocoAnnotation& annotation, const std::string& category,
+                         const CocoFile& file) {
+  ImportRegion made = class_region(category, annotation.box);
+  Json& extra = made.region.extra;
+  if (annotation.crowd) extra["crowd"] = true;
+  const auto frequency = file.frequencies.find(annotation.category);
+  if (frequency != file.frequencies.end()) extra["frequency"] = frequency->second;
+  for (const auto& id : annotation.negatives) {
+    const std::string* negative = file.classes.find(id);
+    if (negative != nullptr && !negative->empty())
+      extra["negatives"].push_back(class_text(*negative));
+  }
+  return made;
+}
+
+void use_annotation(CocoAnnotation&& annotation, const CocoFile& file, bool keep_crowd,
                     ImportItem& item, SkipCounter& skips) {
+  const CocoIds<std::string>& classes = file.classes;
   const std::string& name = annotation.id;
   const std::string* category = classes.find(annotation.category);
   if (annotation.caption.empty() && !annotation.has_box) {
@@ -162,10 +184,10 @@ void use_annotation(CocoAnnotation&& annotation, const CocoIds<std::string>& cla
     skips.add(skip::kBadAnnotation, name, "its category has no name");
   } else if (has_bad_mark(annotation.caption) || (annotation.has_box && has_bad_mark(*category))) {
     skips.add(skip::kNotUtf8, name, "its caption or the name of its category");
-  } else if (annotation.crowd) {
-    skips.add(kCrowd, name, "a box around many objects, that region is left out");
+  } else if (annotation.crowd && !keep_crowd) {
+    skips.add(kCrowdAnnotation, name, "a box around many objects, that region is left out");
   } else {
-    if (annotation.has_box) item.regions.push_back(class_region(*category, annotation.box));
+    if (annotation.has_box) item.regions.push_back(coco_region(annotation, *category, file));
     add_caption(item.record, std::move(annotation.caption));
   }
 }
@@ -183,7 +205,7 @@ void import_instances(const ImportOptions& options, ImportList& list, SkipCounte
     if (item != nullptr && *item == nullptr) {
       skips.add(skip::kOfMissing, annotation.id, "its picture is not there");
     } else if (item != nullptr) {
-      use_annotation(std::move(annotation), file.classes, **item, skips);
+      use_annotation(std::move(annotation), file, options.crowd, **item, skips);
     } else {
       skips.add(skip::kBadAnnotation, annotation.id,
                 annotation.image.empty()      ? "it has no image_id"

@@ -20,22 +20,29 @@ struct Format {
   Importer list;
 };
 
-constexpr std::array<Format, 9> kFormats = {{{"coco", import_coco},
-                                             {"lvis", import_lvis},
-                                             {"yolo", import_yolo},
-                                             {"voc", import_voc},
-                                             {"refcoco", import_refcoco},
-                                             {"folder", import_folder},
-                                             {"jsonl", import_jsonl},
-                                             {"csv", import_csv},
-                                             {"gpr1200", import_gpr1200}}};
+constexpr std::array<Format, 14> kFormats = {{{"coco", import_coco},
+                                              {"lvis", import_lvis},
+                                              {"yolo", import_yolo},
+                                              {"voc", import_voc},
+                                              {"refcoco", import_refcoco},
+                                              {"folder", import_folder},
+                                              {"jsonl", import_jsonl},
+                                              {"csv", import_csv},
+                                              {"gpr1200", import_gpr1200},
+                                              {"coco-panoptic", import_panoptic},
+                                              {"flickr30k-entities", import_flickr30k_entities},
+                                              {"sugarcrepe", import_sugarcrepe},
+                                              {"aro", import_aro},
+                                              {"winoground", import_winoground}}};
 
 Importer importer_of(std::string_view format) {
   for (const auto& known : kFormats) {
     if (known.name == format) return known.list;
   }
-  throw Error::input("unknown dataset format", "'" + std::string(format) + "'",
-                     "use coco, lvis, yolo, voc, refcoco, folder, jsonl, csv or gpr1200");
+  throw Error::input(
+      "unknown dataset format", "'" + std::string(format) + "'",
+      "use coco, lvis, yolo, voc, refcoco, folder, jsonl, csv, gpr1200, coco-panoptic, "
+      "flickr30k-entities, sugarcrepe, aro or winoground");
 }
 
 // The extension by content: names lie.

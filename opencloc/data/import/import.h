@@ -27,6 +27,10 @@ struct ImportOptions {
   bool csv_no_header = false;                        // the first line is a row, whatever it says
   std::vector<std::string> csv_columns = {};         // names instead of the first line's, in order
   std::string caption_template = "a photo of a {}";  // folder: of the class name; empty = none
+  // For evaluations that count them: boxes around many objects, marked "crowd" (coco, lvis,
+  // coco-panoptic), and a sentence that was said of its box before (refcoco, jsonl, csv).
+  bool crowd = false;
+  bool every_sentence = false;
 };
 
 // Lists a dataset. Broken entries are counted; what cannot be used at all is an Error (input).
@@ -40,6 +44,11 @@ void import_refcoco(const ImportOptions& options, ImportList& list, SkipCounter&
 void import_folder(const ImportOptions& options, ImportList& list, SkipCounter& skips);
 void import_jsonl(const ImportOptions& options, ImportList& list, SkipCounter& skips);
 void import_gpr1200(const ImportOptions& options, ImportList& list, SkipCounter& skips);
+void import_panoptic(const ImportOptions& options, ImportList& list, SkipCounter& skips);
+void import_flickr30k_entities(const ImportOptions& options, ImportList& list, SkipCounter& skips);
+void import_sugarcrepe(const ImportOptions& options, ImportList& list, SkipCounter& skips);
+void import_aro(const ImportOptions& options, ImportList& list, SkipCounter& skips);
+void import_winoground(const ImportOptions& options, ImportList& list, SkipCounter& skips);
 void import_csv(const ImportOptions& options, ImportList& list, SkipCounter& skips);
 
 // "coco", "lvis", ...; in the order in which help should show them.

@@ -44,7 +44,7 @@ class SplitFilter {
 // picture fit none, so that all names are looked at before anything is added.
 void add_rows(const std::filesystem::path& path, const ImportOptions& options, ImportList& list,
               std::string_view what, SkipCounter& skips) {
-  const RowNames names{options.csv_img_key, options.csv_caption_key};
+  const RowNames names{options.csv_img_key, options.csv_caption_key, options.every_sentence};
   SkipCounter not_ours(0);
   std::unordered_map<std::string, std::string> claims;
   const std::string contested = "\n";
@@ -83,7 +83,7 @@ void note_unused(const std::filesystem::path& path, std::string_view what, const
 
 void import_jsonl(const ImportOptions& options, ImportList& list, SkipCounter& skips) {
   require_annotations(options.annotations, "the file of rows");
-  const RowNames names{options.csv_img_key, options.csv_caption_key};
+  const RowNames names{options.csv_img_key, options.csv_caption_key, options.every_sentence};
   SplitFilter filter(options.split);
   for_each_row(options.annotations, options, skips, [&](const Json& row, const std::string& where) {
     if (!filter.wants(row)) return;
@@ -96,7 +96,7 @@ void import_jsonl(const ImportOptions& options, ImportList& list, SkipCounter& s
 
 void import_csv(const ImportOptions& options, ImportList& list, SkipCounter& skips) {
   require_annotations(options.annotations, "the .csv or .tsv file");
-  const RowNames names{options.csv_img_key, options.csv_caption_key};
+  const RowNames names{options.csv_img_key, options.csv_caption_key, options.every_sentence};
   SplitFilter filter(options.split);
   for_each_table_row(options.annotations, options, skips,
                      [&](const Json& row, const std::string& where) {

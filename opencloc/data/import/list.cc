@@ -103,6 +103,13 @@ ImportRegion class_region(std::string_view name, const Box& box) {
   return result;
 }
 
+void add_choice(Record& record, const std::string& text, const Json& negatives,
+                const std::string& kind) {
+  Json choice{{"text", text}, {"negatives", negatives}};
+  if (!kind.empty()) choice["kind"] = kind;
+  record.extra["choices"].push_back(std::move(choice));
+}
+
 void add_caption(Record& record, std::string caption) {
   caption = std::string(trimmed(caption));
   if (caption.empty()) return;

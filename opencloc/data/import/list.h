@@ -81,6 +81,10 @@ std::string class_text(std::string_view name);
 // A region of a class: text = class_text(name); the name itself, where it differs, is kept in
 // extra["category"].
 ImportRegion class_region(std::string_view name, const Box& box);
+// Appends a right text with wrong ones for the picture to record.extra["choices"], as evaluation
+// reads them. `kind` may be empty.
+void add_choice(Record& record, const std::string& text, const Json& negatives,
+                const std::string& kind);
 // Appends a caption: the first one is the record's caption, and when there are several all of them
 // are its captions. Empty ones are left out.
 void add_caption(Record& record, std::string caption);

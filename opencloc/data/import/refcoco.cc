@@ -72,7 +72,8 @@ void import_list(const Json& rows, const ImportOptions& options, ImportList& lis
     }
     const FoundPicture picture = picture_of_row(row, {}, list, where, skips);
     ImportItem* item = picture ? list.at(picture) : nullptr;
-    if (item != nullptr) merge_row(row, {}, where, *item, skips);
+    if (item != nullptr)
+      merge_row(row, {.every_sentence = options.every_sentence}, where, *item, skips);
   }
 }
 
@@ -109,7 +110,7 @@ void import_mdetr(const Json& root, const ImportOptions& options, ImportList& li
       continue;
     }
     const Json row = {{"bbox", json_value(annotation, "bbox")}, {"phrase", it->second.text}};
-    merge_row(row, {}, path, *item, skips);
+    merge_row(row, {.every_sentence = options.every_sentence}, path, *item, skips);
   }
 }
 

@@ -167,8 +167,8 @@ void add_negatives(const Json& value, Json& extra) {
 
 // A row that is itself a region: one region for each of its expressions.
 void add_row_region(const Json& row, const std::string& box_key, const Json& box,
-                    const std::vector<std::string>& texts, const std::string& where,
-                    ImportItem& item, SkipCounter& skips) {
+                    const std::vector<std::string>& texts, bool every_sentence,
+                    const std::string& where, ImportItem& item, SkipCounter& skips) {
   if (texts.empty()) {
     skips.add(skip::kNoText, where, "the region has no text");
     return;
@@ -186,10 +186,10 @@ void add_row_region(const Json& row, const std::string& box_key, const Json& box
     region.region.text = text;
     region.region.source =
         row.contains("source") && row["source"].is_string() ? row["source"] : "human";
-    const auto same = std::find_if(
-        item.regions.begin(), item.regions.end(), [&region](const ImportRegion& other) {
-          return other.in_unit == region.in_unit && other.region.box == region.region.box &&
-                 other.region.text == region.region.text;
+    const auto same =
+        std::find_if(item.regions.begin(), item.regions.end(), [&](const ImportRegion& other) {
+          return !every_sentence && other.in_unit == region.in_unit &&
+                 other.region.box == region.region.box && other.region.text == region.region.text;
         });
     if (same != item.regions.end()) skips.add(kRepeated, where, "'" + text + "'");
     ImportRegion& target = same != item.regions.end() ? *same : item.regions.emplace_back(region);
@@ -273,7 +273,8 @@ void merge_row(const Json& row, const RowNames& names, const std::string& where,
     if (texts.empty() && label_key != nullptr && !json_text(row[label_key]).empty()) {
       texts.push_back(class_text(json_text(row[label_key])));
     }
-    add_row_region(row, box_key == nullptr ? "" : box_key, box, texts, where, item, skips);
+    add_row_region(row, box_key == nullptr ? "" : box_key, box, texts, names.every_sentence, where,
+                   item, skips);
     return;
   }
   const auto said = [&item] {
@@ -283,6 +284,13 @@ void merge_row(const Json& row, const RowNames& names, const std::string& where,
   };
   const size_t before = said();
   const bool had_captions = !captions.empty();
+  Json wrong = Json::object();
+  for (const char* key : {"negatives", "neg_expression"}) {
+    if (row.contains(key)) add_negatives(row[key], wrong);
+  }
+  if (had_captions && !wrong.empty())
+    add_choice(item.record, captions.front(), wrong["negatives"],
+               json_text(json_value(row, "kind")));
   for (auto& caption : captions) add_caption(item.record, std::move(caption));
   if (const Json& alt = json_value(row, "alt_text"); alt.is_string()) {
     if (!has_bad_mark(alt.get<std::string>())) item.record.alt_text = alt.get<std::string>();

@@ -10,6 +10,7 @@
 //   a region  box | bbox | bbox_xyxy | solution of the row itself, or xmin, ymin, xmax, ymax; with
 //             phrase, expression, normal_caption, pos_expression, sentence, sent or sentences; else
 //             its caption, else its label
+//   negatives or neg_expression: wrong texts for the region, or else for the caption
 //
 // "box" is [x0, y0, x1, y1] in [0, 1]; "bbox" is COCO's [x, y, width, height] in pixels;
 // "bbox_xyxy" and "solution" are corners in pixels. Other keys are kept.
@@ -25,8 +26,9 @@
 namespace opencloc {
 
 struct RowNames {
-  std::string image;    // a column that comes before the usual ones; empty = none
-  std::string caption;  // the same
+  std::string image = {};       // a column that comes before the usual ones; empty = none
+  std::string caption = {};     // the same
+  bool every_sentence = false;  // ImportOptions::every_sentence
 };
 
 // Names of columns and keys that hold a picture's name, or a text of the picture.

@@ -9,12 +9,12 @@
 #include <unordered_map>
 
 #include <libxml/parser.h>
-#include <libxml/tree.h>
 
 #include "opencloc/base/files.h"
 #include "opencloc/base/text_file.h"
 #include "opencloc/data/import/annotations.h"
 #include "opencloc/data/import/import.h"
+#include "opencloc/data/import/xml.h"
 
 namespace opencloc {
 namespace fs = std::filesystem;
@@ -36,44 +36,13 @@ struct VocFile {
   FoundPicture by_stem;   // named like the XML, in the same place
 };
 
-struct FreeXml {
-  void operator()(xmlDoc* doc) const { xmlFreeDoc(doc); }
-};
-
-bool is_called(const xmlNode* node, std::string_view name) {
-  return node->type == XML_ELEMENT_NODE && name == reinterpret_cast<const char*>(node->name);
-}
-
-const xmlNode* child(const xmlNode* node, std::string_view name) {
-  if (node == nullptr) return nullptr;
-  for (const xmlNode* c = node->children; c != nullptr; c = c->next) {
-    if (is_called(c, name)) return c;
-  }
-  return nullptr;
-}
-
-std::string text_of(const xmlNode* node) {
-  if (node == nullptr) return {};
-  struct FreeText {
-    void operator()(xmlChar* t) const { xmlFree(t); }
-  };
-  const std::unique_ptr<xmlChar, FreeText> text(xmlNodeGetContent(node));
-  return std::string(trimmed(text ? reinterpret_cast<const char*>(text.get()) : ""));
-}
-
-bool number_of(const xmlNode* node, double& value) {
-  const auto number = parse_number(text_of(node));
-  value = number.value_or(0);
-  return number.has_value();
-}
-
 // Corners in VOC's pixels.
 bool bounds_of(const xmlNode* object, double (&corners)[4]) {
-  const xmlNode* bounds = child(object, "bndbox");
-  return number_of(child(bounds, "xmin"), corners[0]) &&
-         number_of(child(bounds, "ymin"), corners[1]) &&
-         number_of(child(bounds, "xmax"), corners[2]) &&
-         number_of(child(bounds, "ymax"), corners[3]);
+  const xmlNode* bounds = xml_child(object, "bndbox");
+  return xml_number(xml_child(bounds, "xmin"), corners[0]) &&
+         xml_number(xml_child(bounds, "ymin"), corners[1]) &&
+         xml_number(xml_child(bounds, "xmax"), corners[2]) &&
+         xml_number(xml_child(bounds, "ymax"), corners[3]);
 }
 
 // <polygon><x1>..<y1>..<x2>.. or <pt><x>..<y>..: the corners around all points.
@@ -83,7 +52,7 @@ bool bounds_of_polygon(const xmlNode* polygon, double (&corners)[4]) {
     const char axis = static_cast<char>(node->name[0]);
     double value = 0;
     if (axis != 'x' && axis != 'y') return;
-    good = good && number_of(node, value);
+    good = good && xml_number(node, value);
     double& low = corners[axis == 'x' ? 0 : 1];
     double& high = corners[axis == 'x' ? 2 : 3];
     low = std::min(low, value);
@@ -94,7 +63,7 @@ bool bounds_of_polygon(const xmlNode* polygon, double (&corners)[4]) {
   corners[2] = corners[3] = -1e30;
   for (const xmlNode* c = polygon ? polygon->children : nullptr; c != nullptr; c = c->next) {
     if (c->type != XML_ELEMENT_NODE) continue;
-    if (!is_called(c, "pt")) {
+    if (!xml_is_called(c, "pt")) {
       take(c);
       continue;
     }
@@ -108,13 +77,13 @@ bool bounds_of_polygon(const xmlNode* polygon, double (&corners)[4]) {
 void read_objects(const xmlNode* root, VocFile& file, SkipCounter& skips) {
   const std::string where = file.path.string();
   for (const xmlNode* object = root->children; object != nullptr; object = object->next) {
-    if (!is_called(object, "object")) continue;
-    const std::string name = text_of(child(object, "name"));
+    if (!xml_is_called(object, "object")) continue;
+    const std::string name = xml_text(xml_child(object, "name"));
     double corners[4] = {};
     if (name.empty()) {
       skips.add(skip::kBadAnnotation, where, "an object has no name");
     } else if (!bounds_of(object, corners) &&
-               !bounds_of_polygon(child(object, "polygon"), corners)) {
+               !bounds_of_polygon(xml_child(object, "polygon"), corners)) {
       skips.add(skip::kBadBox, where, "'" + name + "' has no bndbox of four numbers");
     } else {
       if (corners[0] > corners[2] || corners[1] > corners[3]) {
@@ -126,7 +95,7 @@ void read_objects(const xmlNode* root, VocFile& file, SkipCounter& skips) {
       const Box box{static_cast<float>(corners[0] - 1), static_cast<float>(corners[1] - 1),
                     static_cast<float>(corners[2]), static_cast<float>(corners[3])};
       file.regions.push_back(class_region(name, box));
-      const std::string difficult = text_of(child(object, "difficult"));
+      const std::string difficult = xml_text(xml_child(object, "difficult"));
       if (json_truth(Json(difficult))) file.regions.back().region.extra["difficult"] = true;
     }
   }
@@ -141,7 +110,7 @@ bool read_voc(VocFile& file, SkipCounter& skips) {
   file.ascii = std::all_of(text.begin(), text.end(), [](char c) { return (c & 0x80) == 0; });
   // No network, no entities from outside, no messages on stderr. What was UTF-16 is UTF-8 now,
   // whatever the file says of itself.
-  const std::unique_ptr<xmlDoc, FreeXml> document(xmlReadMemory(
+  const XmlDocument document(xmlReadMemory(
       text.data(), static_cast<int>(text.size()), where.c_str(), wide ? "UTF-8" : nullptr,
       XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING));
   const xmlNode* root = document ? xmlDocGetRootElement(document.get()) : nullptr;
@@ -152,18 +121,18 @@ bool read_voc(VocFile& file, SkipCounter& skips) {
               bad == std::string::npos ? "not XML" : place + ", and no other encoding is declared");
     return false;
   }
-  if (!is_called(root, "annotation")) {
+  if (!xml_is_called(root, "annotation")) {
     skips.add(skip::kBadAnnotation, where, "not a VOC annotation");
     return false;
   }
   if (document->encoding != nullptr && !wide) {
     file.encoding = reinterpret_cast<const char*>(document->encoding);
   }
-  file.folder = text_of(child(root, "folder"));
-  file.filename = text_of(child(root, "filename"));
-  const xmlNode* size = child(root, "size");
-  if (!number_of(child(size, "width"), file.width)) file.width = 0;
-  if (!number_of(child(size, "height"), file.height)) file.height = 0;
+  file.folder = xml_text(xml_child(root, "folder"));
+  file.filename = xml_text(xml_child(root, "filename"));
+  const xmlNode* size = xml_child(root, "size");
+  if (!xml_number(xml_child(size, "width"), file.width)) file.width = 0;
+  if (!xml_number(xml_child(size, "height"), file.height)) file.height = 0;
   read_objects(root, file, skips);
   return true;
 }

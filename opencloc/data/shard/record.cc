@@ -7,6 +7,7 @@
 
 #include "opencloc/base/decimal.h"
 #include "opencloc/base/text_file.h"
+#include "opencloc/data/shard/grit.h"
 
 namespace opencloc {
 namespace {
@@ -152,6 +153,7 @@ void parse_record_json(std::string_view text, std::string_view where, Record& re
       record.extra[key] = value;
     }
   }
+  if (!root.contains("regions")) add_grit_regions(record);
 }
 
 void set_alt_text(std::string bytes, Record& record) {

@@ -110,6 +110,12 @@ torch::Tensor VisionTowerImpl::project(const torch::Tensor& tokens) {
   return to_embedding(attn_pool_ ? attn_pool_(normed.unsqueeze(1)) : normed);
 }
 
+torch::Tensor VisionTowerImpl::dense(const torch::Tensor& penultimate) {
+  const auto last = transformer_->blocks().back()->without_attention(
+      patch_tokens(penultimate).to(ops::as_activation(positional_embedding_).scalar_type()));
+  return project(last.flatten(0, 1)).view({last.size(0), last.size(1), -1});  // [B, N, E]
+}
+
 torch::Tensor VisionTowerImpl::to_embedding(const torch::Tensor& pooled) const {
   return proj_.defined() ? ops::linear(pooled, proj_.t()) : pooled;
 }

@@ -44,7 +44,10 @@ class VisionTowerImpl : public torch::nn::Module {
   // tokens [R, D] -> [R, E]: what the tower would make of an image of that one token. For CLIP:
   // ln_post and the projection.
   torch::Tensor project(const torch::Tensor& tokens);
-  // The same without the projection: ln_post alone. -> [..., D]. Not with an attentional pooler,
+  // What dense evaluations read (MaskCLIP, CLIPSelf): the last block without its attention on
+  // `penultimate` [B, T, D], the second-to-last block's tokens, then project(). -> [B, N, E]
+  torch::Tensor dense(const torch::Tensor& penultimate);
+  // project() without the projection: ln_post alone. -> [..., D]. Not with an attentional pooler,
   // whose norm is that of its answers.
   torch::Tensor post_norm(const torch::Tensor& tokens) { return ln_post_(tokens); }
 

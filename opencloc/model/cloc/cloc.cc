@@ -101,6 +101,11 @@ torch::Tensor ClocImpl::roi_align_regions(const torch::Tensor& layer_tokens,
   return as_f32(visual->project(roi_align(layer_tokens, boxes, image_index)));
 }
 
+torch::Tensor ClocImpl::dense_tokens(const torch::Tensor& penultimate) {
+  const ComputeScope scope(precision_, backend_);
+  return as_f32(visual->dense(penultimate));
+}
+
 torch::Tensor ClocImpl::ground(const ImageFeatures& features, const torch::Tensor& text_embeddings,
                                const torch::Tensor& image_index) {
   need_region_part();

@@ -37,6 +37,9 @@ class ClocImpl : public torch::nn::Module {
   void set_backend(Backend backend) { backend_ = backend; }
   Backend backend() const { return backend_; }
 
+  // The canvas that evaluations put pictures on where it is not the one of training.
+  void set_resize_mode(CanvasRule rule) { config_.preprocess.resize_mode = rule; }
+
   // pixels [B, 3, H, W], normalised, or [B, H, W, 3] uint8 as decoded. H = W =
   // config().vision.image_size.
   ImageFeatures encode_image(const torch::Tensor& pixels, const EncodeOptions& options = {});
@@ -59,6 +62,9 @@ class ClocImpl : public torch::nn::Module {
   // class token: needs no trained region part. boxes [R, 4], image_index [R] -> [R, E].
   torch::Tensor roi_align_regions(const torch::Tensor& layer_tokens, const torch::Tensor& boxes,
                                   const torch::Tensor& image_index);
+  // The patches as dense evaluations read them (VisionTower::dense), from the second-to-last
+  // block's tokens [B, T, D] -> [B, N, E], not normalised. Needs no trained region part.
+  torch::Tensor dense_tokens(const torch::Tensor& penultimate);
   // Grounding: text embeddings [R, E] (not normalised) on images image_index [R] -> boxes [R, 4].
   torch::Tensor ground(const ImageFeatures& features, const torch::Tensor& text_embeddings,
                        const torch::Tensor& image_index);

@@ -258,8 +258,9 @@ Json open_clip_config_json(const ModelConfig& config) {
 
 bool open_clip_knows(const ModelConfig& config) {
   const auto& vision = config.vision;
-  return vision.pool != ImagePool::kMax && vision.class_token && !vision.patch_bias && vision.projection &&
-         vision.pool != ImagePool::kAttention && vision.pool != ImagePool::kMax;
+  return vision.pool != ImagePool::kMax && vision.class_token && !vision.patch_bias &&
+         vision.projection && vision.pool != ImagePool::kAttention &&
+         vision.pool != ImagePool::kMax;
 }
 
 bool is_openai_clip(const ModelConfig& config) {
@@ -323,6 +324,8 @@ const char* to_string(CanvasRule rule) {
       return "longest";
     case CanvasRule::kShortest:
       return "shortest";
+    case CanvasRule::kCorner:
+      return "corner";
     case CanvasRule::kSquash:
       break;
   }

@@ -60,6 +60,12 @@ torch::Tensor AttentionImpl::keys_values(const torch::Tensor& x) const {
   return ops::linear(x, in_proj_weight.slice(0, width), in_proj_bias.slice(0, width));
 }
 
+torch::Tensor AttentionImpl::own_value(const torch::Tensor& x) {
+  const int64_t width = x.size(-1);
+  return out_proj(
+      ops::linear(x, in_proj_weight.slice(0, 2 * width), in_proj_bias.slice(0, 2 * width)));
+}
+
 MlpImpl::MlpImpl(const BlockConfig& config) : gelu_(config.gelu) {
   c_fc = register_module("c_fc", Linear(config.width, config.mlp_width));
   c_proj = register_module("c_proj", Linear(config.mlp_width, config.width));
@@ -91,6 +97,11 @@ torch::Tensor BlockImpl::forward(torch::Tensor x, ops::Mask mask) {
 torch::Tensor BlockImpl::step(torch::Tensor x, torch::Tensor& cache) {
   x = x + attn->step(ln_1(x), cache);
   return x + mlp(ln_2(x));
+}
+
+torch::Tensor BlockImpl::without_attention(const torch::Tensor& x) {
+  const auto seen = x + attn->own_value(ln_1(x));
+  return seen + mlp(ln_2(seen));
 }
 
 void initialise(BlockImpl& block, int64_t layers) {

@@ -48,6 +48,8 @@ class AttentionImpl : public torch::nn::Module {
   // The three projections apart, for attention whose queries come from elsewhere. x [..., D].
   torch::Tensor queries(const torch::Tensor& x) const;
   torch::Tensor keys_values(const torch::Tensor& x) const;  // [..., 2 D]
+  // What a token reads that looks at itself alone: its value, projected. x [..., D] -> [..., D]
+  torch::Tensor own_value(const torch::Tensor& x);
 
   torch::Tensor in_proj_weight, in_proj_bias;
   Linear out_proj{nullptr};
@@ -74,6 +76,8 @@ class BlockImpl : public torch::nn::Module {
   // Arguments as Attention's. x [B, T, D] -> [B, T, D]
   torch::Tensor forward(torch::Tensor x, ops::Mask mask);
   torch::Tensor step(torch::Tensor x, torch::Tensor& cache);
+  // Every token looks at itself alone (Zhou et al., "Extract Free Dense Labels from CLIP", 2022).
+  torch::Tensor without_attention(const torch::Tensor& x);
   LayerNorm ln_1{nullptr}, ln_2{nullptr};
   Attention attn{nullptr};
   Mlp mlp{nullptr};
