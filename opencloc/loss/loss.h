@@ -50,6 +50,9 @@ torch::Tensor caption_loss(const torch::Tensor& hidden, const torch::Tensor& pro
 struct TextFilter {
   bool similarity_test = false;  // the paper's cosine test is open
   double threshold = 0.9;        // pairs above it leave both denominators
+  // Pairs of identical texts leave them, too. False: no filter at all, as in the paper's row
+  // "- text filter"; the test must then be closed.
+  bool identical = true;
 };
 
 struct RegionLoss {
@@ -64,12 +67,32 @@ struct RegionLoss {
 };
 
 // L_CLOC: as clip_loss over R regions and their texts; pairs of identical texts (equal text_id)
-// never are negatives; with filter.similarity_test neither are pairs whose texts have cosine >
-// threshold (no gradient through the test). regions, texts [R, E] L2-normalised; text_id [R] int64
-// in main memory (elsewhere it is read back, which waits). R >= 0 (loss 0 with R = 0).
+// are never negatives (but for filter.identical); with filter.similarity_test neither are pairs
+// whose texts have cosine > threshold (no gradient through the test). regions, texts [R, E]
+// L2-normalised; text_id [R] int64 in main memory (elsewhere it is read back, which waits). R >= 0
+// (loss 0 with R = 0).
 RegionLoss region_loss(const torch::Tensor& regions, const torch::Tensor& texts,
                        const torch::Tensor& text_id, const torch::Tensor& logit_scale,
                        const TextFilter& filter, const ContrastiveOptions& options = {});
+
+struct TextContrast {
+  torch::Tensor loss;  // scalar
+  // Scalar F64 where the texts lie, without a gradient: of the ordered pairs of own distinct texts
+  // with all others, those above the threshold; and how many pairs that is a share of.
+  torch::Tensor left_out_share;
+  double pairs = 0;
+};
+
+// Text-text contrast (FG-CLIP 2's "textual intra-modal contrastive" loss: Xie et al., 2025, arXiv
+// 2510.10921): the U distinct texts of the batch repel each other, each one counted once,
+//   1/U sum_i log sum_(j != i, t_i . t_j <= threshold) exp(scale t_i . t_j).
+// A text without such a j adds 0. texts [R, E] L2-normalised; text_id [R] int64, equal = identical
+// texts; scale = exp(logit_scale), capped, without a gradient: the loss falls with the scale, and
+// would only ever lower it. Over a group as clip_loss: a text belongs to the first process that has
+// it, whose row gets the gradient. R >= 0. Throws nothing; memory: strips of [chunk, U].
+TextContrast text_contrast_loss(const torch::Tensor& texts, const torch::Tensor& text_id,
+                                const torch::Tensor& logit_scale, double threshold,
+                                const ContrastiveOptions& options = {});
 
 enum class GroundingKind { kL2, kL1Giou };
 struct GroundingLoss {

@@ -56,7 +56,7 @@ torch::Tensor rated_logits(Cloc& model, const ImageFeatures& features, const Bat
     z = model->encode_regions(features, prompts);
   } else if (reach == QualityReach::kPrompter) {
     ImageFeatures apart;
-    apart.tokens = features.tokens.detach();
+    apart.tokens = features.for_regions().detach();
     z = model->encode_regions(apart, prompts);
   } else {
     z = model->encode_regions(features, prompts);
@@ -131,7 +131,7 @@ class ClocWork : public ClipWork {
   }
 
  private:
-  // L_CLOC + weight (L_grounding + recovery) + weight L_quality.
+  // L_CLOC + weight L_text_contrast + weight (L_grounding + recovery) + weight L_quality.
   Loss localized_loss(const NamedRows& rows) {
     const int64_t width = model()->config().embed_dim;
     const auto region_texts =
@@ -143,6 +143,7 @@ class ClocWork : public ClipWork {
     loss.figures.sum("loss_region", region.loss);
     loss.figures.mean("removed_share", region.removed_share, region.pairs);
     loss.figures.mean("similar_share", region.similar_share, region.distinct_pairs);
+    if (objective().text_contrast_weight > 0) add_text_contrast(region_texts, loss);
     if (objective().grounding) {
       add_grounding(rows_or_none(rows, "predicted", 4), loss);
       if (objective().box_recovery) add_recovery(rows_or_none(rows, "recovered", 4), loss);
@@ -150,6 +151,15 @@ class ClocWork : public ClipWork {
     if (objective().quality_weight > 0 && all().rated > 0)
       add_quality(rows_or_none(rows, "quality", 1).squeeze(1), loss);
     return loss;
+  }
+
+  void add_text_contrast(const torch::Tensor& region_texts, Loss& total) {
+    const auto contrast =
+        text_contrast_loss(region_texts, batch().region_text_id, model()->region_logit_scale,
+                           objective().text_contrast_threshold, objective().contrastive);
+    total.value = total.value + objective().text_contrast_weight * contrast.loss;
+    total.figures.sum("loss_text_contrast", contrast.loss);
+    total.figures.mean("text_contrast_left_out", contrast.left_out_share, contrast.pairs);
   }
 
   void add_quality(const torch::Tensor& logits, Loss& total) {

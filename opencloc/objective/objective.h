@@ -124,6 +124,10 @@ struct ObjectiveOptions {
   double quality_weight = 0;
   QualityReach quality_reach = QualityReach::kAll;
   FilterOptions filter;  // of L_CLOC's negatives
+  // Of the repulsion of distinct region texts beside L_CLOC; 0 = none. Pairs with a higher cosine
+  // are left out: 1 leaves out none.
+  double text_contrast_weight = 0;
+  double text_contrast_threshold = 0.95;
   // Share of the patches that CLIP's pass over a picture leaves out, drawn anew for every picture
   // (Li et al., "Scaling Language-Image Pre-training via Masking", 2023). Without regions.
   double patch_dropout = 0;

@@ -46,7 +46,17 @@ void check_objective_options(const TrainConfig& config) {
   const auto is_weight = [](double value) { return value >= 0 && std::isfinite(value); };
   require(options.filter.threshold > 0 && options.filter.threshold <= 1,
           "the cosine of the text filter is not in (0, 1]", "setting 'text_filter'",
-          "give a cosine such as 0.9, or off");
+          "give a cosine such as 0.9, off or none");
+  require(is_weight(options.text_contrast_weight),
+          "the weight of a loss is not a number of at least 0", "setting 'text_contrast_weight'",
+          "0.1 is usual");
+  require(options.text_contrast_weight == 0 || config.objective->regions,
+          "region texts are not read", "setting 'text_contrast_weight'",
+          "leave it out, or use the setting 'objective=cloc'");
+  require(options.text_contrast_weight == 0 || !config.lock.text ||
+              config.lock.text_unlocked_groups > 0,
+          "the text tower, which the contrast of texts trains, is frozen",
+          "setting 'text_contrast_weight'", "leave it out, or the setting 'lock_text'");
   require(is_weight(options.contrastive_weight),
           "the weight of a loss is not a number of at least 0",
           "setting 'coca_contrastive_loss_weight'", "1 is usual");

@@ -102,10 +102,19 @@ void apply_flags(const TrainConfig& flags, ModelConfig& config) {
   if (flags.region_extractor) config.cloc.region_extractor = *flags.region_extractor;
   if (flags.pool) config.cloc.pool = *flags.pool;
   if (flags.joint_box_token) config.cloc.joint_box_token = *flags.joint_box_token;
+  if (flags.box_encoding) config.cloc.box_encoding = *flags.box_encoding;
+  if (flags.several_layers) config.cloc.several_layers = *flags.several_layers;
   if (flags.position_image_tokens) config.cloc.position_image_tokens = *flags.position_image_tokens;
   if (flags.resize_mode) config.preprocess.resize_mode = *flags.resize_mode;
   if (flags.context_length) config.text.context_length = *flags.context_length;
   config.cloc.quality_head = flags.objective_options.quality_weight > 0;
+}
+
+// Of a new region part.
+void start_region_scale(const TrainConfig& flags, Cloc& model) {
+  if (!flags.region_logit_scale || !model->region_logit_scale.defined()) return;
+  const torch::NoGradGuard no_grad;
+  model->region_logit_scale.fill_(std::log(*flags.region_logit_scale));
 }
 
 void copy_weights(const WeightsByName& from, const WeightsByName& to) {
@@ -122,6 +131,7 @@ Cloc with_new_region_part(const TrainConfig& flags, const Cloc& clip) {
   torch::manual_seed(flags.seed);
   Cloc model(config);
   copy_weights(clip->clip_weights(), model->clip_weights());
+  start_region_scale(flags, model);
   return model;
 }
 
@@ -165,12 +175,16 @@ TrainedParts initial_model(const TrainConfig& config, const SampleStore& store) 
                        "start from the model it was taken from");
   }
   const bool region_flags = config.region_extractor || config.pool || config.joint_box_token ||
-                            config.position_image_tokens || config.resize_mode;
+                            config.box_encoding || config.several_layers ||
+                            config.position_image_tokens || config.region_logit_scale ||
+                            config.resize_mode;
   if (config.context_length || (region_flags && loaded.has_region_heads)) {
-    throw Error::input("the model's shape is fixed by the model directory", "setting 'init'",
-                       "leave the setting 'context_length' out, and, where it has a Prompter, also "
-                       "the settings 'region_extractor', 'pool', 'joint_box_token', "
-                       "'position_image_tokens' and 'image_resize_mode'");
+    throw Error::input(
+        "the model's shape is fixed by the model directory", "setting 'init'",
+        "leave the setting 'context_length' out, and, where it has a Prompter, also "
+        "the settings 'region_extractor', 'pool', 'joint_box_token', "
+        "'box_encoding', 'prompter_layers', "
+        "'position_image_tokens', 'region_logit_scale_init' and 'image_resize_mode'");
   }
   if (config.siglip && !loaded.model->logit_bias.defined()) {
     throw Error::input("the model has no logit_bias", "setting 'siglip'",
@@ -214,6 +228,7 @@ TrainedParts new_model(const TrainConfig& config, const SampleStore& store) {
   model.validate(config.model);
   torch::manual_seed(config.seed);
   parts.model = Cloc(model);
+  start_region_scale(config, parts.model);
   return parts;
 }
 

@@ -53,7 +53,7 @@ class ClocImpl : public torch::nn::Module {
   // Computes features.context, so that several calls below share it (they work without, too).
   void prepare_prompts(ImageFeatures& features);
   // Region embeddings of box, point, mask or text prompts -> [R, E], not normalised, by the
-  // configured extractor (Prompter or RoIAlign). features.tokens [B, T, D].
+  // configured extractor (Prompter or RoIAlign), from features.for_regions() [B, T, D].
   torch::Tensor encode_regions(const ImageFeatures& features, const PromptBatch& prompts);
   // RoIAlign of `layer_tokens` [B, T, D] (of any layer) projected as the *image* tower projects its
   // class token: needs no trained region part. boxes [R, 4], image_index [R] -> [R, E].
