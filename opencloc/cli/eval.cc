@@ -29,6 +29,7 @@ struct EvalFlags {
   std::string templates;
   std::string out;
   std::string precision = "fp32";
+  std::string ground_by = "head";
   int64_t image_size = 0;
   bool json = false;
   EvalOptions options;
@@ -38,6 +39,7 @@ EvalOptions options_of(const EvalFlags& flags, const LoadedModel& loaded) {
   EvalOptions options = flags.options;
   options.region_heads = loaded.has_region_heads;
   options.workers = thread_count(flags.common);
+  options.ground_by_search = flags.ground_by == "search";
   options.tasks.clear();
   for (const auto& name : flags.tasks) options.tasks.push_back(parse_task(name));
   if (flags.region_methods == std::vector<std::string>{"all"}) {
@@ -75,6 +77,7 @@ void run_eval(const EvalFlags& flags, torch::Device device, dist::Group& group) 
   results["data"] = flags.data;
   if (!options.train_data.empty()) results["train_data"] = options.train_data;
   results["precision"] = flags.precision;
+  results["region_text"] = options.region_text;
   results["image_size"] = loaded.model->config().vision.image_size;
   const std::string text = dump_json(results, 2) + "\n";
   if (!flags.out.empty()) write_file(flags.out, text);
@@ -112,11 +115,21 @@ void add_eval(CLI::App& app) {
   app.add_option("--classes", flags->classes,
                  "Candidate names, one a line; without it the names in the data")
       ->type_name("FILE");
+  app.add_option("--region-text", options.region_text,
+                 "What stands for a region in words: text, or what it has under another key of its "
+                 "own: phrase, name")
+      ->type_name("KEY")
+      ->capture_default_str();
   app.add_option("--region-method", flags->region_methods,
                  "prompter, roi_align, crop, roi_align_penultimate, several by comma, or all; "
                  "without it what the model was trained with (crop for a plain CLIP)")
       ->delimiter(',')
       ->type_name("NAME,...");
+  app.add_option("--ground-by", flags->ground_by,
+                 "What grounding's boxes come from: head (the text prompt and the BoxHead) or "
+                 "search (of all boxes of the patch grid the one nearest to the phrase)")
+      ->check(CLI::IsMember({"head", "search"}))
+      ->capture_default_str();
   app.add_option("--templates", flags->templates,
                  "Zero-shot prompts: photo, simple or a file with a template ({}) a line; without "
                  "it bare names")

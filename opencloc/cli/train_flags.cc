@@ -21,6 +21,19 @@ void add_data_flags(CLI::App& app, TrainFlags& flags) {
                  "M: regions sampled from an image, at most")
       ->capture_default_str()
       ->group(group);
+  app.add_option("--region-score", flags.region_score,
+                 "what the data's scores of regions are for: off, weight (how much a region's "
+                 "losses count) or sample (how likely it is among the M)")
+      ->check(CLI::IsMember({"off", "weight", "sample"}))
+      ->capture_default_str()
+      ->group(group);
+  sample.hard_negatives = 3;
+  app.add_option("--hard-negatives", sample.hard_negatives,
+                 "wrong texts of a region (its \"negatives\" in the data) that are drawn, at most; "
+                 "with --hard-negative-weight")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->group(group);
   app.add_option("--augment", flags.augment, "random resized crop: on or off")
       ->check(kOnOff)
       ->capture_default_str()
@@ -216,6 +229,18 @@ void add_objective_flags(CLI::App& app, TrainFlags& flags) {
   app.add_option("--box-recovery", flags.box_recovery,
                  "the BoxHead also reads a region's box back from its embedding: on or off")
       ->check(kOnOff)
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--hard-negative-weight", flags.config.objective_options.hard_negative_weight,
+                 "of regions against wrong texts of their own, beside L_CLOC, at a temperature of "
+                 "its own; 0 = none")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--attention-weight", flags.config.objective_options.attention_weight,
+                 "of -log of the attention of text prompts inside their boxes, beside L_CLOC; 0 = "
+                 "none")
+      ->check(not_negative())
       ->capture_default_str()
       ->group(group);
   app.add_option("--quality-weight", flags.config.objective_options.quality_weight,
@@ -425,6 +450,9 @@ TrainConfig train_config(const TrainFlags& flags, int local_rank) {
   if (!flags.equal_texts.empty()) config.mask_equal_texts = flags.equal_texts == "mask";
   config.distillation.places =
       flags.distill_places == "all" ? ScoredPlaces::kAll : ScoredPlaces::kHidden;
+  config.sample.region_score = flags.region_score == "weight"   ? RegionScore::kWeight
+                               : flags.region_score == "sample" ? RegionScore::kSample
+                                                                : RegionScore::kOff;
   config.sample.augment = flags.augment == "on";
   config.sample.crop.flip_probability = flags.flip;
   apply_model_words(flags, config);

@@ -9,6 +9,7 @@
 #include <torch/utils.h>
 
 #include "opencloc/base/progress.h"
+#include "opencloc/eval/search_boxes.h"
 
 namespace opencloc {
 namespace {
@@ -190,8 +191,11 @@ class Collector {
           normalized(encode_regions(method, model_, features, rows, options_.batching)));
     }
     if (phrases.boxes.empty()) return;
-    predicted_.append(ground(model_, features, phrases, phrase_embeds,
-                             regions_at_a_time(options_.batching.regions, model_->config())));
+    const int64_t at_a_time = regions_at_a_time(options_.batching.regions, model_->config());
+    predicted_.append(
+        options_.ground_by_search
+            ? ground_by_search(model_, features, phrases.image_index, phrase_embeds, at_a_time)
+            : ground(model_, features, phrases, phrase_embeds, at_a_time));
   }
 
   Cloc& model_;

@@ -46,6 +46,7 @@ struct CollectOptions {
   std::vector<RegionMethod> methods = {};  // empty: no region embeddings
   bool texts = true;                       // captions and regions
   bool grounding = false;
+  bool ground_by_search = false;
   bool penultimate = false;
   RegionBatching batching = {};
   bool progress = true;

@@ -126,6 +126,7 @@ class Pass {
          .workers = workers_,
          .keep_images = crops,
          .value_key = wants(Task::kLinearProbe) ? options_.probe_label : std::string(),
+         .region_text = options_.region_text,
          .skip_bad_shards = options_.skip_bad_shards,
          .count_samples = progress_ && options_.group->size() == 1,  // nobody waits for it
          .group = options_.group},
@@ -172,6 +173,7 @@ Json evaluate(Cloc& model, const Tokenizer& tokenizer, const std::string& data_g
                 {.methods = methods,
                  .texts = wants_texts(options),
                  .grounding = wanted(options, Task::kGrounding) && options.region_heads,
+                 .ground_by_search = options.ground_by_search,
                  .penultimate = penultimate},
                 skips);
   Json results = Json::object();

@@ -42,9 +42,14 @@ struct EvalOptions {
   // Candidate names of zero-shot and region recognition. Empty: the distinct labels or region
   // texts of the data, sorted. Samples and regions named otherwise are left out and counted.
   std::vector<std::string> classes;
+  // What stands for a region in words: its "text", or what it has under another key, where it has
+  // it: "phrase" (name and attributes), "name".
+  std::string region_text = "text";
   // Zero-shot prompts, "{}" for the name; a class is the normalised mean over them. Empty: bare
   // names. Region recognition always uses bare names.
   std::vector<std::string> templates;
+  // Grounding by the box head, or by the nearest of all boxes of the grid (search_boxes.h).
+  bool ground_by_search = false;
   // Shards that kNN and the linear probe learn from, patterns as for the data. Empty, or the data
   // itself: in kNN every picture is asked about among the others, and there is no linear probe.
   std::string train_data;

@@ -34,6 +34,12 @@ bool is_held_out(const Region& region) {
   return flag != region.extra.end() && flag->is_boolean() && flag->get<bool>();
 }
 
+std::string said(const Region& region, const std::string& key) {
+  const auto other = region.extra.find(key);
+  return other != region.extra.end() && other->is_string() ? other->get<std::string>()
+                                                           : region.text;
+}
+
 // What other processes need of a sample: CBOR, which keeps every bit of floats and texts.
 std::string packed(const std::vector<EvalSample>& samples) {
   Json list = Json::array();
@@ -158,11 +164,12 @@ std::optional<EvalSample> SampleReader::sample_of(SourcePicture& picture) const 
   }
   for (size_t i = 0; i < mapped.boxes.size(); ++i) {
     const Region& region = record.regions[static_cast<size_t>(mapped.source[i])];
-    if (region.text.empty()) {
+    std::string text = said(region, options_.region_text);
+    if (text.empty()) {
       skips_.add("region without text", picture.name);
       continue;
     }
-    sample.regions.push_back({region.box, mapped.boxes[i], region.text, is_held_out(region)});
+    sample.regions.push_back({region.box, mapped.boxes[i], std::move(text), is_held_out(region)});
   }
   return sample;
 }

@@ -38,6 +38,9 @@ struct SampleReaderOptions {
   int workers = 1;
   bool keep_images = false;
   std::string value_key;  // of record_value(); empty = none
+  // What stands for a region in words: its "text", or the string that it has under another key
+  // ("phrase", "name"), where it has one.
+  std::string region_text = "text";
   bool skip_bad_shards = false;
   bool count_samples = true;  // for expected()
   dist::Group* group = &dist::alone();

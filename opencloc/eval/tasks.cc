@@ -162,6 +162,7 @@ TaskResult grounding(TaskInput& input) {
     return not_run("no phrase occurs exactly once in its picture");
   }
   Json figures = grounding_figures(input.data.predicted_boxes, input.data.true_boxes);
+  if (input.options.ground_by_search) figures["by"] = "search";
   figures["repeated_phrases_left_out"] = input.data.repeated_phrases;
   return {figures, {}};
 }

@@ -23,6 +23,9 @@ struct ContrastiveOptions {
   // [B] int64 in main memory, of clip_loss and sigmoid_loss: pairs of equal numbers (equal texts)
   // are never negatives of each other, in the whole group. Undefined: all others are.
   torch::Tensor text_id = {};
+  // [n] F32, above 0, of region_loss: how much each pair counts, beside the mean of the whole
+  // group. It remains a full negative of all others. Undefined: all alike.
+  torch::Tensor weight = {};
 };
 
 // L_CLIP: symmetric InfoNCE. image, text [B, E], L2-normalised, pair i = row i;
@@ -106,8 +109,29 @@ struct GroundingLoss {
 // kL2: mean squared error over regions and coordinates. kL1Giou: mean over regions of
 // 5 sum |difference| + 2 (1 - GIoU); an inverted prediction counts as empty in GIoU, and L1 brings
 // its corners back. The loss is 0 with R = 0.
+// `weight` [R]: by which each region's loss is multiplied before the mean; undefined: 1.
 GroundingLoss grounding_loss(const torch::Tensor& predicted, const torch::Tensor& target,
-                             GroundingKind kind);
+                             GroundingKind kind, const torch::Tensor& weight = {});
+
+// weight [n] of this process's regions over their mean in the whole group. A call of all processes.
+torch::Tensor over_mean(const torch::Tensor& weight, dist::Group& group);
+
+struct HardNegativeLoss {
+  torch::Tensor loss;  // scalar; the mean over the regions that have hard negatives, 0 without any
+  // Scalar F64 without a gradient: how many of them are nearer to their own text than to all their
+  // negatives.
+  torch::Tensor accuracy;
+  int64_t regions = 0;
+};
+// Hard negatives (FG-CLIP: Xie et al., 2025, arXiv 2505.05071): of each region its own text against
+// wrong texts of its own,
+//   -log exp(s z_i . t_i) / (exp(s z_i . t_i) + sum_k exp(s z_i . n_ik)),  s = exp(logit_scale).
+// regions, texts [R, E] and negatives [H, E] L2-normalised; negative_region [H] int64 in main
+// memory, ascending: whose negative each is. The gradient goes into all four.
+HardNegativeLoss hard_negative_loss(const torch::Tensor& regions, const torch::Tensor& texts,
+                                    const torch::Tensor& negatives,
+                                    const torch::Tensor& negative_region,
+                                    const torch::Tensor& logit_scale);
 
 struct QualityLoss {
   torch::Tensor loss;  // scalar

@@ -29,7 +29,9 @@ RegionLoss region_loss(const torch::Tensor& regions, const torch::Tensor& texts,
   }
   if (!filter.identical) pairs.text_id = torch::Tensor();
 
-  const auto nce = symmetric_info_nce(regions, texts, logit_scale, pairs, options, all_texts);
+  ContrastiveOptions contrastive = options;
+  if (options.weight.defined()) contrastive.weight = over_mean(options.weight, *options.group);
+  const auto nce = symmetric_info_nce(regions, texts, logit_scale, pairs, contrastive, all_texts);
   const auto& removed = nce.similar_pairs;  // 0 while the test is closed
   const auto share = [&](const torch::Tensor& part, double whole) {
     return whole > 0 ? part / whole : torch::zeros_like(removed);

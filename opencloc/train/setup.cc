@@ -108,6 +108,7 @@ void apply_flags(const TrainConfig& flags, ModelConfig& config) {
   if (flags.resize_mode) config.preprocess.resize_mode = *flags.resize_mode;
   if (flags.context_length) config.text.context_length = *flags.context_length;
   config.cloc.quality_head = flags.objective_options.quality_weight > 0;
+  config.cloc.hard_negatives = flags.objective_options.hard_negative_weight > 0;
 }
 
 // Of a new region part.
@@ -135,14 +136,18 @@ Cloc with_new_region_part(const TrainConfig& flags, const Cloc& clip) {
   return model;
 }
 
-// A CLOC model and a new quality head, drawn from the seed.
-Cloc with_new_quality_head(const TrainConfig& flags, const Cloc& cloc) {
+// A CLOC model with the parts that the run's losses want and it does not have: the quality head,
+// drawn from the seed, and the temperature of hard negatives.
+Cloc with_new_parts(const TrainConfig& flags, const Cloc& cloc) {
   ModelConfig config = cloc->config();
-  config.cloc.quality_head = true;
+  config.cloc.quality_head |= flags.objective_options.quality_weight > 0;
+  config.cloc.hard_negatives |= flags.objective_options.hard_negative_weight > 0;
   torch::manual_seed(flags.seed);
   Cloc model(config);
   copy_weights(cloc->clip_weights(), model->clip_weights());
-  copy_weights(cloc->region_weights(), model->region_weights());  // the head's are the last
+  const torch::NoGradGuard no_grad;
+  auto parameters = model->named_parameters();
+  for (const auto& [name, weight] : cloc->region_weights()) parameters[name].copy_(weight);
   return model;
 }
 
@@ -156,6 +161,19 @@ void check_quality_head(const TrainConfig& config, const Cloc& model) {
     log::warn(
         "the quality head learns nothing while the rest of the model changes; give the setting "
         "'quality_weight'");
+  }
+}
+
+// Of what the run has by now: a checkpoint's model, or the one it begins with.
+void check_region_losses(const TrainConfig& config, const Cloc& model) {
+  const ObjectiveOptions& options = config.objective_options;
+  if (options.hard_negative_weight > 0 && !model->hard_negative_logit_scale.defined()) {
+    throw Error::input("the run began without hard negatives", "setting 'hard_negative_weight'",
+                       "leave it out, or give a new run the setting 'init' with this run's model");
+  }
+  if (options.attention_weight > 0 && model->config().cloc.pool == Pool::kAll) {
+    throw Error::input("the attention of text prompts is trained with pool prompt alone",
+                       "setting 'attention_weight'", "leave it out");
   }
 }
 
@@ -193,8 +211,10 @@ TrainedParts initial_model(const TrainConfig& config, const SampleStore& store) 
   if (!loaded.has_region_heads) {
     loaded.model = with_new_region_part(config, loaded.model);
     if (config.objective->regions) start_from_tokens(loaded.model, store, config.seed);
-  } else if (config.objective_options.quality_weight > 0 && !loaded.model->quality_head) {
-    loaded.model = with_new_quality_head(config, loaded.model);
+  } else if ((config.objective_options.quality_weight > 0 && !loaded.model->quality_head) ||
+             (config.objective_options.hard_negative_weight > 0 &&
+              !loaded.model->hard_negative_logit_scale.defined())) {
+    loaded.model = with_new_parts(config, loaded.model);
   }
   TrainedParts parts{loaded.model, loaded.tokenizer};
   if (!config.tokenizer.empty()) {
@@ -242,6 +262,7 @@ TrainedParts set_up(const TrainConfig& config, const SampleStore& store,
                                              : initial_model(config, store);
   check_objective(config, parts.model->config());
   check_quality_head(config, parts.model);
+  check_region_losses(config, parts.model);
   check_start_token(config, *parts.tokenizer);
   return parts;
 }

@@ -193,6 +193,43 @@ TEST(Prompter, TheWindowOfAnIntegratedBoxGrowsWithTheBox) {
   EXPECT_GT(integrated[1].effective, 2 * centre[1].effective);
 }
 
+// One text on one picture: the softmax of its query with all keys, summed over the patches of the
+// box, each by the share that the box covers.
+TEST(Prompter, AttentionInsideABoxIsTheFormula) {
+  torch::manual_seed(6);
+  const auto config = small_config();  // 4 x 4 patches and a class token
+  Cloc model(config);
+  const auto features =
+      model->encode_image(torch::randn({2, 3, config.vision.image_size, config.vision.image_size}));
+  const auto text = torch::randn({3, config.embed_dim}).requires_grad_();
+  const auto index = torch::tensor({1, 0, 1}, torch::kInt64);
+  // Two whole patches; half of four; a small part of one.
+  const auto boxes = torch::tensor(
+      {{0.25, 0.5, 0.75, 0.75}, {0.0, 0.125, 1.0, 0.25}, {0.3, 0.3, 0.35, 0.35}}, torch::kFloat);
+  const auto got = model->log_attention_inside(features, text, index, boxes);
+  const std::vector<std::vector<int64_t>> patches = {{9, 10}, {0, 1, 2, 3}, {5}};
+  const Weights w(model->prompter);
+  const auto keys =
+      model->prompter->prepare(features.tokens).keys_values.slice(2, 0, config.vision.width);
+  for (int64_t r = 0; r < 3; ++r) {
+    const auto unit = text[r] / text[r].norm() * std::sqrt(static_cast<double>(config.embed_dim));
+    const auto token = w.linear(unit.unsqueeze(0), "text_in") + w["type_embedding"][8];
+    const int64_t width = config.vision.width;
+    const auto query = torch::nn::functional::linear(
+        w.layer_norm(token, "block.ln_1"), w["block.attn.in_proj_weight"].slice(0, 0, width),
+        w["block.attn.in_proj_bias"].slice(0, 0, width));
+    const auto shares =
+        (query.matmul(keys[index[r].item<int64_t>()].t()) / std::sqrt(static_cast<double>(width)))
+            .softmax(-1)[0];  // class token first
+    auto mass = torch::zeros({});
+    for (const int64_t patch : patches[static_cast<size_t>(r)]) mass = mass + shares[1 + patch];
+    EXPECT_NEAR(got[r].item<float>(), mass.log().item<float>(), 1e-5) << r;
+    const auto gradient = torch::autograd::grad({got[r].sum()}, {text}, {}, true)[0];
+    const auto wanted = torch::autograd::grad({mass.log()}, {text}, {}, true)[0];
+    EXPECT_TRUE(torch::allclose(gradient, wanted, 1e-4, 1e-5)) << r;
+  }
+}
+
 // The gradient of box and point prompts with a sum of layers, against the sum written down.
 TEST(Prompter, SeveralLayersAreASumOfTheirNorms) {
   torch::manual_seed(4);

@@ -25,6 +25,10 @@ ClocImpl::ClocImpl(const ModelConfig& config) : config_(config) {
   }
   region_logit_scale =
       register_parameter("region_logit_scale", torch::full({}, std::log(1.0 / 0.07)));
+  if (config.cloc.hard_negatives) {
+    hard_negative_logit_scale =
+        register_parameter("hard_negative_logit_scale", torch::full({}, std::log(1.0 / 0.07)));
+  }
   // Last, so that all other weights are drawn as without it.
   if (config.cloc.quality_head)
     quality_head = register_module("quality_head", QualityHead(config.embed_dim));
@@ -115,6 +119,16 @@ torch::Tensor ClocImpl::ground(const ImageFeatures& features, const torch::Tenso
   const auto z =
       prompter->forward(context_of(features), text_prompts(text_embeddings, image_index));
   return as_f32(box_head->forward(z));
+}
+
+torch::Tensor ClocImpl::log_attention_inside(const ImageFeatures& features,
+                                             const torch::Tensor& text_embeddings,
+                                             const torch::Tensor& image_index,
+                                             const torch::Tensor& boxes) {
+  need_region_part();
+  const ComputeScope scope(precision_, backend_);
+  return prompter->log_attention_inside(context_of(features),
+                                        text_prompts(text_embeddings, image_index), boxes);
 }
 
 torch::Tensor ClocImpl::recover_boxes(const torch::Tensor& regions) {

@@ -22,7 +22,8 @@ namespace opencloc {
 // Parameters carry open_clip's names for the towers (visual.*, transformer.*,
 // token_embedding.weight, positional_embedding, ln_final.*, text_projection, logit_scale; SigLIP's
 // logit_bias), CoCa's for captioners (text_decoder.*) and
-// prompter.*, box_head.*, roi_extractor.*, quality_head.*, region_logit_scale for what CLOC adds.
+// prompter.*, box_head.*, roi_extractor.*, quality_head.*, region_logit_scale,
+// hard_negative_logit_scale for what CLOC adds.
 // F32 master weights.
 class ClocImpl : public torch::nn::Module {
  public:
@@ -63,6 +64,14 @@ class ClocImpl : public torch::nn::Module {
   torch::Tensor ground(const ImageFeatures& features, const torch::Tensor& text_embeddings,
                        const torch::Tensor& image_index);
 
+  // How much of the attention of a text prompt lies in a box: log sum_j a_j c_j -> [R, 1], of which
+  // the gradient goes into all that attention is made of. a_j: attention to patch j; c_j: the share
+  // of the patch that the box covers, beside that of the patch it covers most. Arguments as
+  // ground(), boxes [R, 4]. Pool prompt only.
+  torch::Tensor log_attention_inside(const ImageFeatures& features,
+                                     const torch::Tensor& text_embeddings,
+                                     const torch::Tensor& image_index, const torch::Tensor& boxes);
+
   // The boxes [R, 4] read back from region embeddings [R, E].
   torch::Tensor recover_boxes(const torch::Tensor& regions);
   // How well the boxes of region embeddings [R, E] (not normalised) hold one object each -> [R]
@@ -82,7 +91,9 @@ class ClocImpl : public torch::nn::Module {
   TextDecoder text_decoder{nullptr};  // of a captioner (config().multimodal); else null
   // The region part; nothing of it with config().region_part false.
   torch::Tensor region_logit_scale;  // scalar, L_CLOC's own
-  Prompter prompter{nullptr};        // with kRoiAlign only for text prompts (grounding)
+  // Scalar, of regions against their hard negatives; config().cloc.hard_negatives only.
+  torch::Tensor hard_negative_logit_scale;
+  Prompter prompter{nullptr};  // with kRoiAlign only for text prompts (grounding)
   BoxHead box_head{nullptr};
   RoiExtractor roi_extractor{nullptr};  // kRoiAlign only
   QualityHead quality_head{nullptr};    // config().cloc.quality_head only

@@ -58,6 +58,21 @@ torch::Tensor each(const torch::Tensor& x) {
   return torch::arange(x.size(0), torch::kInt64);  // [N]
 }
 
+// boxes [R, 4] -> [R, N]: the share of each patch that the box covers, beside that of the patch it
+// covers most.
+torch::Tensor cover(const torch::Tensor& boxes, int64_t patches) {
+  const auto grid = static_cast<int64_t>(std::lround(std::sqrt(static_cast<double>(patches))));
+  const auto edges = torch::arange(grid, boxes.options()) / static_cast<double>(grid);  // [grid]
+  const auto along = [&](int64_t axis) {
+    const auto first = torch::maximum(boxes.select(1, axis).unsqueeze(1), edges);
+    const auto last = torch::minimum(boxes.select(1, axis + 2).unsqueeze(1),
+                                     edges + 1.0 / static_cast<double>(grid));
+    return (last - first).clamp_min(0);  // [R, grid]
+  };
+  const auto shared = (along(1).unsqueeze(2) * along(0).unsqueeze(1)).flatten(1);  // [R, N]
+  return shared / shared.amax(1, /*keepdim=*/true).clamp_min(1e-20);
+}
+
 // With pool all the image's tokens share keys and the mean with the prompt's few, in a proportion
 // that was learned: at another image size each of them counts for so many of the grid of training.
 double token_weight(const ModelConfig& config) {
@@ -166,6 +181,23 @@ torch::Tensor PrompterImpl::forward(const PromptContext& context, const PromptBa
                           ? pool_all_in_parts(context, tokens, prompts.image_index)
                           : pool_prompt(context, tokens, prompts.image_index);  // [R, D]
   return ops::linear(ln_post_(pooled), proj_.t());                              // [R, E]
+}
+
+torch::Tensor PrompterImpl::log_attention_inside(const PromptContext& context,
+                                                 const PromptBatch& prompts,
+                                                 const torch::Tensor& boxes) {
+  TORCH_CHECK(config_.pool == Pool::kPrompt, "attention is looked at with pool prompt alone");
+  const auto queries =
+      block_->attn->queries(block_->ln_1(prompt_tokens(prompts))).to(torch::kFloat);  // [R, 1, D]
+  const auto index = ops::to_device(prompts.image_index, queries.device());
+  const auto keys = context.keys_values.slice(2, 0, width_).to(torch::kFloat);  // [B, T, D]
+  const auto logits = torch::matmul(queries, keys.index_select(0, index).transpose(1, 2)) /
+                      std::sqrt(static_cast<double>(width_));  // [R, 1, T]
+  const auto shares = logits.squeeze(1).log_softmax(1);        // [R, T], logarithms
+  const int64_t patches = patch_encoding_.size(0);
+  const auto of_patches = shares.slice(1, shares.size(1) - patches);  // [R, N]
+  // log 0 where the box covers nothing of a patch.
+  return (of_patches + cover(boxes, patches).log()).logsumexp(1, /*keepdim=*/true);
 }
 
 torch::Tensor PrompterImpl::box_tokens(const torch::Tensor& boxes, PromptKind kind) {

@@ -30,6 +30,9 @@ class PrompterImpl : public torch::nn::Module {
   PromptContext prepare(const torch::Tensor& image_tokens);
   // R prompts -> [R, E], not normalised.
   torch::Tensor forward(const PromptContext& context, const PromptBatch& prompts);
+  // Of prompts of one token: ClocImpl::log_attention_inside().
+  torch::Tensor log_attention_inside(const PromptContext& context, const PromptBatch& prompts,
+                                     const torch::Tensor& boxes);
 
  private:
   void start_as_average_around_own_place();

@@ -287,6 +287,7 @@ Json cloc_config_json(const ClocConfig& config) {
   if (config.encoding_grid > 0) json["encoding_grid"] = config.encoding_grid;
   // Programs of before refuse these keys.
   if (config.quality_head) json["quality_head"] = true;
+  if (config.hard_negatives) json["hard_negatives"] = true;
   if (config.several_layers) json["several_layers"] = true;
   if (config.box_encoding != BoxEncoding::kCentre)
     json["box_encoding"] = to_string(config.box_encoding);
@@ -314,6 +315,7 @@ ClocConfig cloc_config_from_json(const Json& json, std::string_view where) {
   config.mlp_ratio = keys.number("mlp_ratio", config.mlp_ratio);
   config.encoding_grid = keys.integer("encoding_grid", config.encoding_grid);
   config.quality_head = keys.boolean("quality_head", config.quality_head);
+  config.hard_negatives = keys.boolean("hard_negatives", config.hard_negatives);
   config.several_layers = keys.boolean("several_layers", config.several_layers);
   const std::string encoding = keys.text("box_encoding", to_string(config.box_encoding));
   if (encoding != "centre" && encoding != "integrated") {

@@ -117,6 +117,7 @@ struct ClocConfig {
   int64_t encoding_grid = 0;
   // A head that says how well a box holds one object (quality_head.h).
   bool quality_head = false;
+  bool hard_negatives = false;  // a temperature for L_hard (ClocImpl::hard_negative_logit_scale)
 };
 
 struct PreprocessConfig {
