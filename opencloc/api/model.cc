@@ -18,6 +18,7 @@ ImageFeatures row_of(const ImageFeatures& features, int64_t row) {
   };
   ImageFeatures one;
   one.tokens = take(features.tokens);
+  if (features.of_layers.defined()) one.of_layers = take(features.of_layers);
   one.embedding = take(features.embedding);
   one.context = features.context.map(take);
   return one;

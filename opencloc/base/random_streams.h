@@ -20,6 +20,7 @@ enum : uint64_t {
   kEntity = 111,         // which entity of a picture is learned
   kEntityClasses = 112,  // classes that a step compares with
   kEntityRows = 113,     // the classes' vectors before step 1
+  kNegatives = 116,      // which wrong texts of a region are compared
   kCaptionedView = 115,  // a second crop of a picture with the same text
 };
 

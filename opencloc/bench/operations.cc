@@ -51,8 +51,9 @@ double prompt_image_operations(const ModelConfig& config) {
 
 double box_prompt_operations(const ModelConfig& config) {
   const auto d = static_cast<double>(config.vision.width);
-  return config.cloc.joint_box_token ? 4.0 * d * d + layer_operations(config, 3)
-                                     : layer_operations(config, 2);
+  if (!config.cloc.joint_box_token) return layer_operations(config, 2);
+  const bool mapped = config.cloc.box_encoding == BoxEncoding::kCentre;
+  return (mapped ? 4.0 * d * d : 0) + layer_operations(config, 3);
 }
 
 double text_prompt_operations(const ModelConfig& config) {

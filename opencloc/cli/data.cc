@@ -176,6 +176,29 @@ void add_scenes(CLI::App& app) {
                  "Chance that an object has the name of an earlier one: something to count")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
+  const auto add_chance = [&app](const char* name, double& value, const char* says) {
+    app.add_option(name, value, says)->check(CLI::Range(0.0, 1.0))->capture_default_str();
+  };
+  add_chance("--repeat-names", flags->scene.repeat_names,
+             "The same chance, and region texts that tell objects of one name apart: \"fox below "
+             "the apple\"");
+  add_chance("--context", flags->scene.context,
+             "Chance that another object's text names its neighbour, too: \"fox below the apple\"");
+  add_chance("--synonyms", flags->scene.synonyms,
+             "Chance that an object goes by its name's second name, a made-up word");
+  add_chance("--tiny", flags->scene.tiny,
+             "Chance that an object is tiny: a sixteenth to an eighth of the side");
+  const std::map<std::string, SceneVariants> variants = {{"none", SceneVariants::kNone},
+                                                         {"train", SceneVariants::kTrain},
+                                                         {"held-out", SceneVariants::kHeldOut}};
+  app.add_option("--variants", flags->scene.variants,
+                 "Forms that names are drawn in: none (the glyph as it is), train (six of each), "
+                 "held-out (two others)")
+      ->transform(one_of(variants))
+      ->default_str("none");
+  app.add_option("--negatives", flags->scene.negatives,
+                 "Wrong texts for each object, at most 4: another size, tint, posture or name")
+      ->capture_default_str();
   app.add_option("--names", flags->scene.names, "Use the first N names only; 0 = all")
       ->capture_default_str();
   const std::map<std::string, SceneSplit> splits = {
@@ -206,6 +229,7 @@ void add_scenes(CLI::App& app) {
   opencloc data scenes --count 2000 --size 128 --seed 2 --split held-out --out scenes-held-out
   opencloc data entities --format emoji --source /usr/share/unicode/emoji/emoji-test.txt --out emoji
   opencloc data scenes --count 2000 --alt-text aliases --entities emoji --out aliased
+  opencloc data scenes --count 20000 --repeat-names 0.4 --context 0.3 --tiny 0.2 --out harder
 The scenes depend on the flags alone, not on --threads.)");
   app.callback([flags] {
     flags->scene.seed = flags->common.seed;
@@ -238,6 +262,11 @@ void add_mosaic(CLI::App& app) {
   app.add_option("--grid", flags->mosaic.grid, "G: the mosaic has G x G tiles")
       ->check(CLI::Range(1, 16))
       ->capture_default_str();
+  app.add_option("--least-tile", flags->mosaic.least_tile,
+                 "Above 0: free cuts; every tile is at least so high and wide, as a share of an "
+                 "even tile; 0 = even tiles")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
   app.add_option("--count", flags->mosaic.count, "Mosaics to make")
       ->required()
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
@@ -268,6 +297,7 @@ void add_mosaic(CLI::App& app) {
   add_config_flag(app);
   app.footer(R"(Example:
   opencloc data mosaic --data photos --grid 2 --size 256 --count 10000 --seed 1 --out photos-2x2
+  opencloc data mosaic --data photos --grid 3 --least-tile 0.3 --count 10000 --out photos-free
 Every sample is used once before any is used twice.)");
   app.callback([flags] {
     MosaicOptions& options = flags->mosaic;

@@ -40,6 +40,7 @@ struct EvalFlags {
   std::string distractors = "none";
   std::string out;
   std::string precision = "fp32";
+  std::string ground_by = "head";
   int64_t image_size = 0;
   bool json = false;
   EvalOptions options;
@@ -107,6 +108,7 @@ EvalOptions options_of(const EvalFlags& flags, const LoadedModel& loaded) {
   EvalOptions options = flags.options;
   options.region_heads = loaded.has_region_heads;
   options.workers = thread_count(flags.common);
+  options.ground_by_search = flags.ground_by == "search";
   options.tasks.clear();
   for (const auto& name : flags.tasks) options.tasks.push_back(parse_task(name));
   if (flags.region_methods == std::vector<std::string>{"all"}) {
@@ -150,6 +152,7 @@ void run_eval(const EvalFlags& flags, const std::vector<std::string>& changed, t
   results["data"] = flags.data;
   if (!options.train_data.empty()) results["train_data"] = options.train_data;
   results["precision"] = flags.precision;
+  results["region_text"] = options.region_text;
   results["image_size"] = loaded.model->config().vision.image_size;
   results["image_resize_mode"] = to_string(loaded.model->config().preprocess.resize_mode);
   if (!flags.protocol.empty())
@@ -202,12 +205,22 @@ void add_eval(CLI::App& app) {
   app.add_option("--names-map", flags->names_map,
                  "Candidate names by the data's labels, a line each: label, tab, name")
       ->type_name("FILE");
+  app.add_option("--region-text", options.region_text,
+                 "What stands for a region in words: text, or what it has under another key of its "
+                 "own: phrase, name")
+      ->type_name("KEY")
+      ->capture_default_str();
   app.add_option("--region-method", flags->region_methods,
                  "prompter, roi_align, crop, roi_align_penultimate, several by comma, or all; of "
                  "published evaluations dense, dense_raw, crop:1.5; without it what the model was "
                  "trained with (crop for a plain CLIP)")
       ->delimiter(',')
       ->type_name("NAME,...");
+  app.add_option("--ground-by", flags->ground_by,
+                 "What grounding's boxes come from: head (the text prompt and the BoxHead) or "
+                 "search (of all boxes of the patch grid the one nearest to the phrase)")
+      ->check(CLI::IsMember({"head", "search"}))
+      ->capture_default_str();
   app.add_option("--templates", flags->templates,
                  "Zero-shot prompts: photo, simple, openai, vild or a file with a template ({}) a "
                  "line; without it bare names")

@@ -21,6 +21,19 @@ void add_data_flags(CLI::App& app, TrainFlags& flags) {
                  "M: regions sampled from an image, at most")
       ->capture_default_str()
       ->group(group);
+  app.add_option("--region-score", flags.region_score,
+                 "what the data's scores of regions are for: off, weight (how much a region's "
+                 "losses count) or sample (how likely it is among the M)")
+      ->check(CLI::IsMember({"off", "weight", "sample"}))
+      ->capture_default_str()
+      ->group(group);
+  sample.hard_negatives = 3;
+  app.add_option("--hard-negatives", sample.hard_negatives,
+                 "wrong texts of a region (its \"negatives\" in the data) that are drawn, at most; "
+                 "with --hard-negative-weight")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->group(group);
   app.add_option("--augment", flags.augment, "random resized crop: on or off")
       ->check(kOnOff)
       ->capture_default_str()
@@ -108,9 +121,23 @@ void add_model_flags(CLI::App& app, TrainFlags& flags) {
   app.add_option("--joint-box-token", flags.joint_box_token, "a third box token: on or off")
       ->check(kOnOff)
       ->group(group);
+  app.add_option("--box-encoding", flags.box_encoding,
+                 "what that token is: centre (with a map of both corners) or integrated (the mean "
+                 "of the encodings of all places of the box, as wide as the box)")
+      ->check(CLI::IsMember({"centre", "integrated"}))
+      ->group(group);
+  app.add_option("--prompter-layers", flags.prompter_layers,
+                 "what the Prompter reads: last, or several: a learned sum of the last, the "
+                 "second-to-last and the middle layer")
+      ->check(CLI::IsMember({"last", "several"}))
+      ->group(group);
   app.add_option("--position-image-tokens", flags.position_image_tokens,
                  "image tokens carry their place into the Prompter: on or off")
       ->check(kOnOff)
+      ->group(group);
+  app.add_option("--region-logit-scale-init", flags.region_logit_scale,
+                 "inverse temperature that L_CLOC begins with; 1 / 0.07 = 14.3 without it")
+      ->check(CLI::Range(0.1, 100.0))
       ->group(group);
   app.add_option("--image-resize-mode", flags.resize_mode, "longest, shortest or squash")
       ->check(CLI::IsMember({"longest", "shortest", "squash"}))
@@ -159,12 +186,25 @@ void add_objective_flags(CLI::App& app, TrainFlags& flags) {
       ->check(not_negative())
       ->capture_default_str()
       ->group(group);
-  app.add_option("--text-filter", flags.text_filter,
-                 "region texts with a higher cosine are no negatives of each other, or off")
+  app.add_option(
+         "--text-filter", flags.text_filter,
+         "region texts with a higher cosine are no negatives of each other; off: only equal "
+         "texts are none; none: not even these")
       ->capture_default_str()
       ->group(group);
   app.add_option("--text-filter-opens", flags.config.objective_options.filter.open_below,
                  "the filter opens once it would remove a smaller share of distinct texts")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--text-contrast-weight", flags.config.objective_options.text_contrast_weight,
+                 "of the repulsion of a batch's distinct region texts beside L_CLOC; 0 = none")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--text-contrast-threshold",
+                 flags.config.objective_options.text_contrast_threshold,
+                 "texts with a higher cosine are left to lie together; 1 = none is")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str()
       ->group(group);
@@ -189,6 +229,18 @@ void add_objective_flags(CLI::App& app, TrainFlags& flags) {
   app.add_option("--box-recovery", flags.box_recovery,
                  "the BoxHead also reads a region's box back from its embedding: on or off")
       ->check(kOnOff)
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--hard-negative-weight", flags.config.objective_options.hard_negative_weight,
+                 "of regions against wrong texts of their own, beside L_CLOC, at a temperature of "
+                 "its own; 0 = none")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--attention-weight", flags.config.objective_options.attention_weight,
+                 "of -log of the attention of text prompts inside their boxes, beside L_CLOC; 0 = "
+                 "none")
+      ->check(not_negative())
       ->capture_default_str()
       ->group(group);
   app.add_option("--quality-weight", flags.config.objective_options.quality_weight,
@@ -299,7 +351,7 @@ double parse_threshold(const std::string& text) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) {
-    throw Error::input("not a cosine: '" + text + "'", "--text-filter", "give 0.9, or off");
+    throw Error::input("not a cosine: '" + text + "'", "--text-filter", "give 0.9, off or none");
   }
   return value;
 }
@@ -315,12 +367,18 @@ void apply_model_words(const TrainFlags& flags, TrainConfig& config) {
   }
   if (!flags.pool.empty()) config.pool = flags.pool == "all" ? Pool::kAll : Pool::kPrompt;
   config.joint_box_token = on_off(flags.joint_box_token);
+  if (!flags.box_encoding.empty()) {
+    config.box_encoding =
+        flags.box_encoding == "centre" ? BoxEncoding::kCentre : BoxEncoding::kIntegrated;
+  }
+  if (!flags.prompter_layers.empty()) config.several_layers = flags.prompter_layers == "several";
   config.position_image_tokens = on_off(flags.position_image_tokens);
   if (!flags.resize_mode.empty()) {
     config.resize_mode = flags.resize_mode == "longest"    ? CanvasRule::kLongest
                          : flags.resize_mode == "shortest" ? CanvasRule::kShortest
                                                            : CanvasRule::kSquash;
   }
+  config.region_logit_scale = flags.region_logit_scale;
   if (flags.context_length > 0) config.context_length = flags.context_length;
 }
 
@@ -374,7 +432,8 @@ TrainConfig train_config(const TrainFlags& flags, int local_rank) {
   objective.quality_reach = flags.quality_gradient == "head"       ? QualityReach::kHead
                             : flags.quality_gradient == "prompter" ? QualityReach::kPrompter
                                                                    : QualityReach::kAll;
-  objective.filter.on = flags.text_filter != "off";
+  objective.filter.identical = flags.text_filter != "none";
+  objective.filter.on = flags.text_filter != "off" && objective.filter.identical;
   if (objective.filter.on) objective.filter.threshold = parse_threshold(flags.text_filter);
   auto& self = config.self_supervision;
   const bool m3ae = config.objective->masked;
@@ -391,6 +450,9 @@ TrainConfig train_config(const TrainFlags& flags, int local_rank) {
   if (!flags.equal_texts.empty()) config.mask_equal_texts = flags.equal_texts == "mask";
   config.distillation.places =
       flags.distill_places == "all" ? ScoredPlaces::kAll : ScoredPlaces::kHidden;
+  config.sample.region_score = flags.region_score == "weight"   ? RegionScore::kWeight
+                               : flags.region_score == "sample" ? RegionScore::kSample
+                                                                : RegionScore::kOff;
   config.sample.augment = flags.augment == "on";
   config.sample.crop.flip_probability = flags.flip;
   apply_model_words(flags, config);

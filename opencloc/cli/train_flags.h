@@ -14,12 +14,14 @@ struct TrainFlags : RunFlags {
   TrainConfig config;  // what maps one to one
   EvalOptions eval;    // of --val
   // Words that stand for values.
-  std::string objective = "cloc", region_extractor, pool, joint_box_token, position_image_tokens,
-              resize_mode, text_filter = "0.9", grounding = "on", grounding_loss = "l1_giou",
-              box_recovery = "on", quality_gradient = "all", augment = "on", mae_normalize,
-              mae_decoder = "2x128", mlm_sees = "image", caption_from = "caption", equal_texts,
-              distill_places = "hidden";
+  std::string objective = "cloc", region_extractor, pool, joint_box_token, box_encoding,
+              prompter_layers, position_image_tokens, resize_mode, text_filter = "0.9",
+              grounding = "on", grounding_loss = "l1_giou", box_recovery = "on",
+              quality_gradient = "all", augment = "on", mae_normalize, mae_decoder = "2x128",
+              mlm_sees = "image", caption_from = "caption", equal_texts, distill_places = "hidden",
+              region_score = "off";
   std::optional<double> mae_weight, mlm_weight;  // without them the objective's own
+  std::optional<double> region_logit_scale;
   int64_t context_length = 0;
   double flip = 0;
 };

@@ -9,6 +9,7 @@
 #include <torch/utils.h>
 
 #include "opencloc/base/progress.h"
+#include "opencloc/eval/search_boxes.h"
 #include "opencloc/text/clean_text.h"
 
 namespace opencloc {
@@ -229,8 +230,11 @@ class Collector {
         out_.region_quality.append(model_->quality_logits(regions).sigmoid().unsqueeze(1));
     }
     if (phrases.boxes.empty()) return;
-    predicted_.append(ground(model_, features, phrases, phrase_embeds,
-                             regions_at_a_time(options_.batching.regions, model_->config())));
+    const int64_t at_a_time = regions_at_a_time(options_.batching.regions, model_->config());
+    predicted_.append(
+        options_.ground_by_search
+            ? ground_by_search(model_, features, phrases.image_index, phrase_embeds, at_a_time)
+            : ground(model_, features, phrases, phrase_embeds, at_a_time));
   }
 
   Cloc& model_;

@@ -67,10 +67,11 @@ struct CollectOptions {
   std::vector<RegionMethod> methods = {};  // empty: no region embeddings
   bool texts = true;                       // captions and regions
   bool grounding = false;
-  bool every_phrase = false;  // of grounding
-  bool choices = false;       // choices and pairs
-  bool lower_case = false;    // of their texts
-  bool quality = false;       // by the Prompter's embeddings and the quality head
+  bool ground_by_search = false;  // in place of the box head
+  bool every_phrase = false;      // of grounding
+  bool choices = false;           // choices and pairs
+  bool lower_case = false;        // of their texts
+  bool quality = false;           // by the Prompter's embeddings and the quality head
   RegionBatching batching = {};
   bool progress = true;
   const char* name = "evaluate";        // of the progress bar

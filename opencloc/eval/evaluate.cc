@@ -132,6 +132,7 @@ class Pass {
          .workers = workers_,
          .keep_images = crops,
          .value_key = wants(Task::kLinearProbe) ? options_.probe_label : std::string(),
+         .region_text = options_.region_text,
          .boxes = options_.boxes,
          .boxes_off_canvas = !wanted.grounding && !methods.empty() &&
                              std::all_of(methods.begin(), methods.end(), needs_pictures),
@@ -182,6 +183,7 @@ Json evaluate(Cloc& model, const Tokenizer& tokenizer, const std::string& data_g
                 {.methods = methods,
                  .texts = wants_texts(options),
                  .grounding = wanted(options, Task::kGrounding) && options.region_heads,
+                 .ground_by_search = options.ground_by_search,
                  .every_phrase = options.every_phrase,
                  .choices = wanted(options, Task::kChoice),
                  .lower_case = options.lower_case,

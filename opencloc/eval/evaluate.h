@@ -58,6 +58,11 @@ struct EvalOptions {
   BoxSelection boxes;
   // Grounding asks for every region's phrase, not only for those that occur once in their picture.
   bool every_phrase = false;
+  // What stands for a region in words: its "text", or what it has under another key, where it has
+  // it: "phrase" (name and attributes), "name".
+  std::string region_text = "text";
+  // Grounding by the box head, or by the nearest of all boxes of the grid (search_boxes.h).
+  bool ground_by_search = false;
   // Shards that kNN and the linear probe learn from, patterns as for the data. Empty, or the data
   // itself: in kNN every picture is asked about among the others, and there is no linear probe.
   std::string train_data;

@@ -35,6 +35,12 @@ bool is_crowd(const Region& region) {
   return flag != region.extra.end() && flag->is_boolean() && flag->get<bool>();
 }
 
+std::string said(const Region& region, const std::string& key) {
+  const auto other = region.extra.find(key);
+  return other != region.extra.end() && other->is_string() ? other->get<std::string>()
+                                                           : region.text;
+}
+
 std::string frequency_of(const Region& region) {
   const auto found = region.extra.find("frequency");
   return found != region.extra.end() && found->is_string() ? found->get<std::string>()
@@ -163,9 +169,10 @@ std::optional<EvalSample> SampleReader::sample_of(SourcePicture& picture) const 
 }
 
 // Why a box of the data does not count; empty where it does.
-std::string_view SampleReader::refused(const Region& region, double area) const {
+std::string_view SampleReader::refused(const Region& region, std::string_view text,
+                                       double area) const {
   const BoxSelection& boxes = options_.boxes;
-  if (region.text.empty() && boxes.distractors < 0) return "region without text";
+  if (text.empty() && boxes.distractors < 0) return "region without text";
   if (is_crowd(region) && !boxes.crowd) return "crowd region";
   if (area < boxes.min_area) return "box below the smallest area";
   if (boxes.max_area > 0 && area > boxes.max_area) return "box above the largest area";
@@ -200,14 +207,15 @@ void SampleReader::add_regions(const SourcePicture& picture, EvalSample& sample)
   for (size_t i = 0; i < mapped.boxes.size(); ++i) {
     const Region& region = regions[static_cast<size_t>(mapped.source[i])];
     const double area = static_cast<double>(region.box.width()) * region.box.height() * pixels;
-    if (const auto why = refused(region, area); !why.empty()) {
+    std::string text = said(region, options_.region_text);
+    if (const auto why = refused(region, text, area); !why.empty()) {
       skips_.add(why, picture.name);
       continue;
     }
     EvalRegion& made = sample.regions.emplace_back();
     made.image_box = region.box;
     made.canvas_box = mapped.boxes[i];
-    made.text = region.text;
+    made.text = std::move(text);
     made.held_out = is_held_out(region);
     made.area = area;
     made.frequency = frequency_of(region);

@@ -22,6 +22,9 @@ struct SampleReaderOptions {
   int workers = 1;
   bool keep_images = false;
   std::string value_key;  // of record_value(); empty = none
+  // What stands for a region in words: its "text", or the string that it has under another key
+  // ("phrase", "name"), where it has one.
+  std::string region_text = "text";
   BoxSelection boxes = {};
   // No box is left out because the canvas cuts it off: for boxes that are cut out of the picture.
   bool boxes_off_canvas = false;
@@ -52,7 +55,7 @@ class SampleReader {
   std::vector<EvalSample> samples_of(PictureBatch& batch, int64_t room);
   std::optional<EvalSample> sample_of(SourcePicture& picture) const;
   void add_regions(const SourcePicture& picture, EvalSample& sample) const;
-  std::string_view refused(const Region& region, double area) const;
+  std::string_view refused(const Region& region, std::string_view text, double area) const;
 
   const ModelConfig& config_;
   const SampleReaderOptions options_;

@@ -218,6 +218,7 @@ TaskResult grounding(TaskInput& input) {
   }
   Json figures =
       grounding_figures(input.data.predicted_boxes, input.data.true_boxes, input.data.any_boxes);
+  if (input.options.ground_by_search) figures["by"] = "search";
   figures["repeated_phrases_left_out"] = input.data.repeated_phrases;
   return {figures, {}};
 }

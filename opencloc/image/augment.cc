@@ -65,6 +65,39 @@ CanvasImage augment(const Image& image, const CanvasOptions& canvas, const Augme
   return to_canvas(image, canvas, view);
 }
 
+MosaicCuts even_cuts(int grid, const CanvasOptions& canvas) {
+  const auto edges = [grid](int length) {
+    std::vector<int> at;
+    for (int i = 0; i <= grid; ++i)
+      at.push_back(static_cast<int>(static_cast<int64_t>(length) * i / grid));
+    return at;
+  };
+  return {edges(canvas.height),
+          std::vector<std::vector<int>>(static_cast<size_t>(grid), edges(canvas.width))};
+}
+
+MosaicCuts free_cuts(int grid, const CanvasOptions& canvas, double least, Rng& rng) {
+  if (!(least > 0 && least <= 1)) throw Error::input("no share of a tile", "mosaic", "give 0 to 1");
+  // What is left of the length when every tile has its least is cut by sorted uniform numbers.
+  const auto edges = [&](int length) {
+    std::vector<double> parts;
+    for (int i = 1; i < grid; ++i) parts.push_back(rng.uniform());
+    std::ranges::sort(parts);
+    std::vector<int> at = {0};
+    for (int i = 1; i < grid; ++i) {
+      const double even = static_cast<double>(i) / grid;
+      const double share = least * even + (1 - least) * parts[static_cast<size_t>(i - 1)];
+      const int edge = static_cast<int>(share * length);
+      at.push_back(std::clamp(edge, at.back() + 1, length - (grid - i)));
+    }
+    at.push_back(length);
+    return at;
+  };
+  MosaicCuts cuts{edges(canvas.height), {}};
+  for (int row = 0; row < grid; ++row) cuts.columns.push_back(edges(canvas.width));
+  return cuts;
+}
+
 Mosaic make_mosaic(std::span<const Image* const> images, int grid, const CanvasOptions& canvas) {
   if (grid < 1 || images.size() != static_cast<size_t>(grid) * grid) {
     throw Error::input("a " + std::to_string(grid) + "x" + std::to_string(grid) +
@@ -75,15 +108,21 @@ Mosaic make_mosaic(std::span<const Image* const> images, int grid, const CanvasO
   if (canvas.width < grid || canvas.height < grid) {
     throw Error::input("the canvas is smaller than the grid", "mosaic", "make it larger");
   }
+  return make_mosaic(images, even_cuts(grid, canvas), canvas);
+}
+
+Mosaic make_mosaic(std::span<const Image* const> images, const MosaicCuts& cuts,
+                   const CanvasOptions& canvas) {
+  const int grid = static_cast<int>(cuts.columns.size());
+  if (images.size() != static_cast<size_t>(grid) * grid)
+    throw Error::input("not one picture a tile", "mosaic");
   Mosaic mosaic;
   mosaic.image = Image(canvas.width, canvas.height);
-  const auto edge = [grid](int length, int i) {
-    return static_cast<int>(static_cast<int64_t>(length) * i / grid);
-  };
   const auto width = static_cast<float>(canvas.width), height = static_cast<float>(canvas.height);
   for (int i = 0; i < grid * grid; ++i) {
-    const int x0 = edge(canvas.width, i % grid), x1 = edge(canvas.width, i % grid + 1);
-    const int y0 = edge(canvas.height, i / grid), y1 = edge(canvas.height, i / grid + 1);
+    const auto row = static_cast<size_t>(i / grid), column = static_cast<size_t>(i % grid);
+    const int x0 = cuts.columns[row][column], x1 = cuts.columns[row][column + 1];
+    const int y0 = cuts.rows[row], y1 = cuts.rows[row + 1];
     CanvasOptions tile = canvas;
     tile.width = x1 - x0;
     tile.height = y1 - y0;

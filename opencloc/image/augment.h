@@ -45,6 +45,17 @@ struct Mosaic {
 // filled by `canvas.rule`. Throws Error (input) unless images.size() == grid * grid.
 Mosaic make_mosaic(std::span<const Image* const> images, int grid, const CanvasOptions& canvas);
 
+// The same with cuts of one's own: rows of tiles, each row with its own cuts. Pixels.
+struct MosaicCuts {
+  std::vector<int> rows;                  // grid + 1 ascending, from 0 to the canvas's height
+  std::vector<std::vector<int>> columns;  // of each row: grid + 1 ascending, from 0 to the width
+};
+MosaicCuts even_cuts(int grid, const CanvasOptions& canvas);
+// Tiles that are at least `least` (in (0, 1]) of an even tile high and wide, all such cuts alike.
+MosaicCuts free_cuts(int grid, const CanvasOptions& canvas, double least, Rng& rng);
+Mosaic make_mosaic(std::span<const Image* const> images, const MosaicCuts& cuts,
+                   const CanvasOptions& canvas);
+
 // As map_boxes() for the picture of tile `index`: clipped to its tile, not only to the mosaic.
 MappedBoxes map_tile_boxes(std::span<const Box> boxes, const Mosaic& mosaic, size_t index,
                            const BoxFilter& filter = {});

@@ -39,15 +39,17 @@ Overlap overlap(const Tensor& predicted, const Tensor& target) {
   return {.iou = iou, .giou = iou - (hull - whole) / hull.clamp_min(kTinyArea)};
 }
 
+// -> [R]
 Tensor l1_giou(const Tensor& predicted, const Tensor& target) {
   const auto distance = (predicted - target).abs().sum(1);  // [R]
   const auto giou = overlap(predicted, target).giou;        // [R]
-  return (kL1Weight * distance + kGiouWeight * (1 - giou)).mean();
+  return kL1Weight * distance + kGiouWeight * (1 - giou);
 }
 
 }  // namespace
 
-GroundingLoss grounding_loss(const Tensor& predicted, const Tensor& target, GroundingKind kind) {
+GroundingLoss grounding_loss(const Tensor& predicted, const Tensor& target, GroundingKind kind,
+                             const Tensor& weight) {
   TORCH_CHECK(predicted.dim() == 2 && predicted.size(1) == 4 && predicted.sizes() == target.sizes(),
               "grounding loss: boxes [R, 4] expected");
   GroundingLoss result;
@@ -55,8 +57,14 @@ GroundingLoss grounding_loss(const Tensor& predicted, const Tensor& target, Grou
     result.loss = predicted.sum();  // 0, still part of the graph
     return result;
   }
-  result.loss = kind == GroundingKind::kL2 ? (predicted - target).square().mean()
-                                           : l1_giou(predicted, target);
+  if (!weight.defined()) {
+    result.loss = kind == GroundingKind::kL2 ? (predicted - target).square().mean()
+                                             : l1_giou(predicted, target).mean();
+  } else {
+    const auto of_regions = kind == GroundingKind::kL2 ? (predicted - target).square().mean(1)
+                                                       : l1_giou(predicted, target);  // [R]
+    result.loss = (weight * of_regions).mean();
+  }
   const torch::NoGradGuard no_grad;
   const auto inverted = predicted.slice(1, 2, 4).le(predicted.slice(1, 0, 2)).any(1);  // [R]
   result.mean_iou = overlap(predicted, target).iou.mean();

@@ -58,6 +58,22 @@ Tensor capped_scale(const Tensor& logit_scale) { return exp_at_most(logit_scale,
 
 double mean_of_pairs(int64_t n) { return 1.0 / static_cast<double>(2 * std::max<int64_t>(n, 1)); }
 
+// The weight of each pair turns what a block gives for pairs that all count alike into its own: a
+// sum of shares exp(s - lse) times w is one of exp(s - (lse - log w)), and the diagonal, from which
+// a block takes 1 for each direction, is mended.
+Tensor weighted_lse(const Tensor& lse, const Tensor& weight) {
+  return weight.defined() ? lse - weight.log() : lse;
+}
+
+// What the block's own `directions` times the unweighted diagonal took too much of own rows.
+void mend_diagonal(const Tensor& a, const Tensor& b, const Tensor& own_weight, const Tensor& factor,
+                   BlockGradient& gradient, Tensor* of_b) {
+  const auto part = ((1 - own_weight) * factor).unsqueeze(1);  // [n, 1]
+  gradient.rows += part * b;
+  if (of_b != nullptr) *of_b += part * a;
+  gradient.log_scale += (part * a * b).sum();
+}
+
 // Saved for the backward pass besides the two sides; undefined tensors are kept as such.
 struct InfoNce : torch::autograd::Function<InfoNce> {
   static Tensor forward(AutogradContext* context, const Tensor& a, const Tensor& b,
@@ -70,18 +86,21 @@ struct InfoNce : torch::autograd::Function<InfoNce> {
                         options.group->size() == 1);
     const auto sums = sums_of(blocks.forth);
     auto row_lse = sums.row_lse, column_lse = sums.column_lse;  // of all rows
-    auto total = (sums.row_lse - sums.own).sum();
+    const Tensor& w = options.weight;
+    const auto weighted = [&](const Tensor& of_own) { return w.defined() ? w * of_own : of_own; };
+    auto total = weighted(sums.row_lse - sums.own).sum();
     if (blocks.one_is_enough()) {
-      total += (column_lse - sums.own).sum();
+      total += weighted(column_lse - sums.own).sum();
     } else {
       const auto back = sums_of(blocks.back);
-      total += (back.row_lse - back.own).sum();
+      total += weighted(back.row_lse - back.own).sum();
       row_lse = options.group->gather(sums.row_lse).rows;
       column_lse = options.group->gather(back.row_lse).rows;
     }
     *similar_pairs = sums.similar_pairs;
-    context->save_for_backward(
-        {sides.a, sides.b, logit_scale, row_lse, column_lse, filter.text_id, filter.texts});
+    context->save_for_backward({sides.a, sides.b, logit_scale, row_lse, column_lse, filter.text_id,
+                                filter.texts,
+                                w.defined() ? options.group->gather(w).rows : Tensor()});
     context->saved_data["threshold"] = filter.threshold;
     context->saved_data["chunk"] = options.chunk;
     context->saved_data["alone"] = options.group->size() == 1;
@@ -98,7 +117,9 @@ struct InfoNce : torch::autograd::Function<InfoNce> {
         saved[0],
         saved[1],
         {.begin = context->saved_data["begin"].toInt(), .end = context->saved_data["end"].toInt()}};
-    const Tensor &row_lse = saved[3], &column_lse = saved[4];
+    const Tensor& pair_weight = saved[7];  // [N], or undefined
+    const auto row_lse = weighted_lse(saved[3], pair_weight),
+               column_lse = weighted_lse(saved[4], pair_weight);
     const Blocks blocks(sides,
                         block_like({.text_id = saved[5],
                                     .texts = saved[6],
@@ -120,6 +141,10 @@ struct InfoNce : torch::autograd::Function<InfoNce> {
       add_gradient(blocks.forth,
                    {.row_lse = row_lse, .own = {}, .column_lse = column_lse, .similar_pairs = {}},
                    weight, forth);
+      if (pair_weight.defined()) {
+        const auto both = 2 * weight * blocks.forth.scale;
+        mend_diagonal(sides.a, sides.b, pair_weight, both, forth, &of_b);
+      }
     } else {
       // Own rows of a against all of b: their part of every sum, others' columns included. The
       // scale's gradient is the rows' of a; those of b would count each pair again.
@@ -136,6 +161,13 @@ struct InfoNce : torch::autograd::Function<InfoNce> {
                     .column_lse = row_lse,
                     .similar_pairs = {}},
                    weight, back);
+      if (pair_weight.defined()) {
+        // Each block took 2 from its diagonal, of rows of a and of b.
+        const auto factor = 2 * weight * blocks.forth.scale;
+        const auto own_weight = own(pair_weight);
+        mend_diagonal(own(sides.a), own(sides.b), own_weight, factor, forth, nullptr);
+        mend_diagonal(own(sides.b), own(sides.a), own_weight, factor, back, nullptr);
+      }
       of_b = back.rows;
     }
     return {forth.rows, of_b, forth.log_scale.to(saved[2].scalar_type()).view(saved[2].sizes()),

@@ -23,6 +23,9 @@ struct ContrastiveOptions {
   // [B] int64 in main memory, of clip_loss and sigmoid_loss: pairs of equal numbers (equal texts)
   // are never negatives of each other, in the whole group. Undefined: all others are.
   torch::Tensor text_id = {};
+  // [n] F32, above 0, of region_loss: how much each pair counts, beside the mean of the whole
+  // group. It remains a full negative of all others. Undefined: all alike.
+  torch::Tensor weight = {};
 };
 
 // L_CLIP: symmetric InfoNCE. image, text [B, E], L2-normalised, pair i = row i;
@@ -50,6 +53,9 @@ torch::Tensor caption_loss(const torch::Tensor& hidden, const torch::Tensor& pro
 struct TextFilter {
   bool similarity_test = false;  // the paper's cosine test is open
   double threshold = 0.9;        // pairs above it leave both denominators
+  // Pairs of identical texts leave them, too. False: no filter at all, as in the paper's row
+  // "- text filter"; the test must then be closed.
+  bool identical = true;
 };
 
 struct RegionLoss {
@@ -64,12 +70,32 @@ struct RegionLoss {
 };
 
 // L_CLOC: as clip_loss over R regions and their texts; pairs of identical texts (equal text_id)
-// never are negatives; with filter.similarity_test neither are pairs whose texts have cosine >
-// threshold (no gradient through the test). regions, texts [R, E] L2-normalised; text_id [R] int64
-// in main memory (elsewhere it is read back, which waits). R >= 0 (loss 0 with R = 0).
+// are never negatives (but for filter.identical); with filter.similarity_test neither are pairs
+// whose texts have cosine > threshold (no gradient through the test). regions, texts [R, E]
+// L2-normalised; text_id [R] int64 in main memory (elsewhere it is read back, which waits). R >= 0
+// (loss 0 with R = 0).
 RegionLoss region_loss(const torch::Tensor& regions, const torch::Tensor& texts,
                        const torch::Tensor& text_id, const torch::Tensor& logit_scale,
                        const TextFilter& filter, const ContrastiveOptions& options = {});
+
+struct TextContrast {
+  torch::Tensor loss;  // scalar
+  // Scalar F64 where the texts lie, without a gradient: of the ordered pairs of own distinct texts
+  // with all others, those above the threshold; and how many pairs that is a share of.
+  torch::Tensor left_out_share;
+  double pairs = 0;
+};
+
+// Text-text contrast (FG-CLIP 2's "textual intra-modal contrastive" loss: Xie et al., 2025, arXiv
+// 2510.10921): the U distinct texts of the batch repel each other, each one counted once,
+//   1/U sum_i log sum_(j != i, t_i . t_j <= threshold) exp(scale t_i . t_j).
+// A text without such a j adds 0. texts [R, E] L2-normalised; text_id [R] int64, equal = identical
+// texts; scale = exp(logit_scale), capped, without a gradient: the loss falls with the scale, and
+// would only ever lower it. Over a group as clip_loss: a text belongs to the first process that has
+// it, whose row gets the gradient. R >= 0. Throws nothing; memory: strips of [chunk, U].
+TextContrast text_contrast_loss(const torch::Tensor& texts, const torch::Tensor& text_id,
+                                const torch::Tensor& logit_scale, double threshold,
+                                const ContrastiveOptions& options = {});
 
 enum class GroundingKind { kL2, kL1Giou };
 struct GroundingLoss {
@@ -83,8 +109,29 @@ struct GroundingLoss {
 // kL2: mean squared error over regions and coordinates. kL1Giou: mean over regions of
 // 5 sum |difference| + 2 (1 - GIoU); an inverted prediction counts as empty in GIoU, and L1 brings
 // its corners back. The loss is 0 with R = 0.
+// `weight` [R]: by which each region's loss is multiplied before the mean; undefined: 1.
 GroundingLoss grounding_loss(const torch::Tensor& predicted, const torch::Tensor& target,
-                             GroundingKind kind);
+                             GroundingKind kind, const torch::Tensor& weight = {});
+
+// weight [n] of this process's regions over their mean in the whole group. A call of all processes.
+torch::Tensor over_mean(const torch::Tensor& weight, dist::Group& group);
+
+struct HardNegativeLoss {
+  torch::Tensor loss;  // scalar; the mean over the regions that have hard negatives, 0 without any
+  // Scalar F64 without a gradient: how many of them are nearer to their own text than to all their
+  // negatives.
+  torch::Tensor accuracy;
+  int64_t regions = 0;
+};
+// Hard negatives (FG-CLIP: Xie et al., 2025, arXiv 2505.05071): of each region its own text against
+// wrong texts of its own,
+//   -log exp(s z_i . t_i) / (exp(s z_i . t_i) + sum_k exp(s z_i . n_ik)),  s = exp(logit_scale).
+// regions, texts [R, E] and negatives [H, E] L2-normalised; negative_region [H] int64 in main
+// memory, ascending: whose negative each is. The gradient goes into all four.
+HardNegativeLoss hard_negative_loss(const torch::Tensor& regions, const torch::Tensor& texts,
+                                    const torch::Tensor& negatives,
+                                    const torch::Tensor& negative_region,
+                                    const torch::Tensor& logit_scale);
 
 struct QualityLoss {
   torch::Tensor loss;  // scalar

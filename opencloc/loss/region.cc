@@ -21,13 +21,17 @@ RegionLoss region_loss(const torch::Tensor& regions, const torch::Tensor& texts,
   const auto off_diagonal = static_cast<double>((end - begin) * (count - 1));
   const auto identical = static_cast<double>(counts.identical_pairs(begin, end));
   const auto distinct = off_diagonal - identical;
+  TORCH_CHECK(filter.identical || !filter.similarity_test, "region loss: half a text filter");
   SimilarPairs measured;
   if (!filter.similarity_test) {
     measured = similar_pairs(pairs, counts, begin, end);
     pairs.texts = torch::Tensor();
   }
+  if (!filter.identical) pairs.text_id = torch::Tensor();
 
-  const auto nce = symmetric_info_nce(regions, texts, logit_scale, pairs, options, all_texts);
+  ContrastiveOptions contrastive = options;
+  if (options.weight.defined()) contrastive.weight = over_mean(options.weight, *options.group);
+  const auto nce = symmetric_info_nce(regions, texts, logit_scale, pairs, contrastive, all_texts);
   const auto& removed = nce.similar_pairs;  // 0 while the test is closed
   const auto share = [&](const torch::Tensor& part, double whole) {
     return whole > 0 ? part / whole : torch::zeros_like(removed);
@@ -35,7 +39,7 @@ RegionLoss region_loss(const torch::Tensor& regions, const torch::Tensor& texts,
   const auto& similar = filter.similarity_test ? removed : measured.similar;
   const auto among = filter.similarity_test ? distinct : static_cast<double>(measured.distinct);
   return {.loss = nce.loss,
-          .removed_share = share(removed + identical, off_diagonal),
+          .removed_share = share(removed + (filter.identical ? identical : 0), off_diagonal),
           .similar_share = share(similar, among),
           .pairs = off_diagonal,
           .distinct_pairs = among};

@@ -52,9 +52,10 @@ std::vector<BatchPart> cut_batch(const Batch& batch, int64_t parts) {
 
 Batch to_device(const Batch& batch, torch::Device device) {
   Batch moved = batch;
-  for (torch::Tensor* tensor : {&moved.pixels, &moved.boxes, &moved.points, &moved.rated_boxes,
-                                &moved.rated_iou, &moved.sequence_ids, &moved.sequence_learned,
-                                &moved.clouds, &moved.patch_order, &moved.captioned_view})
+  for (torch::Tensor* tensor :
+       {&moved.pixels, &moved.boxes, &moved.points, &moved.rated_boxes, &moved.rated_iou,
+        &moved.region_weight, &moved.sequence_ids, &moved.sequence_learned, &moved.clouds,
+        &moved.patch_order, &moved.captioned_view})
     *tensor = ops::to_device(*tensor, device);
   return moved;
 }

@@ -16,7 +16,8 @@ TextBatch TextBatch::to(torch::Device device) const {
   TextBatch moved{{},
                   ops::to_device(captioned, device),
                   ops::to_device(caption_row, device),
-                  ops::to_device(region_row, device)};
+                  ops::to_device(region_row, device),
+                  ops::to_device(negative_row, device)};
   for (const auto& group : groups) moved.groups.push_back(ops::to_device(group, device));
   return moved;
 }
@@ -31,12 +32,16 @@ TextBatch distinct_texts(const Batch& batch, const BatchTexts& wanted) {
                 captions.length.index_select(0, result.captioned)};
   }
   const TokenRows regions{batch.region_ids, batch.region_length};
-  TextGroups texts =
-      group_texts({wanted.with_captions ? captions : none, wanted.with_regions ? regions : none},
-                  {.max_rows = wanted.max_rows, .cut = wanted.cut});
+  const bool with_negatives = wanted.with_negatives && batch.negatives() > 0;
+  const TokenRows negatives =
+      with_negatives ? TokenRows{batch.negative_ids, batch.negative_length} : none;
+  TextGroups texts = group_texts(
+      {wanted.with_captions ? captions : none, wanted.with_regions ? regions : none, negatives},
+      {.max_rows = wanted.max_rows, .cut = wanted.cut});
   result.groups = std::move(texts.groups);
   result.caption_row = texts.rows[0];
   result.region_row = texts.rows[1];
+  result.negative_row = texts.rows[2];
   return result;
 }
 

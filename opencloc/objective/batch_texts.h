@@ -17,6 +17,7 @@ struct TextBatch {
   torch::Tensor captioned;            // [C] int64: the images that have a text. Undefined = all B
   torch::Tensor caption_row;          // [C] int64: row in [0, U) of each one's text
   torch::Tensor region_row;           // [R] int64: row in [0, U) of each region's text
+  torch::Tensor negative_row;         // [H] int64: the same of each hard negative
 
   int64_t size() const;                      // U
   TextBatch to(torch::Device device) const;  // nobody waits
@@ -27,6 +28,7 @@ struct BatchTexts {
   int64_t max_rows = 4096;
   bool with_captions = true;
   bool with_regions = true;
+  bool with_negatives = false;
   bool cut = true;  // false: padding and all, for towers that read it
 };
 TextBatch distinct_texts(const Batch& batch, const BatchTexts& wanted);

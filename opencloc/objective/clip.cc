@@ -52,13 +52,15 @@ ClipWork::ClipWork(const Cloc& model, const Batch& batch, const ObjectiveOptions
     local_.regions = batch.regions();
     local_.grounded = count(batch.names_one_box, batch.regions());
     local_.rated = batch.rated();
+    if (batch.negatives() > 0 && objective.hard_negative_weight > 0)
+      local_.with_negatives = std::get<0>(at::unique_consecutive(batch.negative_region)).size(0);
   }
   auto counts = torch::tensor({local_.images, local_.captioned, local_.with_regions, local_.regions,
-                               local_.grounded, local_.rated},
+                               local_.grounded, local_.rated, local_.with_negatives},
                               torch::kInt64);
   options.group->sum(counts);
   const auto* sums = counts.data_ptr<int64_t>();
-  all_ = {sums[0], sums[1], sums[2], sums[3], sums[4], sums[5]};
+  all_ = {sums[0], sums[1], sums[2], sums[3], sums[4], sums[5], sums[6]};
   if (empty()) return;
 
   const auto device = model->logit_scale.device();
@@ -72,6 +74,7 @@ ClipWork::ClipWork(const Cloc& model, const Batch& batch, const ObjectiveOptions
   texts_ = distinct_texts(batch, {.max_rows = std::max<int64_t>(1, texts_at_once),
                                   .with_captions = objective.clip,
                                   .with_regions = with_regions,
+                                  .with_negatives = local_.with_negatives > 0,
                                   .cut = model->config().text.padding_is_ignored()})
                .to(device);
   parts_ = cut_batch(batch, options.parts);

@@ -31,6 +31,7 @@ class ClipWork : public BatchWork {
   // Over all processes.
   struct Counts {
     int64_t images = 0, captioned = 0, with_regions = 0, regions = 0, grounded = 0, rated = 0;
+    int64_t with_negatives = 0;  // regions
   };
   const Counts& all() const { return all_; }
   const Counts& local() const { return local_; }

@@ -56,7 +56,7 @@ torch::Tensor rated_logits(Cloc& model, const ImageFeatures& features, const Bat
     z = model->encode_regions(features, prompts);
   } else if (reach == QualityReach::kPrompter) {
     ImageFeatures apart;
-    apart.tokens = features.tokens.detach();
+    apart.tokens = features.for_regions().detach();
     z = model->encode_regions(apart, prompts);
   } else {
     z = model->encode_regions(features, prompts);
@@ -83,7 +83,8 @@ double ratio(int64_t part, int64_t whole) {
   return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : 0;
 }
 
-// Beside ClipWork's: "region" [R, E], "predicted" [R, 4] (boxes found from the region texts),
+// Beside ClipWork's: "region" [R, E], "predicted" [R, 4] (boxes found from the region texts), with
+// attention_weight "attended" [R, 1] (the logarithm of the attention inside the box),
 // "recovered" [R, 4] (read back from the region embeddings) and "quality" [Q, 1] (logits).
 class ClocWork : public ClipWork {
  public:
@@ -127,29 +128,84 @@ class ClocWork : public ClipWork {
     const auto texts = before["text"].index_select(
         0, this->texts().region_row.slice(0, part.first_region, part.end_region));
     rows.append("predicted", model()->ground(features, texts, part.batch.region_image));
+    if (objective().attention_weight > 0) {
+      rows.append("attended", model()->log_attention_inside(
+                                  features, texts, part.batch.region_image, part.batch.boxes));
+    }
     if (objective().box_recovery) rows.append("recovered", model()->recover_boxes(regions));
   }
 
  private:
-  // L_CLOC + weight (L_grounding + recovery) + weight L_quality.
+  // [R] where the regions lie, mean 1 over all processes; undefined: all alike.
+  torch::Tensor region_weight_over_mean() {
+    if (!batch().region_weight.defined()) return {};
+    return over_mean(batch().region_weight, *objective().contrastive.group);
+  }
+
+  // L_CLOC + weight L_text_contrast + weight (L_grounding + recovery) + weight L_quality.
   Loss localized_loss(const NamedRows& rows) {
     const int64_t width = model()->config().embed_dim;
     const auto region_texts =
         normalized(rows_or_none(rows, "text", width).index_select(0, texts().region_row));
-    const auto region = region_loss(normalized(rows_or_none(rows, "region", width)), region_texts,
-                                    batch().region_text_id, model()->region_logit_scale, filter_,
-                                    objective().contrastive);
+    const auto regions = normalized(rows_or_none(rows, "region", width));
+    ContrastiveOptions contrastive = objective().contrastive;
+    contrastive.weight = weight_ = region_weight_over_mean();
+    const auto region = region_loss(regions, region_texts, batch().region_text_id,
+                                    model()->region_logit_scale, filter_, contrastive);
     Loss loss{region.loss, {}};
     loss.figures.sum("loss_region", region.loss);
     loss.figures.mean("removed_share", region.removed_share, region.pairs);
     loss.figures.mean("similar_share", region.similar_share, region.distinct_pairs);
+    if (objective().text_contrast_weight > 0) add_text_contrast(region_texts, loss);
+    if (all().with_negatives > 0) {
+      add_hard_negatives(
+          regions, region_texts,
+          normalized(rows_or_none(rows, "text", width).index_select(0, texts().negative_row)),
+          loss);
+    }
     if (objective().grounding) {
+      if (objective().attention_weight > 0)
+        add_attention(rows_or_none(rows, "attended", 1).squeeze(1), loss);
       add_grounding(rows_or_none(rows, "predicted", 4), loss);
       if (objective().box_recovery) add_recovery(rows_or_none(rows, "recovered", 4), loss);
     }
     if (objective().quality_weight > 0 && all().rated > 0)
       add_quality(rows_or_none(rows, "quality", 1).squeeze(1), loss);
     return loss;
+  }
+
+  void add_text_contrast(const torch::Tensor& region_texts, Loss& total) {
+    const auto contrast =
+        text_contrast_loss(region_texts, batch().region_text_id, model()->region_logit_scale,
+                           objective().text_contrast_threshold, objective().contrastive);
+    total.value = total.value + objective().text_contrast_weight * contrast.loss;
+    total.figures.sum("loss_text_contrast", contrast.loss);
+    total.figures.mean("text_contrast_left_out", contrast.left_out_share, contrast.pairs);
+  }
+
+  void add_hard_negatives(const torch::Tensor& regions, const torch::Tensor& region_texts,
+                          const torch::Tensor& negatives, Loss& total) {
+    const auto none = torch::zeros({0}, torch::kInt64);
+    const auto hard =
+        hard_negative_loss(regions, region_texts, negatives,
+                           local().with_negatives > 0 ? batch().negative_region : none,
+                           model()->hard_negative_logit_scale);
+    const double share = ratio(local().with_negatives, all().with_negatives);
+    total.value = total.value + (objective().hard_negative_weight * share) * hard.loss;
+    const auto count = static_cast<double>(hard.regions);
+    total.figures.mean("loss_hard_negatives", hard.loss, count);
+    total.figures.mean("hard_negatives_right", hard.accuracy, count);
+  }
+
+  // attended [R]
+  void add_attention(const torch::Tensor& attended, Loss& total) {
+    const auto inside = grounded(attended, batch());  // [G]
+    const auto count = static_cast<double>(local().grounded);
+    const double share = ratio(local().grounded, all().grounded);
+    const auto loss = local().grounded > 0 ? -inside.mean() : -inside.sum();
+    total.value = total.value + (objective().attention_weight * share) * loss;
+    total.figures.mean("loss_attention", loss, count);
+    total.figures.mean("attention_inside", inside.detach().exp().mean(), count);
   }
 
   void add_quality(const torch::Tensor& logits, Loss& total) {
@@ -167,7 +223,8 @@ class ClocWork : public ClipWork {
   void add_grounding(const torch::Tensor& predicted, Loss& total) {
     const auto boxes = grounded(batch().boxes, batch());  // [G, 4]
     const auto grounding =
-        grounding_loss(grounded(predicted, batch()), boxes, objective().grounding_kind);
+        grounding_loss(grounded(predicted, batch()), boxes, objective().grounding_kind,
+                       weight_.defined() ? grounded(weight_, batch()) : weight_);
     const double share = ratio(local().grounded, all().grounded);
     total.value = total.value + (objective().grounding_weight * share) * grounding.loss;
     const auto count = static_cast<double>(local().grounded);
@@ -179,7 +236,8 @@ class ClocWork : public ClipWork {
   }
 
   void add_recovery(const torch::Tensor& recovered, Loss& total) {
-    const auto recovery = grounding_loss(recovered, batch().boxes, objective().grounding_kind);
+    const auto recovery =
+        grounding_loss(recovered, batch().boxes, objective().grounding_kind, weight_);
     const double share = ratio(local().regions, all().regions);
     total.value = total.value + (objective().grounding_weight * share) * recovery.loss;
     const auto count = static_cast<double>(local().regions);
@@ -188,6 +246,7 @@ class ClocWork : public ClipWork {
   }
 
   const TextFilter filter_;
+  torch::Tensor weight_;  // region_weight_over_mean(), of the loss that is being made
 };
 
 class ClocObjective : public Objective {
@@ -220,6 +279,8 @@ class ClocObjective : public Objective {
   Json log() const override {
     Json line = {{"text_filter_open", filter_.open()},
                  {"region_logit_scale", model_->region_logit_scale.exp().item<double>()}};
+    if (model_->hard_negative_logit_scale.defined())
+      line["hard_negative_logit_scale"] = model_->hard_negative_logit_scale.exp().item<double>();
     line.update(temperatures(model_));
     return line;
   }

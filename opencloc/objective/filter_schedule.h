@@ -15,6 +15,7 @@ namespace opencloc {
 
 struct FilterOptions {
   bool on = true;
+  bool identical = true;  // identical texts are masked, whatever `on` says
   double threshold = 0.9;
   double open_below = 0.2;  // share of pairs of distinct texts above the threshold ...
   int64_t open_after = 20;  // ... for so many steps in a row; so many above close_above() close it
@@ -27,7 +28,7 @@ class FilterSchedule {
  public:
   explicit FilterSchedule(const FilterOptions& options) : options_(options) {}
 
-  TextFilter filter() const { return {open_, options_.threshold}; }
+  TextFilter filter() const { return {open_, options_.threshold, options_.identical}; }
   // Told after each step with regions what region_loss measured.
   FilterChange observe(double similar_share);
   bool open() const { return open_; }

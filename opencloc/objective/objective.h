@@ -124,6 +124,15 @@ struct ObjectiveOptions {
   double quality_weight = 0;
   QualityReach quality_reach = QualityReach::kAll;
   FilterOptions filter;  // of L_CLOC's negatives
+  // Of the repulsion of distinct region texts beside L_CLOC; 0 = none. Pairs with a higher cosine
+  // are left out: 1 leaves out none.
+  double text_contrast_weight = 0;
+  double text_contrast_threshold = 0.95;
+  // Of L_hard beside L_CLOC: regions against wrong texts of their own (Batch::negative_ids); 0 =
+  // none. The model needs a temperature for it.
+  double hard_negative_weight = 0;
+  // Of -log of the attention of text prompts inside their boxes, beside L_CLOC; 0 = none.
+  double attention_weight = 0;
   // Share of the patches that CLIP's pass over a picture leaves out, drawn anew for every picture
   // (Li et al., "Scaling Language-Image Pre-training via Masking", 2023). Without regions.
   double patch_dropout = 0;

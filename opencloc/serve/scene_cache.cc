@@ -12,6 +12,7 @@ int64_t bytes_of(const Scene& scene) {
     return tensor;
   };
   add(features.tokens);
+  add(features.of_layers);
   add(features.embedding);
   features.context.map(add);
   return bytes;

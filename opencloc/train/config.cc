@@ -46,7 +46,31 @@ void check_objective_options(const TrainConfig& config) {
   const auto is_weight = [](double value) { return value >= 0 && std::isfinite(value); };
   require(options.filter.threshold > 0 && options.filter.threshold <= 1,
           "the cosine of the text filter is not in (0, 1]", "setting 'text_filter'",
-          "give a cosine such as 0.9, or off");
+          "give a cosine such as 0.9, off or none");
+  require(is_weight(options.text_contrast_weight),
+          "the weight of a loss is not a number of at least 0", "setting 'text_contrast_weight'",
+          "0.1 is usual");
+  require(options.text_contrast_weight == 0 || config.objective->regions,
+          "region texts are not read", "setting 'text_contrast_weight'",
+          "leave it out, or use the setting 'objective=cloc'");
+  require(is_weight(options.hard_negative_weight),
+          "the weight of a loss is not a number of at least 0", "setting 'hard_negative_weight'",
+          "0 leaves it out");
+  require(options.hard_negative_weight == 0 || config.objective->regions,
+          "hard negatives are of regions", "setting 'hard_negative_weight'",
+          "leave it out, or use the setting 'objective=cloc'");
+  require(options.hard_negative_weight == 0 || config.sample.hard_negatives > 0,
+          "no hard negative is drawn", "setting 'hard_negatives'", "give 1 or more");
+  require(is_weight(options.attention_weight), "the weight of a loss is not a number of at least 0",
+          "setting 'attention_weight'", "0 leaves it out");
+  require(options.attention_weight == 0 || (config.objective->regions && options.grounding),
+          "the attention of text prompts is trained with grounding alone",
+          "setting 'attention_weight'",
+          "leave it out, or use the settings 'objective=cloc' and 'grounding=on'");
+  require(options.text_contrast_weight == 0 || !config.lock.text ||
+              config.lock.text_unlocked_groups > 0,
+          "the text tower, which the contrast of texts trains, is frozen",
+          "setting 'text_contrast_weight'", "leave it out, or the setting 'lock_text'");
   require(is_weight(options.contrastive_weight),
           "the weight of a loss is not a number of at least 0",
           "setting 'coca_contrastive_loss_weight'", "1 is usual");
@@ -236,6 +260,7 @@ void TrainConfig::complete(uint64_t data_samples) {
   RunConfig::complete(data_samples);
   distillation.steps = steps;
   if (!objective->regions) sample.regions_per_image = 0;
+  if (objective_options.hard_negative_weight == 0) sample.hard_negatives = 0;
   self_supervision.joint = objective->masked;
   sample.captioned_view = objective_options.captioned_views == 2;
   sample.pictures_alone = objective->masked && self_supervision.mae_weight > 0;

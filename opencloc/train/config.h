@@ -83,7 +83,10 @@ struct TrainConfig : RunConfig {
   std::optional<RegionExtractor> region_extractor;
   std::optional<Pool> pool;
   std::optional<bool> joint_box_token;
+  std::optional<BoxEncoding> box_encoding;
+  std::optional<bool> several_layers;
   std::optional<bool> position_image_tokens;
+  std::optional<double> region_logit_scale;  // where L_CLOC's begins: not its logarithm
   std::optional<CanvasRule> resize_mode;
   std::optional<int64_t> context_length;
   LockOptions lock;     // with `init`

@@ -56,8 +56,8 @@ void start_from_tokens(Cloc& model, const SampleStore& store, uint64_t seed) {
     const size_t end = std::min(pictures.size(), begin + kStartBatch);
     const std::vector<torch::Tensor> some(pictures.begin() + static_cast<std::ptrdiff_t>(begin),
                                           pictures.begin() + static_cast<std::ptrdiff_t>(end));
-    const auto tokens = model->encode_image(torch::stack(some).to(device)).tokens;  // [b, T, D]
-    parts.push_back(patch_tokens(tokens).flatten(0, 1));                            // [b N, D]
+    const auto features = model->encode_image(torch::stack(some).to(device));
+    parts.push_back(patch_tokens(features.for_regions()).flatten(0, 1));  // [b N, D]
   }
   const auto tokens = torch::cat(parts);  // [n, D]
   const int64_t width = tokens.size(1);

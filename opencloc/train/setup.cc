@@ -102,10 +102,20 @@ void apply_flags(const TrainConfig& flags, ModelConfig& config) {
   if (flags.region_extractor) config.cloc.region_extractor = *flags.region_extractor;
   if (flags.pool) config.cloc.pool = *flags.pool;
   if (flags.joint_box_token) config.cloc.joint_box_token = *flags.joint_box_token;
+  if (flags.box_encoding) config.cloc.box_encoding = *flags.box_encoding;
+  if (flags.several_layers) config.cloc.several_layers = *flags.several_layers;
   if (flags.position_image_tokens) config.cloc.position_image_tokens = *flags.position_image_tokens;
   if (flags.resize_mode) config.preprocess.resize_mode = *flags.resize_mode;
   if (flags.context_length) config.text.context_length = *flags.context_length;
   config.cloc.quality_head = flags.objective_options.quality_weight > 0;
+  config.cloc.hard_negatives = flags.objective_options.hard_negative_weight > 0;
+}
+
+// Of a new region part.
+void start_region_scale(const TrainConfig& flags, Cloc& model) {
+  if (!flags.region_logit_scale || !model->region_logit_scale.defined()) return;
+  const torch::NoGradGuard no_grad;
+  model->region_logit_scale.fill_(std::log(*flags.region_logit_scale));
 }
 
 void copy_weights(const WeightsByName& from, const WeightsByName& to) {
@@ -122,17 +132,22 @@ Cloc with_new_region_part(const TrainConfig& flags, const Cloc& clip) {
   torch::manual_seed(flags.seed);
   Cloc model(config);
   copy_weights(clip->clip_weights(), model->clip_weights());
+  start_region_scale(flags, model);
   return model;
 }
 
-// A CLOC model and a new quality head, drawn from the seed.
-Cloc with_new_quality_head(const TrainConfig& flags, const Cloc& cloc) {
+// A CLOC model with the parts that the run's losses want and it does not have: the quality head,
+// drawn from the seed, and the temperature of hard negatives.
+Cloc with_new_parts(const TrainConfig& flags, const Cloc& cloc) {
   ModelConfig config = cloc->config();
-  config.cloc.quality_head = true;
+  config.cloc.quality_head |= flags.objective_options.quality_weight > 0;
+  config.cloc.hard_negatives |= flags.objective_options.hard_negative_weight > 0;
   torch::manual_seed(flags.seed);
   Cloc model(config);
   copy_weights(cloc->clip_weights(), model->clip_weights());
-  copy_weights(cloc->region_weights(), model->region_weights());  // the head's are the last
+  const torch::NoGradGuard no_grad;
+  auto parameters = model->named_parameters();
+  for (const auto& [name, weight] : cloc->region_weights()) parameters[name].copy_(weight);
   return model;
 }
 
@@ -146,6 +161,19 @@ void check_quality_head(const TrainConfig& config, const Cloc& model) {
     log::warn(
         "the quality head learns nothing while the rest of the model changes; give the setting "
         "'quality_weight'");
+  }
+}
+
+// Of what the run has by now: a checkpoint's model, or the one it begins with.
+void check_region_losses(const TrainConfig& config, const Cloc& model) {
+  const ObjectiveOptions& options = config.objective_options;
+  if (options.hard_negative_weight > 0 && !model->hard_negative_logit_scale.defined()) {
+    throw Error::input("the run began without hard negatives", "setting 'hard_negative_weight'",
+                       "leave it out, or give a new run the setting 'init' with this run's model");
+  }
+  if (options.attention_weight > 0 && model->config().cloc.pool == Pool::kAll) {
+    throw Error::input("the attention of text prompts is trained with pool prompt alone",
+                       "setting 'attention_weight'", "leave it out");
   }
 }
 
@@ -165,12 +193,16 @@ TrainedParts initial_model(const TrainConfig& config, const SampleStore& store) 
                        "start from the model it was taken from");
   }
   const bool region_flags = config.region_extractor || config.pool || config.joint_box_token ||
-                            config.position_image_tokens || config.resize_mode;
+                            config.box_encoding || config.several_layers ||
+                            config.position_image_tokens || config.region_logit_scale ||
+                            config.resize_mode;
   if (config.context_length || (region_flags && loaded.has_region_heads)) {
-    throw Error::input("the model's shape is fixed by the model directory", "setting 'init'",
-                       "leave the setting 'context_length' out, and, where it has a Prompter, also "
-                       "the settings 'region_extractor', 'pool', 'joint_box_token', "
-                       "'position_image_tokens' and 'image_resize_mode'");
+    throw Error::input(
+        "the model's shape is fixed by the model directory", "setting 'init'",
+        "leave the setting 'context_length' out, and, where it has a Prompter, also "
+        "the settings 'region_extractor', 'pool', 'joint_box_token', "
+        "'box_encoding', 'prompter_layers', "
+        "'position_image_tokens', 'region_logit_scale_init' and 'image_resize_mode'");
   }
   if (config.siglip && !loaded.model->logit_bias.defined()) {
     throw Error::input("the model has no logit_bias", "setting 'siglip'",
@@ -179,8 +211,10 @@ TrainedParts initial_model(const TrainConfig& config, const SampleStore& store) 
   if (!loaded.has_region_heads) {
     loaded.model = with_new_region_part(config, loaded.model);
     if (config.objective->regions) start_from_tokens(loaded.model, store, config.seed);
-  } else if (config.objective_options.quality_weight > 0 && !loaded.model->quality_head) {
-    loaded.model = with_new_quality_head(config, loaded.model);
+  } else if ((config.objective_options.quality_weight > 0 && !loaded.model->quality_head) ||
+             (config.objective_options.hard_negative_weight > 0 &&
+              !loaded.model->hard_negative_logit_scale.defined())) {
+    loaded.model = with_new_parts(config, loaded.model);
   }
   TrainedParts parts{loaded.model, loaded.tokenizer};
   if (!config.tokenizer.empty()) {
@@ -214,6 +248,7 @@ TrainedParts new_model(const TrainConfig& config, const SampleStore& store) {
   model.validate(config.model);
   torch::manual_seed(config.seed);
   parts.model = Cloc(model);
+  start_region_scale(config, parts.model);
   return parts;
 }
 
@@ -227,6 +262,7 @@ TrainedParts set_up(const TrainConfig& config, const SampleStore& store,
                                              : initial_model(config, store);
   check_objective(config, parts.model->config());
   check_quality_head(config, parts.model);
+  check_region_losses(config, parts.model);
   check_start_token(config, *parts.tokenizer);
   return parts;
 }

@@ -125,6 +125,28 @@ TEST_F(MosaicTest, DependsOnTheSeedAlone) {
   EXPECT_NE(bytes(2, 1), first);
 }
 
+TEST_F(MosaicTest, FreeCutsMoveBoxesAlong) {
+  const std::string path = samples(9);
+  const MosaicOptions options{.grid = 3, .least_tile = 0.3, .count = 10, .size = 192, .threads = 2};
+  std::set<float> sides;
+  for (const Record& record : make({path}, options)) {
+    ASSERT_EQ(record.regions.size(), 9u);
+    const Image picture = Image::decode(record.image, "mosaic");
+    double area = 0;
+    for (const Region& region : record.regions) {
+      area += region.box.area();
+      sides.insert(region.box.width());
+      // The box lies where its sample's grey is.
+      const int x = static_cast<int>((region.box.x0 + region.box.x1) / 2 * 192);
+      const int y = static_cast<int>((region.box.y0 + region.box.y1) / 2 * 192);
+      const int grey = 20 * std::stoi(region.text.substr(5));
+      EXPECT_NEAR(picture.row(y)[3 * x], grey, 8) << region.text;
+    }
+    EXPECT_NEAR(area, 0.5, 0.02) << "each the left half of a tile";
+  }
+  EXPECT_GT(sides.size(), 30u);
+}
+
 TEST_F(MosaicTest, BrokenSamplesAreCountedOnceAndReplaced) {
   const std::string path = (folder_ / "some.tar").string();
   fixtures::write_tar(path, {{"1.jpg", "not a picture"},

@@ -10,6 +10,7 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/encode/regions.h"
+#include "opencloc/eval/search_boxes.h"
 #include "opencloc/model/clip/preprocess.h"
 #include "tests/eval/tiny_world.h"
 
@@ -480,6 +481,68 @@ TEST(EvalNames, GoBothWaysAndUnknownOnesAreErrors) {
   }
   EXPECT_THROW(parse_task("zero-shot"), Error);
   EXPECT_THROW(parse_region_method("all"), Error);
+}
+
+// Every box by itself: grounding by search is the best of them.
+TEST_F(EvaluateTest, GroundingBySearchIsTheNearestOfAllBoxes) {
+  EXPECT_EQ(grid_boxes(6).size(0), 441);
+  EXPECT_EQ(grid_boxes(1).size(0), 1);
+  const auto boxes = grid_boxes(model_->config().vision.grid());
+  std::vector<Box> wanted, truth;
+  for (const Record& record : records_) {
+    std::map<std::string, int> times;
+    for (const Region& region : record.regions) ++times[region.text];
+    const auto seen = features(record);
+    for (const Region& region : record.regions) {
+      if (times[region.text] > 1) continue;
+      const auto text = text_embedding(region.text);
+      int64_t best = 0;
+      float highest = -2;
+      for (int64_t i = 0; i < boxes.size(0); ++i) {
+        const torch::NoGradGuard no_grad;
+        const auto z = model_->encode_regions(
+            seen, box_prompts(boxes.slice(0, i, i + 1), torch::zeros({1}, torch::kInt64)))[0];
+        if (const float c = cosine(z, text); c > highest + 1e-6F) {
+          highest = c;
+          best = i;
+        }
+      }
+      const auto* b = boxes[best].data_ptr<float>();
+      const auto of_canvas = canvas_boxes(record, region);
+      const auto* t = of_canvas.data_ptr<float>();
+      wanted.push_back({b[0], b[1], b[2], b[3]});
+      truth.push_back({t[0], t[1], t[2], t[3]});
+    }
+  }
+  auto options = quiet();
+  options.tasks = {Task::kGrounding};
+  options.ground_by_search = true;
+  options.region_batch = 7;
+  const Json got = run(options)["grounding"];
+  ASSERT_EQ(got["n"], wanted.size());
+  EXPECT_EQ(got["by"], "search");
+  double sum = 0;
+  for (size_t i = 0; i < wanted.size(); ++i) sum += iou(wanted[i], truth[i]);
+  EXPECT_NEAR(got["mean_iou"].get<double>(), sum / static_cast<double>(wanted.size()), 0.02);
+}
+
+// Texts under other keys stand in for those that regions have.
+TEST_F(EvaluateTest, RegionsMayGoByAnotherText) {
+  auto records = records_;
+  for (auto& record : records)
+    for (auto& region : record.regions) region.extra["other"] = "a " + region.text;
+  write_shard(folder_ / "other.tar", records);
+  auto options = quiet();
+  options.tasks = {Task::kRegionRetrieval};
+  options.region_text = "other";
+  const Json by_key = run(options, "other.tar");
+  for (auto& record : records)
+    for (auto& region : record.regions) region.text = "a " + region.text;
+  write_shard(folder_ / "same.tar", records);
+  options.region_text = "text";
+  expect_same(by_key["region_retrieval"], run(options, "same.tar")["region_retrieval"]);
+  options.region_text = "nowhere";  // what has no such key keeps its text
+  expect_same(run(options, "same.tar")["region_retrieval"], by_key["region_retrieval"]);
 }
 
 }  // namespace

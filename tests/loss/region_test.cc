@@ -173,6 +173,32 @@ TEST(RegionLossFilter, IdenticalTextsAreNeverNegatives) {
   EXPECT_EQ(result.similar_share.item<double>(), 0);  // there are no distinct texts
 }
 
+// The paper's "- text filter": texts that are equal are negatives like all others.
+TEST(RegionLossFilter, WithoutAnyFilterEqualTextsAreNegatives) {
+  for (const auto type : {torch::kDouble, torch::kFloat}) {
+    const auto pairs = make_pairs(60, type);
+    RegionLoss result;
+    const auto loss = [&](const Pairs& share, dist::Group& group) {
+      const auto of_share = region_loss(share.a, share.b, share.text_id, share.scale,
+                                        {.identical = false}, {.group = &group});
+      if (group.size() == 1) result = of_share;
+      return of_share.loss;
+    };
+    const auto got = evaluate(pairs, [&] { return loss(pairs, dist::alone()); });
+    const auto want =
+        evaluate(pairs, [&] { return plain::info_nce(pairs.a, pairs.b, pairs.scale, {}); });
+    const double tolerance = type == torch::kDouble ? 1e-11 : 2e-6;
+    expect_close(got, want, tolerance);
+    EXPECT_EQ(result.removed_share.item<double>(), 0);
+    const auto masked = region_loss(pairs.a, pairs.b, pairs.text_id, pairs.scale, {});
+    EXPECT_GT(masked.removed_share.item<double>(), 0);
+    EXPECT_DOUBLE_EQ(result.similar_share.item<double>(), masked.similar_share.item<double>());
+    EXPECT_GT(result.loss.item<double>(), masked.loss.item<double>());
+    for (const auto& sizes : shares_of(60))
+      expect_close(evaluate_shared(pairs, sizes, loss), want, tolerance);
+  }
+}
+
 TEST(RegionWeight, IsTheShareOfImagesWithRegions) {
   EXPECT_DOUBLE_EQ(region_weight(3, 12), 0.25);
   EXPECT_DOUBLE_EQ(region_weight(0, 12), 0);

@@ -81,6 +81,19 @@ TEST(ModelConfig, WritesWhatItReads) {
   cloc.mlp_ratio = 2;
   const Json json = cloc_config_json(cloc);
   EXPECT_EQ(cloc_config_json(cloc_config_from_json(json, "x")), json);
+  for (const char* key : {"box_encoding", "several_layers"})
+    EXPECT_FALSE(json.contains(key)) << "programs of before read what is not of these: " << key;
+
+  cloc.joint_box_token = cloc.several_layers = true;
+  cloc.box_encoding = BoxEncoding::kIntegrated;
+  const auto read = cloc_config_from_json(cloc_config_json(cloc), "x");
+  EXPECT_EQ(read.box_encoding, BoxEncoding::kIntegrated);
+  EXPECT_TRUE(read.several_layers);
+  Json wrong = cloc_config_json(cloc);
+  wrong["joint_box_token"] = false;
+  EXPECT_THROW(cloc_config_from_json(wrong, "x"), Error);
+  wrong = {{"box_encoding", "round"}};
+  EXPECT_THROW(cloc_config_from_json(wrong, "x"), Error);
 }
 
 TEST(ModelConfig, EndTokenIsOpenClipsPoolType) {

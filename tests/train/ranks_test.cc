@@ -46,9 +46,9 @@ struct Step {
 using MakeModel = std::function<Cloc()>;
 
 Step run_step(const MakeModel& make, const char* name, bool filter_open, const Batch& batch,
-              const StepOptions& options) {
+              const StepOptions& options, const ObjectiveOptions& loss = {}) {
   Cloc model = make();
-  const auto objective = find_objective(name)->make(model, {});
+  const auto objective = find_objective(name)->make(model, loss);
   if (filter_open) objective->load_state({{"open", true}}, "test");
   Step step{forward_backward(*objective, batch, options), {}};
   for (const auto& parameter : model->parameters()) {
@@ -59,8 +59,9 @@ Step run_step(const MakeModel& make, const char* name, bool filter_open, const B
 }
 
 void expect_ranks_equal_one(const MakeModel& make, const char* name, bool filter_open,
-                            const Batch& batch, int64_t accum_freq) {
-  const Step whole = run_step(make, name, filter_open, batch, {});
+                            const Batch& batch, int64_t accum_freq,
+                            const ObjectiveOptions& loss = {}) {
+  const Step whole = run_step(make, name, filter_open, batch, {}, loss);
   const int64_t n = batch.images();
   for (const std::vector<int64_t>& sizes :
        {std::vector<int64_t>{n - 3, 3}, {2, 0, n - 2}, {1, 1, 1, n - 3}}) {
@@ -77,7 +78,7 @@ void expect_ranks_equal_one(const MakeModel& make, const char* name, bool filter
       };
       steps[rank] =
           run_step(make_alone, name, filter_open, share_of(batch, begin, begin + sizes[rank]),
-                   {.accum_freq = accum_freq, .group = &group});
+                   {.accum_freq = accum_freq, .group = &group}, loss);
     });
     for (const auto& step : steps) {
       EXPECT_NEAR(step.result.loss, whole.result.loss, 2e-5);
@@ -110,6 +111,18 @@ TEST(Ranks, TogetherStepAsOneForCloc) {
   for (const bool filter_open : {false, true})
     expect_ranks_equal_one(small_cloc, "cloc", filter_open, batch, 1);
   expect_ranks_equal_one(small_cloc, "cloc", true, batch, 2);
+}
+
+TEST(Ranks, TogetherStepAsOneWithTextContrast) {
+  auto batch = fixtures::random_batch(7, {0, 0, 1, 3, 3, 3, 6, 6});
+  batch.region_text_id[6] = batch.region_text_id[1].item<int64_t>();  // of another process
+  batch.region_ids[6] = batch.region_ids[1];
+  batch.region_length[6] = batch.region_length[1];
+  ObjectiveOptions loss;
+  loss.text_contrast_weight = 0.5;
+  loss.text_contrast_threshold = 1;
+  for (const int64_t accum_freq : {1, 2})
+    expect_ranks_equal_one(small_cloc, "cloc", false, batch, accum_freq, loss);
 }
 
 TEST(Ranks, TogetherStepAsOneWithoutSomeTextsAndNames) {

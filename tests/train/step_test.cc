@@ -35,7 +35,7 @@ StepResult run_step(Cloc& model, const Batch& batch, const Setting& setting = {}
   return forward_backward(*objective, batch, {.accum_freq = setting.accum_freq});
 }
 
-std::vector<std::pair<std::string, torch::Tensor>> gradients(Cloc& model, const Batch& batch,
+std::vector<std::pair<std::string, torch::Tensor>> gradients(Cloc model, const Batch& batch,
                                                              const Setting& setting,
                                                              StepResult* stats = nullptr) {
   model->zero_grad(/*set_to_none=*/false);
@@ -76,6 +76,14 @@ TEST(Accumulation, EqualsTheWholeBatch) {
   }
 }
 
+TEST(Accumulation, EqualsTheWholeBatchWithAnIntegratedBoxAndSeveralLayers) {
+  ClocConfig cloc;
+  cloc.box_encoding = BoxEncoding::kIntegrated;
+  cloc.several_layers = true;
+  for (const int64_t parts : {2, 7})
+    expect_equal_gradients(small_model(cloc), random_batch(7, {0, 0, 1, 3, 3, 3, 6}), {}, parts);
+}
+
 TEST(Accumulation, EqualsTheWholeBatchWithPointsAndMasks) {
   auto batch = random_batch(5, {0, 1, 1, 2, 4, 4});
   batch.prompt_kind = torch::tensor({0, 1, 2, 0, 2, 1}, torch::kInt64);
@@ -84,6 +92,23 @@ TEST(Accumulation, EqualsTheWholeBatchWithPointsAndMasks) {
   options.options.grounding_kind = GroundingKind::kL1Giou;
   options.filter_open = true;
   expect_equal_gradients(small_model(), batch, options, 2);
+}
+
+TEST(Accumulation, EqualsTheWholeBatchWithTextContrastAndWithoutAFilter) {
+  const auto batch = random_batch(7, {0, 0, 1, 3, 3, 3, 6});
+  Setting options;
+  options.options.text_contrast_weight = 0.3;
+  options.options.text_contrast_threshold = 1;
+  options.options.filter = {.on = false, .identical = false};
+  StepResult with, without;
+  gradients(small_model(), batch, options, &with);
+  EXPECT_GT(with.figures.at("loss_text_contrast"), 0);
+  for (const int64_t parts : {2, 7}) expect_equal_gradients(small_model(), batch, options, parts);
+  const double weighted = options.options.text_contrast_weight * with.figures.at("lambda") *
+                          with.figures.at("loss_text_contrast");
+  options.options.text_contrast_weight = 0;
+  gradients(small_model(), batch, options, &without);
+  EXPECT_NEAR(with.loss, without.loss + weighted, 1e-5);
 }
 
 TEST(Accumulation, EqualsTheWholeBatchForClipAndWithoutRegions) {

@@ -28,6 +28,11 @@ struct Batch {
   torch::Tensor region_text_id;
   // [R] bool: the text names one box of its picture, so that it can be grounded. Undefined = all.
   torch::Tensor names_one_box;
+  // [R] float, above 0: how much each region's losses count. Undefined = all alike.
+  torch::Tensor region_weight;
+  // Wrong texts of regions: ids [H, T] int64, their length [H] int64, and the region's row [H]
+  // int64, ascending. Undefined = none are asked for.
+  torch::Tensor negative_ids, negative_length, negative_region;
   // [R] int64: the PromptKind a region is prompted with (0 box, 1 point, 2 mask), and [R, K, 2]
   // x, y inside its box (a point prompt takes the first). Undefined = all boxes.
   torch::Tensor prompt_kind;
@@ -59,6 +64,7 @@ struct Batch {
 
   int64_t images() const { return pixels.size(0); }
   int64_t regions() const { return boxes.size(0); }
+  int64_t negatives() const { return negative_region.defined() ? negative_region.size(0) : 0; }
   int64_t rated() const { return rated_image.defined() ? rated_image.size(0) : 0; }
 };
 

@@ -134,6 +134,29 @@ void BatchBuilder::finish_sequences() {
     for (const auto& point : region.cloud) at = std::copy(point.begin(), point.end(), at);
 }
 
+void BatchBuilder::finish_scores_and_negatives() {
+  if (options_.region_score == RegionScore::kWeight) {
+    std::vector<float> weights;
+    for (const auto& region : regions_)
+      weights.push_back(std::max(static_cast<float>(kLeastScore), region.score));
+    batch_.region_weight = torch::tensor(weights);
+  }
+  if (options_.hard_negatives == 0) return;
+  std::vector<TokenizedText> negatives;
+  std::vector<int64_t> of_region;
+  for (size_t i = 0; i < regions_.size(); ++i) {
+    for (const auto& negative : regions_[i].negatives) {
+      negatives.push_back(negative);
+      of_region.push_back(static_cast<int64_t>(i));
+    }
+  }
+  const auto texts = stack_texts(
+      negatives, options_.context_length, [](const auto& text) -> const auto& { return text; });
+  batch_.negative_ids = texts.ids;
+  batch_.negative_length = texts.length;
+  batch_.negative_region = int64s(of_region);
+}
+
 Batch BatchBuilder::finish() {
   const auto count = static_cast<int64_t>(regions_.size());
   const auto captions = stack_texts(
@@ -171,6 +194,7 @@ Batch BatchBuilder::finish() {
     batch_.region_texts.push_back(std::move(region.text));
   }
   finish_rated_boxes();
+  finish_scores_and_negatives();
   finish_sequences();
   batch_.region_image = int64s(region_image_);
   batch_.region_text_id = int64s(text_ids);

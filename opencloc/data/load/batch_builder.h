@@ -28,6 +28,7 @@ class BatchBuilder {
 
  private:
   void finish_rated_boxes();
+  void finish_scores_and_negatives();
   void finish_sequences();
   void put_pixels(const Image& canvas, const torch::Tensor& pixels, int64_t row) const;
 

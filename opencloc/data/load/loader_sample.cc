@@ -85,6 +85,32 @@ void fill_points(PreparedRegion& region, Rng& rng) {
   }
 }
 
+// The strings of its "negatives".
+std::vector<std::string> wrong_texts(const Region& region) {
+  std::vector<std::string> texts;
+  const auto found = region.extra.find("negatives");
+  if (found == region.extra.end() || !found->is_array()) return texts;
+  for (const Json& text : *found) {
+    if (text.is_string() && !text.get_ref<const std::string&>().empty() && text != region.text)
+      texts.push_back(text.get<std::string>());
+  }
+  return texts;
+}
+
+// In an order that is drawn without replacement, each by its score among those that are left
+// (Efraimidis and Spirakis, 2006).
+void first_by_score(std::vector<PreparedRegion>& regions, Rng& rng) {
+  std::vector<std::pair<double, size_t>> keys;
+  for (size_t i = 0; i < regions.size(); ++i) {
+    const double score = std::max<double>(kLeastScore, regions[i].score);
+    keys.emplace_back(std::log(1 - rng.uniform()) / score, i);
+  }
+  std::ranges::stable_sort(keys, std::ranges::greater(), &std::pair<double, size_t>::first);
+  std::vector<PreparedRegion> ordered;
+  for (const auto& [key, i] : keys) ordered.push_back(std::move(regions[i]));
+  regions = std::move(ordered);
+}
+
 void check_share(double value, const char* setting) {
   if (!(value >= 0 && value <= 1)) {
     throw Error::input(std::to_string(value) + " is not a share", setting, "give 0 to 1");
@@ -153,6 +179,10 @@ void SampleOptions::validate() const {
         "a mosaic has 2 to 8 pictures along its side, not " + std::to_string(mosaic_grid),
         "setting 'mosaic_grid'", "give 2 to 8");
   }
+  if (hard_negatives < 0) {
+    throw Error::input("a negative number of hard negatives", "setting 'hard_negatives'",
+                       "give 0 or more");
+  }
   if (regions_per_image < 0) {
     throw Error::input("a negative number of regions", "setting 'regions_per_image'",
                        "give 0 or more");
@@ -176,6 +206,7 @@ PreparedSample SampleMaker::make(const Draw& draw) const {
   add_rated_boxes(draw, sample);
   add_orders(draw, sample);
   choose(sample, rng);
+  draw_negatives(draw, sample);
   return sample;
 }
 
@@ -418,7 +449,10 @@ void SampleMaker::add_regions(const std::vector<Region>& regions, const MappedBo
   for (size_t i = 0; i < mapped.boxes.size(); ++i) {
     PreparedRegion region;
     region.box = mapped.boxes[i];
-    region.text = regions[static_cast<size_t>(mapped.source[i])].text;
+    const Region& source = regions[static_cast<size_t>(mapped.source[i])];
+    region.text = source.text;
+    region.score = source.score;
+    if (options_.hard_negatives > 0) region.wrong_texts = wrong_texts(source);
     sample.regions.push_back(std::move(region));
   }
 }
@@ -434,9 +468,10 @@ void SampleMaker::tokenize_texts(PreparedSample& sample) const {
   for (auto& region : sample.regions) region.names_one_box = boxes_named[region.tokens.ids] == 1;
 }
 
-// At most M regions, uniformly, and how each is prompted.
+// At most M regions, uniformly or by their scores, and how each is prompted.
 void SampleMaker::choose(PreparedSample& sample, Rng& rng) const {
   rng.shuffle(sample.regions);
+  if (options_.region_score == RegionScore::kSample) first_by_score(sample.regions, rng);
   const auto most = static_cast<size_t>(options_.regions_per_image);
   if (sample.regions.size() > most) sample.regions.resize(most);
   for (auto& region : sample.regions) {
@@ -444,6 +479,21 @@ void SampleMaker::choose(PreparedSample& sample, Rng& rng) const {
     const double points = options_.point_prompts, masks = options_.mask_prompts;
     region.prompt_kind = kind < points ? 1 : kind < points + masks ? 2 : 0;
     fill_points(region, rng);
+  }
+}
+
+// A stream of its own, here too.
+void SampleMaker::draw_negatives(const Draw& draw, PreparedSample& sample) const {
+  if (options_.hard_negatives == 0) return;
+  Rng rng(seed_,
+          {random_stream::kNegatives, static_cast<uint64_t>(draw.source), draw.epoch, draw.index});
+  for (auto& region : sample.regions) {
+    rng.shuffle(region.wrong_texts);
+    for (const auto& text : region.wrong_texts) {
+      if (static_cast<int64_t>(region.negatives.size()) == options_.hard_negatives) break;
+      auto tokens = tokenize(tokenizer_, text, options_.context_length);
+      if (tokens.ids != region.tokens.ids) region.negatives.push_back(std::move(tokens));
+    }
   }
 }
 

@@ -22,11 +22,16 @@
 
 namespace opencloc {
 
-inline constexpr int kMaskPoints = 8;  // K: points sampled inside a mask prompt
+inline constexpr double kLeastScore = 1e-3;  // what lower scores count as
+inline constexpr int kMaskPoints = 8;        // K: points sampled inside a mask prompt
 
 // What the entities of a picture are for: at most for its text; a loss beside others, which also
 // pictures without a text have; or the only loss, so that pictures without one are of no use.
 enum class EntityLossUse { kNone, kBeside, kOnly };
+
+// What the score of a region in the data is for: nothing; how much it counts
+// (Batch::region_weight); or how likely it is among the M regions of its picture.
+enum class RegionScore { kOff, kWeight, kSample };
 
 struct SampleOptions {
   CanvasOptions canvas;
@@ -36,6 +41,8 @@ struct SampleOptions {
   BoxFilter box_filter;     // regions of which the canvas keeps too little are dropped
   int64_t context_length = 77;
   int64_t regions_per_image = 4;  // M; 0 = none
+  RegionScore region_score = RegionScore::kOff;
+  int64_t hard_negatives = 0;  // of a region's "negatives", at most so many are drawn
 
   double mosaic = 0;  // share of samples made of mosaic_grid^2 samples of the same source
   int mosaic_grid = 2;
@@ -97,7 +104,10 @@ struct PreparedRegion {
   std::string text;
   TokenizedText tokens;
   bool names_one_box = true;  // no other box of the canvas has this text
-  int64_t prompt_kind = 0;    // PromptKind: 0 box, 1 point, 2 mask
+  float score = 1;
+  std::vector<std::string> wrong_texts;  // its "negatives", until some are drawn
+  std::vector<TokenizedText> negatives;
+  int64_t prompt_kind = 0;                                 // PromptKind: 0 box, 1 point, 2 mask
   std::array<std::array<float, 2>, kMaskPoints> points{};  // x, y inside the box
   std::vector<std::array<float, 2>> cloud;                 // of a sequence's region, of the canvas
 };
@@ -157,6 +167,7 @@ class SampleMaker {
                    PreparedSample& sample) const;
   void tokenize_texts(PreparedSample& sample) const;
   void choose(PreparedSample& sample, Rng& rng) const;
+  void draw_negatives(const Draw& draw, PreparedSample& sample) const;
   void add_rated_boxes(const Draw& draw, PreparedSample& sample) const;
   void add_orders(const Draw& draw, PreparedSample& sample) const;
   void add_views(const Draw& draw, const Image& image, PreparedSample& sample) const;

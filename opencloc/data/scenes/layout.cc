@@ -23,6 +23,7 @@ struct SizeClass {
   std::string_view word;
   double least, most;
 };
+constexpr SizeClass kTiny = {"tiny", 1.0 / 16, 1.0 / 8};
 constexpr SizeClass kSmall = {"small", 0.17, 0.23};
 constexpr SizeClass kNormal = {"", 0.29, 0.42};
 constexpr SizeClass kLarge = {"large", 0.5, kLargestObject};
@@ -36,8 +37,14 @@ const SizeClass& pick_size(size_t objects, Rng& rng) {
 
 constexpr double kDegree = std::numbers::pi / 180;
 
-void pick_look(SceneObject& object, size_t objects, bool can_mirror, int size, Rng& rng) {
-  const SizeClass& size_class = pick_size(objects, rng);
+void pick_look(SceneObject& object, size_t objects, bool can_mirror, const LayoutOptions& options,
+               Rng& rng) {
+  const int size = options.size;
+  const bool tiny = options.tiny > 0 && rng.chance(options.tiny);
+  const SizeClass& size_class = tiny ? kTiny : pick_size(objects, rng);
+  const int forms = options.last_form - options.first_form;
+  if (forms > 0)
+    object.form = options.first_form + static_cast<int>(rng.below(static_cast<uint64_t>(forms)));
   object.pose.side = static_cast<float>(rng.uniform(size_class.least, size_class.most) * size);
   if (!size_class.word.empty()) object.attributes.push_back(size_class.word);
   double angle = rng.uniform(-12, 12);
@@ -109,7 +116,7 @@ std::vector<SceneObject> lay_out(const LayoutOptions& options, const std::vector
       } while (std::ranges::any_of(
           objects, [&](const SceneObject& other) { return other.name == object.name; }));
     }
-    pick_look(object, wanted, can_mirror[object.name], options.size, rng);
+    pick_look(object, wanted, can_mirror[object.name], options, rng);
     const float allowed = rng.chance(0.25) ? 0.4F : 0.04F;
     if (place(object.pose, objects, allowed, options.size, rng)) objects.push_back(object);
   }

@@ -20,6 +20,8 @@ struct SceneObject {
   Color tint = {};                           // used when `tinted`
   bool tinted = false;
   float opacity = 1;
+  int form = -1;  // of its name (LayoutOptions::first_form); -1: the glyph as it is
+  float hue = 0;  // by which its colours are turned, radians
 
   // Known once the scene is drawn.
   Box box;             // of the visible pixels, in [0, 1]
@@ -32,6 +34,10 @@ struct LayoutOptions {
   int min_objects = 1;
   int max_objects = 4;
   double repeats = 0;  // chance that an object has the name of an earlier one
+  double tiny = 0;     // chance that it is of the size below "small"
+  // Forms that objects are drawn in, [first, last) of SceneObject::form; none: 0, 0.
+  int first_form = 0;
+  int last_form = 0;
 };
 
 // Objects from back to front, with distinct names but for `repeats`; `can_mirror[name]` says which

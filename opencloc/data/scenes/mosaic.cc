@@ -155,8 +155,12 @@ Record make_one(TileReader& reader, int64_t samples, const std::vector<int64_t>&
     tiles.push_back(read_tile(reader, drawn[t], samples, rng));
   }
   for (const auto& tile : tiles) images.push_back(&tile.image);
-  const Mosaic mosaic = make_mosaic(
-      images, options.grid, {.width = options.size, .height = options.size, .rule = options.fit});
+  const CanvasOptions canvas{.width = options.size, .height = options.size, .rule = options.fit};
+  Rng cuts(options.seed, {static_cast<uint64_t>(number), drawn.size()});  // behind the tiles'
+  const Mosaic mosaic =
+      options.least_tile > 0
+          ? make_mosaic(images, free_cuts(options.grid, canvas, options.least_tile, cuts), canvas)
+          : make_mosaic(images, options.grid, canvas);
   Record out;
   char key[24];
   std::snprintf(key, sizeof key, "%09lld", static_cast<long long>(number));
@@ -192,6 +196,10 @@ std::string join_captions(const std::vector<std::string>& captions) {
 void make_mosaics(const std::vector<std::string>& shards, const MosaicOptions& options,
                   ShardSetWriter& out, SkipCounter& skips) {
   const int tiles = options.grid * options.grid;
+  if (!(options.least_tile >= 0 && options.least_tile <= 1)) {
+    throw Error::input("the least tile is no share of an even one", "setting 'least_tile'",
+                       "give 0 to 1");
+  }
   if (options.grid < 1 || options.size < options.grid || options.count < 0) {
     throw Error::input("a mosaic of this shape cannot be made",
                        "settings 'grid=" + std::to_string(options.grid) +

@@ -22,6 +22,8 @@ enum class MosaicRegions {
 
 struct MosaicOptions {
   int grid = 2;
+  // Above 0: free cuts, tiles at least so high and wide, as a share of an even tile; 0: even tiles.
+  double least_tile = 0;
   int64_t count = 0;
   int size = 256;                          // pixels a side
   CanvasRule fit = CanvasRule::kShortest;  // how a picture fills its tile

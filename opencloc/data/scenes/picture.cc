@@ -83,6 +83,27 @@ void tint(Sprite& sprite, const Color& color) {
   }
 }
 
+// Turns the colours of a sprite about the grey axis, as SVG's hueRotate does.
+void turn_hue(Sprite& sprite, float angle) {
+  const float c = std::cos(angle), s = std::sin(angle);
+  constexpr float kR = 0.213F, kG = 0.715F, kB = 0.072F;
+  const float matrix[3][3] = {
+      {kR + c * (1 - kR) - s * kR, kG - c * kG - s * kG, kB - c * kB + s * (1 - kB)},
+      {kR - c * kR + s * 0.143F, kG + c * (1 - kG) + s * 0.140F, kB - c * kB - s * 0.283F},
+      {kR - c * kR - s * (1 - kR), kG - c * kG + s * kG, kB + c * (1 - kB) + s * kB}};
+  for (size_t i = 0; i < sprite.rgba.size(); i += 4) {
+    uint8_t* pixel = &sprite.rgba[i];
+    const float from[3] = {static_cast<float>(pixel[0]), static_cast<float>(pixel[1]),
+                           static_cast<float>(pixel[2])};
+    for (size_t row = 0; row < 3; ++row) {
+      const float turned =
+          matrix[row][0] * from[0] + matrix[row][1] * from[1] + matrix[row][2] * from[2];
+      pixel[row] =
+          static_cast<uint8_t>(std::lround(std::clamp(turned, 0.0F, static_cast<float>(pixel[3]))));
+    }
+  }
+}
+
 void paint(Image& image, const PlacedSprite& placed, float opacity) {
   const int x0 = std::max(0, placed.x);
   const int x1 = std::min(image.width, placed.x + placed.sprite.width);
@@ -116,6 +137,7 @@ void paint_objects(Image& image, const SpriteStore& sprites, std::vector<SceneOb
     if (kept_as[i] < 0) continue;
     kept_as[i] = static_cast<int>(kept.size());
     kept.push_back(objects[i]);
+    if (objects[i].hue != 0) turn_hue(placed[i].sprite, objects[i].hue);
     if (objects[i].tinted) tint(placed[i].sprite, objects[i].tint);
     paint(image, placed[i], objects[i].opacity);
   }

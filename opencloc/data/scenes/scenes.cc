@@ -13,6 +13,7 @@
 #include "opencloc/data/scenes/caption.h"
 #include "opencloc/data/scenes/layout.h"
 #include "opencloc/data/scenes/names.h"
+#include "opencloc/data/scenes/phrases.h"
 #include "opencloc/data/scenes/picture.h"
 #include "opencloc/data/scenes/sprite.h"
 #include "opencloc/image/encode.h"
@@ -20,7 +21,11 @@
 namespace opencloc {
 namespace {
 
-constexpr uint64_t kAliasStream = 1;     // of a scene's random numbers
+constexpr uint64_t kAliasStream = 1;  // of a scene's random numbers
+constexpr uint64_t kSynonymStream = 2;
+constexpr uint64_t kPhraseStream = 3;
+constexpr uint64_t kFormStream = 4;  // of a name and its form
+constexpr int kForms = 8, kTrainForms = 6;
 constexpr float kLabelDominance = 1.8F;  // the main object is this much larger than the next
 
 void check(const SceneOptions& options) {
@@ -34,6 +39,14 @@ void check(const SceneOptions& options) {
           "the number of objects is out of range", "give 1 <= least <= most <= 8");
   require(options.repeats >= 0 && options.repeats <= 1, "repeats is not a chance",
           "give a number from 0 to 1");
+  const auto is_chance = [](double value) { return value >= 0 && value <= 1; };
+  require(is_chance(options.repeat_names) && is_chance(options.context) &&
+              is_chance(options.synonyms) && is_chance(options.tiny),
+          "repeat_names, context, synonyms or tiny is not a chance", "give a number from 0 to 1");
+  require(options.repeats == 0 || options.repeat_names == 0, "names are repeated in two ways",
+          "leave repeats or repeat_names out");
+  require(options.negatives >= 0 && options.negatives <= 4,
+          "the number of negatives is out of range", "give 0 to 4");
   require(options.names >= 0, "the number of names is negative", "give 0 for all of them");
   require(options.image_format == "jpg" || options.image_format == "png", "unknown picture format",
           "give jpg or png");
@@ -54,6 +67,7 @@ struct SceneGenerator::Impl {
   SceneOptions options;
   std::vector<EmojiName> emoji;
   std::vector<std::string> names;
+  std::vector<std::string> said_names;  // the names, and behind them their second names
   std::vector<bool> can_mirror;
   SpriteStore sprites;
   std::optional<AliasTexts> alias_texts;
@@ -74,16 +88,28 @@ struct SceneGenerator::Impl {
       names.push_back(one.name);
       can_mirror.push_back(one.group != "Symbols");
     }
+    said_names = names;
+    for (const std::string& name : names) said_names.push_back(second_name(name));
     if (!options.entities.empty()) alias_texts.emplace(options.entities, emoji);
   }
 
   // The objects of a scene, at least one, on its background.
   std::vector<SceneObject> paint(Image& image, Rng& rng) const {
-    const LayoutOptions layout = {options.size, options.min_objects, options.max_objects,
-                                  options.repeats};
+    LayoutOptions layout = {.size = options.size,
+                            .min_objects = options.min_objects,
+                            .max_objects = options.max_objects,
+                            .repeats = std::max(options.repeats, options.repeat_names),
+                            .tiny = options.tiny};
+    if (options.variants != SceneVariants::kNone) {
+      const bool train = options.variants == SceneVariants::kTrain;
+      layout.first_form = train ? 0 : kTrainForms;
+      layout.last_form = train ? kTrainForms : kForms;
+    }
     constexpr int kTries = 100;  // one is enough but for glyphs with hardly a solid pixel
     for (int attempt = 0; attempt < kTries; ++attempt) {
       std::vector<SceneObject> objects = lay_out(layout, can_mirror, rng);
+      for (SceneObject& object : objects)
+        if (object.form >= 0) give_form(object);
       paint_objects(image, sprites, objects);
       if (!objects.empty()) return objects;
     }
@@ -91,13 +117,67 @@ struct SceneGenerator::Impl {
                         "use NotoColorEmoji.ttf of the package fonts-noto-color-emoji");
   }
 
-  Region region_of(const SceneObject& object) const {
+  // The same for a name and its form, whatever the seed and the other names.
+  void give_form(SceneObject& object) const {
+    uint64_t letters = 0;
+    for (const char c : names[object.name]) letters = mix64(letters ^ static_cast<uint8_t>(c));
+    Rng rng(letters, {static_cast<uint64_t>(object.form), kFormStream});
+    object.pose.stretch = static_cast<float>(std::exp(rng.uniform(-0.3, 0.3)));
+    object.pose.slant = static_cast<float>(rng.uniform(-0.35, 0.35));
+    object.hue = static_cast<float>(rng.uniform(-0.9, 0.9));
+  }
+
+  // The objects as they are called: some by their second names.
+  std::vector<SceneObject> as_said(std::vector<SceneObject> objects, uint64_t index) const {
+    if (options.synonyms == 0) return objects;
+    Rng rng(options.seed, {index, kSynonymStream});
+    for (SceneObject& object : objects)
+      if (rng.chance(options.synonyms)) object.name += names.size();
+    return objects;
+  }
+
+  // Text and phrase of an object where the options ask for more than its name.
+  std::optional<ObjectText> text_of(const NamedObjects& scene, size_t i, Rng& rng) const {
+    if (options.repeat_names > 0) {
+      const size_t name = scene.objects[i].name;
+      const auto times = std::ranges::count(scene.objects, name, &SceneObject::name);
+      if (times > 1) return referring_phrase(scene, i, rng);
+    }
+    if (options.context > 0 && rng.chance(options.context)) return neighbour_phrase(scene, i);
+    return std::nullopt;
+  }
+
+  std::vector<Region> regions_of(const std::vector<SceneObject>& objects,
+                                 const std::vector<SceneObject>& said, uint64_t index) const {
+    Rng rng(options.seed, {index, kPhraseStream});
+    std::vector<Region> regions;
+    for (size_t i = 0; i < objects.size(); ++i) {
+      Region region = region_of(objects[i], said_names[said[i].name]);
+      if (auto text = text_of({said, said_names}, i, rng)) {
+        region.text = std::move(text->text);
+        region.extra["phrase"] = std::move(text->phrase);
+      }
+      if (options.negatives > 0) {
+        std::vector<size_t> like;
+        for (size_t other = 0; other < emoji.size(); ++other) {
+          if (other != objects[i].name && emoji[other].group == emoji[objects[i].name].group)
+            like.push_back(other);
+        }
+        region.extra["negatives"] =
+            wrong_phrases({objects, names}, i, like, options.negatives, rng);
+      }
+      regions.push_back(std::move(region));
+    }
+    return regions;
+  }
+
+  Region region_of(const SceneObject& object, const std::string& said) const {
     Region region;
     region.box = object.box;
-    region.text = names[object.name];
+    region.text = said;
     region.source = "scenes";
-    region.extra["phrase"] = object_phrase(object, region.text);
-    region.extra["name"] = region.text;
+    region.extra["phrase"] = object_phrase(object, said);
+    region.extra["name"] = names[object.name];
     region.extra["group"] = emoji[object.name].group;
     region.extra["held_out"] = emoji[object.name].held_out;
     region.extra["visible"] = std::round(100 * object.visible) / 100;
@@ -138,7 +218,8 @@ Record SceneGenerator::make(uint64_t index) const {
   record.extension = options.image_format;
   // Crowded captions are long enough without.
   const bool say_background = rng.chance(objects.size() <= 2 ? 0.5 : 0.15);
-  record.caption = scene_caption(objects, impl_->names,
+  const std::vector<SceneObject> said = impl_->as_said(objects, index);
+  record.caption = scene_caption(said, impl_->said_names,
                                  say_background ? std::string_view(background.phrase) : "", rng);
   record.alt_text = scene_alt_text(objects, impl_->names, rng);
   if (impl_->alias_texts) {  // by numbers of their own: the rest of the scene stays as it is
@@ -147,7 +228,7 @@ Record SceneGenerator::make(uint64_t index) const {
     record.alt_text = std::move(written.text);
     record.extra["mentions"] = std::move(written.mentions);
   }
-  for (const SceneObject& object : objects) record.regions.push_back(impl_->region_of(object));
+  record.regions = impl_->regions_of(objects, said, index);
   record.label = impl_->label_of(objects);
   record.image = options.image_format == "png"
                      ? encode_png(background.image)

@@ -45,8 +45,10 @@ PlacedSprite draw_sprite(const SpriteLevels& levels, const Pose& pose) {
   const float scale = pose.side / static_cast<float>(source.side());
   const float cosine = std::cos(pose.angle);
   const float sine = std::sin(pose.angle);
-  const float half_x = 0.5F * scale * (std::abs(cosine) * width + std::abs(sine) * height);
-  const float half_y = 0.5F * scale * (std::abs(sine) * width + std::abs(cosine) * height);
+  const float tall = height / pose.stretch;
+  const float wide = width * pose.stretch + std::abs(pose.slant) * tall;
+  const float half_x = 0.5F * scale * (std::abs(cosine) * wide + std::abs(sine) * tall);
+  const float half_y = 0.5F * scale * (std::abs(sine) * wide + std::abs(cosine) * tall);
 
   PlacedSprite placed;
   placed.x = static_cast<int>(std::floor(pose.center_x - half_x)) - 1;
@@ -57,11 +59,13 @@ PlacedSprite draw_sprite(const SpriteLevels& levels, const Pose& pose) {
                             static_cast<size_t>(placed.sprite.height) * 4);
   for (int y = 0; y < placed.sprite.height; ++y) {
     for (int x = 0; x < placed.sprite.width; ++x) {
-      // From the picture back to the glyph: turn back, then scale back, then mirror.
+      // From the picture back to the glyph: turn and scale back, then slant, stretch, mirror.
       const float dx = (static_cast<float>(placed.x + x) + 0.5F - pose.center_x) / scale;
       const float dy = (static_cast<float>(placed.y + y) + 0.5F - pose.center_y) / scale;
       float u = cosine * dx + sine * dy;
-      const float v = cosine * dy - sine * dx;
+      float v = cosine * dy - sine * dx;
+      u = (u - pose.slant * v) / pose.stretch;
+      v *= pose.stretch;
       if (pose.mirrored) u = -u;
       const float from_x = u + 0.5F * width - 0.5F;
       const float from_y = v + 0.5F * height - 0.5F;

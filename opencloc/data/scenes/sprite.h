@@ -58,6 +58,8 @@ struct Pose {
   float side = 0;   // the longer side of the glyph before it is turned
   float angle = 0;  // clockwise
   bool mirrored = false;
+  float stretch = 1;  // of the glyph's width; its height is divided by it
+  float slant = 0;    // by which each row is moved, of its distance from the middle
 };
 
 // A drawn sprite and the place of its top left pixel, which may lie outside the picture.

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cmath>
+#include <vector>
 
 #include <torch/types.h>
 
@@ -48,7 +49,11 @@ struct ImageFeatures {
   torch::Tensor embedding;   // [B, E], not normalised
   torch::Tensor captioning;  // [B, Q, E], what captions are written from; CoCa alone
   torch::Tensor hidden;      // [B, T, D], after EncodeOptions::hidden_layer blocks; else undefined
-  PromptContext context;     // undefined until Cloc::prepare_prompts
+  std::vector<torch::Tensor> layers;  // [B, T, D] each, with EncodeOptions::several_layers
+  // [B, T, D]: what regions are read from, where that is a sum of several layers; else undefined.
+  torch::Tensor of_layers;
+  const torch::Tensor& for_regions() const { return of_layers.defined() ? of_layers : tokens; }
+  PromptContext context;  // undefined until Cloc::prepare_prompts
 };
 
 }  // namespace opencloc

@@ -58,16 +58,23 @@ ImageFeatures VisionTowerImpl::forward(const torch::Tensor& pixels, const Encode
   if (options.keep.defined()) x = kept(x, options.keep);
   if (options.appended.defined()) x = torch::cat({x, ops::as_activation(options.appended)}, 1);
   if (ln_pre_) x = ln_pre_(x);
-  TransformerImpl::Hidden hidden;
+  std::vector<TransformerImpl::Hidden> hidden;
   if (options.hidden_layer) {
     const int64_t layer = *options.hidden_layer;
-    hidden.after = layer < 0 ? config_.layers + 1 + layer : layer;
-    TORCH_CHECK(hidden.after >= 0 && hidden.after <= config_.layers, "no hidden layer ", layer);
+    const int64_t after = layer < 0 ? config_.layers + 1 + layer : layer;
+    TORCH_CHECK(after >= 0 && after <= config_.layers, "no hidden layer ", layer);
+    hidden.push_back({after, {}});
   }
-  x = transformer_(x, ops::Mask::kNone, options.hidden_layer ? &hidden : nullptr);
+  if (options.several_layers)
+    for (const int64_t after : config_.several_layers()) hidden.push_back({after, {}});
+  x = transformer_(x, ops::Mask::kNone, &hidden);
   ImageFeatures features;
-  features.tokens = x;              // [B, T, D]
-  features.hidden = hidden.tokens;  // [B, T, D]
+  features.tokens = x;                                                // [B, T, D]
+  if (options.hidden_layer) features.hidden = hidden.front().tokens;  // [B, T, D]
+  if (options.several_layers) {
+    for (size_t i = hidden.size() - kSeveralLayers; i < hidden.size(); ++i)
+      features.layers.push_back(hidden[i].tokens);
+  }
   if (pooler_) {
     const auto answers = ln_post_(pooler_(x));  // [B, n, E]
     features.pooled = answers.select(1, 0);     // [B, E]

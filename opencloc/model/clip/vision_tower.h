@@ -20,6 +20,8 @@ struct EncodeOptions {
   // Also return the tokens after that many blocks, as transformers counts hidden_states: 0 what
   // enters the first block, -1 the last block's output, -2 the second-to-last's (LLaVA's choice).
   std::optional<int64_t> hidden_layer = std::nullopt;
+  // Return what the Prompter reads of several layers, too (ImageFeatures::layers).
+  bool several_layers = false;
   // [B, K] int64: the patches that go through the tower, each with its own place; undefined: all
   // (He et al., 2022; Li et al., "Scaling Language-Image Pre-training via Masking", 2023). Tokens
   // are then [B, K, D], after the class token where there is one, in the order given.

@@ -25,6 +25,10 @@ ClocImpl::ClocImpl(const ModelConfig& config) : config_(config) {
   }
   region_logit_scale =
       register_parameter("region_logit_scale", torch::full({}, std::log(1.0 / 0.07)));
+  if (config.cloc.hard_negatives) {
+    hard_negative_logit_scale =
+        register_parameter("hard_negative_logit_scale", torch::full({}, std::log(1.0 / 0.07)));
+  }
   // Last, so that all other weights are drawn as without it.
   if (config.cloc.quality_head)
     quality_head = register_module("quality_head", QualityHead(config.embed_dim));
@@ -48,7 +52,13 @@ torch::Tensor ClocImpl::normalized_pixels(const torch::Tensor& pixels) const {
 
 ImageFeatures ClocImpl::encode_image(const torch::Tensor& pixels, const EncodeOptions& options) {
   const ComputeScope scope(precision_, backend_);
-  auto features = visual->forward(normalized_pixels(pixels), options);
+  EncodeOptions wanted = options;
+  // Of whole pictures alone: regions of others are not read.
+  wanted.several_layers = prompter && config_.cloc.several_layers && !options.keep.defined() &&
+                          !options.appended.defined() && !options.hidden.defined();
+  auto features = visual->forward(normalized_pixels(pixels), wanted);
+  if (wanted.several_layers) features.of_layers = prompter->sum_of_layers(features.layers);
+  features.layers.clear();
   features.pooled = as_f32(features.pooled);
   features.embedding = as_f32(features.embedding);
   if (features.hidden.defined()) features.hidden = as_f32(features.hidden);
@@ -78,18 +88,19 @@ void ClocImpl::need_region_part() const { TORCH_CHECK(prompter, "this model has 
 void ClocImpl::prepare_prompts(ImageFeatures& features) {
   need_region_part();
   const ComputeScope scope(precision_, backend_);
-  features.context = prompter->prepare(features.tokens);
+  features.context = prompter->prepare(features.for_regions());
 }
 
 PromptContext ClocImpl::context_of(const ImageFeatures& features) {
-  return features.context.defined() ? features.context : prompter->prepare(features.tokens);
+  return features.context.defined() ? features.context : prompter->prepare(features.for_regions());
 }
 
 torch::Tensor ClocImpl::encode_regions(const ImageFeatures& features, const PromptBatch& prompts) {
   need_region_part();
   const ComputeScope scope(precision_, backend_);
   if (roi_extractor && prompts.kind == PromptKind::kBox) {
-    return as_f32(roi_extractor->forward(features.tokens, prompts.boxes, prompts.image_index));
+    return as_f32(
+        roi_extractor->forward(features.for_regions(), prompts.boxes, prompts.image_index));
   }
   return as_f32(prompter->forward(context_of(features), prompts));
 }
@@ -113,6 +124,16 @@ torch::Tensor ClocImpl::ground(const ImageFeatures& features, const torch::Tenso
   const auto z =
       prompter->forward(context_of(features), text_prompts(text_embeddings, image_index));
   return as_f32(box_head->forward(z));
+}
+
+torch::Tensor ClocImpl::log_attention_inside(const ImageFeatures& features,
+                                             const torch::Tensor& text_embeddings,
+                                             const torch::Tensor& image_index,
+                                             const torch::Tensor& boxes) {
+  need_region_part();
+  const ComputeScope scope(precision_, backend_);
+  return prompter->log_attention_inside(context_of(features),
+                                        text_prompts(text_embeddings, image_index), boxes);
 }
 
 torch::Tensor ClocImpl::recover_boxes(const torch::Tensor& regions) {

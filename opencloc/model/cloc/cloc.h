@@ -22,7 +22,8 @@ namespace opencloc {
 // Parameters carry open_clip's names for the towers (visual.*, transformer.*,
 // token_embedding.weight, positional_embedding, ln_final.*, text_projection, logit_scale; SigLIP's
 // logit_bias), CoCa's for captioners (text_decoder.*) and
-// prompter.*, box_head.*, roi_extractor.*, quality_head.*, region_logit_scale for what CLOC adds.
+// prompter.*, box_head.*, roi_extractor.*, quality_head.*, region_logit_scale,
+// hard_negative_logit_scale for what CLOC adds.
 // F32 master weights.
 class ClocImpl : public torch::nn::Module {
  public:
@@ -56,7 +57,7 @@ class ClocImpl : public torch::nn::Module {
   // Computes features.context, so that several calls below share it (they work without, too).
   void prepare_prompts(ImageFeatures& features);
   // Region embeddings of box, point, mask or text prompts -> [R, E], not normalised, by the
-  // configured extractor (Prompter or RoIAlign). features.tokens [B, T, D].
+  // configured extractor (Prompter or RoIAlign), from features.for_regions() [B, T, D].
   torch::Tensor encode_regions(const ImageFeatures& features, const PromptBatch& prompts);
   // RoIAlign of `layer_tokens` [B, T, D] (of any layer) projected as the *image* tower projects its
   // class token: needs no trained region part. boxes [R, 4], image_index [R] -> [R, E].
@@ -68,6 +69,14 @@ class ClocImpl : public torch::nn::Module {
   // Grounding: text embeddings [R, E] (not normalised) on images image_index [R] -> boxes [R, 4].
   torch::Tensor ground(const ImageFeatures& features, const torch::Tensor& text_embeddings,
                        const torch::Tensor& image_index);
+
+  // How much of the attention of a text prompt lies in a box: log sum_j a_j c_j -> [R, 1], of which
+  // the gradient goes into all that attention is made of. a_j: attention to patch j; c_j: the share
+  // of the patch that the box covers, beside that of the patch it covers most. Arguments as
+  // ground(), boxes [R, 4]. Pool prompt only.
+  torch::Tensor log_attention_inside(const ImageFeatures& features,
+                                     const torch::Tensor& text_embeddings,
+                                     const torch::Tensor& image_index, const torch::Tensor& boxes);
 
   // The boxes [R, 4] read back from region embeddings [R, E].
   torch::Tensor recover_boxes(const torch::Tensor& regions);
@@ -88,7 +97,9 @@ class ClocImpl : public torch::nn::Module {
   TextDecoder text_decoder{nullptr};  // of a captioner (config().multimodal); else null
   // The region part; nothing of it with config().region_part false.
   torch::Tensor region_logit_scale;  // scalar, L_CLOC's own
-  Prompter prompter{nullptr};        // with kRoiAlign only for text prompts (grounding)
+  // Scalar, of regions against their hard negatives; config().cloc.hard_negatives only.
+  torch::Tensor hard_negative_logit_scale;
+  Prompter prompter{nullptr};  // with kRoiAlign only for text prompts (grounding)
   BoxHead box_head{nullptr};
   RoiExtractor roi_extractor{nullptr};  // kRoiAlign only
   QualityHead quality_head{nullptr};    // config().cloc.quality_head only

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
 #include <vector>
 
 #include <torch/nn/functional/normalization.h>
@@ -45,6 +46,9 @@ constexpr double kPromptShare = 0.1;
 constexpr double kKeyContent = 0.5;
 constexpr double kValuePlace = 0.3;
 
+// Gain of each layer in the sum of several.
+constexpr double kStartLayerGain = 1.0 / kSeveralLayers;
+
 // Of the tokens of one part of many prompts, pool all: enough work for all threads between two
 // steps, and bounded memory.
 constexpr int64_t kPartBytes = int64_t{32} << 20;
@@ -52,6 +56,21 @@ constexpr int64_t kPartBytes = int64_t{32} << 20;
 // Every row of x [N, ...] with itself.
 torch::Tensor each(const torch::Tensor& x) {
   return torch::arange(x.size(0), torch::kInt64);  // [N]
+}
+
+// boxes [R, 4] -> [R, N]: the share of each patch that the box covers, beside that of the patch it
+// covers most.
+torch::Tensor cover(const torch::Tensor& boxes, int64_t patches) {
+  const auto grid = static_cast<int64_t>(std::lround(std::sqrt(static_cast<double>(patches))));
+  const auto edges = torch::arange(grid, boxes.options()) / static_cast<double>(grid);  // [grid]
+  const auto along = [&](int64_t axis) {
+    const auto first = torch::maximum(boxes.select(1, axis).unsqueeze(1), edges);
+    const auto last = torch::minimum(boxes.select(1, axis + 2).unsqueeze(1),
+                                     edges + 1.0 / static_cast<double>(grid));
+    return (last - first).clamp_min(0);  // [R, grid]
+  };
+  const auto shared = (along(1).unsqueeze(2) * along(0).unsqueeze(1)).flatten(1);  // [R, N]
+  return shared / shared.amax(1, /*keepdim=*/true).clamp_min(1e-20);
 }
 
 // With pool all the image's tokens share keys and the mean with the prompt's few, in a proportion
@@ -75,7 +94,13 @@ PrompterImpl::PrompterImpl(const ModelConfig& config)
       "patch_encoding",
       patch_centre_encoding(config.vision.grid(), width_, encoding_grid_));  // [N, D]
   text_in_ = register_module("text_in", Linear(config.embed_dim, width_));
-  if (config_.joint_box_token) joint_in_ = register_module("joint_in", Linear(2 * width_, width_));
+  if (config_.joint_box_token && config_.box_encoding == BoxEncoding::kCentre)
+    joint_in_ = register_module("joint_in", Linear(2 * width_, width_));
+  for (size_t i = 0; config_.several_layers && i < kSeveralLayers; ++i) {
+    ln_layers_.push_back(register_module("ln_layer_" + std::to_string(i), LayerNorm(width_)));
+    const torch::NoGradGuard no_grad;
+    if (initial::drawn()) ln_layers_.back()->weight.fill_(kStartLayerGain);
+  }
   ln_image_ = register_module("ln_image", LayerNorm(width_));
   const auto mlp_width =
       static_cast<int64_t>(std::lround(static_cast<double>(width_) * config_.mlp_ratio));
@@ -90,8 +115,14 @@ void PrompterImpl::start_as_average_around_own_place() {
   const torch::NoGradGuard no_grad;
   auto& weight = block_->attn->in_proj_weight;  // [3 D, D]: queries, keys, values
   const int64_t width = weight.size(1);
+  const double root = std::sqrt(static_cast<double>(width));
   auto queries = weight.slice(0, 0, width);
-  queries.mul_(std::sqrt(kStartLogit / (0.5 * std::sqrt(static_cast<double>(width)))));
+  if (config_.box_encoding == BoxEncoding::kIntegrated) {
+    // A random map adds noise to the logits, of which windows of many patches take the highest.
+    torch::nn::init::orthogonal_(queries, std::sqrt(kStartLogit / root));
+  } else {
+    queries.mul_(std::sqrt(kStartLogit / (0.5 * root)));
+  }
   weight.slice(0, width, 2 * width).copy_(queries);
   auto values = weight.slice(0, 2 * width);
   torch::nn::init::orthogonal_(values);
@@ -99,7 +130,15 @@ void PrompterImpl::start_as_average_around_own_place() {
   block_->attn->out_proj->bias.zero_();
   block_->mlp->c_proj->weight.mul_(kStartMlpShare);
   block_->mlp->c_proj->bias.zero_();
-  if (config_.joint_box_token) joint_in_->weight.mul_(kStartJointShare);
+  if (joint_in_) joint_in_->weight.mul_(kStartJointShare);
+}
+
+torch::Tensor PrompterImpl::sum_of_layers(const std::vector<torch::Tensor>& layers) {
+  TORCH_CHECK(config_.several_layers && layers.size() == kSeveralLayers,
+              "this Prompter reads one layer, or was given others");
+  auto sum = ln_layers_[0](layers[0]);
+  for (size_t i = 1; i < layers.size(); ++i) sum = sum + ln_layers_[i](layers[i]);
+  return sum;  // [B, T, D]
 }
 
 PromptContext PrompterImpl::prepare(const torch::Tensor& image_tokens) {
@@ -144,6 +183,23 @@ torch::Tensor PrompterImpl::forward(const PromptContext& context, const PromptBa
   return ops::linear(ln_post_(pooled), proj_.t());                              // [R, E]
 }
 
+torch::Tensor PrompterImpl::log_attention_inside(const PromptContext& context,
+                                                 const PromptBatch& prompts,
+                                                 const torch::Tensor& boxes) {
+  TORCH_CHECK(config_.pool == Pool::kPrompt, "attention is looked at with pool prompt alone");
+  const auto queries =
+      block_->attn->queries(block_->ln_1(prompt_tokens(prompts))).to(torch::kFloat);  // [R, 1, D]
+  const auto index = ops::to_device(prompts.image_index, queries.device());
+  const auto keys = context.keys_values.slice(2, 0, width_).to(torch::kFloat);  // [B, T, D]
+  const auto logits = torch::matmul(queries, keys.index_select(0, index).transpose(1, 2)) /
+                      std::sqrt(static_cast<double>(width_));  // [R, 1, T]
+  const auto shares = logits.squeeze(1).log_softmax(1);        // [R, T], logarithms
+  const int64_t patches = patch_encoding_.size(0);
+  const auto of_patches = shares.slice(1, shares.size(1) - patches);  // [R, N]
+  // log 0 where the box covers nothing of a patch.
+  return (of_patches + cover(boxes, patches).log()).logsumexp(1, /*keepdim=*/true);
+}
+
 torch::Tensor PrompterImpl::box_tokens(const torch::Tensor& boxes, PromptKind kind) {
   const int64_t first = kind == PromptKind::kBox ? kTopLeft : kMaskTopLeft;
   const auto corners = boxes.view({-1, 2, 2});                                // [R, 2, x y]
@@ -151,7 +207,13 @@ torch::Tensor PrompterImpl::box_tokens(const torch::Tensor& boxes, PromptKind ki
   auto tokens = encoded;
   if (config_.joint_box_token) {
     // The corners of a box lie beside the object: half-way to the centre a token looks at it.
-    const auto centre = corners.mean(1, /*keepdim=*/true);                // [R, 1, 2]
+    const auto centre = corners.mean(1, /*keepdim=*/true);  // [R, 1, 2]
+    if (config_.box_encoding == BoxEncoding::kIntegrated) {
+      const auto half_way = sinusoidal_encoding((corners + centre) / 2, width_, encoding_grid_);
+      const auto whole = integrated_encoding(boxes, width_, encoding_grid_);  // [R, D]
+      tokens = torch::cat({half_way, whole.unsqueeze(1)}, 1);                 // [R, 3, D]
+      return tokens + type_embedding_.slice(0, first, first + 3);
+    }
     const auto places = torch::cat({(corners + centre) / 2, centre}, 1);  // [R, 3, 2]
     const auto joint = joint_in_(encoded.flatten(1)).unsqueeze(1);        // [R, 1, D]
     tokens = sinusoidal_encoding(places, width_, encoding_grid_) +

@@ -6,6 +6,8 @@
 // image's attention to itself, its output projection and the second product are not made again.
 #pragma once
 
+#include <vector>
+
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 #include <torch/types.h>
@@ -21,10 +23,16 @@ class PrompterImpl : public torch::nn::Module {
  public:
   explicit PrompterImpl(const ModelConfig& config);
 
-  // image_tokens [B, T, D] (features.h), the ViT's last block.
+  // Where the configuration says several layers: what is read of them, layers [B, T, D] each in the
+  // order of VisionConfig::several_layers -> [B, T, D].
+  torch::Tensor sum_of_layers(const std::vector<torch::Tensor>& layers);
+  // image_tokens [B, T, D]: ImageFeatures::for_regions().
   PromptContext prepare(const torch::Tensor& image_tokens);
   // R prompts -> [R, E], not normalised.
   torch::Tensor forward(const PromptContext& context, const PromptBatch& prompts);
+  // Of prompts of one token: ClocImpl::log_attention_inside().
+  torch::Tensor log_attention_inside(const PromptContext& context, const PromptBatch& prompts,
+                                     const torch::Tensor& boxes);
 
  private:
   void start_as_average_around_own_place();
@@ -49,7 +57,8 @@ class PrompterImpl : public torch::nn::Module {
   torch::Tensor type_embedding_;  // [kinds of token, D]
   torch::Tensor patch_encoding_;  // [N, D], constant: a buffer, so that it moves with the weights
   Linear text_in_{nullptr};       // E -> D
-  Linear joint_in_{nullptr};      // 2 D -> D, only with joint_box_token
+  Linear joint_in_{nullptr};      // 2 D -> D, only of a joint_box_token around the centre
+  std::vector<LayerNorm> ln_layers_;  // only with several_layers
   LayerNorm ln_image_{nullptr};
   Block block_{nullptr};
   LayerNorm ln_post_{nullptr};

@@ -168,6 +168,8 @@ void ModelConfig::validate(std::string_view where) const {
             "multimodal_cfg.width is not a multiple of heads");
     require(text.context_length >= 3, "text_cfg.context_length has no room for a word");
   }
+  require(cloc.box_encoding == BoxEncoding::kCentre || cloc.joint_box_token,
+          "cloc.box_encoding is \"integrated\" without a joint_box_token");
   require(!quick_gelu || (!vision.gelu_tanh && !text.gelu_tanh),
           "quick_gelu does not go with act_kwargs.approximate \"tanh\"");
   require(std::isfinite(init_logit_scale) && std::isfinite(init_logit_bias.value_or(0)),
@@ -283,7 +285,12 @@ Json cloc_config_json(const ClocConfig& config) {
   json["position_image_tokens"] = config.position_image_tokens;
   json["mlp_ratio"] = config.mlp_ratio;
   if (config.encoding_grid > 0) json["encoding_grid"] = config.encoding_grid;
-  if (config.quality_head) json["quality_head"] = true;  // programs of before refuse the key
+  // Programs of before refuse these keys.
+  if (config.quality_head) json["quality_head"] = true;
+  if (config.hard_negatives) json["hard_negatives"] = true;
+  if (config.several_layers) json["several_layers"] = true;
+  if (config.box_encoding != BoxEncoding::kCentre)
+    json["box_encoding"] = to_string(config.box_encoding);
   return json;
 }
 
@@ -308,6 +315,18 @@ ClocConfig cloc_config_from_json(const Json& json, std::string_view where) {
   config.mlp_ratio = keys.number("mlp_ratio", config.mlp_ratio);
   config.encoding_grid = keys.integer("encoding_grid", config.encoding_grid);
   config.quality_head = keys.boolean("quality_head", config.quality_head);
+  config.hard_negatives = keys.boolean("hard_negatives", config.hard_negatives);
+  config.several_layers = keys.boolean("several_layers", config.several_layers);
+  const std::string encoding = keys.text("box_encoding", to_string(config.box_encoding));
+  if (encoding != "centre" && encoding != "integrated") {
+    throw Error::input("box_encoding \"" + encoding + "\" is not known", where,
+                       "use \"centre\" or \"integrated\"");
+  }
+  config.box_encoding = encoding == "centre" ? BoxEncoding::kCentre : BoxEncoding::kIntegrated;
+  if (config.box_encoding == BoxEncoding::kIntegrated && !config.joint_box_token) {
+    throw Error::input("box_encoding \"integrated\" is of the joint token, which is off", where,
+                       "switch joint_box_token on");
+  }
   keys.finish({});
   return config;
 }
@@ -316,6 +335,10 @@ const char* to_string(Pool pool) { return pool == Pool::kAll ? "all" : "prompt";
 
 const char* to_string(RegionExtractor extractor) {
   return extractor == RegionExtractor::kPrompter ? "prompter" : "roi_align";
+}
+
+const char* to_string(BoxEncoding encoding) {
+  return encoding == BoxEncoding::kCentre ? "centre" : "integrated";
 }
 
 const char* to_string(CanvasRule rule) {

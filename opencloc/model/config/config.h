@@ -2,6 +2,7 @@
 // The same description serves training and inference.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -17,6 +18,8 @@ namespace opencloc {
 // What becomes the image's embedding: the class token; the mean of the patch tokens; or what a
 // learned query reads from all tokens (SigLIP's attention pooling head, timm's "map").
 enum class ImagePool { kClassToken, kAverage, kMax, kAttention };
+
+inline constexpr size_t kSeveralLayers = 3;
 
 struct VisionConfig {
   int64_t image_size = 224;
@@ -43,6 +46,11 @@ struct VisionConfig {
   int64_t grid() const { return image_size / patch_size; }
   int64_t patches() const { return grid() * grid(); }  // N
   int64_t tokens() const { return (class_token ? 1 : 0) + patches(); }
+  // After how many blocks the Prompter reads, where it reads several layers: the last one, the
+  // second-to-last one, the middle one. Towers of few blocks have some of them twice.
+  std::array<int64_t, kSeveralLayers> several_layers() const {
+    return {layers, std::max<int64_t>(layers - 1, 0), layers / 2};
+  }
 };
 
 // The place a text is pooled at: the end token, or the first or the last of all T places, which
@@ -89,12 +97,19 @@ inline constexpr double kInitialLogitScale = 2.659260036932778;  // log(1 / 0.07
 
 enum class Pool { kAll, kPrompt };
 enum class RegionExtractor { kPrompter, kRoiAlign };
+// What a box prompt's third token is: its centre and a linear map of both corners, or the mean of
+// the encodings of all places of the box, whose window grows with the box.
+enum class BoxEncoding { kCentre, kIntegrated };
 
 // The Prompter and BoxHead (spec/cloc.md section 2).
 struct ClocConfig {
   RegionExtractor region_extractor = RegionExtractor::kPrompter;
   Pool pool = Pool::kPrompt;
-  bool joint_box_token = true;        // a third box token: a linear map of both corners' encodings
+  bool joint_box_token = true;                      // a third box token
+  BoxEncoding box_encoding = BoxEncoding::kCentre;  // what that is
+  // The Prompter reads a learned sum of the layer norms of several of the tower's layers
+  // (VisionConfig::several_layers), not the last layer's tokens as they are.
+  bool several_layers = false;
   bool position_image_tokens = true;  // patch tokens carry the sinusoidal encoding of their centres
   double mlp_ratio = 4.0;
   // Patches along a side of the grid whose frequencies encode places: the grid of training, which a
@@ -102,6 +117,7 @@ struct ClocConfig {
   int64_t encoding_grid = 0;
   // A head that says how well a box holds one object (quality_head.h).
   bool quality_head = false;
+  bool hard_negatives = false;  // a temperature for L_hard (ClocImpl::hard_negative_logit_scale)
 };
 
 struct PreprocessConfig {
@@ -159,6 +175,7 @@ const char* to_string(ImagePool pool);  // "tok", "avg", "map"
 const char* to_string(TextPool pool);   // "argmax" (of kEnd), "first", "last"
 const char* to_string(Pool pool);
 const char* to_string(RegionExtractor extractor);
+const char* to_string(BoxEncoding encoding);
 const char* to_string(CanvasRule rule);
 
 }  // namespace opencloc

@@ -14,6 +14,11 @@ namespace opencloc {
 torch::Tensor sinusoidal_encoding(const torch::Tensor& points, int64_t width,
                                   int64_t encoding_grid);
 
+// Boxes [R, 4] (x0 y0 x1 y1) -> [R, D]: the mean of sinusoidal_encoding over all places of the box,
+// which is that of its centre, each frequency w of x or y times sinc(w side / 2), sinc(a) = sin(a)
+// / a: what is finer than the box averages out (Barron et al., "Mip-NeRF", 2021, do so for cones).
+torch::Tensor integrated_encoding(const torch::Tensor& boxes, int64_t width, int64_t encoding_grid);
+
 // Encoding of the centres of a grid x grid patch layout, row by row -> [grid * grid, D].
 torch::Tensor patch_centre_encoding(int64_t grid, int64_t width, int64_t encoding_grid);
 

@@ -129,10 +129,13 @@ torch::Tensor TransformerImpl::step(torch::Tensor x, std::vector<torch::Tensor>&
   return x;
 }
 
-torch::Tensor TransformerImpl::forward(torch::Tensor x, ops::Mask mask, Hidden* hidden) {
+torch::Tensor TransformerImpl::forward(torch::Tensor x, ops::Mask mask,
+                                       std::vector<Hidden>* hidden) {
   int64_t done = 0;
   const auto keep = [&] {
-    if (hidden != nullptr && hidden->after == done) hidden->tokens = x;
+    if (hidden == nullptr) return;
+    for (auto& one : *hidden)
+      if (one.after == done) one.tokens = x;
   };
   keep();
   for (auto& block : blocks_) {

@@ -91,13 +91,13 @@ void initialise(BlockImpl& block, int64_t layers);
 class TransformerImpl : public torch::nn::Module {
  public:
   TransformerImpl(const BlockConfig& config, int64_t layers);
-  // x [B, T, D] -> [B, T, D]. `hidden`, when given, receives what comes out of `hidden->after`
-  // blocks (0: x itself).
+  // x [B, T, D] -> [B, T, D]. Each of `hidden` receives what comes out of `after` blocks (0: x
+  // itself).
   struct Hidden {
     int64_t after = 0;
     torch::Tensor tokens;  // [B, T, D]
   };
-  torch::Tensor forward(torch::Tensor x, ops::Mask mask, Hidden* hidden = nullptr);
+  torch::Tensor forward(torch::Tensor x, ops::Mask mask, std::vector<Hidden>* hidden = nullptr);
   // One place at a time, for writing text: `caches` has one a block (empty at the first call, which
   // may bring several places). The same numbers as forward()'s with Mask::kCausal.
   // x [B, 1, D] -> [B, 1, D]
