@@ -6,16 +6,21 @@
 
 namespace opencloc {
 
-torch::Tensor sinusoidal_encoding(const torch::Tensor& points, int64_t width,
-                                  int64_t encoding_grid) {
+torch::Tensor encoding_frequencies(int64_t width, int64_t encoding_grid,
+                                   const torch::TensorOptions& options) {
   TORCH_CHECK(width % 4 == 0, "the width of a positional encoding must be a multiple of 4, got ",
               width);
   const int64_t count = width / 4;
   const double finest = std::max(0.0, std::log2(static_cast<double>(encoding_grid) / 2));  // octave
-  const auto octaves = torch::linspace(-1.0, finest, count, points.options());             // [D/4]
-  const auto angles =
-      points.unsqueeze(-1) * torch::exp2(octaves) * (2.0 * std::numbers::pi);  // [..., 2, D/4]
-  return torch::cat({angles.sin(), angles.cos()}, -1).flatten(-2);             // [..., D]
+  return torch::exp2(torch::linspace(-1.0, finest, count, options));                       // [D/4]
+}
+
+torch::Tensor sinusoidal_encoding(const torch::Tensor& points, int64_t width,
+                                  int64_t encoding_grid) {
+  const auto angles = points.unsqueeze(-1) *
+                      encoding_frequencies(width, encoding_grid, points.options()) *
+                      (2.0 * std::numbers::pi);                     // [..., 2, D/4]
+  return torch::cat({angles.sin(), angles.cos()}, -1).flatten(-2);  // [..., D]
 }
 
 torch::Tensor patch_centre_encoding(int64_t grid, int64_t width, int64_t encoding_grid) {

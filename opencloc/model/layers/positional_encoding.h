@@ -14,6 +14,10 @@ namespace opencloc {
 torch::Tensor sinusoidal_encoding(const torch::Tensor& points, int64_t width,
                                   int64_t encoding_grid);
 
+// Its frequencies, in cycles a canvas -> [D/4].
+torch::Tensor encoding_frequencies(int64_t width, int64_t encoding_grid,
+                                   const torch::TensorOptions& options = {});
+
 // Encoding of the centres of a grid x grid patch layout, row by row -> [grid * grid, D].
 torch::Tensor patch_centre_encoding(int64_t grid, int64_t width, int64_t encoding_grid);
 
