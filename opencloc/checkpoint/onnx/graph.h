@@ -16,7 +16,7 @@
 
 namespace opencloc::onnx {
 
-// Of 2022: ONNX Runtime 1.12 and OpenVINO 2022.3 are the first that know all operators of it.
+// Of 2022: the first that has LayerNormalization.
 inline constexpr int64_t kOpset = 17;
 inline constexpr int64_t kIrVersion = 8;
 

@@ -143,10 +143,11 @@ def benchmark(work):
                                folder / 'classes.txt', '--templates', folder / 'templates.txt', '--json'))
 
     from clip_benchmark import cli
-    for data, task, names in (('classes', 'zeroshot', ('acc1', 'acc5', 'mean_per_class_recall')),
-                              ('captions', 'retrieval', ('image_retrieval_recall@5', 'text_retrieval_recall@5'))):
+    for data, task, theirs_of_task, names in (
+            ('classes', 'zeroshot', 'zeroshot_classification', ('acc1', 'acc5', 'mean_per_class_recall')),
+            ('captions', 'retrieval', 'zeroshot_retrieval', ('image_retrieval_recall@5', 'text_retrieval_recall@5'))):
         arguments, sys.argv = sys.argv, ['clip_benchmark', 'eval', '--dataset', f'wds/{data}', '--dataset_root', str(folder / data),
-                                         '--model', f'local-dir:{directory}', '--pretrained', '', '--no_amp', '--num_workers', '0',
+                                         '--task', theirs_of_task, '--model', f'local-dir:{directory}', '--pretrained', '', '--no_amp', '--num_workers', '0',
                                          '--output', str(folder / f'{data}.json'), '--batch_size', '32', '--quiet']
         try:
             cli.main()
