@@ -8,6 +8,7 @@
 #include "opencloc/base/publish.h"
 #include "opencloc/checkpoint/layout/gguf_layout.h"
 #include "opencloc/checkpoint/layout/hf_layout.h"
+#include "opencloc/checkpoint/layout/onnx_layout.h"
 #include "opencloc/checkpoint/layout/open_clip_layout.h"
 #include "opencloc/checkpoint/layout/openai_layout.h"
 #include "opencloc/checkpoint/no_model.h"
@@ -50,6 +51,8 @@ constexpr LayoutEntry kLayouts[] = {
      without_hints<gguf_layout::read_config>, gguf_layout::load_towers, gguf_layout::write},
     {Layout::kOpenAi, "openai", openai_layout::found, openai_layout::sources,
      openai_layout::read_config, openai_layout::load_towers, openai_layout::write},
+    {Layout::kOnnx, "onnx", onnx_layout::found, without_hints<onnx_layout::sources>,
+     without_hints<onnx_layout::read_config>, onnx_layout::load_towers, onnx_layout::write},
 };
 
 const LayoutEntry& entry_of(Layout layout) {
@@ -103,6 +106,7 @@ bool has_weights(const LayoutEntry& entry, const fs::path& path) {
       return !hf_layout::weights_in(path).empty();
     case Layout::kGguf:
     case Layout::kOpenAi:
+    case Layout::kOnnx:
       break;
   }
   return true;  // found() has seen them
@@ -282,10 +286,10 @@ bool is_single_file(const fs::path& path, Layout layout) {
 
 void save_model(const fs::path& path, const Cloc& model, const SaveOptions& options) {
   const bool vision_only = options.vision_only;
-  if (vision_only && options.layout != Layout::kHuggingFace && options.layout != Layout::kGguf) {
+  if (vision_only && (options.layout == Layout::kOpenClip || options.layout == Layout::kOpenAi)) {
     throw Error::input(
         std::string("the ") + to_string(options.layout) + " layout has no image tower alone",
-        path.string(), "use the settings 'to=hf' or 'to=gguf'");
+        path.string(), "use the settings 'to=hf', 'to=gguf' or 'to=onnx'");
   }
   if (is_quantized(model)) {
     if (options.layout != Layout::kOpenClip || !options.region_config) refuse_quantized(path);
@@ -301,7 +305,8 @@ void save_model(const fs::path& path, const Cloc& model, const SaveOptions& opti
   if (is_single_file(path, options.layout)) return write(path, model, towers);
   write_folder(path, [&](const fs::path& folder) {
     write(folder, model, towers);
-    if (!vision_only && (options.region_config || options.region_heads))
+    const bool graphs = options.layout == Layout::kOnnx;  // which hold the region part themselves
+    if (!vision_only && !graphs && (options.region_config || options.region_heads))
       write_region_part(folder, model, options);
     if (tokenizer != nullptr) save_tokenizer(*tokenizer, folder);
   });

@@ -1,6 +1,6 @@
 // Models on disk (docs/reference/model_directories.md): a configuration, weights and a tokenizer
 // that lie together in a directory, or in one file, in one of several layouts. The layouts have a
-// file each: open_clip_layout, hf_layout, openai_layout, gguf_layout.
+// file each: open_clip_layout, hf_layout, openai_layout, gguf_layout, onnx_layout.
 #pragma once
 
 #include <filesystem>
@@ -23,8 +23,9 @@ enum class Layout {
   kHuggingFace,  // config.json + model.safetensors of a transformers CLIPModel (+ our files)
   kGguf,         // a .gguf file of clip.cpp's or llama.cpp's, alone or in a directory (+ our files)
   kOpenAi,       // weights under open_clip's names alone, or in a directory (+ our files)
+  kOnnx,         // ONNX graphs of the towers and of the region part: written, not read
 };
-const char* to_string(Layout layout);  // "open_clip", "hf", "gguf", "openai"
+const char* to_string(Layout layout);  // "open_clip", "hf", "gguf", "openai", "onnx"
 
 struct LoadedModel {
   Cloc model{nullptr};                         // F32, on the CPU
@@ -55,7 +56,7 @@ struct SaveOptions {
   bool region_config = true;
   Layout layout = Layout::kOpenClip;
   Dtype dtype = Dtype::kF32;  // of the towers; region heads stay F32
-  // The image tower alone (kHuggingFace, kGguf), without tokenizer and region part.
+  // The image tower alone (kHuggingFace, kGguf, kOnnx), without tokenizer and region part.
   bool vision_only = false;
   std::filesystem::path projector;  // see TowerOptions
 };

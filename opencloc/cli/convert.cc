@@ -5,6 +5,7 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/log.h"
+#include "opencloc/checkpoint/layout/onnx_layout.h"
 #include "opencloc/checkpoint/model_directory.h"
 #include "opencloc/cli/outputs.h"
 #include "opencloc/cli/verb.h"
@@ -32,7 +33,7 @@ struct ConvertFlags {
 // "opencloc" is open_clip's layout with our two files always beside it.
 Layout layout_named(const std::string& name) {
   for (const auto layout :
-       {Layout::kOpenClip, Layout::kHuggingFace, Layout::kOpenAi, Layout::kGguf}) {
+       {Layout::kOpenClip, Layout::kHuggingFace, Layout::kOpenAi, Layout::kGguf, Layout::kOnnx}) {
     if (name == to_string(layout)) return layout;
   }
   return Layout::kOpenClip;
@@ -119,6 +120,16 @@ std::vector<std::string> left_behind(const LoadedModel& loaded, const SaveOption
   return parts;
 }
 
+onnx_layout::Totals totals(const fs::path& out) {
+  onnx_layout::Totals sum;
+  for (const auto& file : model_tensors(out)) {
+    sum.tensors += file.tensors().size();
+    for (const auto& tensor : file.tensors())
+      sum.values += c10::multiply_integers(tensor.shape.begin(), tensor.shape.end());
+  }
+  return sum;
+}
+
 void run_convert(const ConvertFlags& flags) {
   const fs::path in = flags.in, out = flags.out;
   const Layout layout = layout_named(flags.to);
@@ -132,7 +143,7 @@ void run_convert(const ConvertFlags& flags) {
   }
   if (loaded.vision_only && !flags.vision_only) {
     throw Error::input("holds an image tower alone", flags.in,
-                       "convert it with --vision-only --to hf or gguf");
+                       "convert it with --vision-only --to hf, gguf or onnx");
   }
   Json loss;
   if (!flags.quantize.empty()) {
@@ -159,13 +170,7 @@ void run_convert(const ConvertFlags& flags) {
   save_model(out, loaded.model, options);
 
   const auto lost = left_behind(loaded, options, is_single_file(out, layout));
-  int64_t values = 0;
-  size_t tensors = 0;
-  for (const auto& file : model_tensors(out)) {
-    tensors += file.tensors().size();
-    for (const auto& tensor : file.tensors())
-      values += c10::multiply_integers(tensor.shape.begin(), tensor.shape.end());
-  }
+  const auto [tensors, values] = layout == Layout::kOnnx ? onnx_layout::totals(out) : totals(out);
   if (flags.json) {
     const Json line = {{"in", flags.in},
                        {"from", to_string(loaded.layout)},
@@ -202,13 +207,14 @@ void add_convert(CLI::App& app) {
       ->required();
   app.add_option("--to", flags->to, "layout to write")
       ->required()
-      ->check(CLI::IsMember({"opencloc", "open_clip", "hf", "openai", "gguf"}));
+      ->check(CLI::IsMember({"opencloc", "open_clip", "hf", "openai", "gguf", "onnx"}));
   add_architecture_flag(app, flags->architecture);
   app.add_option("--dtype", flags->dtype,
                  "how the towers are stored; default f32, for openai f16; q8_0 with gguf alone")
       ->check(CLI::IsMember({"f32", "f16", "bf16", "q8_0"}));
   app.add_flag("--vision-only", flags->vision_only,
-               "the image tower alone: transformers' CLIPVisionModel (hf), or a vision GGUF");
+               "the image tower alone: transformers' CLIPVisionModel (hf), a vision GGUF, or one "
+               "ONNX graph");
   app.add_option("--projector", flags->projector,
                  "with --to gguf --vision-only: LLaVA's mm_projector.bin (or safetensors), which "
                  "makes the file an mmproj for llama.cpp");
@@ -233,6 +239,7 @@ void add_convert(CLI::App& app) {
       "  opencloc convert runs/demo/model tower --to hf --vision-only\n"
       "  opencloc convert runs/demo/model small --to opencloc --quantize int8 --data 'val/*.tar'\n"
       "  opencloc convert ViT-L-14.pt vit-l-14.gguf --to gguf --dtype q8_0\n"
+      "  opencloc convert runs/demo/model graphs --to onnx\n"
       "  opencloc convert clip-vit-large-patch14-336 mmproj.gguf --to gguf --vision-only \\\n"
       "      --dtype f16 --projector llava-v1.5-7b/mm_projector.bin");
   app.callback([flags] { run_convert(*flags); });

@@ -9,6 +9,7 @@
 #include <torch/nn/init.h>
 #include <torch/utils.h>
 
+#include "opencloc/model/cloc/prompter_numbers.h"
 #include "opencloc/model/layers/initial.h"
 #include "opencloc/model/layers/positional_encoding.h"
 #include "opencloc/ops/mean_of_mlp.h"
@@ -17,20 +18,6 @@
 namespace opencloc {
 namespace {
 
-// Rows of the type embedding.
-enum TokenType : int64_t {
-  kTopLeft,
-  kBottomRight,
-  kJoint,
-  kPointType,
-  kMaskPoint,
-  kMaskTopLeft,
-  kMaskBottomRight,
-  kMaskJoint,
-  kTextType,
-  kTokenTypes,
-};
-
 // With pool `prompt` the layer starts as a soft average of the image around the prompt's own place
 // (docs/decisions/prompter_start.md). Keys and queries begin as the same map; values and output
 // undo one another; the MLP adds a small part. A token's attention logit on its own likeness at the
@@ -38,13 +25,6 @@ enum TokenType : int64_t {
 constexpr double kStartLogit = 12.728;
 constexpr double kStartMlpShare = 0.1;
 constexpr double kStartJointShare = 0.4;  // of the corners beside the centre in the joint token
-// The encoding of the place, which says nothing about what is there, stays a small part of what is
-// read from the image. (The attention sees normalised tokens: it is as before.)
-constexpr double kPromptShare = 0.1;
-// Keys are half content: places find one another sooner. Values are the tokens as the tower leaves
-// them, as RoIAlign reads them, with this part of their place for the BoxHead.
-constexpr double kKeyContent = 0.5;
-constexpr double kValuePlace = 0.3;
 
 // Gain of each layer in the sum of several.
 constexpr double kStartLayerGain = 1.0 / kSeveralLayers;
@@ -73,23 +53,15 @@ torch::Tensor cover(const torch::Tensor& boxes, int64_t patches) {
   return shared / shared.amax(1, /*keepdim=*/true).clamp_min(1e-20);
 }
 
-// With pool all the image's tokens share keys and the mean with the prompt's few, in a proportion
-// that was learned: at another image size each of them counts for so many of the grid of training.
-double token_weight(const ModelConfig& config) {
-  const auto patches = static_cast<double>(config.vision.patches());
-  const auto grid = static_cast<double>(config.encoding_grid());
-  return grid * grid / patches;
-}
-
 }  // namespace
 
 PrompterImpl::PrompterImpl(const ModelConfig& config)
     : config_(config.cloc),
       width_(config.vision.width),
       encoding_grid_(config.encoding_grid()),
-      image_token_weight_(token_weight(config)) {
+      image_token_weight_(prompting::token_weight(config)) {
   type_embedding_ =
-      register_parameter("type_embedding", initial::normal({kTokenTypes, width_}, 0.02));
+      register_parameter("type_embedding", initial::normal({prompting::kTokenTypes, width_}, 0.02));
   patch_encoding_ = register_buffer(
       "patch_encoding",
       patch_centre_encoding(config.vision.grid(), width_, encoding_grid_));  // [N, D]
@@ -154,8 +126,9 @@ PromptContext PrompterImpl::prepare(const torch::Tensor& image_tokens) {
   };
   PromptContext context;
   if (config_.pool == Pool::kPrompt) {
-    const auto keys = places.defined() ? kKeyContent * content + places : content;
-    context.keys_values = keys_values(block_->ln_1(keys), placed(image_tokens, kValuePlace));
+    const auto keys = places.defined() ? prompting::kKeyContent * content + places : content;
+    context.keys_values =
+        keys_values(block_->ln_1(keys), placed(image_tokens, prompting::kValuePlace));
     return context;
   }
   context.tokens = placed(content, 1);
@@ -201,7 +174,7 @@ torch::Tensor PrompterImpl::log_attention_inside(const PromptContext& context,
 }
 
 torch::Tensor PrompterImpl::box_tokens(const torch::Tensor& boxes, PromptKind kind) {
-  const int64_t first = kind == PromptKind::kBox ? kTopLeft : kMaskTopLeft;
+  const int64_t first = kind == PromptKind::kBox ? prompting::kTopLeft : prompting::kMaskTopLeft;
   const auto corners = boxes.view({-1, 2, 2});                                // [R, 2, x y]
   const auto encoded = sinusoidal_encoding(corners, width_, encoding_grid_);  // [R, 2, D]
   auto tokens = encoded;
@@ -228,18 +201,19 @@ torch::Tensor PrompterImpl::prompt_tokens(const PromptBatch& prompts) {
       return box_tokens(prompts.boxes, prompts.kind);
     case PromptKind::kPoint:
       return sinusoidal_encoding(prompts.points, width_, encoding_grid_) +
-             type_embedding_[kPointType];  // [R, K, D]
+             type_embedding_[prompting::kPointType];  // [R, K, D]
     case PromptKind::kMask:
       return torch::cat({box_tokens(prompts.boxes, prompts.kind),
                          sinusoidal_encoding(prompts.points, width_, encoding_grid_) +
-                             type_embedding_[kMaskPoint]},
+                             type_embedding_[prompting::kMaskPoint]},
                         1);
     case PromptKind::kText: {
       // Unit length times sqrt(E): entries of order one, whatever the text tower's scale.
       const auto unit = torch::nn::functional::normalize(
           prompts.text, torch::nn::functional::NormalizeFuncOptions().dim(-1));
       const double scale = std::sqrt(static_cast<double>(unit.size(-1)));
-      return (text_in_(unit * scale) + type_embedding_[kTextType]).unsqueeze(1);  // [R, 1, D]
+      return (text_in_(unit * scale) + type_embedding_[prompting::kTextType])
+          .unsqueeze(1);  // [R, 1, D]
     }
   }
   TORCH_CHECK(false, "unknown prompt kind");
@@ -314,7 +288,7 @@ torch::Tensor PrompterImpl::pool_prompt(const PromptContext& context, const torc
   auto& attn = *block_->attn;
   const auto queries = attn.queries(block_->ln_1(prompts));                           // [R, P, D]
   const auto read = ops::indexed_attention(queries, context.keys_values, index).out;  // [R, P, D]
-  return mean_of_layer(kPromptShare * prompts + attn.out_proj(read));                 // [R, D]
+  return mean_of_layer(prompting::kPromptShare * prompts + attn.out_proj(read));      // [R, D]
 }
 
 }  // namespace opencloc

@@ -12,9 +12,6 @@
 namespace opencloc {
 namespace {
 
-// Of a patch: rounding must not give a box of whole patches one more sample.
-constexpr double kRounding = 1e-4;
-
 // How many samples a box can have, of which those beyond its own weigh nothing. A device is not
 // asked: as many as there are cells.
 int64_t most_samples(const torch::Tensor& samples, int64_t cells) {
@@ -27,10 +24,10 @@ int64_t most_samples(const torch::Tensor& samples, int64_t cells) {
 torch::Tensor axis_weights(const torch::Tensor& low, const torch::Tensor& high, int64_t cells) {
   const auto start = low * static_cast<double>(cells),
              span = high * static_cast<double>(cells) - start;
-  const auto samples = (span - kRounding).ceil().clamp(1, static_cast<double>(cells));  // [R]
-  const int64_t most = most_samples(samples, cells);                                    // S
-  const auto number = torch::arange(most, low.options());                               // [S]
-  const auto steps = (number + 0.5) / samples.unsqueeze(1);                             // [R, S]
+  const auto samples = (span - kRoiRounding).ceil().clamp(1, static_cast<double>(cells));  // [R]
+  const int64_t most = most_samples(samples, cells);                                       // S
+  const auto number = torch::arange(most, low.options());                                  // [S]
+  const auto steps = (number + 0.5) / samples.unsqueeze(1);                                // [R, S]
   const auto places =
       (start.unsqueeze(1) + span.unsqueeze(1) * steps - 0.5)
           .clamp(0, static_cast<double>(cells - 1));  // [R, S], cell centres at 0, 1, ...

@@ -10,6 +10,9 @@
 
 namespace opencloc {
 
+// Of a patch: rounding must not give a box of whole patches one more sample.
+inline constexpr double kRoiRounding = 1e-4;
+
 // tokens [B, T, D] (features.h), boxes [R, 4] of the canvas, image_index [R] of any device -> [R,
 // D]. torchvision.ops.roi_align(output_size=1, sampling_ratio=-1, aligned=True): along each side of
 // a box as many points as it spans patches, rounded up, at half-pixel places; no patch under a

@@ -9,29 +9,29 @@ namespace {
 
 constexpr double kTurn = 2.0 * std::numbers::pi;
 
-// Cycles a canvas, [D/4].
-torch::Tensor place_cycles(const torch::Tensor& like, int64_t width, int64_t encoding_grid) {
+}  // namespace
+
+torch::Tensor encoding_frequencies(int64_t width, int64_t encoding_grid,
+                                   const torch::TensorOptions& options) {
   TORCH_CHECK(width % 4 == 0, "the width of a positional encoding must be a multiple of 4, got ",
               width);
   const int64_t count = width / 4;
   const double finest = std::max(0.0, std::log2(static_cast<double>(encoding_grid) / 2));  // octave
-  const auto octaves = torch::linspace(-1.0, finest, count, like.options());               // [D/4]
-  return torch::exp2(octaves);
+  return torch::exp2(torch::linspace(-1.0, finest, count, options));                       // [D/4]
 }
-
-}  // namespace
 
 torch::Tensor sinusoidal_encoding(const torch::Tensor& points, int64_t width,
                                   int64_t encoding_grid) {
-  const auto angles =
-      points.unsqueeze(-1) * place_cycles(points, width, encoding_grid) * kTurn;  // [..., 2, D/4]
-  return torch::cat({angles.sin(), angles.cos()}, -1).flatten(-2);                // [..., D]
+  const auto angles = points.unsqueeze(-1) *
+                      encoding_frequencies(width, encoding_grid, points.options()) *
+                      kTurn;                                        // [..., 2, D/4]
+  return torch::cat({angles.sin(), angles.cos()}, -1).flatten(-2);  // [..., D]
 }
 
 torch::Tensor integrated_encoding(const torch::Tensor& boxes, int64_t width,
                                   int64_t encoding_grid) {
   const auto first = boxes.slice(1, 0, 2), last = boxes.slice(1, 2, 4);  // [R, x y]
-  const auto cycles = place_cycles(boxes, width, encoding_grid);
+  const auto cycles = encoding_frequencies(width, encoding_grid, boxes.options());
   const auto angles = ((first + last) / 2).unsqueeze(-1) * cycles * kTurn;  // [R, 2, D/4]
   // sin(pi x) / (pi x) of x cycles a side.
   const auto share = torch::sinc((last - first).unsqueeze(-1) * cycles);

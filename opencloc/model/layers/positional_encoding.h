@@ -19,6 +19,10 @@ torch::Tensor sinusoidal_encoding(const torch::Tensor& points, int64_t width,
 // / a: what is finer than the box averages out (Barron et al., "Mip-NeRF", 2021, do so for cones).
 torch::Tensor integrated_encoding(const torch::Tensor& boxes, int64_t width, int64_t encoding_grid);
 
+// Its frequencies, in cycles a canvas -> [D/4].
+torch::Tensor encoding_frequencies(int64_t width, int64_t encoding_grid,
+                                   const torch::TensorOptions& options = {});
+
 // Encoding of the centres of a grid x grid patch layout, row by row -> [grid * grid, D].
 torch::Tensor patch_centre_encoding(int64_t grid, int64_t width, int64_t encoding_grid);
 
