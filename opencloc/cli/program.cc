@@ -1,8 +1,10 @@
 #include "opencloc/cli/program.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <sstream>
 #include <system_error>
 
 #include "opencloc/base/error.h"
@@ -30,6 +32,33 @@ std::string verb_path(const CLI::App& app) {
   return app.get_name() + (chosen.empty() ? "" : " " + verb_path(*chosen.front()));
 }
 
+// CLI11 lists the flags that exclude one another by where they lie in memory, another order in
+// every program.
+class SteadyFormatter : public CLI::Formatter {
+ public:
+  std::string make_option_opts(const CLI::Option* option) const override {
+    const std::string text = CLI::Formatter::make_option_opts(option);
+    const size_t needs = text.find(" Needs: "), excludes = text.find(" Excludes: ");
+    const size_t begin = std::min(needs, excludes);
+    if (begin == text.npos) return text;
+    return text.substr(0, begin) +
+           (needs == text.npos ? "" : sorted(text.substr(needs, excludes - needs))) +
+           (excludes == text.npos ? "" : sorted(text.substr(excludes)));
+  }
+
+ private:
+  // " Needs: b a" -> " Needs: a b"
+  static std::string sorted(const std::string& list) {
+    std::istringstream in(list);
+    std::string label, name;
+    in >> label;
+    std::vector<std::string> names;
+    while (in >> name) names.push_back(name);
+    std::sort(names.begin(), names.end());
+    return " " + label + " " + CLI::detail::join(names, " ");
+  }
+};
+
 }  // namespace
 
 int finish_output() {
@@ -42,6 +71,7 @@ std::unique_ptr<CLI::App> make_program() {
       "OpenCLOC: images and texts with promptable regions, in C++", "opencloc");
   app->set_version_flag("--version", "opencloc " OPENCLOC_VERSION, "Print the version and exit");
   app->require_subcommand(1);
+  app->formatter(std::make_shared<SteadyFormatter>());  // verbs take over what is set before them
   return app;
 }
 
