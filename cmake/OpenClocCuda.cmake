@@ -72,5 +72,5 @@ function(opencloc_cuda_library)
   add_custom_command(OUTPUT ${library}
     COMMAND ${OPENCLOC_NVCC} -shared -cudart static ${objects} -o ${library} DEPENDS ${objects} VERBATIM)
   add_custom_target(opencloc_cuda ALL DEPENDS ${library})
-  install(FILES ${library} DESTINATION ${CMAKE_INSTALL_LIBDIR} OPTIONAL)
+  install(FILES ${library} DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library OPTIONAL)
 endfunction()

@@ -22,14 +22,15 @@ else()
   set(OPENCLOC_TEST_TIMEOUT 1200)
 endif()
 
-# opencloc_module(NAME [TORCH] [LIBS library...] [TEST_DEPS module...])
+# opencloc_module(NAME [TORCH] [APART source...] [LIBS library...] [TEST_DEPS module...])
 #
 # Every *.cc of the calling folder, and of the folders in it that have no CMakeLists.txt of their own, becomes the
 # static library opencloc_NAME, which links the modules that
-# opencloc/layers.txt lets it include, and LIBS. TORCH gives it libtorch.
+# opencloc/layers.txt lets it include, and LIBS. TORCH gives it libtorch. APART become an object of their own: one half
+# needs libtorch and the other does not, and the thin program takes only the latter (opencloc/cli/CMakeLists.txt).
 # tests/NAME/*_test.cc become the test binary NAME_test, registered with CTest as NAME.
 function(opencloc_module name)
-  cmake_parse_arguments(ARG "TORCH" "" "LIBS;TEST_DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH" "" "APART;LIBS;TEST_DEPS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   file(GLOB rooms CONFIGURE_DEPENDS LIST_DIRECTORIES true ${CMAKE_CURRENT_SOURCE_DIR}/*)
   foreach(room IN LISTS rooms)
@@ -43,8 +44,15 @@ function(opencloc_module name)
     set(sources ${CMAKE_CURRENT_BINARY_DIR}/empty.cc)
   endif()
   set(target opencloc_${name})
-  add_library(${target} STATIC ${sources})
   list(TRANSFORM OPENCLOC_LAYER_${name} PREPEND opencloc_ OUTPUT_VARIABLE below)
+  if(ARG_APART)
+    list(TRANSFORM ARG_APART PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
+    list(REMOVE_ITEM sources ${ARG_APART})
+    add_library(${target}_apart OBJECT ${ARG_APART})
+    target_link_libraries(${target}_apart PRIVATE ${below} ${ARG_LIBS} opencloc_options opencloc_torch)
+    list(APPEND sources $<TARGET_OBJECTS:${target}_apart>)
+  endif()
+  add_library(${target} STATIC ${sources})
   target_link_libraries(${target} PUBLIC ${below} ${ARG_LIBS} PRIVATE opencloc_options)
   if(ARG_TORCH)
     target_link_libraries(${target} PUBLIC opencloc_torch)

@@ -5,9 +5,9 @@
 #include "opencloc/base/error.h"
 #include "opencloc/base/parallel_for.h"
 #include "opencloc/cli/suggest.h"
+#include "opencloc/cli/tensor_parts.h"
 #include "opencloc/cli/verb.h"
 #include "opencloc/data/remote/cache.h"
-#include "opencloc/ops/compute_threads.h"
 
 namespace opencloc::cli {
 namespace {
@@ -229,7 +229,7 @@ void add_threads_flag(CLI::App& app, CommonFlags& flags) {
   app.add_option("--threads", flags.threads, "CPU threads; 0 = all this process may use")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
-  app.parse_complete_callback([&flags] { set_compute_threads(thread_count(flags)); });
+  app.parse_complete_callback([&flags] { use_threads(thread_count(flags)); });
 }
 
 void add_seed_flag(CLI::App& app, CommonFlags& flags) {

@@ -1,12 +1,10 @@
 // `opencloc data entities` and `opencloc data classes`.
-#include <torch/utils.h>
-
 #include "opencloc/base/error.h"
 #include "opencloc/base/log.h"
 #include "opencloc/base/progress.h"
-#include "opencloc/checkpoint/file/safetensors.h"
 #include "opencloc/cli/data_flags.h"
 #include "opencloc/cli/outputs.h"
+#include "opencloc/cli/tensor_parts.h"
 #include "opencloc/data/entities/classes.h"
 #include "opencloc/data/entities/make_entities.h"
 #include "opencloc/data/shard/find_shards.h"
@@ -19,24 +17,6 @@ struct EntityFlags : DataFlags {
   std::string vectors;
 };
 
-// The user's vectors as vectors.safetensors, once it is known that there is one an entity.
-void write_entity_vectors(const std::string& from, const std::filesystem::path& folder,
-                          int64_t entities) {
-  const SafetensorsFile file(from);
-  if (file.find("entity_vectors") == nullptr)
-    throw Error::input("there is no tensor entity_vectors", from, "store it under this name");
-  const auto vectors = file.tensor("entity_vectors");  // [n, d]
-  if (vectors.dim() != 2 || !vectors.is_floating_point() || vectors.size(0) != entities) {
-    throw Error::input("entity_vectors is no floating-point matrix of " + std::to_string(entities) +
-                           " rows, one an entity",
-                       from, "store a row an entity, in the order of the source");
-  }
-  const auto half = vectors.to(torch::kHalf);  // [n, d]
-  if (!half.isfinite().all().item<bool>())
-    throw Error::input("a vector is not finite as F16", from, "scale them down");
-  write_safetensors(folder / kEntityVectors, {{"entity_vectors", half}}, {{"source", from}});
-}
-
 void run_entities(EntityFlags& flags) {
   check_output_folder("--out", flags.out, {flags.make.source.string(), flags.vectors});
   if (std::filesystem::exists(flags.out) && !flags.writer.overwrite)
@@ -48,11 +28,12 @@ void run_entities(EntityFlags& flags) {
   if (!flags.vectors.empty() && (!listed || flags.make.min_popularity > 0))
     throw Error::input("--vectors needs rows in the order of a list of one's own", "data entities",
                        "use it with --format tsv or spacy, without --min-popularity");
+  const TensorParts* parts = flags.vectors.empty() ? nullptr : &tensor_parts();
   ProgressBar bar("entities", 0, "entities");
   flags.make.progress = [&bar] { bar.advance(); };
   const MadeEntities made = make_entities(
       flags.make, flags.out, [&](const std::filesystem::path& folder, int64_t entities) {
-        if (!flags.vectors.empty()) write_entity_vectors(flags.vectors, folder, entities);
+        if (parts != nullptr) parts->write_entity_vectors(flags.vectors, folder, entities);
       });
   bar.finish();
   if (flags.json) {

@@ -26,8 +26,11 @@ inline constexpr const char* kMadeIndexPlace =
 void add_index_argument(CLI::App& app, IndexFlags& flags, const char* what = kIndexPlace);
 void print_line_or_json(const IndexFlags& flags, const Json& json, const std::string& line);
 
-// The verbs that have files of their own.
+// The verbs.
 void add_index_add(CLI::App& app);
+void add_index_stats(CLI::App& app);
+void add_index_verify(CLI::App& app);
+void add_index_compact(CLI::App& app);
 void add_index_remove(CLI::App& app);
 void add_index_calibrate(CLI::App& app);
 void add_index_export(CLI::App& app);

@@ -7,7 +7,7 @@
 #include "opencloc/base/error.h"
 #include "opencloc/cli/index_flags.h"
 #include "opencloc/index/filter.h"
-#include "opencloc/search/indexer.h"
+#include "opencloc/search/picture_files.h"
 
 namespace opencloc::cli {
 

@@ -7,6 +7,7 @@
 #include "opencloc/base/publish.h"
 #include "opencloc/cli/inspect_architectures.h"
 #include "opencloc/cli/inspect_paths.h"
+#include "opencloc/cli/tensor_parts.h"
 #include "opencloc/cli/verb.h"
 #include "opencloc/data/load/ordered.h"
 
@@ -34,12 +35,13 @@ void run_inspect(const InspectFlags& flags) {
   for (const auto& path : flags.paths) {
     if (!std::filesystem::exists(current_folder(path)))
       throw Error::input("no such file", path, "check the path");
+    if (may_hold_tensors(current_folder(path))) tensor_parts();
   }
   produce_in_order(
       static_cast<int64_t>(flags.paths.size()), thread_count(flags.common),
       [&](int64_t i) {
         return inspect_path(current_folder(flags.paths[static_cast<size_t>(i)]),
-                            {flags.architecture});
+                            flags.architecture);
       },
       [&](const Json& found) {
         std::printf("%s\n", (flags.json ? dump_json(found) : describe(found)).c_str());

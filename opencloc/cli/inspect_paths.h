@@ -5,9 +5,9 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "opencloc/base/json.h"
-#include "opencloc/checkpoint/layout/layout.h"
 
 namespace opencloc::cli {
 
@@ -28,8 +28,19 @@ namespace opencloc::cli {
 //   checkpoint  {"path", "kind": "checkpoint", "step", "samples", "seed", "whole", "model": {...}}
 //   run         {"path", "kind": "run", "checkpoints", "last_metrics", "model": {...}}
 // Throws Error (input) for a missing path, a folder of unknown kind and a shard, safetensors file
-// or model directory that is broken. Thread-safe.
-Json inspect_path(const std::filesystem::path& path, const ModelHints& hints = {});
+// or model directory that is broken. Thread-safe. `architecture`: of weights that come without
+// configuration, may be empty.
+Json inspect_path(const std::filesystem::path& path, const std::string& architecture = {});
+
+// Weights, a model, a checkpoint, a run, or a folder of none of these and no shards: tensor_parts()
+// looks into it. False for pictures, shards and folders of shards. Of a path that is there.
+bool may_hold_tensors(const std::filesystem::path& path);
+
+// A shard, or a folder of shards.
+Json inspect_shards(const std::filesystem::path& path);
+std::vector<std::string> shards_in(const std::filesystem::path& directory);
+// `found` behind "path" and "kind".
+Json with_kind(const std::filesystem::path& path, const char* kind, const Json& found);
 
 // Lines for people, without the last line end.
 std::string describe(const Json& found);

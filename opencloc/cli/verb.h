@@ -1,4 +1,5 @@
-// A verb of the binary: one file each, one line in main.cc's table.
+// A verb of the program: one file each, one line in whole_main.cc's table; of the thin program also
+// one in main.cc's.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -48,7 +49,7 @@ void add_common_flags(CLI::App& app, CommonFlags& flags);
 // The same one by one, for verbs where not all of them mean something.
 void add_config_flag(CLI::App& app);
 void add_device_flag(CLI::App& app, CommonFlags& flags);   // with --backend
-void add_threads_flag(CLI::App& app, CommonFlags& flags);  // also sets torch's threads
+void add_threads_flag(CLI::App& app, CommonFlags& flags);  // and with it those that compute
 void add_seed_flag(CLI::App& app, CommonFlags& flags);
 // --cache-dir, --cache-gb, for verbs that read shards: the cache of the whole process.
 void add_cache_flags(CLI::App& app, const std::string& group = "Options");

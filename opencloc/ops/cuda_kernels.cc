@@ -26,7 +26,8 @@ constexpr int kKernelsVersion = 1;
 const cuda::Kernels* load_kernels() {
   std::error_code error;
   const auto program = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
-  for (const auto& path : {program / kLibrary, program / ".." / "lib" / kLibrary}) {
+  for (const char* folder : {".", "../lib", "../../lib"}) {  // built; installed: bin, libexec/opencloc
+    const auto path = program / folder / kLibrary;
     void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) continue;
     using Get = const cuda::Kernels* (*)();

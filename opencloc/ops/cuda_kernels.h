@@ -10,7 +10,7 @@
 namespace opencloc::ops {
 
 // For tensors of this device; null: libtorch computes it all. On a GPU they come from
-// libopencloc_cuda.so beside the program or in ../lib, where the build made one.
+// libopencloc_cuda.so beside the program, in ../lib or ../../lib, where the build made one.
 const kernels::cuda::Kernels* cuda_kernels(torch::Device device);
 
 // For tests: the kernels of another kind of device, e.g. run on the CPU. Null takes them away.

@@ -100,6 +100,34 @@ class PythonPackage(unittest.TestCase):
         self.assertTrue(torch.allclose(scene.ground(texts)[0], box, atol=1e-5))
         self.assertEqual(scene.ground(texts[1]).shape, (4,))
 
+    def test_numpy_in_and_out(self):
+        try:
+            import numpy
+        except ImportError:
+            self.skipTest("no numpy")
+        picture = self.arrays[0].numpy()
+        scene, same = self.model.encode(picture), self.model.encode(self.arrays[0])
+        self.assertTrue(torch.equal(scene.embedding, same.embedding))
+        boxes = numpy.array([[0, 0, 0.5, 1], [0.1, 0.2, 0.3, 0.4]])  # float64
+        regions = scene.region(boxes)
+        self.assertTrue(torch.equal(regions, same.region(torch.from_numpy(boxes).float())))
+        self.assertEqual(scene.region(boxes[0]).shape, (self.model.embedding_width,))
+        mask = numpy.zeros((20, 30), dtype=bool)
+        mask[5:10, 5:15] = True
+        self.assertTrue(torch.equal(scene.region(mask=mask), same.region(mask=torch.from_numpy(mask))))
+        texts = self.model.encode_text(["a red car", "a dog"])
+        self.assertTrue(torch.equal(scene.ground(numpy.asarray(texts)), same.ground(texts)))
+        # What cannot be read in place is copied: views that run backwards, memory that must not be written.
+        flipped = picture[:, ::-1]
+        flipped.flags.writeable = False
+        self.assertTrue(torch.equal(self.model.encode_image([flipped]),
+                                    self.model.encode_image([self.arrays[0].flip(1)])))
+        pixels = torch.stack([self.model.preprocess(array) for array in self.arrays])
+        self.assertTrue(torch.equal(self.model.encode_image(pixels.numpy()), self.model.encode_image(pixels)))
+        out = numpy.asarray(regions)
+        self.assertEqual((out.dtype, out.shape), (numpy.float32, (2, self.model.embedding_width)))
+        self.assertEqual(out.__array_interface__["data"][0], regions.data_ptr())  # no copy
+
     def test_loading_leaves_the_generator_alone(self):
         torch.manual_seed(3)
         expected = torch.rand(4)

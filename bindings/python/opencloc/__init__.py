@@ -6,28 +6,54 @@
     score = region @ model.encode_text("a red car")        # cosine
     box = scene.ground("a red car")
 
-All embeddings are float32 tensors of unit length on the model's device. A picture is a path, a PIL
-image, or a uint8 tensor [height, width, 3].
+All embeddings are float32 tensors of unit length on the model's device; numpy.asarray() reads those on
+the CPU without a copy. A picture is a path, a PIL image, or a uint8 tensor or numpy array [height,
+width, 3]. Wherever a tensor is taken, a numpy array is, too.
 """
 from __future__ import annotations
 
 import os
-from typing import Any, Sequence, Union
+from typing import TYPE_CHECKING, Any, Sequence, Union
 
 import torch  # the extension needs torch's libraries in the process
+
+from . import _built_for
+
+if torch.__version__.split(".")[:2] != _built_for.TORCH.split(".")[:2]:
+    raise ImportError(
+        f"opencloc was built for torch {_built_for.TORCH}, and this is torch {torch.__version__}: "
+        "build it anew, 'pip install --force-reinstall --no-deps .' in its source"
+    )
 
 from . import _core
 from ._core import Error, __version__
 
+if TYPE_CHECKING:
+    import numpy
+
 __all__ = ["Error", "Model", "Scene", "load", "__version__"]
 
-Picture = Union[str, "os.PathLike[str]", torch.Tensor, Any]  # Any: a PIL image
+Array = Union[torch.Tensor, "numpy.ndarray[Any, Any]"]
+Picture = Union[str, "os.PathLike[str]", Array, Any]  # Any: a PIL image
+
+
+def _is_array(value: object) -> bool:
+    return hasattr(value, "__array_interface__") and hasattr(value, "ndim")
+
+
+def _tensor(array: Array) -> torch.Tensor:
+    """The same values, without a copy where numpy's memory may be written and is in order."""
+    if isinstance(array, torch.Tensor):
+        return array
+    import numpy
+
+    return torch.from_numpy(numpy.require(array, requirements=["C", "W"]))
 
 
 def _picture(picture: Picture) -> torch.Tensor:
-    """The uint8 tensor [height, width, 3] of a tensor or PIL image."""
-    if isinstance(picture, torch.Tensor):
-        return picture
+    """The uint8 tensor [height, width, 3] of a tensor, numpy array or PIL image."""
+    if isinstance(picture, torch.Tensor) or _is_array(picture):
+        return _tensor(picture)
     if hasattr(picture, "convert") and hasattr(picture, "tobytes"):
         rgb = picture.convert("RGB")
         return torch.frombuffer(bytearray(rgb.tobytes()), dtype=torch.uint8).view(rgb.height, rgb.width, 3)
@@ -62,10 +88,10 @@ class Scene:
 
     def region(
         self,
-        box: Sequence[float] | torch.Tensor | None = None,
+        box: Sequence[float] | Array | None = None,
         *,
         point: Sequence[float] | None = None,
-        mask: torch.Tensor | None = None,
+        mask: Array | None = None,
         text: str | None = None,
     ) -> torch.Tensor:
         """[E]: the embedding of what one prompt points at.
@@ -79,15 +105,15 @@ class Scene:
         if len(given) != 1:
             raise TypeError("give one of box, point, mask, text")
         if box is not None:
-            boxes = torch.as_tensor(box, dtype=torch.float32)
+            boxes = torch.as_tensor(_tensor(box) if _is_array(box) else box, dtype=torch.float32)
             return self._core.regions(boxes) if boxes.dim() == 2 else self._core.regions(boxes[None])[0]
         if point is not None:
             return self._core.region_at(*point)
         if mask is not None:
-            return self._core.region_of_mask(torch.as_tensor(mask))
+            return self._core.region_of_mask(_tensor(mask))
         return self._core.region_of_text(text)
 
-    def ground(self, text: str | torch.Tensor) -> torch.Tensor:
+    def ground(self, text: str | Array) -> torch.Tensor:
         """[4]: the box (x0, y0, x1, y1) of what a text names, in [0, 1] of the picture.
 
         Always an answer, also for what is not there: compare region(box) with the text to judge
@@ -95,7 +121,8 @@ class Scene:
         """
         if isinstance(text, str):
             return self._core.ground(self._model.encode_texts([text]))[0]
-        return self._core.ground(text) if text.dim() == 2 else self._core.ground(text[None])[0]
+        rows = _tensor(text)
+        return self._core.ground(rows) if rows.dim() == 2 else self._core.ground(rows[None])[0]
 
 
 class Model:
@@ -135,14 +162,14 @@ class Model:
         return self._core.preprocess(_picture(picture))
 
     def encode_image(
-        self, images: Picture | Sequence[Picture] | torch.Tensor, batch_size: int = 32
+        self, images: Picture | Sequence[Picture], batch_size: int = 32
     ) -> torch.Tensor:
         """[E] for one picture, [n, E] for a list of them or for ready pixels [n, 3, S, S].
 
         Ready pixels (float32, as preprocess() makes them) are read in place.
         """
-        if isinstance(images, torch.Tensor) and images.dim() == 4:
-            parts = [self._core.encode_pixels(part) for part in images.split(batch_size)]
+        if (isinstance(images, torch.Tensor) or _is_array(images)) and images.ndim == 4:
+            parts = [self._core.encode_pixels(part) for part in _tensor(images).split(batch_size)]
         elif isinstance(images, (list, tuple)):
             parts = []
             for begin in range(0, len(images), batch_size):

@@ -1,4 +1,4 @@
-// `opencloc index export` and `import`: vectors for and from other programs.
+// `opencloc index export`: vectors for other programs.
 #include <filesystem>
 #include <memory>
 
@@ -6,7 +6,6 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/progress.h"
-#include "opencloc/checkpoint/fingerprint.h"
 #include "opencloc/cli/index_flags.h"
 #include "opencloc/cli/outputs.h"
 #include "opencloc/index/postgres/address.h"
@@ -49,50 +48,6 @@ void add_index_export(CLI::App& app) {
     }
     Json json = {{"out", flags->out}, {"vectors", rows}};
     print_line_or_json(*flags, json, fmt::format("{}: {} vectors", flags->out, rows));
-  });
-}
-
-void add_index_import(CLI::App& app) {
-  struct Flags : IndexFlags {
-    std::string embeddings, model;
-  };
-  const auto flags = std::make_shared<Flags>();
-  add_index_argument(app, *flags, kMadeIndexPlace);
-  app.add_option("--embeddings", flags->embeddings,
-                 "folder: what 'index export' wrote, clip-retrieval's with img_emb/*.npy, or .npy "
-                 "files of float32 or float16 [N, E]")
-      ->required()
-      ->type_name("DIR");
-  app.add_option("--model", flags->model,
-                 "model that the vectors are from, which searching by phrase or picture needs")
-      ->type_name("DIR");
-  app.add_flag("--json", flags->json, "print the summary as JSON");
-  add_config_flag(app);
-  app.footer(
-      "Rows of plain .npy files are whole pictures, named FILE.npy#ROW.\n\n"
-      "Examples:\n"
-      "  opencloc index import copy.idx --embeddings vectors\n"
-      "  opencloc index import laion.idx --embeddings embeddings_folder --model clip-b32");
-  app.callback([flags] {
-    IndexInfo info;
-    if (!flags->model.empty()) {
-      const LoadedModel loaded = load_model(flags->model);
-      info.model = std::filesystem::absolute(flags->model).lexically_normal().string();
-      info.fingerprint = model_fingerprint(loaded.model, loaded.tokenizer.get());
-    }
-    Imported done;
-    {
-      ProgressBar bar("import", 0, "vectors");
-      done = import_vectors(flags->embeddings, flags->index, info,
-                            [&](int64_t rows) { bar.advance(rows); });
-    }
-    Json json = {{"index", flags->shown()},
-                 {"pictures", done.pictures},
-                 {"vectors", done.vectors},
-                 {"aliases", done.aliases}};
-    print_line_or_json(*flags, json,
-                       fmt::format("{}: {} pictures with {} vectors, {} further names",
-                                   flags->shown(), done.pictures, done.vectors, done.aliases));
   });
 }
 
