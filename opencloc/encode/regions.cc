@@ -47,12 +47,15 @@ struct PixelSpan {
   int first = 0, count = 0;
 };
 
-// PIL's crop: each side rounded to whole pixels, halves to even.
+// PIL's crop: each side rounded to whole pixels, halves to even. Boxes in [0, 1] are a little off
+// the halves that their pixels were, so that thousandths of a pixel do not count.
 PixelSpan rounded_span(double low, double high, int size) {
+  const auto whole = [](double at) {
+    return static_cast<int>(std::nearbyint(std::nearbyint(at * 1e3) / 1e3));
+  };
   PixelSpan span;
-  span.first = std::clamp(static_cast<int>(std::nearbyint(low)), 0, size - 1);
-  span.count =
-      std::clamp(static_cast<int>(std::nearbyint(high)), span.first + 1, size) - span.first;
+  span.first = std::clamp(whole(low), 0, size - 1);
+  span.count = std::clamp(whole(high), span.first + 1, size) - span.first;
   return span;
 }
 
