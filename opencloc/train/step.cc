@@ -134,9 +134,8 @@ const double kLogCap = std::log(100.0);
 std::vector<torch::Tensor> capped_scales(const Cloc& model) {
   std::vector<torch::Tensor> scales;
   const bool sigmoid = model->logit_bias.defined();
-  for (const auto& scale :
-       {model->region_logit_scale, model->hard_negative_logit_scale,
-        sigmoid ? torch::Tensor() : model->logit_scale})
+  for (const auto& scale : {model->region_logit_scale, model->hard_negative_logit_scale,
+                            sigmoid ? torch::Tensor() : model->logit_scale})
     if (scale.defined() && scale.requires_grad()) scales.push_back(scale);
   return scales;
 }

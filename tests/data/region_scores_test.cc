@@ -93,7 +93,7 @@ TEST_F(RegionScores, WrongTextsComeAlong) {
   ASSERT_EQ(batch.negative_ids.size(0), batch.negatives());
   for (int64_t i = 0; i < batch.negatives(); ++i) {
     const auto region = batch.negative_region[i].item<int64_t>();
-    if (i > 0) EXPECT_GE(region, batch.negative_region[i - 1].item<int64_t>());
+    EXPECT_GE(region, batch.negative_region[std::max<int64_t>(0, i - 1)].item<int64_t>());
     ++of_region[region];
     EXPECT_FALSE(torch::equal(batch.negative_ids[i], batch.region_ids[region]));
     EXPECT_LE(batch.negative_length[i].item<int64_t>(), 7) << "start, at most five letters, end";
