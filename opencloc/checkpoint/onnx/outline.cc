@@ -4,8 +4,8 @@
 #include <set>
 
 #include "opencloc/base/files.h"
+#include "opencloc/base/protobuf.h"
 #include "opencloc/checkpoint/onnx/messages.h"
-#include "opencloc/checkpoint/onnx/protobuf.h"
 
 namespace opencloc::onnx {
 namespace {
@@ -50,7 +50,7 @@ class OutlineReader {
  private:
   template <typename Take>
   void each(std::string_view message, const Take& take) const {
-    Fields fields(message, where_);
+    Fields fields(message, {.where = where_});
     for (Field field; fields.next(field);) take(field);
   }
   int64_t integer(const Field& field) const {
