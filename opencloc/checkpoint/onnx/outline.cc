@@ -18,7 +18,7 @@ using protobuf::Wire;
 constexpr int64_t kMostValues = int64_t{1} << 40;
 
 [[noreturn]] void refuse_onnx(const std::string& what, const std::string& where) {
-  throw Error::input(what, where, "write the file again (convert --to onnx)");
+  throw Error::input(what, where, "write it again, with the setting 'to=onnx'");
 }
 
 class OutlineReader {
