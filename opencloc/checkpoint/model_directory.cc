@@ -15,6 +15,7 @@
 #include "opencloc/checkpoint/region_part.h"
 #include "opencloc/model/layers/initial.h"
 #include "opencloc/model/quantized.h"
+#include "opencloc/text/bpe_vocabulary.h"
 #include "opencloc/text/sentence_piece_json.h"
 #include "opencloc/text/tokenizer_json.h"
 
@@ -311,8 +312,10 @@ void save_model(const fs::path& path, const Cloc& model, const SaveOptions& opti
       write_region_part(folder, model, options);
     if (tokenizer == nullptr) return;
     save_tokenizer(*tokenizer, folder);
-    for (const auto& file : transformers_tokenizer_files(*tokenizer))
-      write_file(folder / file.name, file.bytes);
+    auto copies = transformers_tokenizer_files(*tokenizer);
+    if (options.layout == Layout::kHuggingFace && copies.empty())
+      copies = bpe_pair_files(*tokenizer);
+    for (const auto& file : copies) write_file(folder / file.name, file.bytes);
   });
 }
 
