@@ -15,8 +15,8 @@ folder, picture, box, texts = sys.argv[1], sys.argv[2], np.array(sys.argv[3:7], 
 about, pieces = json.load(open(f'{folder}/onnx_config.json')), sentencepiece.SentencePieceProcessor(f'{folder}/tokenizer.model')
 run = lambda name, **inputs: ort.InferenceSession(f'{folder}/{name}.onnx').run(None, inputs)  # noqa: E731
 image, side, how = Image.open(picture).convert('RGB'), about['image_size'], about['preprocess_cfg']
-size = [max(1, round(x / (max(image.size) / side))) for x in image.size]
-gap = [(side - x) // 2 for x in size]
+size = tuple(max(1, round(x / (max(image.size) / side))) for x in image.size)
+gap = tuple((side - x) // 2 for x in size)
 canvas = Image.new('RGB', (side, side), (how['fill_color'],) * 3)
 canvas.paste(image.resize(size, Image.BICUBIC), gap)
 pixels = (np.asarray(canvas) / 255 - how['mean']) / how['std']

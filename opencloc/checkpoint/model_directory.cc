@@ -15,6 +15,8 @@
 #include "opencloc/checkpoint/region_part.h"
 #include "opencloc/model/layers/initial.h"
 #include "opencloc/model/quantized.h"
+#include "opencloc/text/bpe_vocabulary.h"
+#include "opencloc/text/sentence_piece_json.h"
 #include "opencloc/text/tokenizer_json.h"
 
 namespace opencloc {
@@ -308,7 +310,12 @@ void save_model(const fs::path& path, const Cloc& model, const SaveOptions& opti
     const bool graphs = options.layout == Layout::kOnnx;  // which hold the region part themselves
     if (!vision_only && !graphs && (options.region_config || options.region_heads))
       write_region_part(folder, model, options);
-    if (tokenizer != nullptr) save_tokenizer(*tokenizer, folder);
+    if (tokenizer == nullptr) return;
+    save_tokenizer(*tokenizer, folder);
+    auto copies = transformers_tokenizer_files(*tokenizer);
+    if (options.layout == Layout::kHuggingFace && copies.empty())
+      copies = bpe_pair_files(*tokenizer);
+    for (const auto& file : copies) write_file(folder / file.name, file.bytes);
   });
 }
 

@@ -133,4 +133,17 @@ std::string merges_text(const std::vector<std::pair<std::string, std::string>>& 
   return text;
 }
 
+std::vector<TokenizerFile> bpe_pair_files(const Tokenizer& tokenizer) {
+  const auto& files = tokenizer.files();
+  if (files.size() != 1 || !files[0].name.starts_with("bpe_simple_vocab")) return {};
+  const BpeVocabulary vocabulary = parse_bpe_merges(files[0]);
+  std::vector<std::pair<int32_t, std::string>> symbols;  // in the order of their ids
+  for (const auto& [symbol, id] : vocabulary.ids) symbols.emplace_back(id, symbol);
+  std::ranges::sort(symbols);
+  std::string json = "{";
+  for (const auto& [id, symbol] : symbols)
+    json += (json.size() == 1 ? "" : ", ") + dump_json(symbol) + ": " + std::to_string(id);
+  return {{"vocab.json", json + "}\n"}, {"merges.txt", merges_text(vocabulary.merges)}};
+}
+
 }  // namespace opencloc

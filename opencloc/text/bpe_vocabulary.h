@@ -31,4 +31,8 @@ BpeVocabulary parse_bpe_vocabulary(const TokenizerFile& vocab_json,
 // The title line and the merges, as merges.txt has them.
 std::string merges_text(const std::vector<std::pair<std::string, std::string>>& merges);
 
+// vocab.json and merges.txt, which transformers reads, of a tokenizer that has only CLIP's
+// bpe_simple_vocab file; none of any other.
+std::vector<TokenizerFile> bpe_pair_files(const Tokenizer& tokenizer);
+
 }  // namespace opencloc

@@ -8,6 +8,7 @@
 #include "opencloc/text/bpe_vocabulary.h"
 #include "opencloc/text/clip_bpe.h"
 #include "opencloc/text/sentence_piece.h"
+#include "opencloc/text/sentence_piece_json.h"
 #include "opencloc/text/tokenizer.h"
 #include "opencloc/text/tokenizer_json.h"
 
@@ -36,6 +37,7 @@ std::shared_ptr<const Tokenizer> load_sentence_piece(const fs::path& model) {
   if (fs::exists(config)) {
     options.config = read(config);
     const Json json = parse_json(options.config, config.string());
+    if (is_transformers_copy(json)) options.config.clear();
     options.siglip =
         json.is_object() &&
         json_string(json, "tokenizer_class", config.string(), "").starts_with("SiglipTokenizer");

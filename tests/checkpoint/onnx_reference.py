@@ -4,6 +4,7 @@ DIR holds the graphs and case_*.safetensors with inputs (in.*) and what OpenCLOC
 gets the same inputs; the largest difference, relative to the largest value, must be at most 1e-4. --table prints one line
 per graph and runtime.
 """
+
 import pathlib
 import sys
 
@@ -15,7 +16,10 @@ from safetensors.numpy import load_file
 
 TOLERANCE = 1e-4
 # Which tensors of a case a graph reads and gives, where they do not have the graph's own names.
-RENAMED = {'prompter_points.onnx': {'out.region_embeds': 'out.point_embeds'}, 'grounding.onnx': {'in.text_embeds': 'in.region_texts'}}
+RENAMED = {
+    'prompter_points.onnx': {'out.region_embeds': 'out.point_embeds'},
+    'grounding.onnx': {'in.text_embeds': 'in.region_texts'},
+}
 TOKENS = 'image_tokens'  # what the image tower gives, and the others read
 
 
@@ -32,7 +36,9 @@ class Runtimes:
         compiled = core.compile_model(core.read_model(path), 'CPU', {'INFERENCE_PRECISION_HINT': 'f32'})
         self.run = {
             f'ONNX Runtime {onnxruntime.__version__}': lambda feed: dict(zip(self.outputs, session.run(self.outputs, feed))),
-            f'OpenVINO {openvino.__version__.split("-")[0]}': lambda feed: {name: compiled(feed)[name] for name in self.outputs},
+            f'OpenVINO {openvino.__version__.split("-")[0]}': lambda feed: {
+                name: compiled(feed)[name] for name in self.outputs
+            },
         }
 
 
@@ -51,9 +57,11 @@ def differences(folder):
         for name, run in runtimes.run.items():
             worst = {}
             for case in cases:
+
                 def of_case(kind, port, case=case):
                     key = f'out.{port}' if port == TOKENS else f'{kind}.{port}'
                     return case[renamed.get(key, key)]
+
                 found = run({port: of_case('in', port) for port in runtimes.inputs})
                 for port in runtimes.outputs:
                     worst[port] = max(worst.get(port, 0.0), largest_difference(found[port], of_case('out', port)))

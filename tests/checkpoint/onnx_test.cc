@@ -10,10 +10,10 @@
 
 #include "opencloc/base/files.h"
 #include "opencloc/base/json.h"
+#include "opencloc/base/protobuf.h"
 #include "opencloc/checkpoint/layout/onnx_layout.h"
 #include "opencloc/checkpoint/model_directory.h"
 #include "opencloc/checkpoint/onnx/outline.h"
-#include "opencloc/checkpoint/onnx/protobuf.h"
 #include "opencloc/checkpoint/onnx/towers.h"
 #include "opencloc/model/quantized.h"
 #include "tests/base/temp_folder.h"

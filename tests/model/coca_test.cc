@@ -192,6 +192,7 @@ TEST(CocaConfig, IsOpenClips) {
   EXPECT_EQ(big.multimodal->layers, 12);
   EXPECT_FALSE(big.text.correct_cls_mask);
   EXPECT_TRUE(open_clip_knows(big));
+  EXPECT_FALSE(open_clip_knows(load_model_config("coca-XXS-16-96")));  // correct_cls_mask
   EXPECT_FALSE(is_openai_clip(big));
   EXPECT_FALSE(load_model_config("ViT-B-32").multimodal);
 }

@@ -100,6 +100,18 @@ TEST_F(LoadTokenizer, PlainMerges) {
   expect_round_trip(folder_);
 }
 
+TEST_F(LoadTokenizer, AMergesFileHasAPairForTransformers) {
+  write_file(folder_ / "bpe_simple_vocab_16e6.txt", small_merges());
+  const auto merges = load_tokenizer(folder_);
+  const auto files = bpe_pair_files(*merges);
+  ASSERT_EQ(files.size(), 2U);
+  for (const auto& file : files) write_file(folder_ / "pair" / file.name, file.bytes);
+  const auto pair = load_tokenizer(folder_ / "pair");
+  EXPECT_EQ(pair->encode("slow lower! aaa"), merges->encode("slow lower! aaa"));
+  EXPECT_EQ(pair->end_id(), merges->end_id());
+  EXPECT_TRUE(bpe_pair_files(*pair).empty());
+}
+
 TEST_F(LoadTokenizer, GzippedMerges) {
   const std::filesystem::path file = folder_ / "bpe_simple_vocab_16e6.txt.gz";
   gzFile gz = gzopen(file.c_str(), "wb");

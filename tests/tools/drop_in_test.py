@@ -11,6 +11,7 @@ Packages, for a Python named by OPENCLOC_DROP_IN_PYTHON (default: this one):
         webdataset pycocotools lvis img2dataset sentencepiece
     export OPENCLOC_DROP_IN_PYTHON=$PWD/V/bin/python
 """
+
 import argparse
 import importlib
 import os
@@ -69,10 +70,15 @@ def main():
                 for row in getattr(importlib.import_module(module), function)(work):
                     rows.append(row)
                     if not row.good():
-                        failed.append(f'{row.program}, {row.what}, {row.direction}: {row.difference:.1e} (allowed {row.tolerance:.1e}), '
-                                      f'keys: {row.keys}')
+                        failed.append(
+                            f'{row.program}, {row.what}, {row.direction}: {row.difference:.1e} (allowed {row.tolerance:.1e}), '
+                            f'keys: {row.keys}'
+                        )
                     if not args.table:
-                        print(f'{"good" if row.good() else "BAD "} {row.program}: {row.what}, {row.direction}: {row.difference:.1e}', flush=True)
+                        print(
+                            f'{"good" if row.good() else "BAD "} {row.program}: {row.what}, {row.direction}: {row.difference:.1e}',
+                            flush=True,
+                        )
             except Exception:  # the other programs are still looked at; the exit code tells
                 failed.append(f'{name}: {traceback.format_exc()}')
     if args.table:

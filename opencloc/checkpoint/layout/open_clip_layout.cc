@@ -7,6 +7,7 @@
 #include "opencloc/checkpoint/layout/weights.h"
 #include "opencloc/checkpoint/layout/wrapped_names.h"
 #include "opencloc/model/quantized.h"
+#include "opencloc/text/sentence_piece_json.h"
 
 namespace opencloc::open_clip_layout {
 namespace {
@@ -93,7 +94,11 @@ void load_towers(const fs::path& directory, Cloc& model) {
 }
 
 void write(const fs::path& directory, const Cloc& model, const TowerOptions& options) {
-  write_file(directory / kConfigFile, dump_json(open_clip_config_json(model->config()), 2) + '\n');
+  Json config = open_clip_config_json(model->config());
+  // Any name makes get_tokenizer("local-dir:...") read the folder's tokenizer.json.
+  if (options.tokenizer != nullptr && !transformers_tokenizer_files(*options.tokenizer).empty())
+    config["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = ".";
+  write_file(directory / kConfigFile, dump_json(config, 2) + '\n');
   const Naming naming = model->config().custom_text ? custom_text : stored_plainly;
   auto weights = stored_weights(quantized_clip_weights(model), naming);
   if (!is_quantized(model)) weights = cast(std::move(weights), options.dtype);

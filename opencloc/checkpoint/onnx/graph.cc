@@ -5,8 +5,8 @@
 #include <torch/utils.h>
 
 #include "opencloc/base/files.h"
+#include "opencloc/base/protobuf.h"
 #include "opencloc/checkpoint/onnx/messages.h"
-#include "opencloc/checkpoint/onnx/protobuf.h"
 
 namespace opencloc::onnx {
 namespace {

@@ -4,8 +4,8 @@
 #include <set>
 
 #include "opencloc/base/files.h"
+#include "opencloc/base/protobuf.h"
 #include "opencloc/checkpoint/onnx/messages.h"
-#include "opencloc/checkpoint/onnx/protobuf.h"
 
 namespace opencloc::onnx {
 namespace {
@@ -18,7 +18,7 @@ using protobuf::Wire;
 constexpr int64_t kMostValues = int64_t{1} << 40;
 
 [[noreturn]] void refuse_onnx(const std::string& what, const std::string& where) {
-  throw Error::input(what, where, "write the file again (convert --to onnx)");
+  throw Error::input(what, where, "write it again, with the setting 'to=onnx'");
 }
 
 class OutlineReader {
@@ -50,7 +50,7 @@ class OutlineReader {
  private:
   template <typename Take>
   void each(std::string_view message, const Take& take) const {
-    Fields fields(message, where_);
+    Fields fields(message, {.where = where_});
     for (Field field; fields.next(field);) take(field);
   }
   int64_t integer(const Field& field) const {

@@ -262,7 +262,7 @@ bool open_clip_knows(const ModelConfig& config) {
   const auto& vision = config.vision;
   return vision.pool != ImagePool::kMax && vision.class_token && !vision.patch_bias &&
          vision.projection && vision.pool != ImagePool::kAttention &&
-         vision.pool != ImagePool::kMax;
+         !config.text.correct_cls_mask;  // an argument of its tower, and no key of its files
 }
 
 bool is_openai_clip(const ModelConfig& config) {

@@ -1,4 +1,5 @@
 """`convert --to onnx` of models on disk, from a picture's file to scores of regions, in ONNX Runtime and OpenVINO."""
+
 import json
 import pathlib
 import subprocess
@@ -15,6 +16,7 @@ def checks(work):
     import onnxruntime
     import openvino
     from PIL import Image
+
     draw = numpy.random.default_rng(2)
     square = work.folder / 'square.png'
     Image.fromarray(draw.integers(0, 255, (96, 96, 3), dtype='uint8')).save(square)
@@ -25,7 +27,16 @@ def checks(work):
     for pool in ('prompt', 'all'):
         model, graphs = work.trained(f'pool_{pool}', '--pool', pool), work.folder / f'graphs {pool}'
         work.run('convert', model, graphs, '--to', 'onnx')
-        ours = work.embed(model, '--images', square, '--boxes', work.folder / 'boxes.jsonl', '--texts', work.folder / 'texts.txt', '--save-inputs')
+        ours = work.embed(
+            model,
+            '--images',
+            square,
+            '--boxes',
+            work.folder / 'boxes.jsonl',
+            '--texts',
+            work.folder / 'texts.txt',
+            '--save-inputs',
+        )
         for path in graphs.glob('*.onnx'):
             onnx.checker.check_model(str(path), full_check=True)
 
@@ -37,12 +48,16 @@ def checks(work):
             compiled = openvino.Core().compile_model(str(graphs / name), 'CPU', {'INFERENCE_PRECISION_HINT': 'f32'})
             found = compiled(feed)
             return {port.any_name: found[port] for port in compiled.outputs}
+
         for program, run in ((version('onnxruntime'), by_onnx_runtime), (version('openvino'), by_openvino)):
             seen = run('visual.onnx', {'pixel_values': ours['pixel_values'][:1]})
             texts = run('textual.onnx', {'input_ids': ours['input_ids']})['text_embeds']
             regions = run('prompter.onnx', {'image_tokens': seen['image_tokens'], 'boxes': boxes[None]})['region_embeds'][0]
-            for what, found, wanted in (('visual', seen['image_embeds'], ours['image_embeds'][:1]), ('textual', texts, ours['text_embeds']),
-                                        ('prompter', regions, ours['region_embeds'])):
+            for what, found, wanted in (
+                ('visual', seen['image_embeds'], ours['image_embeds'][:1]),
+                ('textual', texts, ours['text_embeds']),
+                ('prompter', regions, ours['region_embeds']),
+            ):
                 yield Row(program, f'{what}.onnx, pool {pool}, opset 17', 'ours -> theirs', largest(unit(found), wanted))
 
 
@@ -55,9 +70,19 @@ def checks_of_example(work):
     (work.folder / 'texts.txt').write_text('\n'.join(texts) + '\n')
     ours = work.embed(model, '--boxes', work.folder / 'boxes.jsonl', '--texts', work.folder / 'texts.txt')
     wanted = (ours['region_embeds'] @ ours['text_embeds'].T)[0].tolist()
-    done = subprocess.run([sys.executable, ROOT / 'examples/python/onnx_regions.py', graphs, picture, *map(str, box), *texts],
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, ROOT / 'examples/python/onnx_regions.py', graphs, picture, *map(str, box), *texts],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     said = dict((line.split(maxsplit=1)[1].strip("'"), float(line.split()[0])) for line in done.stdout.splitlines())
-    yield Row(version('onnxruntime'), 'examples/python/onnx_regions.py: scores', 'ours -> theirs',
-              largest([said[text] for text in texts], wanted), tolerance=1e-3, note='four digits are printed')
+    yield Row(
+        version('onnxruntime'),
+        'examples/python/onnx_regions.py: scores',
+        'ours -> theirs',
+        largest([said[text] for text in texts], wanted),
+        tolerance=1e-3,
+        note='four digits are printed',
+    )

@@ -4,6 +4,7 @@
 // here.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -47,13 +48,22 @@ struct Field {
   Wire wire = Wire::kVarint;
   uint64_t value = 0;      // kVarint, kFixed64, kFixed32
   std::string_view bytes;  // kBytes
+  // Of kFixed32.
+  float single() const { return std::bit_cast<float>(static_cast<uint32_t>(value)); }
+};
+
+// What an Error about the bytes says.
+struct Origin {
+  std::string_view what = "damaged protocol buffer";
+  std::string_view where;
+  std::string_view mend = "get the file again";
 };
 
 // Walks over the fields of a message. Whatever the bytes: fields within them, or an Error (input).
 class Fields {
  public:
-  // `message` outlives the walk and what it gave; `where` names the file.
-  Fields(std::string_view message, std::string_view where) : rest_(message), where_(where) {}
+  // `message` outlives the walk and what it gave, `origin`'s texts the walk.
+  Fields(std::string_view message, const Origin& origin) : rest_(message), origin_(origin) {}
 
   // False at the end.
   bool next(Field& field) {
@@ -82,8 +92,8 @@ class Fields {
   static constexpr uint64_t kLastField = (1 << 29) - 1;
 
   [[noreturn]] void damaged(std::string_view what) const {
-    throw Error::input("damaged protocol buffer: " + std::string(what), where_,
-                       "get the file again");
+    throw Error::input(std::string(origin_.what) + ": " + std::string(what), origin_.where,
+                       origin_.mend);
   }
   std::string_view take(uint64_t size) {
     if (size > rest_.size()) damaged("a field reaches beyond its message");
@@ -108,7 +118,7 @@ class Fields {
   }
 
   std::string_view rest_;
-  std::string_view where_;
+  Origin origin_;
 };
 
 }  // namespace opencloc::protobuf
