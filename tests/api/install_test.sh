@@ -39,4 +39,6 @@ if cmake -G Ninja -S "$work/example" -B "$work/build99" -DCMAKE_PREFIX_PATH="$wo
   fail "find_package(opencloc 99.0) was satisfied"
 fi
 
+# The thin program of the tree finds the whole one, which finds libtorch.
 "$work/prefix/bin/opencloc" --version
+"$work/prefix/bin/opencloc" inspect --json "$work/model" | grep -q '"kind":"model"' || fail "inspect does not see a model"
