@@ -74,7 +74,7 @@ TEST_F(Convert, WrongUseIsRefusedAndNothingIsOverwritten) {
   EXPECT_THAT(refused(model + " " + at("x") + " --to openai --vision-only"),
               HasSubstr("no image tower alone"));
   EXPECT_THAT(refused(at("nowhere") + " " + at("x") + " --to hf"), HasSubstr("nowhere"));
-  EXPECT_EQ(run_binary("convert " + model + " " + at("x") + " --to onnx").exit_code, 2);
+  EXPECT_EQ(run_binary("convert " + model + " " + at("x") + " --to tflite").exit_code, 2);
   EXPECT_FALSE(fs::exists(folder_ / "x"));
 }
 
