@@ -29,7 +29,7 @@ def need_binary(path):
 
 def need_packages(python, *names):
     """Stops where `python` lacks one of the packages."""
-    code = f"import importlib.util, sys; sys.exit(' '.join(n for n in {names!r} if importlib.util.find_spec(n) is None))"
+    code = f"import importlib.util, sys; sys.exit(' '.join(n for n in {names!r} if importlib.util.find_spec(n) is None) or 0)"
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"{python} lacks {done.stderr.strip()}: python3 -m venv DIR; DIR/bin/pip install torch open-clip-torch onnx "
