@@ -41,9 +41,10 @@ def main():
             if arguments.json:
                 run.show(line)
 
+    systems = [row for row in SYSTEMS if row[0] != "zentorch" or run.has_package(arguments.python, "zentorch")]
     for model in arguments.model:
         for tower in towers:
-            for system, precision in SYSTEMS:
+            for system, precision in systems:
                 if run.wanted(arguments, system, precision):
                     keep(run.lines([arguments.python, run.HERE / "encode_worker.py", system, precision, tower, model, "--threads",
                                     arguments.threads, "--seconds", arguments.seconds, "--work", arguments.work, "--batch",

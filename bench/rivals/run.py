@@ -36,6 +36,11 @@ def need_packages(python, *names):
                  "onnxscript onnxruntime openvino nncf, and give --python DIR/bin/python")
 
 
+def has_package(python, name):
+    code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({name!r}) is None)"
+    return subprocess.run([python, "-c", code], check=False).returncode == 0
+
+
 def lines(command, environment=None, **options):
     """The JSON lines that a command prints; none, and the reason on stderr, where it fails."""
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False,
