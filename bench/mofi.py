@@ -165,9 +165,11 @@ def tables(args):
         cells = []
         for _, task, key in FIGURES:
             values = [v for v in (figure(r, task, key) for r in runs) if v is not None]
-            scale = 1 if task == "time" else 100
+            if task == "time":  # the median, since other work on the machine stretches single runs
+                cells.append(f"{statistics.median(values):.0f}" if values else "-")
+                continue
             spread = statistics.stdev(values) if len(values) > 1 else 0
-            cells.append(f"{scale * statistics.mean(values):.1f} ± {scale * spread:.1f}" if values else "-")
+            cells.append(f"{100 * statistics.mean(values):.1f} ± {100 * spread:.1f}" if values else "-")
         print(f"| {arm} | {len(runs)} | " + " | ".join(cells) + " |")
     print("\n| difference | " + " | ".join(f[0] for f in FIGURES[:-1]) + " |\n" + "|---" * len(FIGURES) + "|")
     for one, other in COMPARED:

@@ -120,7 +120,7 @@ def found(args, arm, distinct):
 
 def tables(args):
     for distinct in args.distinct:
-        print(f"### {args.objective.upper()}, {distinct or 'never repeated'} distinct scenes\n")
+        print(f"### {args.objective.upper()}, {f'{distinct:,} distinct scenes' if distinct else 'scenes never repeated'}\n")
         print("| arm | seeds | " + " | ".join(f[0] for f in FIGURES) + " |\n" + "|---" * (len(FIGURES) + 2) + "|")
         for arm in ARMS:
             runs = list(found(args, arm, distinct).values())
@@ -129,9 +129,11 @@ def tables(args):
             cells = []
             for _, task, key in FIGURES:
                 values = [v for v in (figure(r, task, key) for r in runs) if v is not None]
-                scale = 1 if task == "time" else 100
+                if task == "time":  # the median, since other work on the machine stretches single runs
+                    cells.append(f"{statistics.median(values):.0f}" if values else "-")
+                    continue
                 spread = statistics.stdev(values) if len(values) > 1 else 0
-                cells.append(f"{scale * statistics.mean(values):.1f} ± {scale * spread:.1f}" if values else "-")
+                cells.append(f"{100 * statistics.mean(values):.1f} ± {100 * spread:.1f}" if values else "-")
             print(f"| {arm} | {len(runs)} | " + " | ".join(cells) + " |")
         print()
     print("| arm - CLIP | figure | " + " | ".join(str(d or "never repeated") for d in args.distinct) + " |")
