@@ -117,6 +117,21 @@ struct MlpBf16Function : torch::autograd::Function<MlpBf16Function> {
   }
 };
 
+// F32 where no gradient is wanted.
+torch::Tensor mlp_forward(const torch::Tensor& input, const MlpWeights& w) {
+  const auto x = input.contiguous();
+  const auto fc_bias = w.fc_bias.contiguous(), proj_bias = w.proj_bias.contiguous();
+  const auto fc = packed_fp32(w.fc_weight), proj = packed_fp32(w.proj_weight);
+  auto y = torch::empty(with_last(x, proj->columns()), x.options());
+  kernels::mlp_fp32({.gelu = kernel_kind(w.gelu),
+                     .fc = fc.get(),
+                     .proj = proj.get(),
+                     .fc_bias = fc_bias.data_ptr<float>(),
+                     .proj_bias = proj_bias.data_ptr<float>()},
+                    x.data_ptr<float>(), row_count(x), y.data_ptr<float>());
+  return y;
+}
+
 }  // namespace
 
 torch::Tensor mlp(const torch::Tensor& x, const MlpWeights& w) {
@@ -128,12 +143,12 @@ torch::Tensor mlp(const torch::Tensor& x, const MlpWeights& w) {
                   w.proj_weight.size(1) == w.fc_weight.size(0),
               "mlp: x ", x.sizes(), " does not fit weights ", w.fc_weight.sizes(), ", ",
               w.proj_weight.sizes());
+  const bool train = gradients_wanted({x, w.fc_weight, w.fc_bias, w.proj_weight, w.proj_bias});
   if (matmul_precision() == Precision::kBf16) {
-    return MlpBf16Function::apply(
-        x, w.fc_weight, w.fc_bias, w.proj_weight, w.proj_bias,
-        static_cast<int64_t>(kernel_kind(w.gelu)),
-        gradients_wanted({x, w.fc_weight, w.fc_bias, w.proj_weight, w.proj_bias}));
+    return MlpBf16Function::apply(x, w.fc_weight, w.fc_bias, w.proj_weight, w.proj_bias,
+                                  static_cast<int64_t>(kernel_kind(w.gelu)), train);
   }
+  if (!train) return mlp_forward(x, w);
   return MlpFunction::apply(x, w.fc_weight, w.fc_bias, w.proj_weight, w.proj_bias,
                             static_cast<int64_t>(kernel_kind(w.gelu)));
 }

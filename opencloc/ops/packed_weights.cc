@@ -104,6 +104,15 @@ std::shared_ptr<const kernels::PackedWeight> packed_bf16(const torch::Tensor& we
       kernels::PackedWeight::for_forward(weight.data_ptr<float>(), weight.size(0), weight.size(1)));
 }
 
+std::shared_ptr<const kernels::PackedFp32> packed_fp32(const torch::Tensor& weight, WeightUse use) {
+  const auto make = [&] {
+    const auto dense = weight.contiguous();
+    return kernels::PackedFp32(dense.data_ptr<float>(), dense.size(0), dense.size(1));
+  };
+  if (use == WeightUse::kOnce) return std::make_shared<const kernels::PackedFp32>(make());
+  return cache_of<kernels::PackedFp32>().get(weight, make);
+}
+
 torch::Tensor rounded_bf16(const torch::Tensor& weight) {
   if (weight.dim() > 2) return weight.detach().to(torch::kBFloat16);
   return *cache_of<torch::Tensor>().get(weight,
@@ -120,13 +129,14 @@ std::shared_ptr<const kernels::PackedInt8> packed_int8(const torch::Tensor& weig
 
 void drop_stale_packed_weights() {
   cache_of<kernels::PackedWeight>().clean();
+  cache_of<kernels::PackedFp32>().clean();
   cache_of<kernels::PackedInt8>().clean();
   cache_of<torch::Tensor>().clean();
 }
 
 int64_t packed_weights_held() {
-  return cache_of<kernels::PackedWeight>().size() + cache_of<kernels::PackedInt8>().size() +
-         cache_of<torch::Tensor>().size();
+  return cache_of<kernels::PackedWeight>().size() + cache_of<kernels::PackedFp32>().size() +
+         cache_of<kernels::PackedInt8>().size() + cache_of<torch::Tensor>().size();
 }
 
 }  // namespace opencloc::ops

@@ -14,6 +14,7 @@
 
 #include "opencloc/kernels/gemm/gemm_bf16.h"
 #include "opencloc/kernels/gemm/gemm_int8.h"
+#include "opencloc/kernels/gemm/linear_fp32.h"
 #include "opencloc/ops/products.h"
 
 namespace opencloc::ops {
@@ -24,6 +25,9 @@ std::shared_ptr<const kernels::PackedWeight> packed_bf16(const torch::Tensor& we
 // The same, kept with WeightUse::kAgain alone; `weight` is dense.
 std::shared_ptr<const kernels::PackedWeight> packed_bf16(const torch::Tensor& weight,
                                                          WeightUse use);
+// The same in F32, of any strides.
+std::shared_ptr<const kernels::PackedFp32> packed_fp32(const torch::Tensor& weight,
+                                                       WeightUse use = WeightUse::kAgain);
 // weight [O, I] or bias [O] F32 on any device, any strides -> the same rounded to bf16, kept: what
 // libtorch's products read. Outside of autograd.
 torch::Tensor rounded_bf16(const torch::Tensor& weight);

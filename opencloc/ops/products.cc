@@ -30,7 +30,7 @@ WeightUse use_of(const torch::Tensor& weight) {
 
 void product_forward(Precision precision, const torch::Tensor& x, const torch::Tensor& weight,
                      const torch::Tensor& bias, torch::Tensor& y, WeightUse use) {
-  const int64_t rows = row_count(x), out = weight.size(0), in = weight.size(1);
+  const int64_t rows = row_count(x);
   const float* bias_data = bias.defined() ? bias.data_ptr<float>() : nullptr;
   if (precision == Precision::kBf16) {
     // A kept form belongs to the weight's own place: a dense copy would be another one each time.
@@ -38,16 +38,8 @@ void product_forward(Precision precision, const torch::Tensor& x, const torch::T
         use == WeightUse::kAgain ? packed_bf16(weight) : packed_bf16(weight.contiguous(), use);
     return kernels::linear_bf16(matrix_view(x), *packed, bias_data, y.data_ptr<float>());
   }
-  const auto dense = weight.contiguous();
-  kernels::gemm_fp32({.transpose_b = Transpose::kYes,
-                      .m = rows,
-                      .n = out,
-                      .k = in,
-                      .lda = in,
-                      .ldb = in,
-                      .ldc = out},
-                     x.data_ptr<float>(), dense.data_ptr<float>(), y.data_ptr<float>());
-  if (bias_data != nullptr) kernels::add_bias(rows, out, bias_data, y.data_ptr<float>());
+  kernels::linear_fp32(x.data_ptr<float>(), rows, *packed_fp32(weight, use), bias_data,
+                       y.data_ptr<float>());
 }
 
 void product_dx(Precision precision, const torch::Tensor& dy, const torch::Tensor& weight,

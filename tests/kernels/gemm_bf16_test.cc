@@ -11,8 +11,8 @@ namespace {
 struct Shape {
   int64_t rows, in, out;
 };
-const Shape kShapes[] = {{1, 1, 1},    {0, 5, 3},    {3, 0, 4},     {2, 5, 0},      {31, 33, 17},
-                         {32, 32, 32}, {65, 70, 40}, {300, 20, 96}, {130, 192, 576}};
+const Shape kShapes[] = {{1, 1, 1},    {0, 5, 3},    {3, 0, 4},     {2, 5, 0},       {31, 33, 17},
+                         {32, 32, 32}, {65, 70, 40}, {300, 20, 96}, {130, 192, 576}, {40, 900, 70}};
 
 double tolerance(int64_t depth) { return 3e-7 * static_cast<double>(depth + 4); }
 

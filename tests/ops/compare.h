@@ -92,10 +92,12 @@ inline void expect_gradients_match_differences(const Op& op, const Tensors& inpu
     float* values = moved[i].data_ptr<float>();
     for (int64_t j = 0; j < moved[i].numel(); j += 1 + moved[i].numel() / 12) {
       const float middle = values[j];
-      values[j] = middle + kStep;
-      const double above = loss(moved);
-      values[j] = middle - kStep;
-      const double below = loss(moved);
+      const auto loss_with = [&](float value) {
+        values[j] = value;
+        moved[i].unsafeGetTensorImpl()->bump_version();  // weights are kept packed
+        return loss(moved);
+      };
+      const double above = loss_with(middle + kStep), below = loss_with(middle - kStep);
       values[j] = middle;
       const double difference = (above - below) / (2.0 * static_cast<double>(kStep));
       const double gradient = got[i + 1].flatten()[j].item<double>();

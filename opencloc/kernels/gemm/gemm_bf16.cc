@@ -43,7 +43,7 @@ void linear_bf16(const MatrixView& x, const PackedWeight& b, const float* bias, 
   const int64_t columns = b.columns();
   for_row_panels(x.rows, [&](int64_t first, int64_t rows, PanelScratch& scratch) {
     const bf16* a = pack_panel(table, x, first, rows, scratch.input);
-    multiply_panel(table, a, rows, b, scratch.block,
+    multiply_panel(table, a, rows, b,
                    [&](const float* c, int64_t row, int64_t column, BlockPlace at) {
                      at.stride = columns;
                      table.finish_bias(at, c, bias == nullptr ? nullptr : bias + column,

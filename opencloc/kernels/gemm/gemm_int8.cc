@@ -19,7 +19,6 @@ struct QuantizedRows {
 struct Int8Scratch {
   QuantizedRows input, hidden;
   AlignedBuffer<float> hidden_values;
-  AlignedBuffer<int32_t> block{2 * 32 * 32};  // two blocks of C, used in turn
 };
 
 void quantize_panel(const KernelTable& table, const float* x, int64_t rows, int64_t depth,
@@ -27,20 +26,20 @@ void quantize_panel(const KernelTable& table, const float* x, int64_t rows, int6
   const int64_t blocks = blocks_of_32(rows), panel = int8_panel_bytes(depth);
   uint8_t* packed = to.packed.ensure(blocks * panel);
   float *scale = to.scale.ensure(blocks * 32), *offset = to.offset.ensure(blocks * 32);
-  for (int64_t row = 0; row < rows; row += 32) {
+  parallel_items(blocks, [&](int64_t i) {
+    const int64_t row = i * 32;
     table.quantize_rows(std::min<int64_t>(32, rows - row), depth, x + row * depth,
-                        packed + row / 32 * panel, scale + row, offset + row);
-  }
+                        packed + i * panel, scale + row, offset + row);
+  });
 }
 
 // finish(c, row, column, place, scales) for every block of a [rows, depth] times b.
 template <class Finish>
 void multiply_int8(const KernelTable& table, const QuantizedRows& a, int64_t rows,
-                   const PackedInt8& b, const float* bias, AlignedBuffer<int32_t>& blocks,
-                   const Finish& finish) {
+                   const PackedInt8& b, const float* bias, const Finish& finish) {
   const int64_t steps = steps_of_64(b.depth()), panel = int8_panel_bytes(b.depth());
-  for_blocks(
-      {rows, b.columns(), panel}, blocks,
+  for_blocks<int32_t>(
+      {rows, b.columns(), panel},
       [&](int64_t row, int64_t column, int32_t* c) {
         table.block_int8(steps, std::min<int64_t>(32, rows - row),
                          a.packed.data() + row / 32 * panel, b.panel(column / 32), c);
@@ -102,7 +101,7 @@ void linear_int8(const float* x, int64_t rows, const PackedInt8& weight, const f
   const int64_t depth = weight.depth(), columns = weight.columns();
   for_row_panels<Int8Scratch>(rows, [&](int64_t first, int64_t count, Int8Scratch& scratch) {
     quantize_panel(table, x + first * depth, count, depth, scratch.input);
-    multiply_int8(table, scratch.input, count, weight, bias, scratch.block,
+    multiply_int8(table, scratch.input, count, weight, bias,
                   [&](const int32_t* c, int64_t row, int64_t column, BlockPlace at,
                       const Int8Scales& scales) {
                     at.stride = columns;
@@ -117,14 +116,14 @@ void mlp_int8(const MlpInt8& mlp, const float* x, int64_t rows, float* y) {
   for_row_panels<Int8Scratch>(rows, [&](int64_t first, int64_t count, Int8Scratch& scratch) {
     quantize_panel(table, x + first * depth, count, depth, scratch.input);
     float* hidden = scratch.hidden_values.ensure(count * width);
-    multiply_int8(table, scratch.input, count, *mlp.fc, mlp.fc_bias, scratch.block,
+    multiply_int8(table, scratch.input, count, *mlp.fc, mlp.fc_bias,
                   [&](const int32_t* c, int64_t row, int64_t column, BlockPlace at,
                       const Int8Scales& scales) {
                     at.stride = width;
                     table.finish_int8_gelu(mlp.gelu, at, c, scales, hidden + row * width + column);
                   });
     quantize_panel(table, hidden, count, width, scratch.hidden);
-    multiply_int8(table, scratch.hidden, count, *mlp.proj, mlp.proj_bias, scratch.block,
+    multiply_int8(table, scratch.hidden, count, *mlp.proj, mlp.proj_bias,
                   [&](const int32_t* c, int64_t row, int64_t column, BlockPlace at,
                       const Int8Scales& scales) {
                     at.stride = columns;

@@ -26,16 +26,16 @@ void mean_hidden_bf16(const HiddenLayer& layer, int64_t groups, int64_t rows, co
     const int64_t group = item * together, count = std::min(together, groups - group);
     const int64_t begin = group * rows, end = begin + count * rows;
     std::fill_n(h + group * hidden, count * hidden, 0.0f);
-    table.begin_blocks();
     for (int64_t first = begin; first < end; first += kPanelRows) {
       const int64_t part = std::min(kPanelRows, end - first);
       const bf16* a = pack_panel(table, view(x, groups * rows, width), first, part, scratch.input);
-      multiply_panel(table, a, part, *layer.fc, scratch.block,
-                     [&](const float* c, int64_t row, int64_t column, const BlockPlace& at) {
-                       add_rows(c, first + row, column, at);
-                     });
+      multiply_panel(
+          table, a, part, *layer.fc,
+          [&](const float* c, int64_t row, int64_t column, const BlockPlace& at) {
+            add_rows(c, first + row, column, at);
+          },
+          /*rows_in_turn=*/true);
     }
-    table.end_blocks();
     const float share = 1.0f / static_cast<float>(rows);
     for (int64_t i = 0; i < count * hidden; ++i) h[group * hidden + i] *= share;
   });

@@ -18,14 +18,14 @@ void mlp_forward_bf16(const MlpForward& mlp, int64_t rows, const float* x, bf16*
   for_row_panels(rows, [&](int64_t first, int64_t count, PanelScratch& scratch) {
     const bf16* a = pack_panel(table, view(x, rows, width), first, count, scratch.input);
     bf16* h = scratch.hidden.ensure(packed_elements(count, hidden));
-    multiply_panel(table, a, count, *mlp.fc, scratch.block,
+    multiply_panel(table, a, count, *mlp.fc,
                    [&](const float* c, int64_t row, int64_t column, BlockPlace at) {
                      at.stride = hidden;
                      bf16* keep = z == nullptr ? nullptr : z + (first + row) * hidden + column;
                      table.finish_gelu(mlp.gelu, at, c, mlp.fc_bias + column, keep,
                                        hidden_tiles(h, row, column, hidden));
                    });
-    multiply_panel(table, h, count, *mlp.proj, scratch.block,
+    multiply_panel(table, h, count, *mlp.proj,
                    [&](const float* c, int64_t row, int64_t column, BlockPlace at) {
                      at.stride = out;
                      table.finish_bias(at, c, mlp.proj_bias + column,
@@ -41,7 +41,7 @@ void mlp_backward_bf16(const MlpBackward& mlp, int64_t rows, const float* dy, co
   for_row_panels(rows, [&](int64_t first, int64_t count, PanelScratch& scratch) {
     const bf16* a = pack_panel(table, view(dy, rows, out), first, count, scratch.input);
     bf16* dz_tiles = scratch.hidden.ensure(packed_elements(count, hidden));
-    multiply_panel(table, a, count, *mlp.proj, scratch.block,
+    multiply_panel(table, a, count, *mlp.proj,
                    [&](const float* c, int64_t row, int64_t column, BlockPlace at) {
                      at.stride = hidden;
                      const int64_t place = (first + row) * hidden + column;
@@ -49,7 +49,7 @@ void mlp_backward_bf16(const MlpBackward& mlp, int64_t rows, const float* dy, co
                                                 hidden_tiles(dz_tiles, row, column, hidden));
                    });
     if (dx == nullptr) return;
-    multiply_panel(table, dz_tiles, count, *mlp.fc, scratch.block,
+    multiply_panel(table, dz_tiles, count, *mlp.fc,
                    [&](const float* c, int64_t row, int64_t column, BlockPlace at) {
                      at.stride = width;
                      table.finish_bias(at, c, nullptr, dx + (first + row) * width + column);

@@ -6,6 +6,7 @@
 #include "opencloc/kernels/impl/attention_bf16.inl"
 #include "opencloc/kernels/impl/bf16.inl"
 #include "opencloc/kernels/impl/block.inl"
+#include "opencloc/kernels/impl/block_fp32.inl"
 #include "opencloc/kernels/impl/block_int8.inl"
 #include "opencloc/kernels/impl/finish.inl"
 #include "opencloc/kernels/impl/gelu.inl"

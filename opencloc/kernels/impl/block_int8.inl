@@ -19,8 +19,10 @@ typedef __m512i Sums;
 typedef __m512i Quads;
 OPENCLOC_INLINE Quads column_quads(const int8_t* tile) { return _mm512_loadu_si512(tile); }
 OPENCLOC_INLINE Quads row_quads(int32_t word) { return _mm512_set1_epi32(word); }
+// Not _mm512_dpbusd_epi32(): GCC 12 copies the sums before and after each.
 OPENCLOC_INLINE Sums multiply_add(Sums sums, const Quads& row, const Quads& columns) {
-  return _mm512_dpbusd_epi32(sums, row, columns);
+  asm("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(row), "v"(columns));
+  return sums;
 }
 #elif defined(__AVX2__)
 // The one instruction for u8 x s8 (vpmaddubsw) saturates at 16 bits. So the bytes become 16 bits
@@ -88,8 +90,15 @@ constexpr int kInt8Vecs = kTileVecs * kWidth > 32 ? 32 / kWidth : kTileVecs;
 // kRows rows of c from row0, one strip of columns.
 template <int kRows>
 OPENCLOC_INLINE void block_strip_int8(int64_t steps, const uint8_t* a, const int8_t* b, int32_t* c,
-                                      int64_t row0, int64_t column0) {
+                                      int64_t row0, int64_t column0, bool accumulate) {
   Sums sums[kRows][kInt8Vecs] = {};
+  if (accumulate) {
+    for (int r = 0; r < kRows; ++r) {
+      for (int v = 0; v < kInt8Vecs; ++v) {
+        __builtin_memcpy(&sums[r][v], c + (row0 + r) * 32 + column0 + v * kWidth, sizeof(Sums));
+      }
+    }
+  }
   for (int64_t s = 0; s < steps; ++s, a += 2 * kTileBytes, b += 2 * kTileBytes) {
     for (int64_t quad = 0; quad < 16; ++quad) {
       Quads columns[kInt8Vecs];
@@ -117,9 +126,14 @@ OPENCLOC_INLINE void block_strip_int8(int64_t steps, const uint8_t* a, const int
 
 void block_int8(int64_t steps, int64_t rows, const uint8_t* a, const int8_t* b, int32_t* c) {
   constexpr int kRows = kWidth == 16 ? 8 : 4;
-  for (int64_t column = 0; column < 32; column += kInt8Vecs * kWidth) {
-    for (int64_t row = 0; row < rows; row += kRows) {
-      block_strip_int8<kRows>(steps, a, b, c, row, column);
+  for (int64_t first = 0; first < steps || first == 0; first += kCachedBlocks) {
+    const int64_t some = std::min(kCachedBlocks, steps - first);
+    const uint8_t* left = a + first * 2 * kTileBytes;
+    const int8_t* right = b + first * 2 * kTileBytes;
+    for (int64_t column = 0; column < 32; column += kInt8Vecs * kWidth) {
+      for (int64_t row = 0; row < rows; row += kRows) {
+        block_strip_int8<kRows>(some, left, right, c, row, column, first > 0);
+      }
     }
   }
 }

@@ -89,6 +89,14 @@ struct KernelTable {
   void (*gelu_backward_rows)(Gelu kind, int64_t rows, int64_t width, const bf16* z,
                              const float* gradient, bf16* dz);
 
+  // ---- F32 products; format in linear_fp32.h ----
+  // As block_rows(), of rows a [rows, depth] that are `stride` apart and a panel b [depth, 32].
+  void (*block_rows_fp32)(int64_t depth, int64_t rows, const float* a, int64_t stride,
+                          const float* b, float* c);
+  // On a finished block c: y = gelu(c + bias).
+  void (*finish_gelu_fp32)(Gelu kind, const BlockPlace& at, const float* c, const float* bias,
+                           float* y);
+
   // ---- int8 products; formats in packed_int8.h ----
   // x [rows (at most 32), depth] -> one left panel; scale, offset [32], 0 from `rows` on.
   void (*quantize_rows)(int64_t rows, int64_t depth, const float* x, uint8_t* packed, float* scale,
