@@ -106,20 +106,18 @@ void attention_forward_pair_bf16(const AttentionShape& shape, const float* q, co
     const int64_t rows = at_most_32(shape.q_tokens - first);
     const int64_t reach = shape.causal ? blocks_of_32(first + rows) : key_panels;
     pack_query_panel(q, first, shape.q_tokens, d, shape.q_stride, q_left);
-    score_panel(reach, width_steps, q_left, k_right, scores);
+    for (int64_t p = 0; p < reach; ++p) {
+      block_rows(width_steps, rows, q_left, k_right + p * width_steps * kStep, scores + p * 1024);
+    }
     float factors[32];
-    for (int64_t r = 0; r < 32; ++r) {
-      if (r >= rows) {
-        for (int64_t j = 0; j < reach * 32; j += kWidth) put_left(p_left, r, j, HalfVec{});
-        continue;
-      }
+    for (int64_t r = 0; r < rows; ++r) {
       const int64_t seen = shape.causal ? first + r + 1 : tokens;
       const Softmax s = softmax_row_bf16(r, seen, reach * 32, scale, scores, p_left);
       factors[r] = 1.0f / s.sum;
       log_sum_exp[first + r] = s.highest * scale + __builtin_logf(s.sum);
     }
     for (int64_t w = 0; w < width_steps; ++w) {
-      block(reach, p_left, v_right + w * key_panels * kStep, out_block, false);
+      block_rows(reach, rows, p_left, v_right + w * key_panels * kStep, out_block);
       write_rows(rows, at_most_32(d - w * 32), out_block, factors,
                  out + first * shape.out_stride() + w * 32, shape.out_stride());
     }
