@@ -146,8 +146,7 @@ void check_boxes(const GivenBoxes& boxes, const LabelSummary& summary, bool whol
   for (size_t i = 0; i < std::min(unmatched.size(), kNamesShown); ++i)
     names += (i == 0 ? "'" : ", '") + unmatched[i] + "'";
   if (static_cast<int64_t>(unmatched.size()) == boxes.pictures()) {
-    throw Error::failed("not one picture of the boxes is in the shards (" + names + ")",
-                        "--boxes",
+    throw Error::failed("not one picture of the boxes is in the shards (" + names + ")", "--boxes",
                         "name pictures by the samples' keys ('opencloc inspect SHARD' shows them), "
                         "then label again with --overwrite");
   }

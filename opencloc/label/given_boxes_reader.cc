@@ -262,8 +262,7 @@ class GivenBoxReader {
       const Json& value = json_value(item, key);
       if (value.is_null()) continue;
       const bool sized = std::string_view(key) == "bbox";
-      const bool good =
-          sized ? box_from_xywh(value, box.box) : box_from_corners(value, box.box);
+      const bool good = sized ? box_from_xywh(value, box.box) : box_from_corners(value, box.box);
       problem = "'" + std::string(key) + "' is not four finite numbers";
       if (!good) continue;
       box.in_unit = std::string_view(key) == "box";
@@ -294,8 +293,8 @@ class GivenBoxReader {
   }
 
   void take_text(GivenBox&& box, const Json& item, size_t picture, const std::string& where) {
-    box.text = first_text(item, {"text", "phrase", "text_label", "label", "category", "category_name",
-                                 "class", "name"});
+    box.text = first_text(item, {"text", "phrase", "text_label", "label", "category",
+                                 "category_name", "class", "name"});
     std::string category;
     for (const char* key : {"category_id", "label"}) {  // closed-set detectors number their labels
       if (category.empty() && json_value(item, key).is_number())
@@ -310,8 +309,7 @@ class GivenBoxReader {
       return;
     }
     auto& boxes = all_.pictures_[picture].boxes;
-    if (box.text.empty())
-      open_categories_.push_back({picture, boxes.size(), category, where});
+    if (box.text.empty()) open_categories_.push_back({picture, boxes.size(), category, where});
     boxes.push_back(std::move(box));
     ++used_;
   }

@@ -97,8 +97,7 @@ class GivenBoxesStage : public Stage {
         continue;
       }
       clipped_ += sticks_out(unit, size.width, size.height) ? 1 : 0;
-      candidates.push_back(
-          {clipped, given.text, given.score, boxes_->sources().at(given.source)});
+      candidates.push_back({clipped, given.text, given.score, boxes_->sources().at(given.source)});
     }
   }
 
