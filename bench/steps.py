@@ -1,9 +1,11 @@
 """What the experiments of this folder share: steps that are kept, so that a script goes on where it stood."""
+import io
 import json
 import math
 import os
 import statistics
 import subprocess
+import tarfile
 
 
 def run(command, log):
@@ -22,6 +24,33 @@ def output(command):
     if done.returncode != 0:
         raise SystemExit(f"failed: {' '.join(map(str, command))}")
     return done.stdout
+
+
+def rewrite_shards(source, out, change):
+    """Copies shards. change(records): the records of a shard ([(stem, record)]), as they are to be: [(stem, record, alt-text
+    for samples that have none, or None)]."""
+    if (out / "done").exists():
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    for shard in sorted(source.glob("*.tar")):
+        with tarfile.open(shard) as tar:
+            members = [(m.name, tar.extractfile(m).read()) for m in tar]
+        texts = {name[:-4] for name, _ in members if name.endswith(".txt")}
+        new = {stem: (record, text) for stem, record, text in
+               change([(name[:-5], json.loads(data)) for name, data in members if name.endswith(".json")])}
+        with tarfile.open(out / shard.name, "w", format=tarfile.USTAR_FORMAT) as tar:
+            def add(name, data):
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+            for name, data in members:
+                if name.endswith(".json"):
+                    record, text = new[name[:-5]]
+                    if text is not None and name[:-5] not in texts:
+                        add(name[:-5] + ".txt", text.encode())
+                    data = json.dumps(record).encode()
+                add(name, data)
+    (out / "done").touch()
 
 
 def once(path, make):
@@ -120,11 +149,12 @@ def difference(runs, others, path, base):
 def tables(runs, figures, compared_with, not_compared=()):
     """Two tables in Markdown. runs: {row: {seed: results}}. figures: (title, path, path of what is taken off, or None).
     compared_with(row): the row whose seeds each of its own is paired with, or None. not_compared: titles of figures that are
-    facts of the data, without differences."""
+    facts of the data, without differences. Seconds of training are shown where all results have train_seconds."""
     titles = " | ".join(title for title, _, _ in figures)
+    timed = all("train_seconds" in result for results in runs.values() for result in results.values())
     judged = [f for f in figures if f[0] not in not_compared]
     lines = ["Per cent: mean ± deviation over seeds (± binomial error of one run).\n",
-             f"| row | seeds | {titles} | train s |", "|---" * (len(figures) + 3) + "|"]
+             f"| row | seeds | {titles} |" + (" train s |" if timed else ""), "|---" * (len(figures) + 2 + timed) + "|"]
     compared = ["| row - other row | seeds | " + " | ".join(title for title, _, _ in judged) + " |",
                 "|---" * (len(judged) + 2) + "|"]
     for row, results in runs.items():
@@ -140,8 +170,9 @@ def tables(runs, figures, compared_with, not_compared=()):
             spread = statistics.stdev(numbers) if len(numbers) > 1 else 0
             error = statistics.mean(error for _, error in values)
             cells.append(f"{100 * statistics.mean(numbers):.1f} ± {100 * spread:.1f} (± {100 * error:.1f})")
-        seconds = statistics.mean(r["train_seconds"] for r in results.values())
-        lines.append(f"| {row} | {len(results)} | " + " | ".join(cells) + f" | {seconds:.0f} |")
+        if timed:
+            cells.append(f"{statistics.mean(r['train_seconds'] for r in results.values()):.0f}")
+        lines.append(f"| {row} | {len(results)} | " + " | ".join(cells) + " |")
         other = compared_with(row)
         if other is not None and runs.get(other):
             pairs = len(set(results) & set(runs[other]))
