@@ -28,11 +28,11 @@ from vesl_miniature import hide_regions, quality, records
 OURS, TRUTH, CHANCE, ALT = "the captioner's captions", "the scenes' own captions", "the captioner's, of the next picture", "alt-texts"
 # (title, path, nothing taken off)
 WORDS = [
-    ("name an object that is there", "words/one_named", None),
-    ("objects named", "words/recall", None),
-    ("named objects that are there", "words/precision", None),
-    ("captions that differ", "words/different", None),
-    ("captions of the training data", "words/known", None),
+    ("name an object that is there", "words/one_named/share", None),
+    ("objects named", "words/recall/share", None),
+    ("named objects that are there", "words/precision/share", None),
+    ("captions that differ", "words/different/share", None),
+    ("captions of the training data", "words/known/share", None),
 ]
 LABELS = [
     ("label recall@0.5", "labels/recall", None),
@@ -59,14 +59,14 @@ def as_pattern(all_names):
 
 
 def judge(captions, objects, vocabulary, known):
-    """captions: one of every picture, "" where there is none. objects: the names in it. known: captions of the training data."""
+    """captions: one of every picture, "" where there is none. objects: the names in each. known: captions of the training data."""
     said = [named(caption, vocabulary) for caption in captions]
     right = [len(s & o) for s, o in zip(said, objects)]
-    share = lambda a, b: a / b if b else 0.0
-    return {"one_named": share(sum(r > 0 for r in right), len(captions)), "recall": share(sum(right), sum(map(len, objects))),
-            "precision": share(sum(right), sum(map(len, said))), "different": share(len(set(captions)), len(captions)),
-            "known": share(sum(c in known for c in captions), len(captions)), "n": len(captions),
-            "without": captions.count("")}
+    counts = {"one_named": (sum(r > 0 for r in right), len(captions)), "recall": (sum(right), sum(map(len, objects))),
+              "precision": (sum(right), sum(map(len, said))), "different": (len(set(captions)), len(captions)),
+              "known": (sum(c in known for c in captions), len(captions))}
+    shares = {name: {"share": part / n if n else 0.0, "n": n} for name, (part, n) in counts.items()}
+    return {**shares, "without": captions.count("")}
 
 
 def make_data(args):
@@ -161,8 +161,8 @@ def one_seed(args, seed):
                      "--threads", args.threads, "--out", out], place / "log.txt")
                 result["student"] = json.loads(out.read_text())
             words = result["words"]
-            print(f"seed {seed}, {kind}: {100 * words['one_named']:.1f} % name an object that is there, {words['without']} of "
-                  f"{words['n']} without a text", flush=True)
+            print(f"seed {seed}, {kind}: {100 * words['one_named']['share']:.1f} % name an object that is there, {words['without']} "
+                  f"of {len(texts)} without a text", flush=True)
             return result
         once(place / "results.json", make)
     return kinds

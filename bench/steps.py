@@ -113,16 +113,16 @@ def value_at(results, path):
 
 def figure(results, path, base=None):
     """(value - value at `base`, binomial error), both as shares, of a figure "evaluation/task/figure"; (None, None) where the
-    run has none. The error is that of `n` trials of its task (or of its size, for figures by size)."""
+    run has none. The error is that of the `n` beside the figure, or above it; None without one."""
     value = value_at(results, path)
     if value is None:
         return None, None
     parts = path.split("/")
     own = "within_image_n" if parts[-1].startswith("within_image") else "n"
-    counts = [value_at(results, "/".join(parts[:k] + [own])) for k in range(len(parts) - 1, 1, -1)]
-    count = next((n for n in counts if n), 0)
+    counts = [value_at(results, "/".join(parts[:k] + [own])) for k in range(len(parts) - 1, 0, -1)]
+    count = next((n for n in counts if n), None)
     share = min(max(value, 0), 1)
-    error = math.sqrt(share * (1 - share) / count) if count else 0
+    error = math.sqrt(share * (1 - share) / count) if count else None
     return value - ((value_at(results, base) or 0) if base else 0), error
 
 
@@ -168,8 +168,9 @@ def tables(runs, figures, compared_with, not_compared=()):
                 continue
             numbers = [value for value, _ in values]
             spread = statistics.stdev(numbers) if len(numbers) > 1 else 0
-            error = statistics.mean(error for _, error in values)
-            cells.append(f"{100 * statistics.mean(numbers):.1f} ± {100 * spread:.1f} (± {100 * error:.1f})")
+            errors = [error for _, error in values if error is not None]
+            cell = f"{100 * statistics.mean(numbers):.1f} ± {100 * spread:.1f}"
+            cells.append(cell + (f" (± {100 * statistics.mean(errors):.1f})" if errors else ""))
         if timed:
             cells.append(f"{statistics.mean(r['train_seconds'] for r in results.values()):.0f}")
         lines.append(f"| {row} | {len(results)} | " + " | ".join(cells) + " |")
