@@ -10,11 +10,11 @@ namespace {
 
 constexpr std::string_view kTwoNames = "two pictures of the boxes fit the sample";
 
-std::string last_part(const std::string& key) { return key.substr(key.rfind('/') + 1); }
+std::string base_of_key(const std::string& key) { return key.substr(key.rfind('/') + 1); }
 
 // 000000000139 and COCO_val2014_000000000139 -> "139"; empty when it is no number.
 std::string number_of(const std::string& key) {
-  std::string part = last_part(key);
+  std::string part = base_of_key(key);
   if (part.starts_with("COCO_")) part = part.substr(part.rfind('_') + 1);
   if (part.empty() || part.find_first_not_of("0123456789") != std::string::npos) return {};
   part.erase(0, std::min(part.find_first_not_of('0'), part.size() - 1));
@@ -39,7 +39,7 @@ std::vector<GivenPicture*> GivenBoxes::find(const LabelSample& sample, SkipCount
   if (const auto found = by_key_.find(key); found != by_key_.end()) take(found->second);
   // A name that is the key comes before one that ends with it.
   std::vector<size_t> longer, exact;
-  const auto [from, to] = by_name_.equal_range(last_part(key));
+  const auto [from, to] = by_name_.equal_range(base_of_key(key));
   for (auto it = from; it != to; ++it) {
     const auto& [name, place] = it->second;
     if (name == key) exact.push_back(place);
