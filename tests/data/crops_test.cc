@@ -38,7 +38,7 @@ class CropsTest : public ::testing::Test {
     }
     writer.commit();
   }
-  CropsReport make(CropsOptions options = {}) {
+  CropsReport make(const CropsOptions& options = {}) {
     ShardSetWriter out(folder_ / "out", {.overwrite = true});
     const auto report = make_crops({(folder_ / "in.tar").string()}, options, out, skips_);
     out.commit();

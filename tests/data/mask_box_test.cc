@@ -52,7 +52,8 @@ TEST(MaskBox, IsTheExtentOfTheMarkedPixels) {
       inside = marked;
       ++runs.back();
       if (!marked) continue;
-      const auto x = static_cast<float>(cell / height), y = static_cast<float>(cell % height);
+      const int64_t column = cell / height, row = cell % height;
+      const auto x = static_cast<float>(column), y = static_cast<float>(row);
       expected = {std::min(expected.x0, x), std::min(expected.y0, y), std::max(expected.x1, x + 1),
                   std::max(expected.y1, y + 1)};
     }

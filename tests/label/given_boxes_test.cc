@@ -171,7 +171,8 @@ TEST_F(GivenBoxesTest, WhatCannotBeUsedIsCountedByItsLine) {
       {R"({"key": "k", "regions": [7]})", "annotation cannot be used"}};
   for (const auto& [line, reason] : cases) {
     SkipCounter skips(0);
-    const GivenBoxes boxes({{file("b.jsonl", good + "\n\n" + line + "\n" + good)}, {}, {}}, skips);
+    const auto path = file("b.jsonl", fmt::format("{}\n\n{}\n{}", good, line, good));
+    const GivenBoxes boxes({{path}, {}, {}}, skips);
     EXPECT_EQ(skips.json(), (Json{{reason, 1}})) << line;
     EXPECT_THAT(skips.first_names(reason).at(0), HasSubstr("b.jsonl:3")) << line;
     EXPECT_EQ(boxes.boxes_read(), 3) << line;
