@@ -15,7 +15,7 @@ import os
 import pathlib
 import statistics
 
-from cloc_works import run
+from steps import run
 
 LOCKED = ["--lock-image", "--lock-text"]
 # name -> flags beside --init CLIP, region method

@@ -15,7 +15,7 @@ import os
 import pathlib
 import statistics
 
-from cloc_works import run
+from steps import run
 
 ROWS = {"CLIP": ["--objective", "clip"], "CLOC": ["--objective", "cloc"]}
 

@@ -11,7 +11,7 @@ import json
 import pathlib
 import statistics
 
-from cloc_works import run
+from steps import run
 
 FIGURES = {"zero-shot": ("zeroshot", "acc1"), "image retrieval R@1": ("retrieval", "image_retrieval_recall@1"),
            "text retrieval R@1": ("retrieval", "text_retrieval_recall@1"),

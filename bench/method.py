@@ -11,20 +11,18 @@ apart or name their neighbours); harder (the same with second names, tiny object
 mosaics (of photos, with free cuts; needs --shared); mosaics with even cuts. Noise on boxes and labels: --noise.
 
 A run's figures: region recognition by names (instances, class mean, within the picture), region retrieval with phrases both
-ways, grounding by the BoxHead minus the better constant box, the same by search over boxes, image R@1. Beside the mean
+ways, grounding by the BoxHead minus the best constant box, the same by search over boxes, image R@1. Beside the mean
 over seeds stand their deviation and the binomial error of one run, which all rows share. Verdicts are by pairs of equal
 seeds (bench/steps.py). Finished parts are kept: call it again to go on. Needs python3's standard library only.
 """
 import argparse
 import concurrent.futures
 import json
-import math
 import os
 import pathlib
-import statistics
 import time
 
-from steps import file_name, once, run, verdict
+from steps import file_name, found_seeds, merged, once, run, tables, value_at
 
 # name -> flags of `opencloc train` beside those of all rows; a flag given here replaces theirs.
 ROWS = {
@@ -70,18 +68,18 @@ EVALS = {
     "grounding": ["--tasks", "grounding"],
     "search": ["--tasks", "grounding", "--ground-by", "search"],
 }
-# title, name of the evaluation, figure, figure that is taken off.
+# title, figure ("evaluation/task/figure"), figure that is taken off.
 FIGURES = [
-    ("region acc", "names", "region_recognition/acc1", None),
-    ("class mean", "names", "region_recognition/mean_per_class_recall", None),
-    ("within picture", "names", "region_recognition/within_image_acc1", None),
-    ("r2t R@1", "phrases", "region_retrieval/region_to_text_recall@1", None),
-    ("r2t R@10", "phrases", "region_retrieval/region_to_text_recall@10", None),
-    ("t2r R@1", "phrases", "region_retrieval/text_to_region_recall@1", None),
-    ("t2r R@10", "phrases", "region_retrieval/text_to_region_recall@10", None),
-    ("grounding - constant", "grounding", "grounding/acc@0.5", "grounding/constant_box/acc@0.5"),
-    ("by search - constant", "search", "grounding/acc@0.5", "grounding/constant_box/acc@0.5"),
-    ("image R@1", "names", "retrieval/image_retrieval_recall@1", None),
+    ("region acc", "names/region_recognition/acc1", None),
+    ("class mean", "names/region_recognition/mean_per_class_recall", None),
+    ("within picture", "names/region_recognition/within_image_acc1", None),
+    ("r2t R@1", "phrases/region_retrieval/region_to_text_recall@1", None),
+    ("r2t R@10", "phrases/region_retrieval/region_to_text_recall@10", None),
+    ("t2r R@1", "phrases/region_retrieval/text_to_region_recall@1", None),
+    ("t2r R@10", "phrases/region_retrieval/text_to_region_recall@10", None),
+    ("grounding - constant", "grounding/grounding/acc@0.5", "grounding/grounding/best_constant_box/acc@0.5"),
+    ("by search - constant", "search/grounding/acc@0.5", "search/grounding/best_constant_box/acc@0.5"),
+    ("image R@1", "names/retrieval/image_retrieval_recall@1", None),
 ]
 NOISE = ["--box-jitter", "0.2", "--label-noise", "0.2"]
 
@@ -106,12 +104,6 @@ def make_data(args, world):
         run([args.opencloc, "train", "--data", data / "train", "--model", args.model, "--steps", 1, "--batch-size", 8,
              "--report-pictures", 0, "--threads", 1, "--workers", 1, "--resume", "none", "--overwrite", "--out", folder], log)
         os.link(folder / "model/tokenizer.model", tokenizer)
-
-
-def merged(flags, others):
-    """`flags`, and of `others` ("--name value" pairs) those that it does not give itself."""
-    pairs = zip(others[::2], others[1::2])
-    return flags + [word for name, value in pairs if name not in flags for word in (name, str(value))]
 
 
 def folder_of(args, world, row, seed):
@@ -144,69 +136,21 @@ def train(args, world, row, seed):
     return once(folder / "results.json", make)
 
 
-def value_at(results, name, path):
-    part = results.get(name)
-    for key in path.split("/"):
-        part = part.get(key) if isinstance(part, dict) else None
-    return part
-
-
-def figure(results, name, path, base):
-    """(value, binomial error), both as shares; (None, None) where the run has no such figure."""
-    value = value_at(results, name, path)
-    if value is None:
-        return None, None
-    count = value_at(results, name, path.split("/")[0] + "/n")
-    error = math.sqrt(value * (1 - value) / count) if count else 0
-    return value - (value_at(results, name, base) if base else 0), error
-
-
 def found(args, world, row):
-    paths = {seed: folder_of(args, world, row, seed) / "results.json" for seed in range(1, args.seeds + 1)}
-    return {seed: json.loads(path.read_text()) for seed, path in paths.items() if path.exists()}
+    return found_seeds(lambda seed: folder_of(args, world, row, seed), args.seeds)
 
 
 def sizes_of(runs):
     """Figures by size, where the evaluation has them."""
-    sizes = value_at(next(iter(runs.values()), {}), "names", "region_recognition/by_size") or {}
-    return [(f"acc, {size}", "names", f"region_recognition/by_size/{size}/acc1", None) for size in sizes]
+    sizes = value_at(next(iter(runs.values()), {}), "names/region_recognition/by_size") or {}
+    return [(f"acc, {size}", f"names/region_recognition/by_size/{size}/acc1", None) for size in sizes]
 
 
 def table(args, world):
-    base = found(args, world, "default")
-    figures = FIGURES + sizes_of(base)
-    lines = [f"### {world}{', noisy' if args.noise else ''}\n",
-             "Per cent: mean ± deviation over seeds (± binomial error of one run).\n",
-             "| row | seeds | " + " | ".join(f[0] for f in figures) + " | train s |", "|---" * (len(figures) + 3) + "|"]
-    compared = ["| row - default | " + " | ".join(f[0] for f in figures) + " |", "|---" * (len(figures) + 1) + "|"]
-    for row in ROWS:
-        runs = found(args, world, row)
-        if not runs:
-            continue
-        cells, differences = [], []
-        for _, name, path, taken_off in figures:
-            values = {seed: figure(result, name, path, taken_off) for seed, result in runs.items()}
-            numbers = [value for value, _ in values.values() if value is not None]
-            if not numbers:
-                cells.append("-")
-                differences.append("-")
-                continue
-            spread = statistics.stdev(numbers) if len(numbers) > 1 else 0
-            error = statistics.mean(e for _, e in values.values() if e is not None)
-            cells.append(f"{100 * statistics.mean(numbers):.1f} ± {100 * spread:.1f} (± {100 * error:.1f})")
-            pairs = [100 * (values[seed][0] - figure(base[seed], name, path, taken_off)[0]) for seed in values
-                     if seed in base and values[seed][0] is not None
-                     and figure(base[seed], name, path, taken_off)[0] is not None]
-            if pairs:
-                mean, said = verdict(pairs)
-                differences.append(f"{mean:+.1f}, {said}")
-            else:
-                differences.append("-")
-        seconds = statistics.mean(result["train_seconds"] for result in runs.values())
-        lines.append(f"| {row} | {len(runs)} | " + " | ".join(cells) + f" | {seconds:.0f} |")
-        if row != "default":
-            compared.append(f"| {row} | " + " | ".join(differences) + " |")
-    return "\n".join(lines + [""] + compared) + "\n"
+    runs = {row: found(args, world, row) for row in ROWS}
+    figures = FIGURES + sizes_of(runs["default"])
+    return f"### {world}{', noisy' if args.noise else ''}\n\n" + tables(
+        runs, figures, lambda row: None if row == "default" else "default")
 
 
 def main():

@@ -14,7 +14,7 @@ import math
 import pathlib
 import shutil
 
-from cloc_works import run
+from steps import run
 
 PATCH, TRAINED = 16, 96
 ROWS = {"Prompter": "prompter", "Prompter, moving frequencies": "prompter", "RoIAlign": "roi_align"}

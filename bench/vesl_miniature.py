@@ -14,7 +14,6 @@ call it again to go on. Needs python3's standard library only; the work is done 
 """
 import argparse
 import concurrent.futures
-import io
 import json
 import os
 import pathlib
@@ -22,7 +21,7 @@ import random
 import statistics
 import tarfile
 
-from steps import file_name, run
+from steps import file_name, rewrite_shards, run
 
 # labelling -> (which unlabelled shards, flags of `label`)
 LABELLINGS = {
@@ -59,29 +58,13 @@ def poor_alt_text(record, rng):
 
 def hide_regions(source, out, rich):
     """Copies shards without their regions; poor ones without captions too, alt-text alone."""
-    if (out / "done").exists():
-        return
-    out.mkdir(parents=True, exist_ok=True)
+    drop = {"regions", "label", "tiles"} | (set() if rich else {"caption", "captions"})
     rng = random.Random(1)
-    for shard in sorted(source.glob("*.tar")):
-        with tarfile.open(shard) as tar:
-            members = [(m.name, tar.extractfile(m).read()) for m in tar]
-        stems = {name.rsplit(".", 1)[0] for name, _ in members if name.endswith(".txt")}
-        with tarfile.open(out / shard.name, "w", format=tarfile.USTAR_FORMAT) as tar:
-            def add(name, data):
-                info = tarfile.TarInfo(name)
-                info.size = len(data)
-                tar.addfile(info, io.BytesIO(data))
-            for name, data in members:
-                if name.endswith(".json"):
-                    record = json.loads(data)
-                    stem = name[:-5]
-                    if stem not in stems:
-                        add(stem + ".txt", poor_alt_text(record, rng).encode())
-                    drop = {"regions", "label", "tiles"} | (set() if rich else {"caption", "captions"})
-                    data = json.dumps({k: v for k, v in record.items() if k not in drop}).encode()
-                add(name, data)
-    (out / "done").touch()
+
+    def change(records):
+        return [(stem, {k: v for k, v in record.items() if k not in drop}, poor_alt_text(record, rng))
+                for stem, record in records]
+    rewrite_shards(source, out, change)
 
 
 def prepare(args):

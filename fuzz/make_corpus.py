@@ -191,3 +191,16 @@ write("fuzz_import_csv", "quoted", 'image,caption,label\na.jpg,"a ""dog"", a cat
 write("fuzz_import_csv", "pipes", "image_name| comment_number| comment\na.jpg| 0| a dog\n1.jpg| 1| a cat\n")
 write("fuzz_import_csv", "boxes", "filename,xmin,ymin,xmax,ymax,class\na.jpg,1,2,30,40,cat\na.jpg,1,2,x,40,cat\n")
 write("fuzz_import_csv", "cr", "image\tcaption\ra.jpg\ta dog\r")
+
+# boxes of other detectors
+write("fuzz_given_boxes", "lines", '{"key": "k", "box": [0, 0, 0.5, 1], "text": "dog", "score": 0.5}\n'
+      '{"image": "a/1.jpg", "regions": [{"bbox": [1, 2, 3, 4], "label": "cat", "source": "x"}], "width": 9, "height": 9}\n'
+      '{"image": "1.jpg", "boxes": [[1, 2, 3, 4]], "scores": [NaN], "labels": ["a"]}\n')
+write("fuzz_given_boxes", "results", json.dumps([
+    {"image_id": 7, "category_id": 3, "bbox": [8, 8, 16, 16], "score": 0.5},
+    {"image_id": 7, "text": "dog", "segmentation": {"size": [10, 10], "counts": "P13700000l0"}},
+    {"image_id": 1, "text": "dog", "segmentation": {"size": [2, 2], "counts": [1, 2, 1]}},
+    {"image_id": "1", "label": "cat", "segmentation": [[1, 2, 3, 4, 5, 6]]}]))
+write("fuzz_given_boxes", "set", json.dumps({
+    "images": [{"id": 7, "file_name": "k.jpg", "width": 8, "height": 8}], "categories": [{"id": 3, "name": "a_b"}],
+    "annotations": [{"image_id": 7, "category_id": 3, "bbox": [1, 2, 3, 4]}]}))

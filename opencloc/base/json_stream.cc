@@ -233,7 +233,7 @@ class Elements {
     return true;
   }
   bool open(Json empty) {
-    if (depth_ == 0 && !empty.is_object()) not_an_object();
+    if (depth_ == 0 && !empty.is_object()) begin_root_list();
     if (in_list_) {
       builder_.open(std::move(empty));
     } else if (depth_ == 1 && wanted_ < lists_.names.size()) {
@@ -264,6 +264,13 @@ class Elements {
   }
 
  private:
+  // As if the root were an object with this list alone.
+  void begin_root_list() {
+    if (lists_.root.empty()) not_an_object();
+    const auto it = std::find(lists_.names.begin(), lists_.names.end(), lists_.root);
+    wanted_ = static_cast<size_t>(it - lists_.names.begin());
+    depth_ = 1;
+  }
   void finish_element() { visit_(wanted_, builder_.take()); }
   [[noreturn]] void not_an_object() const {
     throw Error::input("not a " + std::string(lists_.what) + " (its root is no object)", where_,

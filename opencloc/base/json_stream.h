@@ -25,6 +25,8 @@ struct JsonLists {
   // Keys of the elements that are left out.
   std::vector<std::string_view> leave_out = {};
   std::string_view what = "JSON file of lists";  // for errors
+  // Which of `names` a file is whose root is a list; empty = such a file is an error.
+  std::string_view root = {};
 };
 
 // Calls visit(index into names, element) for every element in the order of the file; nothing else

@@ -16,11 +16,9 @@
 #include "opencloc/data/shard/find_shards.h"
 
 namespace opencloc::cli {
-namespace {
 
-// What a verb that wrote shards says.
 void print_written(const DataFlags& flags, const ShardSetWriter& out, const SkipCounter& skips,
-                   Json details = Json::object()) {
+                   const Json& details) {
   Json result = {{"out", flags.out}, {"samples", out.samples()}, {"shards", out.shards()}};
   result.update(details);
   result["skipped"] = skips.json();
@@ -36,6 +34,8 @@ void print_written(const DataFlags& flags, const ShardSetWriter& out, const Skip
   }
   if (skips.total() > 0) std::printf("  %s\n", skips.summary().c_str());
 }
+
+namespace {
 
 struct ImportFlags : DataFlags {
   std::string format;
@@ -323,6 +323,7 @@ void add_data(CLI::App& app) {
   add_import(*app.add_subcommand("import", "Any dataset -> shards"));
   add_scenes(*app.add_subcommand("scenes", "Generated scenes with exact boxes -> shards"));
   add_mosaic(*app.add_subcommand("mosaic", "Mosaics of existing samples -> shards"));
+  add_data_crops(*app.add_subcommand("crops", "Regions as pictures of their own -> shards"));
   add_data_stats(*app.add_subcommand("stats", "Count pictures, regions, words and what is broken"));
   add_data_show(*app.add_subcommand("show", "A web page of samples with their boxes drawn"));
   add_data_dialogues(

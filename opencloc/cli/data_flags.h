@@ -39,6 +39,12 @@ inline void add_json_flag(CLI::App& app, DataFlags& flags) {
   app.add_flag("--json", flags.json, "Results as one JSON object");
 }
 
+// data.cc: what a verb that wrote shards says.
+void print_written(const DataFlags& flags, const ShardSetWriter& out, const SkipCounter& skips,
+                   const Json& details = Json::object());
+
+// data_crops.cc
+void add_data_crops(CLI::App& app);
 // data_look.cc
 void add_data_stats(CLI::App& app);
 void add_data_show(CLI::App& app);

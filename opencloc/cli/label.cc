@@ -1,4 +1,5 @@
 // `opencloc label`: the data engine over shards, or its phrases or its detector alone.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
@@ -33,6 +34,11 @@ Examples:
       --captioner http://127.0.0.1:8080/v1 --captioner-model qwen --precision bf16
   opencloc label --data web --out captioned --captioner runs/coca/model --detector-kind none
   opencloc label --data web --out by_cloc --detector-kind cloc --detector runs/demo/model
+  opencloc label --data coco --out by_dino --boxes dino.jsonl --labeller grounding-dino-b
+      # a line of dino.jsonl: {"image": "val2017/000000000139.jpg", "bbox_xyxy": [10, 20, 50, 90],
+      #                        "text": "red bus", "score": 0.83}
+  opencloc label --data coco --out by_sam --boxes sam3_results.json --threshold 0.5 \
+      --boxes-annotations instances_val2017.json --labeller sam3
   opencloc label --texts captions.txt --json
   opencloc label --data web --out linked --stages mentions,link --entities wordnet \
       --clip runs/clip/model --mentions-from alt_text --min-image-score p95
@@ -112,6 +118,42 @@ void label_tensors(const LabelFlags& flags) {
                     {{"format", "pt"}, {"model", flags.detector}});
 }
 
+constexpr size_t kNamesShown = 3;
+
+// What became of --boxes: counts, and the first names of each kind.
+Json boxes_json(const GivenBoxes& boxes, const SkipCounter& skips) {
+  auto unmatched = boxes.not_taken();
+  Json first = Json::object();
+  for (const auto& [reason, count] : skips.counts()) first[reason] = skips.first_names(reason);
+  const auto missing = static_cast<int64_t>(unmatched.size());
+  unmatched.resize(std::min(unmatched.size(), kNamesShown));
+  if (missing > 0) first["picture not in the shards"] = unmatched;
+  return {{"read", boxes.boxes_read()},
+          {"pictures", boxes.pictures()},
+          {"pictures_matched", boxes.pictures() - missing},
+          {"pictures_not_in_the_shards", missing},
+          {"skipped", skips.json()},
+          {"first_names", first},
+          {"labellers", boxes.sources()}};
+}
+
+// Warns of pictures that no sample was. Throws Error (failed) when that is all of them. `whole`:
+// this process saw all shards.
+void check_boxes(const GivenBoxes& boxes, const LabelSummary& summary, bool whole) {
+  const auto unmatched = boxes.not_taken();
+  if (!whole || unmatched.empty() || summary.images == 0) return;
+  std::string names;
+  for (size_t i = 0; i < std::min(unmatched.size(), kNamesShown); ++i)
+    names += (i == 0 ? "'" : ", '") + unmatched[i] + "'";
+  if (static_cast<int64_t>(unmatched.size()) == boxes.pictures()) {
+    throw Error::failed("not one picture of the boxes is in the shards (" + names + ")", "--boxes",
+                        "name pictures by the samples' keys ('opencloc inspect SHARD' shows them), "
+                        "then label again with --overwrite");
+  }
+  log::warn("{} of {} pictures of the boxes are not in the shards: {}{}", unmatched.size(),
+            boxes.pictures(), names, unmatched.size() > kNamesShown ? ", ..." : "");
+}
+
 void label_data(const LabelFlags& flags) {
   LabelOptions options = flags.run;
   SkipCounter skips;
@@ -125,17 +167,31 @@ void label_data(const LabelFlags& flags) {
       throw Error::input("one of --shard-index and --shard-count alone", "label", "pass both");
     options.share = {flags.shard_index, flags.shard_count};
   }
-  auto stages = make_stages(flags);
+  SkipCounter of_boxes;
+  const auto boxes = read_given_boxes(flags, of_boxes);
+  auto stages = make_stages(flags, boxes, of_boxes);
   add_entity_stages(flags, options, stages);
   const LabelSummary summary = label_shards(options, stages);
+  const bool whole = options.share.count == 1 && summary.finished == 0;
   if (flags.json) {
-    std::printf("%s\n", dump_json(summary.json()).c_str());
-    return;
+    Json json = summary.json();
+    if (boxes) json["boxes"] = boxes_json(*boxes, of_boxes);
+    std::printf("%s\n", dump_json(json).c_str());
   }
+  if (boxes && wants_stage(flags, "detect")) check_boxes(*boxes, summary, whole);
+  if (flags.json) return;
   std::printf("%s: %lld shards made, %lld finished before; %lld images, %lld regions\n",
               flags.out.c_str(), static_cast<long long>(summary.shards),
               static_cast<long long>(summary.finished), static_cast<long long>(summary.images),
               static_cast<long long>(summary.regions));
+  if (boxes) {
+    const auto unmatched = static_cast<int64_t>(boxes->not_taken().size());
+    std::printf("boxes: %lld read for %lld pictures, %lld of which are in these shards%s%s\n",
+                static_cast<long long>(boxes->boxes_read()),
+                static_cast<long long>(boxes->pictures()),
+                static_cast<long long>(boxes->pictures() - unmatched),
+                of_boxes.total() > 0 ? "; " : "", of_boxes.summary().c_str());
+  }
 }
 
 void run_label(const LabelFlags& flags) {
@@ -161,7 +217,10 @@ void add_label(CLI::App& app) {
   const auto flags = std::make_shared<LabelFlags>();
   add_label_flags(app, *flags);
   app.footer(kLabelFooter);
-  app.callback([flags] { run_label(*flags); });
+  app.callback([&app, flags] {
+    flags->stages_named = app.count("--stages") > 0;
+    run_label(*flags);
+  });
 }
 
 }  // namespace opencloc::cli

@@ -69,6 +69,17 @@ void add_detector_flags(CLI::App& app, LabelFlags& flags) {
                  "score), none")
       ->check(CLI::IsMember({"owlv2", "cloc", "none"}))
       ->capture_default_str();
+  app.add_option("--boxes", flags.boxes,
+                 "Boxes or masks of any other detector, in place of --detector: lines of JSON, or "
+                 "COCO's results")
+      ->type_name("FILE");
+  app.add_option("--boxes-annotations", flags.boxes_annotations,
+                 "COCO file with the names of the categories and pictures that COCO's results give "
+                 "by number")
+      ->type_name("FILE");
+  app.add_option("--labeller", flags.labeller,
+                 "Who made --boxes, where they do not say it ('source'); default: the file's name")
+      ->type_name("NAME");
   app.add_option("--tokenizer", flags.tokenizer, "For detectors that come without")
       ->type_name("PATH");
   app.add_option("--resolution", flags.resolution,
@@ -79,7 +90,7 @@ void add_detector_flags(CLI::App& app, LabelFlags& flags) {
       ->check(CLI::IsMember({"fp32", "bf16"}))
       ->capture_default_str();
   app.add_option("--threshold", flags.threshold,
-                 "Least score of a region; default 0.1 (owlv2), 0.3 (cloc: a cosine)");
+                 "Least score of a region; default 0.1 (owlv2), 0.3 (cloc: a cosine), 0 (--boxes)");
   app.add_option("--nms", flags.nms_iou, "Boxes that overlap more (IoU) are one")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
@@ -211,6 +222,25 @@ std::shared_ptr<const PhraseExtractor> make_extractor(const LabelFlags& flags) {
   return noun_phrases(flags.noun);
 }
 
+std::shared_ptr<GivenBoxes> read_given_boxes(const LabelFlags& flags, SkipCounter& skips) {
+  if (flags.boxes.empty()) {
+    if (!flags.boxes_annotations.empty() || !flags.labeller.empty()) {
+      throw Error::input("no boxes are named",
+                         flags.labeller.empty() ? "--boxes-annotations" : "--labeller",
+                         "pass --boxes FILE");
+    }
+    return nullptr;
+  }
+  if (!flags.detector.empty()) {
+    throw Error::input("both a detector and boxes of another one are named", "label",
+                       "pass --detector or --boxes");
+  }
+  return std::make_shared<GivenBoxes>(
+      GivenBoxesOptions{
+          {flags.boxes.begin(), flags.boxes.end()}, flags.boxes_annotations, flags.labeller},
+      skips);
+}
+
 double usual_threshold(const std::string& detector_kind) {
   return detector_kind == "cloc" ? kClocThreshold : kOwlv2Threshold;
 }
@@ -219,19 +249,31 @@ bool wants_stage(const LabelFlags& flags, const char* stage) {
   return std::ranges::find(flags.stages, stage) != flags.stages.end();
 }
 
-std::vector<std::unique_ptr<Stage>> make_stages(const LabelFlags& flags) {
-  const bool boxes = flags.detector_kind != "none";
+std::vector<std::unique_ptr<Stage>> make_stages(const LabelFlags& flags,
+                                                const std::shared_ptr<GivenBoxes>& boxes,
+                                                SkipCounter& skips) {
+  const bool detects = flags.detector_kind != "none" || boxes;
   const auto wanted = [&](const char* name) { return wants_stage(flags, name); };
-  const double threshold =
-      flags.threshold < 0 ? usual_threshold(flags.detector_kind) : flags.threshold;
+  // Other detectors' scores are on scales of their own: what they wrote down is taken.
+  const double usual = boxes ? 0 : usual_threshold(flags.detector_kind);
+  const double threshold = flags.threshold < 0 ? usual : flags.threshold;
   std::vector<std::unique_ptr<Stage>> stages;
   if (wanted("caption")) stages.push_back(make_caption_stage(flags));
-  if (wanted("phrases"))
+  // Given boxes need no phrases: only who names the stage gets them as well.
+  if (wanted("phrases") && (!boxes || flags.stages_named))
     stages.push_back(phrase_stage(make_extractor(flags), thread_count(flags.common)));
-  if (wanted("detect") && boxes) stages.push_back(make_detect_stage(flags, threshold));
-  if (wanted("select") && boxes) {
+  if (wanted("detect") && boxes) {
+    stages.push_back(given_boxes_stage(boxes, static_cast<float>(threshold), skips));
+  } else if (wanted("detect") && detects) {
+    stages.push_back(make_detect_stage(flags, threshold));
+  }
+  if (wanted("select") && detects) {
     SelectStageOptions options = flags.select;
     options.source = flags.detector_kind;
+    if (boxes) {
+      options.source = boxes->sources().empty() ? flags.labeller : boxes->sources().front();
+      options.other_sources = boxes->sources();
+    }
     options.select.threshold = static_cast<float>(threshold);
     options.select.nms_iou = static_cast<float>(flags.nms_iou);
     options.select.smallest = static_cast<float>(flags.smallest);

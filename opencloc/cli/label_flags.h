@@ -7,6 +7,7 @@
 
 #include "opencloc/cli/verb.h"
 #include "opencloc/label/caption_stage.h"
+#include "opencloc/label/given_boxes.h"
 #include "opencloc/label/linker.h"
 #include "opencloc/label/phrases.h"
 #include "opencloc/label/pipeline.h"
@@ -22,6 +23,7 @@ struct LabelFlags {
   std::string tensors;
   std::string out;
   std::vector<std::string> stages = {"caption", "phrases", "detect", "select"};
+  bool stages_named = false;
   bool json = false;
 
   std::string text_from = "caption";
@@ -39,6 +41,9 @@ struct LabelFlags {
 
   std::string detector;
   std::string detector_kind = "owlv2";
+  std::vector<std::string> boxes;  // files, in place of a detector
+  std::string boxes_annotations;
+  std::string labeller;
   std::string tokenizer;
   std::string precision = "fp32";
   int64_t resolution = 448;
@@ -64,11 +69,16 @@ struct LabelFlags {
 
 void add_label_flags(CLI::App& app, LabelFlags& flags);
 
+// The boxes of --boxes; null without. What cannot be used of them is counted in `skips`.
+std::shared_ptr<GivenBoxes> read_given_boxes(const LabelFlags& flags, SkipCounter& skips);
 // The least score of a region that is usual for a kind of detector.
 double usual_threshold(const std::string& detector_kind);
 std::shared_ptr<const PhraseExtractor> make_extractor(const LabelFlags& flags);
-// In their order, whatever the order they were named in. Throws Error (input).
-std::vector<std::unique_ptr<Stage>> make_stages(const LabelFlags& flags);
+// In their order, whatever the order they were named in. `boxes` (of read_given_boxes()) take the
+// place of the detector. Throws Error (input).
+std::vector<std::unique_ptr<Stage>> make_stages(const LabelFlags& flags,
+                                                const std::shared_ptr<GivenBoxes>& boxes,
+                                                SkipCounter& skips);
 std::unique_ptr<Stage> make_caption_stage(const LabelFlags& flags);
 bool wants_stage(const LabelFlags& flags, const char* stage);
 

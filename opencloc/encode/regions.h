@@ -8,6 +8,7 @@
 #include <torch/types.h>
 
 #include "opencloc/image/canvas.h"
+#include "opencloc/image/cut.h"
 #include "opencloc/model/cloc/cloc.h"
 
 namespace opencloc {
@@ -44,12 +45,6 @@ struct RegionRows {
 };
 // boxes[i] are those of picture i; their rows without pictures.
 RegionRows region_rows(const std::vector<std::vector<Box>>& boxes, torch::Device device);
-
-// The pixels a box of the stored picture touches, at least one.
-PixelRect pixels_of(const Box& box, const Image& image);
-// The box with 1.5 times its sides around its centre, within the picture, and its pixels rounded as
-// PIL's Image.crop rounds: CLIPSelf's crop.
-PixelRect pixels_around(const Box& box, const Image& image);
 
 // How many boxes and pictures go through the model at a time, and threads that cut crops.
 struct RegionBatching {

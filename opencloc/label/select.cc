@@ -18,14 +18,20 @@ class SelectStage : public Stage {
       const auto candidates = stored_candidates(sample);
       const auto kept = select_candidates(candidates, options_.select);
       auto& regions = sample.record.regions;
-      std::erase_if(regions,
-                    [&](const Region& region) { return region.source == options_.source; });
+      std::erase_if(regions, [&](const Region& region) {
+        return region.source == options_.source ||
+               std::ranges::find(options_.other_sources, region.source) !=
+                   options_.other_sources.end() ||
+               std::ranges::any_of(candidates, [&](const Candidate& candidate) {
+                 return !candidate.source.empty() && candidate.source == region.source;
+               });
+      });
       for (const auto& candidate : kept) {
         Region region;
         region.box = candidate.box;
         region.text = candidate.text;
         region.score = candidate.score;
-        region.source = options_.source;
+        region.source = candidate.source.empty() ? options_.source : candidate.source;
         regions.push_back(std::move(region));
       }
       if (!options_.keep_candidates) sample.record.extra.erase(kCandidatesKey);

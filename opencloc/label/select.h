@@ -21,11 +21,12 @@ struct SelectOptions {
 std::vector<Candidate> select_candidates(std::vector<Candidate> candidates,
                                          const SelectOptions& options);
 
-// "candidates" of the record -> "regions" (source: the detector's name), which replace the older
-// ones of the same source.
+// "candidates" of the record -> "regions" (source: the candidate's own, else `source`), which
+// replace the older ones of the same sources.
 struct SelectStageOptions {
   SelectOptions select = {};
   std::string source = "owlv2";
+  std::vector<std::string> other_sources = {};  // of candidates that have their own
   bool keep_candidates = false;
 };
 std::unique_ptr<Stage> select_stage(const SelectStageOptions& options);

@@ -21,7 +21,8 @@ std::vector<std::string> stored_phrases(const LabelSample& sample) {
 std::vector<Candidate> stored_candidates(const LabelSample& sample) {
   std::vector<Candidate> candidates;
   for (auto& region : stored_candidates(sample.record, sample.name))
-    candidates.push_back({region.box, std::move(region.text), region.score});
+    candidates.push_back(
+        {region.box, std::move(region.text), region.score, std::move(region.source)});
   return candidates;
 }
 
@@ -36,6 +37,7 @@ void store_candidates(LabelSample& sample, const std::vector<Candidate>& candida
     list.push_back({{"box", {rounded(box.x0), rounded(box.y0), rounded(box.x1), rounded(box.y1)}},
                     {"text", candidate.text},
                     {"score", rounded(candidate.score)}});
+    if (!candidate.source.empty()) list.back()["source"] = candidate.source;
   }
   sample.record.extra[kCandidatesKey] = std::move(list);
 }

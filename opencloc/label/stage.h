@@ -47,6 +47,7 @@ struct Candidate {
   Box box;  // in [0, 1] of the picture
   std::string text;
   float score = 0;
+  std::string source = {};  // who found it; empty: the detector of the run
 };
 
 // Of the record; empty when there are none. Throws BadSample when the record holds something else.

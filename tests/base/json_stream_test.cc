@@ -74,6 +74,24 @@ TEST(JsonElements, ComeOneByOne) {
             std::vector<bool>({false, true}));
 }
 
+TEST(JsonElements, ARootListIsOneOfTheListsWhereThatIsWanted) {
+  std::vector<std::string> seen;
+  const auto visit = [&](size_t list, const Json& element) {
+    seen.push_back(std::to_string(list) + dump_json(element));
+  };
+  const JsonLists lists{
+      .names = {"images", "annotations"}, .leave_out = {"x"}, .root = "annotations"};
+  EXPECT_EQ(for_each_json_element(R"([{"a": [1, {"images": [2]}], "x": 1}, 5, [[3]]])", "t", lists,
+                                  visit),
+            std::vector<bool>({false, true}));
+  EXPECT_THAT(seen, ElementsAre(R"(1{"a":[1,{"images":[2]}]})", "15", "1[[3]]"));
+  seen.clear();
+  for_each_json_element(R"({"images": [1], "annotations": [2]})", "t", lists, visit);
+  EXPECT_THAT(seen, ElementsAre("01", "12"));
+  for (const char* text : {"5", "[1", "[1]]", "[] []"})
+    EXPECT_THROW(for_each_json_element(text, "t", lists, visit), Error) << text;
+}
+
 TEST(JsonElements, PolygonsBecomeTheBoxAroundThem) {
   EXPECT_THAT(elements_of(R"({"images": [{"seg": [[8, 9, 24, 9.5], [4, 30, 5, 6]]}, {"seg": []},
       {"seg": {"counts": [1, 2], "size": [3, 4]}}, {"seg": [1, 2, 3, 4]}, {"seg": [[1, 2, 3]]},

@@ -56,6 +56,18 @@ TEST(DataVerb, ImportsAFolderAndLooksAtIt) {
   const Json mosaics = stats_of(folder / "mosaics");
   EXPECT_EQ(mosaics["images"], 3);
   EXPECT_EQ(mosaics["regions"], 12);
+
+  const std::string crops = "data crops --data " + (folder / "mosaics").string() + " --out ";
+  const auto cut = run_binary(crops + (folder / "crops").string() + " --json");
+  ASSERT_EQ(cut.exit_code, 0) << cut.err;
+  const Json cuts = parse_json(cut.out, "stdout");
+  EXPECT_EQ(cuts["images"], 3);
+  EXPECT_EQ(cuts["samples"], 12);
+  EXPECT_EQ(stats_of(folder / "crops")["images"], 12);
+  const auto none = run_binary(crops + (folder / "none").string() + " --smallest 33");
+  EXPECT_EQ(none.exit_code, 2);
+  EXPECT_THAT(fixtures::error_line(none), HasSubstr("12 too small"));
+  EXPECT_FALSE(fs::exists(folder / "none" / "00000.tar"));
 }
 
 TEST(DataVerb, CheckWritesNothingAndStrictRefuses) {

@@ -152,6 +152,60 @@ TEST_F(Label, ACaptionerOfOurOwnNeedsNoServer) {
   EXPECT_THAT(error_line(plain), HasSubstr("no text decoder"));
 }
 
+TEST_F(Label, BoxesOfAnotherDetector) {
+  write_shard();
+  // k0 is 20 x 30 pixels.
+  write_file(
+      folder_ / "dino.jsonl",
+      R"({"image": "in/k0.jpg", "bbox_xyxy": [5, 15, 15, 30], "text": "red car", "score": 0.5}
+{"image": "k1.jpg", "box": [0, 0, 1], "text": "dog"}
+{"key": "k2", "boxes": [[0, 0, 11, 15], [0, 0, 11, 14]], "scores": [0.75, 0.5], "labels": ["dog", "cat"]}
+{"key": "nowhere", "box": [0, 0, 1, 1], "text": "dog"})");
+  const std::string command =
+      "label --data " + at("in") + " --boxes " + at("dino.jsonl") + " --labeller dino-b";
+  const auto result = run_binary(command + " --json --out " + at("out"));
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(parse_json(result.out, "stdout")["boxes"],
+            parse_json(R"({"read": 5, "pictures": 4, "pictures_matched": 3,
+                           "pictures_not_in_the_shards": 1,
+                           "skipped": {"box is not four numbers": 1},
+                           "first_names": {"box is not four numbers": [")" +
+                           at("dino.jsonl") + R"(:2: 'box' is not four finite numbers"],
+                                           "picture not in the shards": ["nowhere"]},
+                           "labellers": ["dino-b"]})",
+                       "expected"));
+  EXPECT_THAT(result.err,
+              HasSubstr("1 of 4 pictures of the boxes are not in the shards: 'nowhere'"));
+  SkipCounter skips;
+  Record record;
+  std::map<std::string, Record> records;
+  for (ShardReader reader(at("out") + "/00000.tar", skips); reader.next(record);)
+    records[record.key] = record;
+  ASSERT_EQ(records.at("k0").regions.size(), 1U);
+  const Region& region = records.at("k0").regions[0];
+  EXPECT_EQ(region.box, (Box{0.25f, 0.5f, 0.75f, 1}));
+  EXPECT_EQ(region.text, "red car");
+  EXPECT_EQ(region.source, "dino-b");
+  EXPECT_EQ(region.score, 0.5f);
+  EXPECT_TRUE(records.at("k1").regions.empty());
+  ASSERT_EQ(records.at("k2").regions.size(), 1U);  // the others are one box
+  EXPECT_EQ(records.at("k2").regions[0].text, "dog");
+  EXPECT_FALSE(records.at("k0").extra.contains("phrases"));
+  EXPECT_EQ(records.at("k0").extra["vesl"]["detect"]["detector"], "dino-b");
+  const auto text = run_binary(
+      command + " --threshold 0.6 --nms 1 --stages phrases,detect,select --out " + at("high"));
+  EXPECT_THAT(text.out, HasSubstr("1 regions"));
+  EXPECT_THAT(text.out, HasSubstr("boxes: 5 read for 4 pictures, 3 of which are in these shards; 3 "
+                                  "skipped (1 box is not four numbers, 2 score below"));
+  // Other boxes are other settings.
+  write_file(folder_ / "dino.jsonl", R"({"key": "elsewhere", "box": [0, 0, 1, 1], "text": "dog"})");
+  EXPECT_THAT(error_line(run_binary(command + " --out " + at("out"))), HasSubstr("other settings"));
+  const auto none = run_binary(command + " --out " + at("none"));
+  EXPECT_EQ(none.exit_code, 1);
+  EXPECT_THAT(error_line(none),
+              HasSubstr("not one picture of the boxes is in the shards ('elsewhere')"));
+}
+
 TEST_F(Label, TheDetectorAloneGivesTransformersNumbers) {
   const char* given = std::getenv("OPENCLOC_TEST_DATA");
   const fs::path model =
@@ -184,6 +238,10 @@ TEST_F(Label, WrongUsageIsNamed) {
       {data + " --detector-kind none --captioner localhost", "name a model directory"},
       {data + " --detector-kind none --captioner localhost --captioner-model m",
        "not the address of a server"},
+      {data + " --boxes " + at("none.jsonl"), "none.jsonl"},
+      {data + " --boxes " + at("in") + "/00000.tar", "00000.tar"},
+      {data + " --detector " + at("in") + " --boxes " + at("none.jsonl"), "--detector or --boxes"},
+      {data + " --labeller me", "pass --boxes FILE"},
       {data + " --detector-kind none --shard-index 1", "--shard-count"},
       {data + " --detector-kind none --shard-index 2 --shard-count 2", "--shard-index"},
       {"label --data " + at("in") + " --out " + at("in") + " --detector-kind none",

@@ -8,6 +8,7 @@
 
 #include "opencloc/base/files.h"
 #include "opencloc/base/log.h"
+#include "opencloc/data/import/frame.h"
 #include "opencloc/data/load/ordered.h"
 #include "opencloc/image/exif.h"
 #include "opencloc/image/image.h"
@@ -68,63 +69,6 @@ struct Finished {
   bool turned = false;
 };
 
-constexpr std::string_view kTurnUnclear =
-    "EXIF turns the picture; whether its boxes are turned is not said";
-
-// The frame that the boxes of an item count in.
-struct Frame {
-  double width = 0;  // pixels
-  double height = 0;
-  int orientation = 1;  // EXIF's, where the boxes are of the turned picture
-};
-
-// Whether a picture of w x h may have been made from one of the other size, rounded to whole
-// pixels.
-bool same_shape(double w, double h, double other_w, double other_h) {
-  const double low = std::max((w - 1) / other_w, (h - 1) / other_h);
-  const double high = std::min((w + 1) / other_w, (h + 1) / other_h);
-  return low <= high;
-}
-
-// Annotation files say which size they count in. Where that is not the size of the picture, it may
-// be scaled, or be the size as EXIF turns it; nothing when it is that of another picture.
-std::optional<Frame> frame_of(const ImportItem& item, const ImageInfo& info, int orientation,
-                              SkipCounter& skips) {
-  const double w = info.width, h = info.height;
-  const bool given = item.width > 0 && item.height > 0;
-  const Frame as_stored = given ? Frame{item.width, item.height, 1} : Frame{w, h, 1};
-  const bool quarter = is_quarter_turn(orientation);
-  const bool fits = same_shape(w, h, as_stored.width, as_stored.height);
-  const bool fits_turned = same_shape(h, w, as_stored.width, as_stored.height);
-  const bool exact = as_stored.width == w && as_stored.height == h;
-  if (given && quarter && fits_turned && !exact && !(fits && w == h)) {
-    return Frame{item.width, item.height, orientation};
-  }
-  if (!fits) return std::nullopt;
-  // The size tells of a quarter turn alone, where it is given and not that of a square.
-  const bool told = given && quarter && w != h;
-  if (orientation != 1 && !told && !item.regions.empty()) {
-    skips.note(kTurnUnclear, item.image.string(), "the boxes are taken as of the stored picture");
-  }
-  return as_stored;
-}
-
-Box to_unit(const ImportRegion& region, const Frame& frame) {
-  const Box& box = region.region.box;
-  if (region.in_unit) return box;
-  const auto x = [&](float v) { return static_cast<float>(v / frame.width); };
-  const auto y = [&](float v) { return static_cast<float>(v / frame.height); };
-  return box_as_stored({x(box.x0), y(box.y0), x(box.x1), y(box.y1)}, frame.orientation);
-}
-
-// Half a pixel over the edge is rounding in the annotation, not worth a count.
-bool sticks_out(const Box& unit, const ImageInfo& info) {
-  const Box clipped = clip_to_unit(unit);
-  const double over = std::max(std::max(clipped.x0 - unit.x0, unit.x1 - clipped.x1) * info.width,
-                               std::max(clipped.y0 - unit.y0, unit.y1 - clipped.y1) * info.height);
-  return over > 0.5;
-}
-
 std::string size_text(double width, double height) {
   return std::to_string(static_cast<int64_t>(width)) + "x" +
          std::to_string(static_cast<int64_t>(height));
@@ -134,7 +78,8 @@ std::string size_text(double width, double height) {
 void place_regions(ImportItem& item, const ImageInfo& info, int orientation, Finished& result,
                    SkipCounter& skips) {
   const std::string where = item.image.string();
-  const auto frame = frame_of(item, info, orientation, skips);
+  const BoxSource boxes{item.width, item.height, where, !item.regions.empty()};
+  const auto frame = frame_of(boxes, {info.width, info.height, orientation}, skips);
   for (auto& region : item.regions) {
     if (!frame && !region.in_unit) {
       skips.add(skip::kOtherSize, where,
@@ -142,13 +87,13 @@ void place_regions(ImportItem& item, const ImageInfo& info, int orientation, Fin
                     size_text(item.width, item.height) + "; its boxes are left out");
       continue;
     }
-    const Box unit = to_unit(region, frame.value_or(Frame{1, 1, 1}));
+    const Box unit = region.in_unit ? region.region.box : to_unit(region.region.box, *frame);
     const Box clipped = clip_to_unit(unit);
     if (!unit.finite() || clipped.area() <= 0) {
       skips.add(skip::kEmptyBox, where, "'" + region.region.text + "', that region is left out");
       continue;
     }
-    if (sticks_out(unit, info)) ++result.clipped;
+    if (sticks_out(unit, info.width, info.height)) ++result.clipped;
     region.region.box = clipped;
     result.record->regions.push_back(std::move(region.region));
   }
