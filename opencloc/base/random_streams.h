@@ -22,6 +22,7 @@ enum : uint64_t {
   kEntityRows = 113,     // the classes' vectors before step 1
   kNegatives = 116,      // which wrong texts of a region are compared
   kCaptionedView = 115,  // a second crop of a picture with the same text
+  kBoxCrops = 117,       // boxes whose crops a teacher reads
 };
 
 }  // namespace opencloc::random_stream

@@ -1,7 +1,33 @@
-// The flags of self-distillation in `opencloc train`.
+// The flags of self-distillation and of crop distillation in `opencloc train`.
 #include "opencloc/cli/train_flags.h"
 
 namespace opencloc::cli {
+namespace {
+
+void add_crop_distillation_flags(CLI::App& app, CropDistillationOptions& options) {
+  const char* group = "Crop distillation, beside the objective";
+  app.add_option(
+         "--crop-distill-weight", options.weight,
+         "of 1 - cosine between the embedding of a box and a teacher's embedding of the box "
+         "cut out (CLIPSelf, FineCLIP); boxes need no labels; 0 = off")
+      ->check(not_negative())
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--crop-distill-boxes", options.boxes,
+                 "per picture: each second one of its regions, the others anywhere")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--crop-distill-size", options.size,
+                 "pixels along the side of a crop for the teacher; 0 = half of the model's")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--crop-distill-momentum", options.momentum,
+                 "of the teacher, the moving average of the image tower; 1 = frozen, with --init")
+      ->capture_default_str()
+      ->group(group);
+}
+
+}  // namespace
 
 void add_distillation_flags(CLI::App& app, TrainFlags& flags) {
   auto& options = flags.config.distillation;
@@ -52,6 +78,7 @@ void add_distillation_flags(CLI::App& app, TrainFlags& flags) {
                  "and at the last one, along a cosine")
       ->capture_default_str()
       ->group(group);
+  add_crop_distillation_flags(app, flags.config.crop_distillation);
 }
 
 }  // namespace opencloc::cli

@@ -27,7 +27,7 @@ struct TrainFlags : RunFlags {
 };
 
 void add_train_flags(CLI::App& app, TrainFlags& flags);
-// The part of them that self-distillation has (distillation_flags.cc).
+// The part of them that self-distillation and crop distillation have (distillation_flags.cc).
 void add_distillation_flags(CLI::App& app, TrainFlags& flags);
 // For the process of this number on its machine, which takes a GPU of its own where there are
 // enough. Throws Error (input) naming the flag.

@@ -28,6 +28,15 @@ BatchPart part_of(const Batch& batch, int64_t begin, int64_t end) {
   part.batch.clouds = slice_if(batch.clouds, part.first_region, part.end_region);
   part.batch.prompt_kind = slice_if(batch.prompt_kind, part.first_region, part.end_region);
   part.batch.points = slice_if(batch.points, part.first_region, part.end_region);
+  if (batch.crop_image.defined()) {
+    const auto* crop = batch.crop_image.data_ptr<int64_t>();
+    const auto* end_crop = crop + batch.crops();
+    const int64_t from = std::lower_bound(crop, end_crop, begin) - crop;
+    const int64_t to = std::lower_bound(crop, end_crop, end) - crop;
+    part.batch.crop_boxes = batch.crop_boxes.slice(0, from, to);
+    part.batch.crop_pixels = batch.crop_pixels.slice(0, from, to);
+    part.batch.crop_image = batch.crop_image.slice(0, from, to) - begin;
+  }
   if (batch.rated_image.defined()) {
     const auto* rated = batch.rated_image.data_ptr<int64_t>();
     const auto* end_rated = rated + batch.rated();
@@ -55,7 +64,7 @@ Batch to_device(const Batch& batch, torch::Device device) {
   for (torch::Tensor* tensor :
        {&moved.pixels, &moved.boxes, &moved.points, &moved.rated_boxes, &moved.rated_iou,
         &moved.region_weight, &moved.sequence_ids, &moved.sequence_learned, &moved.clouds,
-        &moved.patch_order, &moved.captioned_view})
+        &moved.patch_order, &moved.captioned_view, &moved.crop_boxes, &moved.crop_pixels})
     *tensor = ops::to_device(*tensor, device);
   return moved;
 }

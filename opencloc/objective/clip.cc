@@ -52,15 +52,16 @@ ClipWork::ClipWork(const Cloc& model, const Batch& batch, const ObjectiveOptions
     local_.regions = batch.regions();
     local_.grounded = count(batch.names_one_box, batch.regions());
     local_.rated = batch.rated();
+    if (objective.crop_weight > 0) local_.crops = batch.crops();
     if (batch.negatives() > 0 && objective.hard_negative_weight > 0)
       local_.with_negatives = std::get<0>(at::unique_consecutive(batch.negative_region)).size(0);
   }
   auto counts = torch::tensor({local_.images, local_.captioned, local_.with_regions, local_.regions,
-                               local_.grounded, local_.rated, local_.with_negatives},
+                               local_.grounded, local_.rated, local_.with_negatives, local_.crops},
                               torch::kInt64);
   options.group->sum(counts);
   const auto* sums = counts.data_ptr<int64_t>();
-  all_ = {sums[0], sums[1], sums[2], sums[3], sums[4], sums[5], sums[6]};
+  all_ = {sums[0], sums[1], sums[2], sums[3], sums[4], sums[5], sums[6], sums[7]};
   if (empty()) return;
 
   const auto device = model->logit_scale.device();
@@ -89,7 +90,8 @@ ClipWork::ClipWork(const Cloc& model, const Batch& batch, const ObjectiveOptions
   }
   for (auto& part : parts_) part.batch = to_device(part.batch, device);
   Batch regions = batch;
-  regions.pixels = regions.captioned_view = torch::Tensor();  // the parts have them
+  regions.pixels = regions.captioned_view = regions.crop_pixels =
+      torch::Tensor();  // the parts have them
   batch_ = to_device(regions, device);
 }
 

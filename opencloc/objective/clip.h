@@ -20,7 +20,7 @@ class ClipWork : public BatchWork {
            const WorkOptions& options, bool with_regions);
 
   int64_t pieces() const override;
-  bool empty() const override { return all_.captioned == 0 && all_.regions == 0; }
+  bool empty() const override { return all_.captioned + all_.regions + all_.crops == 0; }
   Encoded encode(int64_t piece, const NamedRows& before, bool own_loss) override;
   bool learns(int64_t piece) const override;
   Loss loss(const NamedRows& rows) override;
@@ -32,6 +32,7 @@ class ClipWork : public BatchWork {
   struct Counts {
     int64_t images = 0, captioned = 0, with_regions = 0, regions = 0, grounded = 0, rated = 0;
     int64_t with_negatives = 0;  // regions
+    int64_t crops = 0;           // of crop distillation
   };
   const Counts& all() const { return all_; }
   const Counts& local() const { return local_; }

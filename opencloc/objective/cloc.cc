@@ -1,13 +1,16 @@
 // CLOC: L = L_CLIP + lambda (L_CLOC + L_grounding) (arXiv 2410.02746, section 3; spec/cloc.md
-// section 3), with the text filter of L_CLOC's negatives, the recovery of a region's own box, and
-// L_quality where a model learns how well boxes hold objects.
+// section 3), with the text filter of L_CLOC's negatives, the recovery of a region's own box,
+// L_quality where a model learns how well boxes hold objects, and crop distillation.
 #include <cmath>
+#include <map>
+#include <vector>
 
 #include <torch/utils.h>
 
 #include "opencloc/base/log.h"
 #include "opencloc/objective/clip.h"
 #include "opencloc/objective/contrastive.h"
+#include "opencloc/objective/crop_teacher.h"
 #include "opencloc/ops/transfer.h"
 
 namespace opencloc {
@@ -85,7 +88,8 @@ double ratio(int64_t part, int64_t whole) {
 
 // Beside ClipWork's: "region" [R, E], "predicted" [R, 4] (boxes found from the region texts), with
 // attention_weight "attended" [R, 1] (the logarithm of the attention inside the box),
-// "recovered" [R, 4] (read back from the region embeddings) and "quality" [Q, 1] (logits).
+// "recovered" [R, 4] (read back from the region embeddings), "quality" [Q, 1] (logits) and "crop"
+// [C, 1] (cosines of regions with their crops, which need no label).
 class ClocWork : public ClipWork {
  public:
   ClocWork(const Cloc& model, const Batch& batch, const ObjectiveOptions& objective,
@@ -94,14 +98,12 @@ class ClocWork : public ClipWork {
 
   Loss loss(const NamedRows& rows) override {
     const BackendScope scope(model()->backend());
-    Loss clip = ClipWork::loss(rows);
-    if (all().regions == 0) return clip;
-    Loss localized = localized_loss(rows);
-    const double lambda = region_weight(all().with_regions, all().images);
-    const auto zero = torch::zeros({}, localized.value.options());
-    clip.value = (clip.value.defined() ? clip.value : zero) + lambda * localized.value;
-    clip.figures.merge(localized.figures);
-    return clip;
+    Loss total = ClipWork::loss(rows);
+    if (all().regions > 0)
+      add(localized_loss(rows), region_weight(all().with_regions, all().images), total);
+    if (all().crops > 0)
+      add(crop_loss(rows_or_none(rows, "crop", 1)), objective().crop_weight, total);
+    return total;
   }
 
   Figures counts() const override {
@@ -116,8 +118,11 @@ class ClocWork : public ClipWork {
  protected:
   void encode_regions(ImageFeatures& features, const BatchPart& part, const NamedRows& before,
                       NamedRows& rows) override {
-    if (part.batch.regions() == 0) return;
+    const bool crops = objective().crop_weight > 0 && part.batch.crops() > 0;
+    if (part.batch.regions() == 0 && !crops) return;
     model()->prepare_prompts(features);
+    if (crops) rows.append("crop", cosines_with_crops(features, part));
+    if (part.batch.regions() == 0) return;
     const auto regions = region_embeddings(model(), features, part.batch);
     rows.append("region", regions);
     if (objective().quality_weight > 0 && part.batch.rated() > 0) {
@@ -136,6 +141,40 @@ class ClocWork : public ClipWork {
   }
 
  private:
+  static void add(const Loss& part, double weight, Loss& total) {
+    total.value = weight * part.value +
+                  (total.value.defined() ? total.value : torch::zeros({}, part.value.options()));
+    total.figures.merge(part.figures);
+  }
+
+  // [c, 1]. The teacher says it once, however often the part is encoded.
+  torch::Tensor cosines_with_crops(const ImageFeatures& features, const BatchPart& part) {
+    auto& taught = taught_[&part];  // [c, E]
+    if (!taught.defined())
+      taught = objective().crop_teacher->embed(model(), part.batch.crop_pixels);
+    const auto regions = model()->encode_regions(
+        features, box_prompts(part.batch.crop_boxes, part.batch.crop_image));  // [c, E]
+    return (normalized(regions) * taught).sum(1, /*keepdim=*/true);
+  }
+
+  // Of cosines [C, 1].
+  Loss crop_loss(const torch::Tensor& cosines) const {
+    const auto count = static_cast<double>(local().crops);
+    const auto loss = local().crops > 0 ? 1 - cosines.mean() : cosines.sum();
+    Loss part{ratio(local().crops, all().crops) * loss, {}};
+    part.figures.mean("loss_crop", loss, count);
+    part.figures.mean("constant_loss_crop", constant_crop_loss(), count);
+    return part;
+  }
+
+  // What the best answer gets that is the same for all crops: regions that say more are below it.
+  torch::Tensor constant_crop_loss() const {
+    std::vector<torch::Tensor> parts;
+    for (const auto& [part, taught] : taught_) parts.push_back(taught);
+    if (parts.empty()) return torch::zeros({});
+    return 1 - torch::cat(parts).mean(0).norm();
+  }
+
   // [R] where the regions lie, mean 1 over all processes; undefined: all alike.
   torch::Tensor region_weight_over_mean() {
     if (!batch().region_weight.defined()) return {};
@@ -247,6 +286,7 @@ class ClocWork : public ClipWork {
 
   const TextFilter filter_;
   torch::Tensor weight_;  // region_weight_over_mean(), of the loss that is being made
+  std::map<const BatchPart*, torch::Tensor> taught_;  // [c, E] each
 };
 
 class ClocObjective : public Objective {

@@ -9,6 +9,7 @@
 #include "opencloc/model/layers/initial.h"
 #include "opencloc/objective/beside.h"
 #include "opencloc/objective/masks.h"
+#include "opencloc/objective/moving_average.h"
 #include "opencloc/ops/transfer.h"
 
 namespace opencloc {
@@ -261,20 +262,8 @@ void SelfDistillationImpl::after_update(const Cloc& model, dist::Group& group) {
 }
 
 void SelfDistillationImpl::follow(const Cloc& model, double momentum) {
-  const torch::NoGradGuard no_grad;
-  const auto average = [momentum](const torch::nn::Module& from, const torch::nn::Module& to) {
-    const auto values = from.named_parameters();
-    for (auto& item : to.named_parameters()) {
-      const auto& value = values[item.key()];
-      if (momentum == 0) {
-        item.value().copy_(value);
-      } else {
-        item.value().mul_(momentum).add_(value, 1 - momentum);
-      }
-    }
-  };
-  average(*model->visual, *teacher_tower);
-  average(*head, *teacher_head);
+  opencloc::follow(*model->visual, *teacher_tower, momentum);
+  opencloc::follow(*head, *teacher_head, momentum);
 }
 
 std::optional<double> SelfDistillationImpl::mean_entropy() const {

@@ -102,6 +102,7 @@ class Objective {
 // reads a region's embedding (Prompter or RoIAlign's projection), or into the image tower, too.
 enum class QualityReach { kHead, kPrompter, kAll };
 
+class CropTeacherImpl;
 class SelfSupervisionHeadsImpl;
 struct SelfSupervisionOptions;
 
@@ -133,6 +134,10 @@ struct ObjectiveOptions {
   double hard_negative_weight = 0;
   // Of -log of the attention of text prompts inside their boxes, beside L_CLOC; 0 = none.
   double attention_weight = 0;
+  // Of 1 - cos(region, crop) beside all other losses, over the boxes of Batch::crop_boxes; 0 =
+  // none, else with the teacher that reads the crops (crop_teacher.h).
+  double crop_weight = 0;
+  std::shared_ptr<CropTeacherImpl> crop_teacher;
   // Share of the patches that CLIP's pass over a picture leaves out, drawn anew for every picture
   // (Li et al., "Scaling Language-Image Pre-training via Masking", 2023). Without regions.
   double patch_dropout = 0;

@@ -207,6 +207,26 @@ void check_distillation_of(const TrainConfig& config) {
           "a captioner is not trained with self-distillation", kWeights, "leave them out");
 }
 
+void check_crop_distillation_of(const TrainConfig& config) {
+  const CropDistillationOptions& options = config.crop_distillation;
+  constexpr const char* kWeight = "setting 'crop_distill_weight'";
+  require(options.weight >= 0 && std::isfinite(options.weight),
+          "the weight of a loss is not a number of at least 0", kWeight, "0 leaves it out");
+  if (!options.on()) return;
+  require(config.objective->regions, "no region is embedded that could be drawn to a crop", kWeight,
+          "leave it out, or use the setting 'objective=cloc'");
+  require(options.boxes >= 1, "no box is cut out", "setting 'crop_distill_boxes'",
+          "give 1 or more");
+  require(options.size >= 0, "crops have a negative size", "setting 'crop_distill_size'",
+          "give a multiple of the model's patch size; 0 is half of the model's size");
+  require(options.momentum >= 0 && options.momentum <= 1,
+          "the momentum of the teacher is not in [0, 1]", "setting 'crop_distill_momentum'",
+          "0.994 is usual");
+  require(options.momentum < 1 || !config.init.empty(),
+          "a teacher that has learned nothing is frozen", "setting 'crop_distill_momentum'",
+          "give a momentum below 1, or the setting 'init' a model directory");
+}
+
 }  // namespace
 
 void RunConfig::check() const {
@@ -249,6 +269,7 @@ void TrainConfig::check() const {
   check_self_supervision_of(*this);
   check_entities(*this);
   check_distillation_of(*this);
+  check_crop_distillation_of(*this);
 }
 
 void TrainConfig::read_entities() {
@@ -263,7 +284,10 @@ void TrainConfig::complete(uint64_t data_samples) {
   if (objective_options.hard_negative_weight == 0) sample.hard_negatives = 0;
   self_supervision.joint = objective->masked;
   sample.captioned_view = objective_options.captioned_views == 2;
-  sample.pictures_alone = objective->masked && self_supervision.mae_weight > 0;
+  sample.box_crops = crop_distillation.on() ? crop_distillation.boxes : 0;
+  objective_options.crop_weight = crop_distillation.weight;
+  sample.pictures_alone =
+      (objective->masked && self_supervision.mae_weight > 0) || crop_distillation.on();
   sample.rated_boxes = objective_options.quality_weight > 0 ? kRatedBoxes : 0;
   entities.warmup = warmup;
   entities.seed = seed;

@@ -12,6 +12,7 @@
 
 #include "opencloc/data/load/loader_sample.h"
 #include "opencloc/model/config/config.h"
+#include "opencloc/objective/crop_teacher.h"
 #include "opencloc/objective/distillation.h"
 #include "opencloc/objective/entities.h"
 #include "opencloc/objective/objective.h"
@@ -97,6 +98,7 @@ struct TrainConfig : RunConfig {
   ObjectiveOptions objective_options;
   SelfSupervisionOptions self_supervision;
   DistillationOptions distillation;
+  CropDistillationOptions crop_distillation;
   std::filesystem::path entity_classes;  // the table; empty: no L_entity
   std::filesystem::path entity_base;     // descriptions, for texts from entities
   EntityOptions entities;                // warm-up and seed come from the run

@@ -40,7 +40,8 @@ double image_bytes(const TrainConfig& config, const ModelConfig& model, const Sa
     // tokens, or with pool `all` on every token, for the box and again for the text.
     const double queries = model.cloc.pool == Pool::kAll ? tokens : 4;
     bytes += 4.0 * 10.0 * tokens * static_cast<double>(width) +
-             (2.0 * sample.regions + static_cast<double>(config.sample.rated_boxes)) *
+             (2.0 * sample.regions +
+              static_cast<double>(config.sample.rated_boxes + config.sample.box_crops)) *
                  (tower(width, 1, queries) + 4.0 * queries * tokens);
   }
   if (config.objective->captions && model.multimodal) {  // a block attends to words and to pixels
@@ -88,7 +89,10 @@ double estimate_memory(const TrainConfig& config, const ModelConfig& model, int6
   const double side = static_cast<double>(model.vision.image_size);
   // Three batches of pixels (in use, ready, being made), and a batch of decoded pictures.
   const auto views = static_cast<double>(config.objective_options.captioned_views);
-  const double pixels = views * batch * 3.0 * side * side * (3.0 * 4.0 + 1.0);
+  const auto crop = static_cast<double>(config.crop_distillation.size_for(model));
+  const double areas =
+      views * side * side + static_cast<double>(config.sample.box_crops) * crop * crop;
+  const double pixels = batch * 3.0 * areas * (3.0 * 4.0 + 1.0);
   const double parts = static_cast<double>(config.accum_freq);
   const double part = std::ceil(batch / parts);
   const double images = image_bytes(config, model, sample);

@@ -229,21 +229,37 @@ void judge_recipe(const TrainConfig& config, std::vector<PreflightLine>& lines, 
 }
 
 // A teacher that keeps most of what it began with says nothing that training has found.
+bool is_slow(double kept) { return kept > 0.5; }
+std::string slowness(double kept, int64_t steps, const char* setting) {
+  if (!is_slow(kept)) return "";
+  return fmt::format(
+      ": in {} steps it keeps {} of its first weights; a lower setting '{}' learns faster", steps,
+      percent(kept), setting);
+}
+
 PreflightLine self_distillation(const TrainConfig& config, const ModelConfig& model) {
   const DistillationOptions& options = config.distillation;
   double kept = 1;
   for (int64_t step = 0; step < config.steps && kept > 1e-3; ++step)
     kept *= options.momentum_after(step);
-  const bool slow = kept > 0.5;
   return {"self-distillation",
           fmt::format("{} prototypes, a teacher of {} layers with momentum {:g} to {:g}{}",
                       options.head.prototypes, model.vision.layers, options.momentum,
-                      options.momentum_end,
-                      slow ? fmt::format(": in {} steps it keeps {} of its first weights; a lower "
-                                         "setting 'distill_momentum' learns faster",
-                                         config.steps, percent(kept))
-                           : ""),
-          slow ? Verdict::kWarning : Verdict::kFine};
+                      options.momentum_end, slowness(kept, config.steps, "distill_momentum")),
+          is_slow(kept) ? Verdict::kWarning : Verdict::kFine};
+}
+
+PreflightLine crop_distillation(const TrainConfig& config, const ModelConfig& model) {
+  const CropDistillationOptions& options = config.crop_distillation;
+  const bool frozen = options.momentum == 1;
+  const double kept = frozen ? 0 : std::pow(options.momentum, static_cast<double>(config.steps));
+  return {"crop distillation",
+          fmt::format("{} boxes per picture, crops of {} px, {}{}", options.boxes,
+                      options.size_for(model),
+                      frozen ? std::string("a frozen teacher")
+                             : fmt::format("a teacher with momentum {:g}", options.momentum),
+                      slowness(kept, config.steps, "crop_distill_momentum")),
+          is_slow(kept) ? Verdict::kWarning : Verdict::kFine};
 }
 
 SampleShape shape_of(const TrainConfig& config, const Findings& found) {
@@ -281,6 +297,7 @@ Preflight preflight(const TrainConfig& config, const ModelConfig& model, int64_t
   judge_entities(config, found, result.lines);
   judge_recipe(config, result.lines, store.total());
   if (config.distillation.on()) result.lines.push_back(self_distillation(config, model));
+  if (config.crop_distillation.on()) result.lines.push_back(crop_distillation(config, model));
   result.lines.push_back({"model", format_count(static_cast<double>(trained)) + " parameters"});
   const double needed = estimate_memory(config, model, weights, trained, shape_of(config, found)),
                free = available_memory();

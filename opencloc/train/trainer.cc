@@ -37,6 +37,7 @@ class ClocTrainee : public Trainee {
     parts_ = opencloc::set_up(config_, store, checkpoint);
     check_self_supervision(parts_.model->config(), config_.self_supervision);
     check_distillation(parts_.model->config(), config_.distillation);
+    check_crop_distillation(parts_.model->config(), config_.crop_distillation);
     make_beside();
     if (checkpoint) read_beside(*checkpoint, beside());
   }
@@ -46,6 +47,8 @@ class ClocTrainee : public Trainee {
     parts_ = share_parts(group, std::move(parts_));
     config_.sample.canvas = canvas_options(parts_.model->config());
     config_.sample.context_length = parts_.model->config().text.context_length;
+    config_.sample.crop_size =
+        static_cast<int>(config_.crop_distillation.size_for(parts_.model->config()));
     const int64_t grid = parts_.model->config().vision.grid();
     const SelfSupervisionOptions& options = config_.self_supervision;
     if (options.masks_image() || config_.distillation.on() ||
@@ -56,6 +59,7 @@ class ClocTrainee : public Trainee {
     if (!group.is_first()) make_beside();
     share_tensors(group, this->beside());
     ObjectiveOptions objective = config_.objective_options;
+    if (crop_teacher_) objective.crop_teacher = crop_teacher_.ptr();
     SelfSupervisionOptions beside = options;
     if (options.joint) {  // the masked losses are the objective itself
       objective.heads = heads_.ptr();
@@ -96,6 +100,7 @@ class ClocTrainee : public Trainee {
       distillation_->to(torch::Device(config_.device));
       for (auto& weight : distillation_->trained()) trained.push_back(weight);
     }
+    if (crop_teacher_) crop_teacher_->to(torch::Device(config_.device));
     if (entity_head_) entity_head_->to(torch::Device(config_.device));
     return trained;
   }
@@ -121,6 +126,7 @@ class ClocTrainee : public Trainee {
   void after_update() override {
     clamp_logit_scales(parts_.model);
     if (distillation_) distillation_->after_update(parts_.model, *group_);
+    if (crop_teacher_) crop_teacher_->after_update(parts_.model);
   }
   std::shared_ptr<EntityHead> entity_head() override { return entity_head_; }
 
@@ -144,6 +150,9 @@ class ClocTrainee : public Trainee {
     if (heads_) all = heads_->weights();
     if (distillation_) {
       for (auto& weight : distillation_->beside()) all.push_back(weight);
+    }
+    if (crop_teacher_) {
+      for (auto& weight : crop_teacher_->beside()) all.push_back(weight);
     }
     if (entity_head_) {
       for (auto& tensor : entity_head_->tensors()) all.push_back(tensor);
@@ -173,9 +182,13 @@ class ClocTrainee : public Trainee {
       entity_head_ = std::make_shared<EntityHead>(config_.sample.entities->classes(),
                                                   model.embed_dim, config_.seed);
     }
-    if (!config_.distillation.on()) return;
-    distillation_ = SelfDistillation(config_.distillation, model);
-    distillation_->start(parts_.model);
+    if (config_.distillation.on()) {
+      distillation_ = SelfDistillation(config_.distillation, model);
+      distillation_->start(parts_.model);
+    }
+    if (!config_.crop_distillation.on()) return;
+    crop_teacher_ = CropTeacher(config_.crop_distillation, model);
+    crop_teacher_->start(parts_.model);
   }
 
   TrainConfig config_;
@@ -183,6 +196,7 @@ class ClocTrainee : public Trainee {
   SelfSupervisionHeads heads_{nullptr};      // with self-supervision only
   std::shared_ptr<EntityHead> entity_head_;  // with classes of entities only
   SelfDistillation distillation_{nullptr};   // with self-distillation only
+  CropTeacher crop_teacher_{nullptr};        // with crop distillation only
   dist::Group* group_ = &dist::alone();
   std::unique_ptr<Objective> objective_;
 };

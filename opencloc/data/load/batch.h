@@ -40,6 +40,10 @@ struct Batch {
   // For the quality head: boxes [Q, 4] float, of the canvas; the IoU [Q] float of each with the
   // best box of its image; and the row [Q] int64 of the image, ascending. Undefined = none.
   torch::Tensor rated_boxes, rated_iou, rated_image;
+  // For crop distillation: boxes [C, 4] float, of the canvas; what is in each of them, in the form
+  // of the pixels but of another size; and the row [C] int64 of the image, ascending. Undefined =
+  // none.
+  torch::Tensor crop_boxes, crop_pixels, crop_image;
   // Of dialogues (SampleOptions::sequences): ids [B, L] int64 with zeros behind them, which of them
   // are to be learned [B, L] bool, and [R, P, 2] float, points x, y within each of the regions,
   // which are those that the sequences name, in order. Undefined = none.
@@ -65,6 +69,7 @@ struct Batch {
   int64_t images() const { return pixels.size(0); }
   int64_t regions() const { return boxes.size(0); }
   int64_t negatives() const { return negative_region.defined() ? negative_region.size(0) : 0; }
+  int64_t crops() const { return crop_image.defined() ? crop_image.size(0) : 0; }
   int64_t rated() const { return rated_image.defined() ? rated_image.size(0) : 0; }
 };
 

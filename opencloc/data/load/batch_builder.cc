@@ -43,6 +43,11 @@ torch::Tensor int64s(const std::vector<int64_t>& values) {
   return torch::tensor(values, torch::kInt64);
 }
 
+float* put_box(const Box& box, float* corners) {
+  for (const float value : {box.x0, box.y0, box.x1, box.y1}) *corners++ = value;
+  return corners;
+}
+
 }  // namespace
 
 BatchBuilder::BatchBuilder(int64_t batch_size, const SampleOptions& options,
@@ -50,15 +55,19 @@ BatchBuilder::BatchBuilder(int64_t batch_size, const SampleOptions& options,
     : batch_size_(batch_size), options_(options), pixels_(pixels) {
   const int64_t height = options.canvas.height, width = options.canvas.width;
   const auto place = torch::TensorOptions().pinned_memory(pixels.pinned);
-  const auto empty = [&] {
-    return pixels.bytes ? torch::empty({batch_size, height, width, 3}, place.dtype(torch::kByte))
-                        : torch::empty({batch_size, 3, height, width}, place);
+  const auto empty = [&](int64_t count, int64_t high, int64_t wide) {
+    return pixels.bytes ? torch::empty({count, high, wide, 3}, place.dtype(torch::kByte))
+                        : torch::empty({count, 3, high, wide}, place);
   };
-  batch_.pixels = empty();
-  if (options.captioned_view) batch_.captioned_view = empty();
+  batch_.pixels = empty(batch_size, height, width);
+  if (options.captioned_view) batch_.captioned_view = empty(batch_size, height, width);
+  if (options.box_crops > 0) {
+    batch_.crop_pixels =
+        empty(batch_size * options.box_crops, options.crop_size, options.crop_size);
+  }
   if (!options.views) return;
-  batch_.first_view = empty();
-  batch_.second_view = empty();
+  batch_.first_view = empty(batch_size, height, width);
+  batch_.second_view = empty(batch_size, height, width);
 }
 
 void BatchBuilder::put_pixels(const Image& canvas, const torch::Tensor& pixels, int64_t row) const {
@@ -76,6 +85,11 @@ void BatchBuilder::add(PreparedSample sample) {
   if (options_.views) {
     put_pixels(sample.views[0], batch_.first_view, row);
     put_pixels(sample.views[1], batch_.second_view, row);
+  }
+  for (const auto& [box, image] : sample.crops) {
+    put_pixels(image, batch_.crop_pixels, static_cast<int64_t>(crop_boxes_.size()));
+    crop_boxes_.push_back(box);
+    crop_image_.push_back(row);
   }
   patch_order_.insert(patch_order_.end(), sample.patch_order.begin(), sample.patch_order.end());
   word_order_.insert(word_order_.end(), sample.word_order.begin(), sample.word_order.end());
@@ -108,9 +122,19 @@ void BatchBuilder::finish_rated_boxes() {
   auto* corners = batch_.rated_boxes.data_ptr<float>();
   auto* ious = batch_.rated_iou.data_ptr<float>();
   for (const auto& [box, iou] : rated_) {
-    for (const float value : {box.x0, box.y0, box.x1, box.y1}) *corners++ = value;
+    corners = put_box(box, corners);
     *ious++ = iou;
   }
+}
+
+void BatchBuilder::finish_crops() {
+  if (options_.box_crops == 0) return;
+  const auto count = static_cast<int64_t>(crop_boxes_.size());
+  batch_.crop_boxes = torch::empty({count, 4});
+  batch_.crop_image = int64s(crop_image_);
+  batch_.crop_pixels = batch_.crop_pixels.slice(0, 0, count);
+  auto* corners = batch_.crop_boxes.data_ptr<float>();
+  for (const Box& box : crop_boxes_) corners = put_box(box, corners);
 }
 
 void BatchBuilder::finish_sequences() {
@@ -183,9 +207,7 @@ Batch BatchBuilder::finish() {
   batch_.names_one_box = torch::ones({count}, torch::kBool);
   for (int64_t i = 0; i < count; ++i) {
     auto& region = regions_[static_cast<size_t>(i)];
-    const Box& box = region.box;
-    auto* corners = batch_.boxes.data_ptr<float>() + 4 * i;
-    for (const float value : {box.x0, box.y0, box.x1, box.y1}) *corners++ = value;
+    put_box(region.box, batch_.boxes.data_ptr<float>() + 4 * i);
     auto* points = batch_.points.data_ptr<float>() + 2 * kMaskPoints * i;
     for (const auto& point : region.points) points = std::copy(point.begin(), point.end(), points);
     kinds.push_back(region.prompt_kind);
@@ -194,6 +216,7 @@ Batch BatchBuilder::finish() {
     batch_.region_texts.push_back(std::move(region.text));
   }
   finish_rated_boxes();
+  finish_crops();
   finish_scores_and_negatives();
   finish_sequences();
   batch_.region_image = int64s(region_image_);

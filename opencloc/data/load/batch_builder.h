@@ -28,6 +28,7 @@ class BatchBuilder {
 
  private:
   void finish_rated_boxes();
+  void finish_crops();
   void finish_scores_and_negatives();
   void finish_sequences();
   void put_pixels(const Image& canvas, const torch::Tensor& pixels, int64_t row) const;
@@ -41,6 +42,8 @@ class BatchBuilder {
   std::vector<int64_t> region_image_;
   std::vector<RatedBox> rated_;
   std::vector<int64_t> rated_image_;
+  std::vector<Box> crop_boxes_;
+  std::vector<int64_t> crop_image_;
   struct Sequence {
     std::vector<int32_t> ids;
     std::vector<uint8_t> learned;

@@ -297,6 +297,20 @@ void SampleMaker::add_views(const Draw& draw, const Image& image, PreparedSample
   }
 }
 
+// A stream of its own, as all of these.
+void SampleMaker::add_box_crops(const Draw& draw, const Image& image, const CanvasMap& map,
+                                PreparedSample& sample) const {
+  if (options_.box_crops == 0) return;
+  std::vector<Box> objects;
+  for (const PreparedRegion& region : sample.regions) objects.push_back(region.box);
+  CanvasOptions canvas = options_.canvas;
+  canvas.width = canvas.height = options_.crop_size;
+  Rng rng(seed_,
+          {random_stream::kBoxCrops, static_cast<uint64_t>(draw.source), draw.epoch, draw.index});
+  for (const Box& box : boxes_to_crop(objects, sample.content, options_.box_crops, rng))
+    sample.crops.push_back({box, crop_of_box(image, map, box, canvas)});
+}
+
 // Also what a crop keeps of a smaller picture fills the canvas.
 DecodeOptions SampleMaker::decoding() const {
   if (!options_.jpeg_draft) return {};
@@ -391,6 +405,7 @@ PreparedSample SampleMaker::from_picture(const Draw& draw, Picture picture, Rng&
   sample.content = clip_to_unit(placed.map.to_canvas({0, 0, 1, 1}));
   add_views(draw, picture.image, sample);
   add_regions(picture.regions, mapped, sample);
+  add_box_crops(draw, picture.image, placed.map, sample);
   return sample;
 }
 
@@ -441,6 +456,7 @@ PreparedSample SampleMaker::from_mosaic(const Draw& draw, Picture first, Rng& rn
   }
   sample.canvas = std::move(mosaic.image);
   add_views(draw, sample.canvas, sample);
+  add_box_crops(draw, sample.canvas, {}, sample);
   return sample;
 }
 

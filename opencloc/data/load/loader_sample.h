@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "opencloc/base/rng.h"
+#include "opencloc/data/load/box_crops.h"
 #include "opencloc/data/load/entity_labels.h"
 #include "opencloc/data/load/loader_store.h"
 #include "opencloc/data/load/rated_boxes.h"
@@ -75,6 +76,11 @@ struct SampleOptions {
   bool captioned_view = false;
   bool pictures_alone = false;  // pictures without any text serve, too
 
+  // For crop distillation: so many boxes of each canvas are cut out, whether it has regions or not,
+  // each onto a square of crop_size pixels; 0 = none.
+  int64_t box_crops = 0;
+  int crop_size = 0;
+
   int64_t rated_boxes = 0;  // for the quality head, of each canvas with regions; 0 = none
 
   // For experiments: noise as in pseudo-labels, the same in every epoch.
@@ -119,6 +125,7 @@ struct PreparedSample {
   TokenizedText tokens;
   std::vector<PreparedRegion> regions;
   std::vector<RatedBox> rated;
+  std::vector<BoxCrop> crops;
   int64_t entity = -1;                  // class that was drawn; -1: none
   std::vector<int64_t> other_entities;  // what else is true: never that one
   int64_t unknown_entities = 0;         // that are no classes
@@ -171,6 +178,9 @@ class SampleMaker {
   void add_rated_boxes(const Draw& draw, PreparedSample& sample) const;
   void add_orders(const Draw& draw, PreparedSample& sample) const;
   void add_views(const Draw& draw, const Image& image, PreparedSample& sample) const;
+  // Before the choice of regions: a crop may hold any of them.
+  void add_box_crops(const Draw& draw, const Image& image, const CanvasMap& map,
+                     PreparedSample& sample) const;
 
   const SampleStore& store_;
   const Tokenizer& tokenizer_;
