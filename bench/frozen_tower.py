@@ -11,11 +11,12 @@ Finished runs are kept. Needs python3's standard library only; the work is done 
 import argparse
 import concurrent.futures
 import json
+import math
 import os
 import pathlib
 import statistics
 
-from steps import run
+from steps import once, run
 
 LOCKED = ["--lock-image", "--lock-text"]
 # name -> flags beside --init CLIP, region method
@@ -77,6 +78,117 @@ def table(args):
     return "\n".join(lines) + "\n"
 
 
+# Of the image sizes: name -> flags beside --init CLIP, region method; None: the CLIP itself.
+SIZE_ROWS = {
+    "CLIP, crop": (None, "crop"),
+    "CLIP, RoIAlign": (None, "roi_align"),
+    "Prompter on the frozen CLIP": (LOCKED, "prompter"),
+    "RoIAlign on the frozen CLIP": (LOCKED + ["--region-extractor", "roi_align"], "roi_align"),
+}
+SIZE_FIGURES = [("region acc1", "region_recognition", "acc1"), ("small boxes", "region_recognition", "by_size/small/acc1"),
+                ("medium", "region_recognition", "by_size/medium/acc1"), ("large", "region_recognition", "by_size/large/acc1"),
+                ("grounding acc@0.5", "grounding", "acc@0.5"), ("image R@1", "retrieval", "image_retrieval_recall@1")]
+
+
+def scenes(args, name, count, seed):
+    folder = args.out / "scenes" / name
+    if not folder.exists():
+        run([args.opencloc, "data", "scenes", "--config", args.recipe, "--count", count, "--seed", seed, "--size",
+             max(args.sizes), *args.scene_flags.split(), "--out", folder], args.out / "log.txt")
+    return folder
+
+
+def in_layout(args):
+    """The CLIP directory that everything starts from."""
+    clip = args.clip or args.quickstart / "clip/model"
+    if not args.layout:
+        return clip
+    folder = args.out / f"clip_{args.layout}"
+    if not folder.exists():
+        run([args.opencloc, "convert", clip, folder, "--to", args.layout], args.out / "log.txt")
+    return folder
+
+
+def read_at(args, name, model, method, size, folder):
+    """Figures of `model` on the scenes for evaluation, at that image size."""
+    def make():
+        out = folder / f"{name}.part.json"
+        run([args.opencloc, "eval", "--config", args.recipe, "--model", model, "--data", args.out / "scenes/val",
+             "--image-size", size, "--region-method", method, "--tasks",
+             "retrieval,region_recognition" + (",grounding" if method == "prompter" else ""), "--threads", 1, "--out", out],
+            folder / "log.txt")
+        return json.loads(out.read_text())
+
+    return once(folder / f"{name}.json", make)
+
+
+def train_at(args, clip, row, size, seed):
+    """Region heads trained at one size, read at it and, where it is the first one, at all others."""
+    flags, method = SIZE_ROWS[row]
+    folder = folder_of(args, f"{row}_{size}", seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "train/model").exists():
+        run([args.opencloc, "train", "--config", args.recipe, "--init", clip, "--image-size", size, "--data",
+             args.out / "scenes/train", "--steps", args.steps, "--seed", seed, "--threads", 1, "--workers", 1,
+             "--report-pictures", 0, *flags, "--out", folder / "train"], folder / "log.txt")
+    for other in args.sizes if size == args.sizes[0] else [size]:
+        read_at(args, f"at_{other}", folder / "train/model", method, other, folder)
+
+
+def figure(result, task, path):
+    part = result.get(task)
+    for key in path.split("/"):
+        part = part.get(key) if isinstance(part, dict) else None
+    return part
+
+
+def size_line(name, trained, size, results):
+    cells = []
+    for _, task, path in SIZE_FIGURES:
+        values = [figure(r, task, path) for r in results]
+        count = path.rsplit("/", 1)[0] + "/n" if "/" in path else "n"
+        n = figure(results[0], task, count) or figure(results[0], task, "texts")
+        text = cell(values)
+        if text != "-" and n:
+            p = statistics.mean(values)
+            text += f" (± {100 * math.sqrt(p * (1 - p) / n):.1f})"
+        cells.append(text)
+    return f"| {name} | {trained} | {size} | {len(results)} | " + " | ".join(cells) + " |"
+
+
+def size_table(args):
+    heads = ["", "trained at", "read at", "runs"] + [title for title, _, _ in SIZE_FIGURES]
+    lines = ["Per cent: mean ± deviation over the runs (± binomial error of one).\n", "| " + " | ".join(heads) + " |",
+             "|---" * len(heads) + "|"]
+    for row, (flags, _) in SIZE_ROWS.items():
+        pairs = [("-", size) for size in args.sizes] if flags is None else \
+            [(args.sizes[0], size) for size in args.sizes] + [(size, size) for size in args.sizes[1:]]
+        for trained, size in pairs:
+            folders = [args.out] if flags is None else \
+                [folder_of(args, f"{row}_{trained}", seed) for seed in range(1, args.seeds + 1)]
+            name = f"{''.join(c if c.isalnum() else '_' for c in row)}_at_{size}" if flags is None else f"at_{size}"
+            paths = [folder / f"{name}.json" for folder in folders]
+            results = [json.loads(path.read_text()) for path in paths if path.exists()]
+            if results:
+                lines.append(size_line(row, trained, size, results))
+    return "\n".join(lines) + "\n"
+
+
+def at_sizes(args):
+    clip = in_layout(args)
+    scenes(args, "train", args.scenes, 1)
+    scenes(args, "val", args.val, 2)
+    for row, (flags, method) in SIZE_ROWS.items():
+        for size in args.sizes if flags is None else []:
+            read_at(args, f"{''.join(c if c.isalnum() else '_' for c in row)}_at_{size}", clip, method, size, args.out)
+    trained = [row for row, (flags, _) in SIZE_ROWS.items() if flags is not None and args.rows in row]
+    work = [(row, size, seed) for seed in range(1, args.seeds + 1) for row in trained for size in args.sizes]
+    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+        for done in [pool.submit(train_at, args, clip, *item) for item in work]:
+            done.result()
+    print(size_table(args))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quickstart", type=pathlib.Path, default=pathlib.Path("runs/quickstart"))
@@ -87,8 +199,17 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rows", default="", help="only rows with this text")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time, a core each")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[], help="image sizes, that of the CLIP first")
+    parser.add_argument("--clip", type=pathlib.Path, help="with --sizes: a CLIP directory of any layout; the quickstart's")
+    parser.add_argument("--layout", choices=["open_clip", "hf"], help="with --sizes: the CLIP is written in it first")
+    parser.add_argument("--scenes", type=int, default=20000, help="with --sizes: for training")
+    parser.add_argument("--val", type=int, default=5000, help="with --sizes: for evaluation")
+    parser.add_argument("--scene-flags", default="--tiny 0.15", help="with --sizes: of 'opencloc data scenes'")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
+    if args.sizes:
+        at_sizes(args)
+        return
     log = args.out / "log.txt"
     for model, method, out in (("clip", "crop", "clip_crop"), ("clip", "roi_align", "clip_roi_align"),
                                ("cloc", "prompter", "scratch")):

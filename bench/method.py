@@ -47,10 +47,19 @@ ROWS = {
     "phrases hard negatives": ["--phrase", "0.5", "--hard-negative-weight", "0.3"],
     "attention": ["--attention-weight", "0.1"],
     "attention 0.3": ["--attention-weight", "0.3"],
+    "crops": ["--crop-distill-weight", "1"],
+    "crops 0.3": ["--crop-distill-weight", "0.3"],
+    "RoIAlign crops": ["--region-extractor", "roi_align", "--crop-distill-weight", "1"],
+    # Half of the side is a quarter of the patches: the same samples for about a third of the image tower's work.
+    "48 px for 0.8": ["--image-size-schedule", "48:0.8"],
+    "48 px for 0.5": ["--image-size-schedule", "48:0.5"],
+    "48 px for 0.8, twice the samples": ["--image-size-schedule", "48:0.8"],
     "TIC integrated": ["--text-contrast-weight", "0.1", "--box-encoding", "integrated"],
     "TIC integrated layers": ["--text-contrast-weight", "0.1", "--box-encoding", "integrated", "--prompter-layers",
                               "several"],
 }
+# Rows that see so many times the samples of the others.
+TIMES = {"48 px for 0.8, twice the samples": 2}
 REPEATED = ["--repeat-names", "0.4", "--context", "0.3", "--negatives", "3"]
 HARDER = REPEATED + ["--synonyms", "0.25", "--tiny", "0.15"]
 # name -> flags of `opencloc data scenes` for training and evaluation, or those of `data mosaic`.
@@ -122,8 +131,8 @@ def train(args, world, row, seed):
     def make():
         start = time.time()
         run([args.opencloc, "train", "--objective", "cloc", "--data", data / "train", "--model", args.model, "--tokenizer",
-             data / "tokenizer.model", "--samples", args.samples, "--seed", seed, "--threads", args.threads, "--workers", 1,
-             *merged(ROWS[row], common), "--out", folder / "run"], log)
+             data / "tokenizer.model", "--samples", args.samples * TIMES.get(row, 1), "--seed", seed, "--threads",
+             args.threads, "--workers", 1, *merged(ROWS[row], common), "--out", folder / "run"], log)
         results = {"train_seconds": time.time() - start}
         for name, flags in EVALS.items():
             out = folder / f"{name}.json"

@@ -15,6 +15,11 @@ constexpr const char* kTrainFooter = R"(Example:
   opencloc train --data scenes --model ViT-XS-16-128 --steps 1000 --batch-size 64 --out runs/demo
   # killed or interrupted? the same command goes on where it stood
   opencloc eval --model runs/demo/model --data scenes
+  # the first 80 % of the samples as smaller pictures
+  opencloc train --data scenes --model ViT-XS-16-128 --image-size-schedule 64:0.8 --steps 1000 --out runs/fast
+  # regions of a CLIP from its own embeddings of crops, with or without labels
+  opencloc train --data scenes --init clip/model --lock-image --lock-text --crop-distill-weight 1 \
+      --crop-distill-momentum 1 --steps 1000 --out runs/crops
   # entities as classes (docs/guide/mofi.md): shards of 'label --stages mentions,link'
   opencloc data classes --data linked --min-images 5 --out classes.tsv
   opencloc train --data linked --objective clip --caption-from alt_text --entity-classes classes.tsv \

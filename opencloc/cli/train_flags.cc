@@ -139,6 +139,15 @@ void add_model_flags(CLI::App& app, TrainFlags& flags) {
                  "inverse temperature that L_CLOC begins with; 1 / 0.07 = 14.3 without it")
       ->check(CLI::Range(0.1, 100.0))
       ->group(group);
+  app.add_option("--image-size", flags.image_size,
+                 "pixels along a picture's side, in place of the model's (positions of an --init "
+                 "are interpolated)")
+      ->check(positive())
+      ->group(group);
+  app.add_option("--image-size-schedule", flags.image_size_schedule,
+                 "SIZE:SHARE: the first share of the samples are smaller pictures, the rest are of "
+                 "the model's size: 48:0.8 (CLIPA)")
+      ->group(group);
   app.add_option("--image-resize-mode", flags.resize_mode, "longest, shortest or squash")
       ->check(CLI::IsMember({"longest", "shortest", "squash"}))
       ->group(group);
@@ -379,6 +388,9 @@ void apply_model_words(const TrainFlags& flags, TrainConfig& config) {
                                                            : CanvasRule::kSquash;
   }
   config.region_logit_scale = flags.region_logit_scale;
+  if (flags.image_size > 0) config.image_size = flags.image_size;
+  if (!flags.image_size_schedule.empty())
+    config.image_size_schedule = parse_image_size_schedule(flags.image_size_schedule);
   if (flags.context_length > 0) config.context_length = flags.context_length;
 }
 

@@ -19,10 +19,10 @@ struct TrainFlags : RunFlags {
               grounding = "on", grounding_loss = "l1_giou", box_recovery = "on",
               quality_gradient = "all", augment = "on", mae_normalize, mae_decoder = "2x128",
               mlm_sees = "image", caption_from = "caption", equal_texts, distill_places = "hidden",
-              region_score = "off";
+              region_score = "off", image_size_schedule;
   std::optional<double> mae_weight, mlm_weight;  // without them the objective's own
   std::optional<double> region_logit_scale;
-  int64_t context_length = 0;
+  int64_t context_length = 0, image_size = 0;
   double flip = 0;
 };
 

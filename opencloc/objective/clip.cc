@@ -113,6 +113,7 @@ Encoded ClipWork::encode(int64_t piece, const NamedRows& before, bool /*own_loss
   const auto at = static_cast<size_t>(piece - groups);
   const auto& part = parts_[at % parts_.size()];
   EncodeOptions encode;
+  encode.any_size = true;  // of a schedule of image sizes
   if (objective_.patch_dropout > 0) encode.keep = part.batch.patch_order;  // [b, K]
   if (at >= parts_.size()) {
     encoded.rows.append(kSecondImage,

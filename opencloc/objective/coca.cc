@@ -60,7 +60,7 @@ class CocaWork : public BatchWork {
     Encoded encoded;
     if (!objective_.clip && !own_loss) return encoded;  // no other piece wants to know
     const auto& pairs = parts_[static_cast<size_t>(piece)];
-    const ImageFeatures image = model_->encode_image(pairs.pixels);
+    const ImageFeatures image = model_->encode_image(pairs.pixels, {.any_size = true});
     const TextFeatures text = model_->encode_text_tokens(pairs.ids);
     if (objective_.clip) {
       encoded.rows.append("image", image.embedding);

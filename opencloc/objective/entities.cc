@@ -59,7 +59,8 @@ class EntityWork : public BatchWork {
     if (piece < base_pieces()) return base_->encode(piece, before, own_loss);
     Encoded encoded;
     const auto& part = parts_[static_cast<size_t>(piece - base_pieces())];
-    encoded.rows.append("image", model_->encode_image(part.batch.pixels).embedding);  // [b, E]
+    encoded.rows.append(
+        "image", model_->encode_image(part.batch.pixels, {.any_size = true}).embedding);  // [b, E]
     return encoded;
   }
 

@@ -5,7 +5,7 @@
 #include <torch/utils.h>
 
 #include "opencloc/model/clip/features.h"
-#include "opencloc/model/clip/resize.h"
+#include "opencloc/model/clip/positions.h"
 
 namespace opencloc {
 

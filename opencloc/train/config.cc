@@ -227,7 +227,43 @@ void check_crop_distillation_of(const TrainConfig& config) {
           "give a momentum below 1, or the setting 'init' a model directory");
 }
 
+// The masked losses know one number of patches.
+void check_image_size_schedule_of(const TrainConfig& config) {
+  if (!config.image_size_schedule) return;
+  const ImageSizeSchedule& schedule = *config.image_size_schedule;
+  constexpr const char* kSchedule = "setting 'image_size_schedule'";
+  require(schedule.size >= 1, "pictures without pixels", kSchedule,
+          "give SIZE:SHARE, such as 48:0.8");
+  require(schedule.share > 0 && schedule.share < 1,
+          "the share of the samples that are smaller is not between 0 and 1", kSchedule,
+          "give SIZE:SHARE, such as 48:0.8");
+  const bool masks = config.self_supervision.on() || config.distillation.on() ||
+                     config.objective_options.patch_dropout > 0 || config.objective->masked;
+  require(!masks, "patches that are hidden or left out, and views, have one size of picture",
+          kSchedule, "leave it out, or self-supervision, self-distillation and patch dropout");
+}
+
 }  // namespace
+
+int64_t ImageSizeSchedule::early_steps(int64_t steps) const {
+  return std::llround(share * static_cast<double>(steps));
+}
+
+ImageSizeSchedule parse_image_size_schedule(std::string_view text) {
+  ImageSizeSchedule schedule;
+  const size_t colon = std::min(text.find(':'), text.size());
+  const auto size = text.substr(0, colon);
+  const auto share = text.substr(std::min(colon + 1, text.size()));
+  const auto whole = [](std::string_view part, auto& value) {
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
+    return error == std::errc() && end == part.data() + part.size();
+  };
+  if (!whole(size, schedule.size) || !whole(share, schedule.share)) {
+    throw Error::input("not a size and a share: '" + std::string(text) + "'",
+                       "setting 'image_size_schedule'", "give SIZE:SHARE, such as 48:0.8");
+  }
+  return schedule;
+}
 
 void RunConfig::check() const {
   require(!data.empty(), "no data is named", "setting 'data'", "name shards, e.g. 'shards/*.tar'");
@@ -270,6 +306,9 @@ void TrainConfig::check() const {
   check_entities(*this);
   check_distillation_of(*this);
   check_crop_distillation_of(*this);
+  check_image_size_schedule_of(*this);
+  require(!image_size || *image_size >= 1, "pictures without pixels", "setting 'image_size'",
+          "give a multiple of the model's patch size");
 }
 
 void TrainConfig::read_entities() {

@@ -73,6 +73,17 @@ struct RunConfig {
   void complete(uint64_t data_samples);
 };
 
+// The first `share` of a run's samples have pictures of `size` pixels, the rest those of the model
+// (Li et al., "An Inverse Scaling Law for CLIP Training" (CLIPA), NeurIPS 2023).
+struct ImageSizeSchedule {
+  int64_t size = 0;
+  double share = 0;
+  // How many of so many steps.
+  int64_t early_steps(int64_t steps) const;
+};
+// "48:0.8". Throws Error (input).
+ImageSizeSchedule parse_image_size_schedule(std::string_view text);
+
 // Of CLIP, CLOC and CoCa.
 struct TrainConfig : RunConfig {
   // Model: a name, a JSON file, or a model directory to start from.
@@ -90,6 +101,8 @@ struct TrainConfig : RunConfig {
   std::optional<double> region_logit_scale;  // where L_CLOC's begins: not its logarithm
   std::optional<CanvasRule> resize_mode;
   std::optional<int64_t> context_length;
+  std::optional<int64_t> image_size;  // in place of the model's: positions of an `init` follow
+  std::optional<ImageSizeSchedule> image_size_schedule;
   LockOptions lock;     // with `init`
   bool siglip = false;  // a new model gets a logit_bias, and with it the sigmoid loss
 

@@ -296,6 +296,13 @@ Preflight preflight(const TrainConfig& config, const ModelConfig& model, int64_t
   judge_data(config, store, found, result.lines);
   judge_entities(config, found, result.lines);
   judge_recipe(config, result.lines, store.total());
+  if (config.image_size_schedule) {
+    const ImageSizeSchedule& schedule = *config.image_size_schedule;
+    result.lines.push_back(
+        {"image sizes",
+         fmt::format("{} px in {} of {} steps, then {} px", schedule.size,
+                     schedule.early_steps(config.steps), config.steps, model.vision.image_size)});
+  }
   if (config.distillation.on()) result.lines.push_back(self_distillation(config, model));
   if (config.crop_distillation.on()) result.lines.push_back(crop_distillation(config, model));
   result.lines.push_back({"model", format_count(static_cast<double>(trained)) + " parameters"});

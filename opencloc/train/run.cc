@@ -56,6 +56,8 @@ class Run {
   void start_loader();
   void step(const LoadedBatch& loaded, double waited);
   bool anyone_asked_to_stop();
+  void say_image_size(int64_t from) const;
+  std::string image_size_note() const;  // ", 48 px"; empty without a schedule
   int64_t bytes_received() const;
   std::vector<double> busy_of_all(double seconds);
   void begin_interval();
@@ -79,6 +81,7 @@ class Run {
   Schedule schedule_;
   TrainState state_;
   bool resumed_ = false;
+  std::optional<Trainee::ImageSizes> image_sizes_;
   std::unique_ptr<MetricsLog> metrics_;  // the first process's
   std::optional<Stragglers> stragglers_;
   std::unique_ptr<Loader> loader_;
@@ -180,6 +183,7 @@ void Run::resume() {
 }
 
 void Run::start_loader() {
+  image_sizes_ = trainee_.image_sizes();
   LoaderOptions options;
   options.batch_size = config_.batch_size;
   options.share = {group_.rank(), group_.size()};
@@ -190,6 +194,10 @@ void Run::start_loader() {
   options.pixels.bytes = late_;  // the device makes numbers of them
   options.pixels.pinned = torch::Device(config_.device).is_cuda();
   options.sample = trainee_.samples();
+  if (image_sizes_) {
+    options.early = {.batches = std::max<int64_t>(0, image_sizes_->early_steps - state_.step),
+                     .size = static_cast<int>(image_sizes_->early)};
+  }
   loader_ = std::make_unique<Loader>(*store_, trainee_.tokenizer(), skips_, options,
                                      resumed_ ? &state_.position : nullptr);
 }
@@ -206,7 +214,9 @@ TrainResult Run::run() {
   TrainResult result{state_.step, 0};
   // Killed after its last checkpoint, before model/ followed? Then no step is left to write it.
   if (first() && resumed_) trainee_.save(folder_->model(), about());
+  const int64_t from = state_.step;
   while (state_.step < config_.steps) {
+    say_image_size(from);
     group_.at(fmt::format("step {}", state_.step + 1));
     const auto began = Clock::now();
     const LoadedBatch loaded = loader_->next();
@@ -220,7 +230,7 @@ TrainResult Run::run() {
     if (log_now) log_step();
     result = {state_.step, last_.loss};
     if (bar) {
-      bar->set_note(fmt::format("loss {:.4f}", last_.loss));
+      bar->set_note(fmt::format("loss {:.4f}{}", last_.loss, image_size_note()));
       bar->advance(config_.batch_size);
     }
     // Evaluate before saving: the checkpoint's length of metrics.jsonl then includes the result.
@@ -240,6 +250,17 @@ TrainResult Run::run() {
   if (trainee_.samples().entities && trainee_.samples().entities->classes() > 0)
     log::info("entities: {}", loader_->entities().summary());
   return result;
+}
+
+// Of the step after `from`, if its pictures are the first of that size here.
+void Run::say_image_size(int64_t from) const {
+  if (!first() || !image_sizes_) return;
+  if (state_.step != from && state_.step != image_sizes_->early_steps) return;
+  log::info("from step {} on: pictures of {} px", state_.step + 1, image_sizes_->at(state_.step));
+}
+
+std::string Run::image_size_note() const {
+  return image_sizes_ ? fmt::format(", {} px", image_sizes_->at(state_.step - 1)) : "";
 }
 
 // A signal may have reached only one process; all stop after the same step.
@@ -377,6 +398,7 @@ void Run::log_step() {
   Json line = {{"step", state_.step}, {"samples", state_.samples}, {"loss", last_.loss}};
   line.update(last_.figures.values());
   line.update(trainee_.objective().log());
+  if (image_sizes_) line["image_size"] = image_sizes_->at(state_.step - 1);
   line["lr"] = last_.lr;
   line["grad_norm"] = last_.norm;
   line["skipped"] = static_cast<int64_t>(sums[0]);
@@ -394,8 +416,8 @@ void Run::log_step() {
   if (metrics_) metrics_->write(line);
   if (seconds_since(line_shown_) > kLogLineSeconds) {
     line_shown_ = Clock::now();
-    log::info("step {}/{} loss {:.4f}, {} samples/s", state_.step, config_.steps, last_.loss,
-              format_count(line["samples_per_s"].get<double>()));
+    log::info("step {}/{} loss {:.4f}{}, {} samples/s", state_.step, config_.steps, last_.loss,
+              image_size_note(), format_count(line["samples_per_s"].get<double>()));
   }
   begin_interval();
 }

@@ -5,6 +5,7 @@
 #include <deque>
 #include <filesystem>
 
+#include <spdlog/fmt/fmt.h>
 #include <torch/utils.h>
 
 #include "opencloc/base/error.h"
@@ -12,6 +13,7 @@
 #include "opencloc/base/random_streams.h"
 #include "opencloc/base/rng.h"
 #include "opencloc/checkpoint/model_directory.h"
+#include "opencloc/model/clip/resize.h"
 #include "opencloc/model/quantized.h"
 #include "opencloc/text/sentence_piece.h"
 #include "opencloc/train/prompter_start.h"
@@ -107,6 +109,7 @@ void apply_flags(const TrainConfig& flags, ModelConfig& config) {
   if (flags.position_image_tokens) config.cloc.position_image_tokens = *flags.position_image_tokens;
   if (flags.resize_mode) config.preprocess.resize_mode = *flags.resize_mode;
   if (flags.context_length) config.text.context_length = *flags.context_length;
+  if (flags.image_size) config.vision.image_size = *flags.image_size;
   config.cloc.quality_head = flags.objective_options.quality_weight > 0;
   config.cloc.hard_negatives = flags.objective_options.hard_negative_weight > 0;
 }
@@ -127,6 +130,7 @@ void copy_weights(const WeightsByName& from, const WeightsByName& to) {
 Cloc with_new_region_part(const TrainConfig& flags, const Cloc& clip) {
   ModelConfig config = clip->config();
   apply_flags(flags, config);
+  config.cloc.encoding_grid = 0;  // that of the size that it is trained at
   config.region_part = flags.objective->regions;
   config.validate(flags.init);
   torch::manual_seed(flags.seed);
@@ -177,6 +181,18 @@ void check_region_losses(const TrainConfig& config, const Cloc& model) {
   }
 }
 
+void check_image_size_schedule(const TrainConfig& config, const ModelConfig& model) {
+  if (!config.image_size_schedule) return;
+  const int64_t size = config.image_size_schedule->size, patch = model.vision.patch_size;
+  if (size % patch == 0 && size < model.vision.image_size) return;
+  throw Error::input(
+      size % patch == 0
+          ? fmt::format("{} px are not fewer than the model's {}", size, model.vision.image_size)
+          : fmt::format("image size {} is no multiple of {}", size, patch),
+      "setting 'image_size_schedule'",
+      "give a multiple of the model's patch size that is below its image size");
+}
+
 TrainedParts from_directory(const std::filesystem::path& directory) {
   LoadedModel loaded = load_model(directory);
   return {loaded.model, loaded.tokenizer};
@@ -208,6 +224,7 @@ TrainedParts initial_model(const TrainConfig& config, const SampleStore& store) 
     throw Error::input("the model has no logit_bias", "setting 'siglip'",
                        "leave it out: the model directory says which loss trains it");
   }
+  if (config.image_size) loaded.model = with_image_size(loaded.model, *config.image_size);
   if (!loaded.has_region_heads) {
     loaded.model = with_new_region_part(config, loaded.model);
     if (config.objective->regions) start_from_tokens(loaded.model, store, config.seed);
@@ -263,6 +280,7 @@ TrainedParts set_up(const TrainConfig& config, const SampleStore& store,
   check_objective(config, parts.model->config());
   check_quality_head(config, parts.model);
   check_region_losses(config, parts.model);
+  check_image_size_schedule(config, parts.model->config());
   check_start_token(config, *parts.tokenizer);
   return parts;
 }

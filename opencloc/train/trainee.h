@@ -47,6 +47,14 @@ class Trainee {
   // How the loader makes a sample, and its picture's numbers.
   virtual SampleOptions samples() const = 0;
   virtual PixelOptions pixels() const = 0;
+  // Pixels along the side of the canvas: those of the first steps of the run may be fewer.
+  struct ImageSizes {
+    int64_t early = 0, late = 0;
+    int64_t early_steps = 0;
+    int64_t at(int64_t step) const { return step < early_steps ? early : late; }  // from 0
+  };
+  // Nothing: no schedule.
+  virtual std::optional<ImageSizes> image_sizes() const { return std::nullopt; }
   virtual const Tokenizer& tokenizer() const = 0;
 
   // What a step computes, and what goes with an update of the weights.

@@ -119,6 +119,12 @@ class ClocTrainee : public Trainee {
     const auto& preprocess = parts_.model->config().preprocess;
     return {.mean = preprocess.mean, .std = preprocess.std};
   }
+  std::optional<ImageSizes> image_sizes() const override {
+    const auto& schedule = config_.image_size_schedule;
+    if (!schedule) return std::nullopt;
+    return ImageSizes{schedule->size, parts_.model->config().vision.image_size,
+                      schedule->early_steps(config_.steps)};
+  }
   const Tokenizer& tokenizer() const override { return *parts_.tokenizer; }
 
   Objective& objective() override { return *objective_; }

@@ -69,6 +69,39 @@ class LoaderTest : public ::testing::Test {
 };
 
 // JPEGs decoded at a fraction of their size: nearly the same pixels, the same boxes and texts.
+// The first batches are those of a loader with the small canvas, the others those of one with the
+// large, however many workers, from any start, in any share.
+TEST_F(LoaderTest, TheFirstBatchesMayBeSmaller) {
+  write_shard(folder_ / "a.tar", numbered_records(0, 17));
+  const std::string data = (folder_ / "a.tar").string();
+  auto large = small_options(), small = small_options(), both = small_options();
+  small.sample.canvas.width = small.sample.canvas.height = 16;
+  both.early = {.batches = 3, .size = 16};
+  const auto of_small = fingerprints(data, small, 6), of_large = fingerprints(data, large, 6);
+  const auto wanted = [&](size_t i) { return i < 3 ? of_small[i] : of_large[i]; };
+  for (const int workers : {1, 4}) {
+    both.workers = workers;
+    const auto seen = fingerprints(data, both, 6);
+    for (size_t i = 0; i < 6; ++i) EXPECT_EQ(seen[i], wanted(i)) << i;
+  }
+  const SampleStore store(data, skips_);
+  Loader loader(store, tokenizer_, skips_, both);
+  for (int64_t done = 1; done < 5; ++done) {
+    const SamplerPosition after = loader.next().after;
+    auto rest = both;
+    rest.early.batches = std::max<int64_t>(0, 3 - done);
+    const auto seen = fingerprints(data, rest, static_cast<int>(6 - done), &after);
+    for (size_t i = 0; i < seen.size(); ++i)
+      EXPECT_EQ(seen[i], wanted(i + static_cast<size_t>(done))) << done << ' ' << i;
+  }
+  auto share = both;
+  share.share = {1, 2};
+  Loader second(store, tokenizer_, skips_, share);
+  for (int i = 0; i < 5; ++i)
+    EXPECT_EQ(second.next().batch.pixels.sizes(),
+              (torch::IntArrayRef{3, 3, i < 3 ? 16 : 24, i < 3 ? 16 : 24}));
+}
+
 TEST_F(LoaderTest, DraftDecodingIsFasterNotExact) {
   std::vector<Record> records = numbered_records(0, 5);
   for (size_t i = 0; i < records.size(); ++i) {

@@ -3,6 +3,7 @@
 #include <torch/utils.h>
 
 #include "opencloc/base/error.h"
+#include "opencloc/model/clip/positions.h"
 #include "opencloc/model/clip/resize.h"
 #include "opencloc/model/layers/positional_encoding.h"
 #include "tests/model/small_model.h"
@@ -159,6 +160,54 @@ TEST(Resize, AModelForAnotherImageSize) {
     EXPECT_TRUE(torch::equal(item.value(), parameter(model, item.key()))) << item.key();
   }
   EXPECT_THROW(with_image_size(model, 33), Error);
+}
+
+// A schedule of image sizes trains one model at two sizes.
+TEST(Resize, AModelReadsPicturesOfAnySizeAsOneForThatSizeDoes) {
+  for (const auto pool : {Pool::kPrompt, Pool::kAll}) {
+    for (const auto extractor : {RegionExtractor::kPrompter, RegionExtractor::kRoiAlign}) {
+      auto config = fixtures::small_config();
+      config.cloc.pool = pool;
+      config.cloc.region_extractor = extractor;
+      config.cloc.several_layers = true;
+      auto model = model_of(config);
+      for (const int64_t size : {16, 56, 32}) {
+        auto other = with_image_size(model, size);
+        const auto pixels = torch::randn({2, 3, size, size});
+        const auto got = model->encode_image(pixels, {.any_size = true});
+        const auto wanted = other->encode_image(pixels);
+        expect_near(got.tokens, wanted.tokens);
+        expect_near(got.embedding, wanted.embedding);
+        const auto index = torch::tensor({0, 1});
+        const auto boxes = torch::tensor({{0.1f, 0.2f, 0.4f, 0.9f}, {0.5f, 0.5f, 0.6f, 0.7f}});
+        const auto texts = torch::randn({2, config.embed_dim});
+        expect_near(model->encode_regions(got, box_prompts(boxes, index)),
+                    other->encode_regions(wanted, box_prompts(boxes, index)));
+        expect_near(model->ground(got, texts, index), other->ground(wanted, texts, index));
+        if (pool == Pool::kAll) continue;
+        expect_near(model->log_attention_inside(got, texts, index, boxes),
+                    other->log_attention_inside(wanted, texts, index, boxes));
+      }
+      EXPECT_ANY_THROW(model->encode_image(torch::randn({1, 3, 16, 16})));
+      EXPECT_ANY_THROW(model->encode_image(torch::randn({1, 3, 20, 20}), {.any_size = true}));
+    }
+  }
+}
+
+// Interpolation is linear: <gradient, change> = <upstream, what the change becomes>.
+TEST(Resize, PositionsGetTheirGradientThroughTheInterpolation) {
+  for (const int64_t grid : {2, 3, 7}) {
+    auto positions = torch::randn({17, 8}).requires_grad_();
+    const auto upstream = torch::randn({grid * grid + 1, 8});
+    (resize_positions(positions, grid) * upstream).sum().backward();
+    for (int i = 0; i < 5; ++i) {
+      const torch::NoGradGuard no_grad;
+      const auto change = torch::randn({17, 8});
+      EXPECT_NEAR((positions.grad() * change).sum().item<double>(),
+                  (upstream * resize_positions(change, grid)).sum().item<double>(), 1e-3);
+    }
+    EXPECT_TRUE(torch::equal(positions.grad()[0], upstream[0]));  // the class token's
+  }
 }
 
 // Four equal tokens in place of one are the same picture: boxes, points and masks must read the

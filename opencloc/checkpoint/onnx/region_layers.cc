@@ -148,7 +148,7 @@ Value RegionLayers::value_out(const Value& x) {
 Value RegionLayers::pool_all(const Value& image_tokens, const Value& prompts,
                              int64_t tokens_of_one) {
   const int64_t count = config_.vision.tokens(), of_one = tokens_of_one;  // T, P
-  const double weight = prompting::token_weight(config_);
+  const double weight = prompting::token_weight(config_.encoding_grid(), config_.vision.grid());
   const double scale = 1 / std::sqrt(static_cast<double>(width_));
   const auto reduced = [&](const char* op, const Value& x) {  // over the last axis, which stays
     if (std::string_view(op) == "ReduceSum")

@@ -39,6 +39,12 @@ LoaderOptions completed(LoaderOptions options) {
   return options;
 }
 
+SampleOptions early_samples(const LoaderOptions& options) {
+  SampleOptions sample = options.sample;
+  if (options.early.batches > 0) sample.canvas.width = sample.canvas.height = options.early.size;
+  return sample;
+}
+
 }  // namespace
 
 Loader::Loader(const SampleStore& store, const Tokenizer& tokenizer, SkipCounter& skips,
@@ -46,6 +52,7 @@ Loader::Loader(const SampleStore& store, const Tokenizer& tokenizer, SkipCounter
     : options_(completed(std::move(options))),
       sizes_(store.sizes()),
       maker_(store, tokenizer, options_.sample, options_.seed),
+      early_maker_(store, tokenizer, early_samples(options_), options_.seed),
       skips_(skips),
       sampler_(store.sizes(), options_.weights, options_.seed) {
   if (start != nullptr) sampler_.seek(*start);
@@ -99,10 +106,12 @@ void Loader::draw(Ticket& ticket) {
   const int64_t end = options_.share.end(options_.batch_size);
   for (; slot_ < first; ++slot_) sampler_.next();
   ticket.draw = sampler_.next();
+  ticket.early = batch_drawn_ < options_.early.batches;
   ++slot_;
   if (slot_ == end) {  // after the last own sample, the position is the end of the batch
     for (; slot_ < options_.batch_size; ++slot_) sampler_.next();
     slot_ = 0;
+    ++batch_drawn_;
   }
   ticket.after = sampler_.position();
 }
@@ -113,7 +122,7 @@ void Loader::fill(Ticket& ticket) {
   uint64_t first = 0;
   for (uint64_t attempt = 0; attempt <= size; ++attempt) {
     try {
-      ticket.sample = maker_.make(draw);
+      ticket.sample = (ticket.early ? early_maker_ : maker_).make(draw);
       return;
     } catch (const BadSample& bad) {
       ticket.broken.push_back(bad);
@@ -140,8 +149,9 @@ std::shared_ptr<Loader::Ticket> Loader::take_ticket() {
 
 LoadedBatch Loader::assemble_batch() {
   const auto& share = options_.share;
+  const bool early = assembled_++ < options_.early.batches;
   BatchBuilder builder(share.end(options_.batch_size) - share.first(options_.batch_size),
-                       options_.sample, options_.pixels);
+                       early ? early_samples(options_) : options_.sample, options_.pixels);
   LoadedBatch loaded;
   while (!builder.full()) {
     const auto ticket = take_ticket();

@@ -40,6 +40,12 @@ struct LoaderOptions {
   std::vector<double> weights;  // of the sources, see Sampler
   PixelOptions pixels;
   SampleOptions sample;
+  // The first batches from the start on may have canvases of another size.
+  struct Early {
+    int64_t batches = 0;
+    int size = 0;  // pixels along the side
+  };
+  Early early;
 };
 
 struct LoadedBatch {
@@ -68,6 +74,7 @@ class Loader {
   struct Ticket {
     Draw draw;
     SamplerPosition after;
+    bool early = false;  // of LoaderOptions::early
     PreparedSample sample;
     std::vector<BadSample> broken;  // tried before; more than the source has: it has no good one
     std::exception_ptr error;
@@ -87,7 +94,7 @@ class Loader {
 
   const LoaderOptions options_;
   const std::vector<uint64_t> sizes_;  // of the sources
-  const SampleMaker maker_;
+  const SampleMaker maker_, early_maker_;
   SkipCounter& skips_;
   TruncationCounter truncation_;
   EntityCounter entities_;
@@ -99,7 +106,9 @@ class Loader {
   bool stopping_ = false;
   Sampler sampler_;
   int64_t slot_ = 0;                             // of the next draw in its batch
+  int64_t batch_drawn_ = 0;                      // the number of that batch, from 0
   std::deque<std::shared_ptr<Ticket>> tickets_;  // in order of drawing
+  int64_t assembled_ = 0;                        // batches
   std::optional<LoadedBatch> next_batch_;
   std::exception_ptr failure_;
   std::vector<std::thread> threads_;

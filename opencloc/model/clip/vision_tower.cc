@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "opencloc/model/clip/positions.h"
 #include "opencloc/model/layers/initial.h"
 #include "opencloc/ops/ops.h"
 
@@ -32,12 +33,11 @@ VisionTowerImpl::VisionTowerImpl(const ModelConfig& config) : config_(config.vis
     proj_ = register_parameter("proj", initial::normal({pooled_width, config.embed_dim}, scale));
 }
 
-torch::Tensor VisionTowerImpl::patch_embed(const torch::Tensor& pixels) const {
-  const int64_t batch = pixels.size(0), grid = config_.grid(), patch = config_.patch_size;
-  TORCH_CHECK(pixels.dim() == 4 && pixels.size(2) == config_.image_size &&
-                  pixels.size(3) == config_.image_size,
-              "pixels must be [B, 3, ", config_.image_size, ", ", config_.image_size, "], got ",
-              pixels.sizes());
+torch::Tensor VisionTowerImpl::patch_embed(const torch::Tensor& pixels, int64_t image_size) const {
+  TORCH_CHECK(pixels.dim() == 4 && pixels.size(2) == image_size && pixels.size(3) == image_size &&
+                  image_size % config_.patch_size == 0,
+              "pixels must be [B, 3, ", image_size, ", ", image_size, "], got ", pixels.sizes());
+  const int64_t batch = pixels.size(0), patch = config_.patch_size, grid = image_size / patch;
   const auto patches = pixels.reshape({batch, 3, grid, patch, grid, patch})
                            .permute({0, 2, 4, 1, 3, 5})
                            .reshape({batch, grid * grid, 3 * patch * patch});  // [B, N, 3 P P]
@@ -46,7 +46,8 @@ torch::Tensor VisionTowerImpl::patch_embed(const torch::Tensor& pixels) const {
 }
 
 ImageFeatures VisionTowerImpl::forward(const torch::Tensor& pixels, const EncodeOptions& options) {
-  auto x = patch_embed(pixels);  // [B, N, D]
+  const int64_t size = options.any_size ? pixels.size(-1) : config_.image_size;
+  auto x = patch_embed(pixels, size);  // [B, N, D]
   if (options.hidden.defined())
     x = torch::where(options.hidden.unsqueeze(2), options.hidden_patch.to(x.scalar_type()), x);
   if (config_.class_token) {
@@ -54,7 +55,7 @@ ImageFeatures VisionTowerImpl::forward(const torch::Tensor& pixels, const Encode
         ops::as_activation(class_embedding_).expand({x.size(0), 1, config_.width});  // [B, 1, D]
     x = torch::cat({cls, x}, 1);                                                     // [B, T, D]
   }
-  x = x + ops::as_activation(positional_embedding_);
+  x = x + ops::as_activation(resize_positions(positional_embedding_, size / config_.patch_size));
   if (options.keep.defined()) x = kept(x, options.keep);
   if (options.appended.defined()) x = torch::cat({x, ops::as_activation(options.appended)}, 1);
   if (ln_pre_) x = ln_pre_(x);

@@ -20,6 +20,9 @@ struct EncodeOptions {
   // Also return the tokens after that many blocks, as transformers counts hidden_states: 0 what
   // enters the first block, -1 the last block's output, -2 the second-to-last's (LLaVA's choice).
   std::optional<int64_t> hidden_layer = std::nullopt;
+  // Pixels may be of another size than the model's: its positions are interpolated for them
+  // (resize_positions()), and get the gradient.
+  bool any_size = false;
   // Return what the Prompter reads of several layers, too (ImageFeatures::layers).
   bool several_layers = false;
   // [B, K] int64: the patches that go through the tower, each with its own place; undefined: all
@@ -41,7 +44,8 @@ struct EncodeOptions {
 class VisionTowerImpl : public torch::nn::Module {
  public:
   explicit VisionTowerImpl(const ModelConfig& config);
-  // pixels [B, 3, H, W], normalised, H = W = image_size. T = config.vision.tokens().
+  // pixels [B, 3, H, W], normalised, H = W = image_size (but for EncodeOptions::any_size). T =
+  // config.vision.tokens().
   ImageFeatures forward(const torch::Tensor& pixels, const EncodeOptions& options = {});
   // tokens [R, D] -> [R, E]: what the tower would make of an image of that one token. For CLIP:
   // ln_post and the projection.
@@ -54,7 +58,7 @@ class VisionTowerImpl : public torch::nn::Module {
   torch::Tensor post_norm(const torch::Tensor& tokens) { return ln_post_(tokens); }
 
  private:
-  torch::Tensor patch_embed(const torch::Tensor& pixels) const;  // [B, N, D]
+  torch::Tensor patch_embed(const torch::Tensor& pixels, int64_t image_size) const;  // [B, N, D]
   torch::Tensor kept(const torch::Tensor& tokens, const torch::Tensor& keep) const;
   torch::Tensor pool(const torch::Tensor& tokens);  // [B, T, D] -> [B, D]
   torch::Tensor to_embedding(const torch::Tensor& pooled) const;

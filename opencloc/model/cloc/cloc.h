@@ -42,7 +42,7 @@ class ClocImpl : public torch::nn::Module {
   void set_resize_mode(CanvasRule rule) { config_.preprocess.resize_mode = rule; }
 
   // pixels [B, 3, H, W], normalised, or [B, H, W, 3] uint8 as decoded. H = W =
-  // config().vision.image_size.
+  // config().vision.image_size, but for EncodeOptions::any_size.
   ImageFeatures encode_image(const torch::Tensor& pixels, const EncodeOptions& options = {});
   // What encode_image() makes of bytes; [B, 3, H, W] that are normalised come back as they are.
   torch::Tensor normalized_pixels(const torch::Tensor& pixels) const;

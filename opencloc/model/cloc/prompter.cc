@@ -56,10 +56,7 @@ torch::Tensor cover(const torch::Tensor& boxes, int64_t patches) {
 }  // namespace
 
 PrompterImpl::PrompterImpl(const ModelConfig& config)
-    : config_(config.cloc),
-      width_(config.vision.width),
-      encoding_grid_(config.encoding_grid()),
-      image_token_weight_(prompting::token_weight(config)) {
+    : config_(config.cloc), width_(config.vision.width), encoding_grid_(config.encoding_grid()) {
   type_embedding_ =
       register_parameter("type_embedding", initial::normal({prompting::kTokenTypes, width_}, 0.02));
   patch_encoding_ = register_buffer(
@@ -113,13 +110,27 @@ torch::Tensor PrompterImpl::sum_of_layers(const std::vector<torch::Tensor>& laye
   return sum;  // [B, T, D]
 }
 
+torch::Tensor PrompterImpl::places_of(const torch::Tensor& tokens) {
+  const int64_t grid = patch_grid(tokens), patches = grid * grid;
+  if (patch_encoding_.size(0) == patches) return patch_encoding_;
+  if (!other_encoding_.defined() || other_encoding_.size(0) != patches) {
+    other_encoding_ =
+        patch_centre_encoding(grid, width_, encoding_grid_).to(patch_encoding_.options());
+  }
+  return other_encoding_;
+}
+
+double PrompterImpl::token_weight(const torch::Tensor& tokens) const {
+  return prompting::token_weight(encoding_grid_, patch_grid(tokens));
+}
+
 PromptContext PrompterImpl::prepare(const torch::Tensor& image_tokens) {
   const auto content = ln_image_(image_tokens);  // [B, T, D]
   torch::Tensor places;                          // [T, D]
   if (config_.position_image_tokens) {
-    const auto patches = patch_encoding_.to(content.scalar_type());  // [N, D]
-    const int64_t placeless = content.size(1) - patches.size(0);     // the class token
-    places = torch::constant_pad_nd(patches, {0, 0, placeless, 0});  // [T, D]
+    const auto patches = places_of(content).to(content.scalar_type());  // [N, D]
+    const int64_t placeless = content.size(1) - patches.size(0);        // the class token
+    places = torch::constant_pad_nd(patches, {0, 0, placeless, 0});     // [T, D]
   }
   const auto placed = [&](const torch::Tensor& tokens, double share) {
     return places.defined() ? tokens + share * places : tokens;  // [B, T, D]
@@ -167,7 +178,7 @@ torch::Tensor PrompterImpl::log_attention_inside(const PromptContext& context,
   const auto logits = torch::matmul(queries, keys.index_select(0, index).transpose(1, 2)) /
                       std::sqrt(static_cast<double>(width_));  // [R, 1, T]
   const auto shares = logits.squeeze(1).log_softmax(1);        // [R, T], logarithms
-  const int64_t patches = patch_encoding_.size(0);
+  const int64_t grid = patch_grid(keys), patches = grid * grid;
   const auto of_patches = shares.slice(1, shares.size(1) - patches);  // [R, N]
   // log 0 where the box covers nothing of a patch.
   return (of_patches + cover(boxes, patches).log()).logsumexp(1, /*keepdim=*/true);
@@ -254,12 +265,12 @@ torch::Tensor PrompterImpl::pool_all(const PromptContext& context, const torch::
     sizes.front() = index.size(0);
     return t.expand(sizes);
   };
+  const double image_token_weight = token_weight(context.tokens);
   const auto normed = block_->ln_1(prompts);               // [R, P, D]
   const auto queries = block_->attn->queries(normed);      // [R, P, D]
   const auto keys_values = keys_and_outputs(normed);       // [R, P, 2 D]
   const auto weighted = [&](ops::PartialAttention read) {  // of image tokens
-    if (image_token_weight_ != 1)
-      read.log_sum_exp = read.log_sum_exp + std::log(image_token_weight_);
+    if (image_token_weight != 1) read.log_sum_exp = read.log_sum_exp + std::log(image_token_weight);
     return read;
   };
   const auto of_prompt = ops::add_merged(
@@ -269,7 +280,7 @@ torch::Tensor PrompterImpl::pool_all(const PromptContext& context, const torch::
   const auto of_tokens = ops::add_merged(
       of_image(context.tokens), own,
       ops::indexed_attention(of_image(context.queries), keys_values, each(normed)));  // [R, T, D]
-  const auto weight = image_token_weight_ * static_cast<double>(of_tokens.size(1));
+  const auto weight = image_token_weight * static_cast<double>(of_tokens.size(1));
   const auto whole = weight + static_cast<double>(of_prompt.size(1));
   return mean_of_layer(of_prompt) * (1 - weight / whole) +
          mean_of_layer(of_tokens) * (weight / whole);  // [R, D]

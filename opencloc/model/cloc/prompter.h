@@ -36,6 +36,9 @@ class PrompterImpl : public torch::nn::Module {
 
  private:
   void start_as_average_around_own_place();
+  torch::Tensor places_of(const torch::Tensor& tokens);  // [N, D], for tokens [B, T, D]
+  // Of a patch beside one of training; 1 at the size of training.
+  double token_weight(const torch::Tensor& tokens) const;
   torch::Tensor prompt_tokens(const PromptBatch& prompts);                // [R, P, D]
   torch::Tensor box_tokens(const torch::Tensor& boxes, PromptKind kind);  // [R, 2 or 3, D]
   // What keys and values are made of, [B, T, D] both -> [B, T, 2 D].
@@ -53,9 +56,9 @@ class PrompterImpl : public torch::nn::Module {
   ClocConfig config_;
   int64_t width_;
   int64_t encoding_grid_;         // patches along a side, of training
-  double image_token_weight_;     // of a patch beside one of training; 1 at the size of training
   torch::Tensor type_embedding_;  // [kinds of token, D]
   torch::Tensor patch_encoding_;  // [N, D], constant: a buffer, so that it moves with the weights
+  torch::Tensor other_encoding_;  // [N', D]: of the last tokens that came from another image size
   Linear text_in_{nullptr};       // E -> D
   Linear joint_in_{nullptr};      // 2 D -> D, only of a joint_box_token around the centre
   std::vector<LayerNorm> ln_layers_;  // only with several_layers

@@ -32,10 +32,9 @@ inline constexpr double kValuePlace = 0.3;
 
 // With pool all the image's tokens share keys and the mean with the prompt's few, in a proportion
 // that was learned: at another image size each of them counts for so many of the grid of training.
-inline double token_weight(const ModelConfig& config) {
-  const auto patches = static_cast<double>(config.vision.patches());
-  const auto grid = static_cast<double>(config.encoding_grid());
-  return grid * grid / patches;
+inline double token_weight(int64_t encoding_grid, int64_t grid) {
+  const auto trained = static_cast<double>(encoding_grid), now = static_cast<double>(grid);
+  return trained * trained / (now * now);
 }
 
 }  // namespace opencloc::prompting
