@@ -99,6 +99,13 @@ std::shared_ptr<const Tokenizer> build_tokenizer(const TrainConfig& config,
 
 using WeightsByName = std::vector<std::pair<std::string, torch::Tensor>>;
 
+void check_whole_patches(int64_t image_size, const ModelConfig& model, const char* setting) {
+  const int64_t patch = model.vision.patch_size;
+  if (image_size % patch == 0) return;
+  throw Error::input(fmt::format("image size {} is no multiple of {}", image_size, patch), setting,
+                     "give a multiple of the model's patch size");
+}
+
 // The flags' wishes over the configuration of a new model.
 void apply_flags(const TrainConfig& flags, ModelConfig& config) {
   if (flags.region_extractor) config.cloc.region_extractor = *flags.region_extractor;
@@ -183,14 +190,13 @@ void check_region_losses(const TrainConfig& config, const Cloc& model) {
 
 void check_image_size_schedule(const TrainConfig& config, const ModelConfig& model) {
   if (!config.image_size_schedule) return;
-  const int64_t size = config.image_size_schedule->size, patch = model.vision.patch_size;
-  if (size % patch == 0 && size < model.vision.image_size) return;
+  constexpr const char* kSchedule = "setting 'image_size_schedule'";
+  const int64_t size = config.image_size_schedule->size;
+  check_whole_patches(size, model, kSchedule);
+  if (size < model.vision.image_size) return;
   throw Error::input(
-      size % patch == 0
-          ? fmt::format("{} px are not fewer than the model's {}", size, model.vision.image_size)
-          : fmt::format("image size {} is no multiple of {}", size, patch),
-      "setting 'image_size_schedule'",
-      "give a multiple of the model's patch size that is below its image size");
+      fmt::format("{} px are not fewer than the model's {}", size, model.vision.image_size),
+      kSchedule, "give a smaller size");
 }
 
 TrainedParts from_directory(const std::filesystem::path& directory) {
@@ -252,6 +258,7 @@ TrainedParts new_model(const TrainConfig& config, const SampleStore& store) {
   parts.tokenizer =
       config.tokenizer.empty() ? build_tokenizer(config, store) : load_tokenizer(config.tokenizer);
   apply_flags(config, model);
+  check_whole_patches(model.vision.image_size, model, "setting 'image_size'");
   model.region_part = config.objective->regions;
   model.text.vocab_size = parts.tokenizer->vocab_size();
   // The highest id needs no eos_id: the file stays as OpenAI's models are.

@@ -346,9 +346,9 @@ TEST_F(CroppedRun, AFrozenTeacherStays) {
   }
   // The region part learns what the frozen tower says of crops.
   const auto lines = read_metrics(folder_ / "locked/metrics.jsonl");
-  const auto mean_from = [&](size_t first) {
+  const auto mean_from = [&](size_t begin) {
     double sum = 0;
-    for (size_t i = first; i < first + 10; ++i) sum += lines[i]["loss_crop"].get<double>();
+    for (size_t i = begin; i < begin + 10; ++i) sum += lines[i]["loss_crop"].get<double>();
     return sum / 10;
   };
   EXPECT_LT(mean_from(50), 0.7 * mean_from(0));
