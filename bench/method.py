@@ -53,13 +53,13 @@ ROWS = {
     # Half of the side is a quarter of the patches: the same samples for about a third of the image tower's work.
     "48 px for 0.8": ["--image-size-schedule", "48:0.8"],
     "48 px for 0.5": ["--image-size-schedule", "48:0.5"],
-    "48 px for 0.8, twice the samples": ["--image-size-schedule", "48:0.8"],
+    "48 px for 0.8 twice the samples": ["--image-size-schedule", "48:0.8"],
     "TIC integrated": ["--text-contrast-weight", "0.1", "--box-encoding", "integrated"],
     "TIC integrated layers": ["--text-contrast-weight", "0.1", "--box-encoding", "integrated", "--prompter-layers",
                               "several"],
 }
 # Rows that see so many times the samples of the others.
-TIMES = {"48 px for 0.8, twice the samples": 2}
+TIMES = {"48 px for 0.8 twice the samples": 2}
 REPEATED = ["--repeat-names", "0.4", "--context", "0.3", "--negatives", "3"]
 HARDER = REPEATED + ["--synonyms", "0.25", "--tiny", "0.15"]
 # name -> flags of `opencloc data scenes` for training and evaluation, or those of `data mosaic`.
