@@ -16,7 +16,7 @@ import os
 import pathlib
 import statistics
 
-from steps import once, run
+from steps import once, run, value_at
 
 LOCKED = ["--lock-image", "--lock-text"]
 # name -> flags beside --init CLIP, region method
@@ -25,6 +25,14 @@ ROWS = {
     "RoIAlign on the frozen CLIP": (LOCKED + ["--region-extractor", "roi_align"], "roi_align"),
     "CLOC, fine-tuned from the CLIP": ([], "prompter"),
 }
+
+
+def recipe_for_init(args):
+    """The recipe without the model: --init says which it is."""
+    path = args.out / "recipe.toml"
+    lines = pathlib.Path(args.recipe).read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if not line.startswith("model =")))
+    return path
 
 
 def folder_of(args, row, seed):
@@ -85,9 +93,13 @@ SIZE_ROWS = {
     "Prompter on the frozen CLIP": (LOCKED, "prompter"),
     "RoIAlign on the frozen CLIP": (LOCKED + ["--region-extractor", "roi_align"], "roi_align"),
 }
-SIZE_FIGURES = [("region acc1", "region_recognition", "acc1"), ("small boxes", "region_recognition", "by_size/small/acc1"),
-                ("medium", "region_recognition", "by_size/medium/acc1"), ("large", "region_recognition", "by_size/large/acc1"),
-                ("grounding acc@0.5", "grounding", "acc@0.5"), ("image R@1", "retrieval", "image_retrieval_recall@1")]
+# title, figure, how many things it is a share of
+SIZE_FIGURES = [("region acc1", "region_recognition/acc1", "region_recognition/n"),
+                ("small boxes", "region_recognition/by_size/small/acc1", "region_recognition/by_size/small/n"),
+                ("medium", "region_recognition/by_size/medium/acc1", "region_recognition/by_size/medium/n"),
+                ("large", "region_recognition/by_size/large/acc1", "region_recognition/by_size/large/n"),
+                ("grounding acc@0.5", "grounding/acc@0.5", "grounding/n"),
+                ("image R@1", "retrieval/image_retrieval_recall@1", "retrieval/texts")]
 
 
 def scenes(args, name, count, seed):
@@ -135,23 +147,14 @@ def train_at(args, clip, row, size, seed):
         read_at(args, f"at_{other}", folder / "train/model", method, other, folder)
 
 
-def figure(result, task, path):
-    part = result.get(task)
-    for key in path.split("/"):
-        part = part.get(key) if isinstance(part, dict) else None
-    return part
-
-
 def size_line(name, trained, size, results):
     cells = []
-    for _, task, path in SIZE_FIGURES:
-        values = [figure(r, task, path) for r in results]
-        count = path.rsplit("/", 1)[0] + "/n" if "/" in path else "n"
-        n = figure(results[0], task, count) or figure(results[0], task, "texts")
+    for _, path, count in SIZE_FIGURES:
+        values, n = [value_at(r, path) for r in results], value_at(results[0], count)
         text = cell(values)
-        if text != "-" and n:
-            p = statistics.mean(values)
-            text += f" (± {100 * math.sqrt(p * (1 - p) / n):.1f})"
+        if n and text != "-":
+            share = statistics.mean(values)
+            text += f" (± {100 * math.sqrt(share * (1 - share) / n):.1f})"
         cells.append(text)
     return f"| {name} | {trained} | {size} | {len(results)} | " + " | ".join(cells) + " |"
 
@@ -207,6 +210,7 @@ def main():
     parser.add_argument("--scene-flags", default="--tiny 0.15", help="with --sizes: of 'opencloc data scenes'")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
+    args.recipe = recipe_for_init(args)
     if args.sizes:
         at_sizes(args)
         return

@@ -1,6 +1,8 @@
 #include "opencloc/objective/batch_parts.h"
 
 #include <algorithm>
+#include <tuple>
+#include <utility>
 
 #include "opencloc/ops/transfer.h"
 
@@ -11,14 +13,17 @@ torch::Tensor slice_if(const torch::Tensor& tensor, int64_t begin, int64_t end) 
   return tensor.defined() ? tensor.slice(0, begin, end) : tensor;
 }
 
+// Of what belongs to images [begin, end): a range, as `image` [n] is ascending.
+std::pair<int64_t, int64_t> rows_of(const torch::Tensor& image, int64_t begin, int64_t end) {
+  const auto* first = image.data_ptr<int64_t>();
+  const auto* last = first + image.size(0);
+  return {std::lower_bound(first, last, begin) - first, std::lower_bound(first, last, end) - first};
+}
+
 BatchPart part_of(const Batch& batch, int64_t begin, int64_t end) {
   BatchPart part;
   part.batch.pixels = batch.pixels.slice(0, begin, end);
-  // region_image is ascending: the part's regions are a range.
-  const auto* image = batch.region_image.data_ptr<int64_t>();
-  const auto* last = image + batch.regions();
-  part.first_region = std::lower_bound(image, last, begin) - image;
-  part.end_region = std::lower_bound(image, last, end) - image;
+  std::tie(part.first_region, part.end_region) = rows_of(batch.region_image, begin, end);
   part.batch.boxes = batch.boxes.slice(0, part.first_region, part.end_region);
   part.batch.region_image = batch.region_image.slice(0, part.first_region, part.end_region) - begin;
   part.batch.patch_order = slice_if(batch.patch_order, begin, end);
@@ -29,19 +34,13 @@ BatchPart part_of(const Batch& batch, int64_t begin, int64_t end) {
   part.batch.prompt_kind = slice_if(batch.prompt_kind, part.first_region, part.end_region);
   part.batch.points = slice_if(batch.points, part.first_region, part.end_region);
   if (batch.crop_image.defined()) {
-    const auto* crop = batch.crop_image.data_ptr<int64_t>();
-    const auto* end_crop = crop + batch.crops();
-    const int64_t from = std::lower_bound(crop, end_crop, begin) - crop;
-    const int64_t to = std::lower_bound(crop, end_crop, end) - crop;
+    const auto [from, to] = rows_of(batch.crop_image, begin, end);
     part.batch.crop_boxes = batch.crop_boxes.slice(0, from, to);
     part.batch.crop_pixels = batch.crop_pixels.slice(0, from, to);
     part.batch.crop_image = batch.crop_image.slice(0, from, to) - begin;
   }
   if (batch.rated_image.defined()) {
-    const auto* rated = batch.rated_image.data_ptr<int64_t>();
-    const auto* end_rated = rated + batch.rated();
-    const int64_t from = std::lower_bound(rated, end_rated, begin) - rated;
-    const int64_t to = std::lower_bound(rated, end_rated, end) - rated;
+    const auto [from, to] = rows_of(batch.rated_image, begin, end);
     part.batch.rated_boxes = batch.rated_boxes.slice(0, from, to);
     part.batch.rated_iou = batch.rated_iou.slice(0, from, to);
     part.batch.rated_image = batch.rated_image.slice(0, from, to) - begin;

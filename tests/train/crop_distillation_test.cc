@@ -358,13 +358,7 @@ TEST_F(CroppedRun, MeaninglessOptionsAreErrors) {
   const auto error_of = [&](const std::function<void(TrainConfig&)>& change) {
     auto options = config("wrong");
     change(options);
-    try {
-      train(options);
-    } catch (const Error& error) {
-      EXPECT_FALSE(fs::exists(folder_ / "wrong/model"));
-      return std::string(error.what());
-    }
-    return std::string();
+    return fixtures::error_of_run(options);
   };
   EXPECT_THAT(error_of([](auto& c) { c.crop_distillation.weight = -1; }),
               HasSubstr("'crop_distill_weight'"));

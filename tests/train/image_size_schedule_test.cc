@@ -197,14 +197,7 @@ TEST_F(ScheduledRun, MeaninglessOptionsAreErrors) {
   const auto error_of = [&](const std::function<void(TrainConfig&)>& change) {
     auto options = config("wrong");
     change(options);
-    try {
-      train(options);
-    } catch (const Error& error) {
-      EXPECT_EQ(error.exit_code(), 2);
-      EXPECT_FALSE(fs::exists(folder_ / "wrong/model"));
-      return std::string(error.what());
-    }
-    return std::string();
+    return fixtures::error_of_run(options);
   };
   EXPECT_THAT(error_of([](auto& c) { c.image_size_schedule->size = 12; }),
               HasSubstr("image size 12 is no multiple of 8"));

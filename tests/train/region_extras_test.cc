@@ -236,12 +236,7 @@ TEST_F(RegionExtrasRun, MeaninglessOptionsAreErrors) {
   const auto error_of = [&](const std::function<void(TrainConfig&)>& change) {
     auto options = config("wrong");
     change(options);
-    try {
-      train(options);
-    } catch (const Error& error) {
-      return std::string(error.what());
-    }
-    return std::string();
+    return fixtures::error_of_run(options);
   };
   EXPECT_THAT(error_of([](auto& c) { c.sample.hard_negatives = 0; }), HasSubstr("hard negative"));
   EXPECT_THAT(error_of([](auto& c) { c.objective_options.grounding = false; }),

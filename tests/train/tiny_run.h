@@ -6,6 +6,9 @@
 #include <string>
 #include <vector>
 
+#include <gtest/gtest.h>
+
+#include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
 #include "opencloc/base/rng.h"
 #include "opencloc/data/shard/shard_writer.h"
@@ -84,6 +87,18 @@ inline TrainConfig tiny_config(const std::filesystem::path& data,
   config.report_pictures = 0;
   config.progress = false;
   return config;
+}
+
+// What a run that cannot work says, before it has written a model.
+inline std::string error_of_run(const TrainConfig& config) {
+  try {
+    train(config);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.exit_code(), 2);
+    EXPECT_FALSE(std::filesystem::exists(config.out / "model"));
+    return error.what();
+  }
+  return "";
 }
 
 // Bytes of the final weights.
