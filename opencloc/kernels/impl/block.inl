@@ -41,10 +41,11 @@ OPENCLOC_INLINE Vec multiply_add(Vec sum, const Pairs& a, const Pairs& b) {
 
 constexpr int kStripVecs = kTileVecs * kWidth > 32 ? 32 / kWidth : kTileVecs;
 
-// kRows rows of c from row0, one strip of columns.
-template <int kRows>
+// kRows rows of c from row0, one strip of columns. kFetch: what lies `ahead` of b, which is
+// multiplied next, is brought into the second-level cache.
+template <int kRows, bool kFetch>
 OPENCLOC_INLINE void block_strip(int64_t depth_blocks, const bf16* a, const bf16* b, float* c,
-                                 int64_t row0, int64_t column0, bool accumulate) {
+                                 int64_t row0, int64_t column0, bool accumulate, int64_t ahead) {
   Vec sums[kRows][kStripVecs];
   float* corner = c + row0 * 32 + column0;
   for (int r = 0; r < kRows; ++r) {
@@ -57,7 +58,9 @@ OPENCLOC_INLINE void block_strip(int64_t depth_blocks, const bf16* a, const bf16
       Pairs columns[kStripVecs];
       for (int v = 0; v < kStripVecs; ++v) {
         const int64_t at = column0 + v * kWidth;
-        columns[v] = column_pairs(b + at / 16 * kTile + pair * 32 + at % 16 * 2);
+        const bf16* from = b + at / 16 * kTile + pair * 32 + at % 16 * 2;
+        columns[v] = column_pairs(from);
+        if constexpr (kFetch) __builtin_prefetch(from + ahead, 0, 2);
       }
       for (int r = 0; r < kRows; ++r) {
         const int64_t row = row0 + r;
@@ -75,19 +78,22 @@ OPENCLOC_INLINE void block_strip(int64_t depth_blocks, const bf16* a, const bf16
   }
 }
 
-// Depth that is multiplied at a time, in blocks of 32: so much of b, 24 KB, stays in the first-level
-// cache while the rows pass, which read 2 KB per block and 16 rows.
+// Depth that is multiplied at a time, in blocks of 32: so much of b, 24 KB, stays in the
+// first-level cache while the rows pass, which read 2 KB per block and 16 rows.
 constexpr int64_t kCachedBlocks = 12;
 
 OPENCLOC_INLINE void some_rows(int64_t depth_blocks, int64_t rows, const bf16* a, const bf16* b,
                                float* c, bool accumulate) {
   constexpr int kRows = kWidth == 16 ? 8 : 4;
   for (int64_t first = 0; first < depth_blocks || first == 0; first += kCachedBlocks) {
-    const int64_t blocks = std::min(kCachedBlocks, depth_blocks - first);
+    const int64_t left_over = depth_blocks - first;
+    const int64_t blocks = left_over < kCachedBlocks ? left_over : kCachedBlocks;
     const bf16 *left = a + first * 2 * kTile, *right = b + first * 2 * kTile;
     for (int64_t column = 0; column < 32; column += kStripVecs * kWidth) {
-      for (int64_t row = 0; row < rows; row += kRows) {
-        block_strip<kRows>(blocks, left, right, c, row, column, accumulate || first > 0);
+      const bool add = accumulate || first > 0;
+      block_strip<kRows, true>(blocks, left, right, c, 0, column, add, depth_blocks * 2 * kTile);
+      for (int64_t row = kRows; row < rows; row += kRows) {
+        block_strip<kRows, false>(blocks, left, right, c, row, column, add, 0);
       }
     }
   }

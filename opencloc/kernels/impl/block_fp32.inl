@@ -11,10 +11,12 @@ namespace {
 constexpr int kFp32Vecs = kTileVecs * kWidth > 32 ? 32 / kWidth : kTileVecs;
 constexpr int kFp32Rows = kWidth == 16 ? 8 : 4;
 
-// kFp32Rows rows of c from row0, one strip of columns, over `depth`. Rows of `a` from `rows` on are
-// not there: the last one is read in their place.
+// kFp32Rows rows of c from row0, one strip of columns, over `depth`; kFetch as in block.inl. Rows
+// of `a` from `rows` on are not there: the last one is read in their place.
+template <bool kFetch>
 OPENCLOC_INLINE void block_strip_fp32(int64_t depth, int64_t rows, const float* a, int64_t stride,
-                                      const float* b, float* c, int64_t row0, bool accumulate) {
+                                      const float* b, float* c, int64_t row0, bool accumulate,
+                                      int64_t ahead) {
   Vec sums[kFp32Rows][kFp32Vecs];
   const float* row[kFp32Rows];
   for (int r = 0; r < kFp32Rows; ++r) {
@@ -25,7 +27,10 @@ OPENCLOC_INLINE void block_strip_fp32(int64_t depth, int64_t rows, const float* 
   }
   for (int64_t d = 0; d < depth; ++d, b += 32) {
     Vec columns[kFp32Vecs];
-    for (int v = 0; v < kFp32Vecs; ++v) columns[v] = load(b + v * kWidth);
+    for (int v = 0; v < kFp32Vecs; ++v) {
+      columns[v] = load(b + v * kWidth);
+      if constexpr (kFetch) __builtin_prefetch(b + v * kWidth + ahead, 0, 2);
+    }
     for (int r = 0; r < kFp32Rows; ++r) {
       const Vec factor = splat(row[r][d]);
       for (int v = 0; v < kFp32Vecs; ++v) sums[r][v] += factor * columns[v];
@@ -43,9 +48,10 @@ void block_rows_fp32(int64_t depth, int64_t rows, const float* a, int64_t stride
   for (int64_t first = 0; first < depth || first == 0; first += kCachedDepth) {
     const int64_t some = depth - first < kCachedDepth ? depth - first : kCachedDepth;
     for (int64_t column = 0; column < 32; column += kFp32Vecs * kWidth) {
-      for (int64_t row = 0; row < rows; row += kFp32Rows) {
-        block_strip_fp32(some, rows, a + first, stride, b + first * 32 + column, c + column, row,
-                         first > 0);
+      const float *left = a + first, *right = b + first * 32 + column;
+      block_strip_fp32<true>(some, rows, left, stride, right, c + column, 0, first > 0, depth * 32);
+      for (int64_t row = kFp32Rows; row < rows; row += kFp32Rows) {
+        block_strip_fp32<false>(some, rows, left, stride, right, c + column, row, first > 0, 0);
       }
     }
   }

@@ -87,10 +87,11 @@ OPENCLOC_INLINE Sums multiply_add(Sums sums, const Quads& row, const Quads& colu
 
 constexpr int kInt8Vecs = kTileVecs * kWidth > 32 ? 32 / kWidth : kTileVecs;
 
-// kRows rows of c from row0, one strip of columns.
-template <int kRows>
+// kRows rows of c from row0, one strip of columns; kFetch as in block.inl.
+template <int kRows, bool kFetch>
 OPENCLOC_INLINE void block_strip_int8(int64_t steps, const uint8_t* a, const int8_t* b, int32_t* c,
-                                      int64_t row0, int64_t column0, bool accumulate) {
+                                      int64_t row0, int64_t column0, bool accumulate,
+                                      int64_t ahead) {
   Sums sums[kRows][kInt8Vecs] = {};
   if (accumulate) {
     for (int r = 0; r < kRows; ++r) {
@@ -104,7 +105,9 @@ OPENCLOC_INLINE void block_strip_int8(int64_t steps, const uint8_t* a, const int
       Quads columns[kInt8Vecs];
       for (int v = 0; v < kInt8Vecs; ++v) {
         const int64_t at = column0 + v * kWidth;
-        columns[v] = column_quads(b + at / 16 * kTileBytes + quad * 64 + at % 16 * 4);
+        const int8_t* from = b + at / 16 * kTileBytes + quad * 64 + at % 16 * 4;
+        columns[v] = column_quads(from);
+        if constexpr (kFetch) __builtin_prefetch(from + ahead, 0, 2);
       }
       for (int r = 0; r < kRows; ++r) {
         const int64_t row = row0 + r;
@@ -127,12 +130,14 @@ OPENCLOC_INLINE void block_strip_int8(int64_t steps, const uint8_t* a, const int
 void block_int8(int64_t steps, int64_t rows, const uint8_t* a, const int8_t* b, int32_t* c) {
   constexpr int kRows = kWidth == 16 ? 8 : 4;
   for (int64_t first = 0; first < steps || first == 0; first += kCachedBlocks) {
-    const int64_t some = std::min(kCachedBlocks, steps - first);
+    const int64_t some = steps - first < kCachedBlocks ? steps - first : kCachedBlocks;
     const uint8_t* left = a + first * 2 * kTileBytes;
     const int8_t* right = b + first * 2 * kTileBytes;
     for (int64_t column = 0; column < 32; column += kInt8Vecs * kWidth) {
-      for (int64_t row = 0; row < rows; row += kRows) {
-        block_strip_int8<kRows>(some, left, right, c, row, column, first > 0);
+      block_strip_int8<kRows, true>(some, left, right, c, 0, column, first > 0,
+                                    steps * 2 * kTileBytes);
+      for (int64_t row = kRows; row < rows; row += kRows) {
+        block_strip_int8<kRows, false>(some, left, right, c, row, column, first > 0, 0);
       }
     }
   }
