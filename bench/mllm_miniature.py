@@ -173,13 +173,16 @@ def pair(args, world, layer, better, worse, task, key):
 
 
 def verdicts(args, world, layer):
-    """The criteria: L2 (4 > 3, 5 >= 4 on boxes, not by numbers alone), L3 (6 beside 3 and 4), L4 (nothing is lost)."""
+    """The criteria: L2 (4 > 3, 5 >= 4 on boxes, not by numbers alone), L3 (6 beside 3, 4 and 5), L4 (nothing is
+    lost), L5 (the same order under each check: u, m, w)."""
     arms = {arm.split(" ")[0]: arm for arm in ARMS}
     regions = [("refer", "strict_acc"), ("name", "strict_acc"), ("point", "strict_acc"), ("ground", "acc@0.5")]
     whole = [("exists", "accuracy"), ("count", "acc"), ("relation", "acc")]
-    wanted = [(p, c) for p in (("4", "3"), ("5", "4"), ("7", "2"), ("6", "3"), ("6", "4"), ("4", "8")) for c in regions]
+    compared = [("4", "3"), ("5", "4"), ("4", "7"), ("7", "2"), ("6", "3"), ("6", "4"), ("5", "6"), ("4", "8")]
+    compared += [(better + check, worse + check) for check in "umw" for better, worse in (("4", "3"), ("5", "4"))]
+    wanted = [(p, c) for p in compared for c in regions]
     wanted += [(p, c) for p in (("4", "3"), ("4", "8")) for c in whole]
-    rows = [pair(args, world, layer, arms[a], arms[b], task, key) for (a, b), (task, key) in wanted]
+    rows = [pair(args, world, layer, arms[a], arms[b], task, key) for (a, b), (task, key) in wanted if a in arms and b in arms]
     rows = [row for row in rows if row]
     if not rows:
         return ""
