@@ -2,13 +2,14 @@
 """Do entities as labels make better pictures' embeddings than the alt-texts they come from? MOFI's claim in kind
 (arXiv 2306.07952), on scenes whose alt-texts name things by any of their names among junk (docs/guide/mofi.md).
 
-    bench/mofi.py --out runs/mofi                                     (7 arms, 3 seeds: hours)
+    bench/mofi.py --out runs/mofi                                     (10 arms, 3 seeds: hours)
     bench/mofi.py --out runs/mofi --samples 2000 --seeds 1            (a look at whether it runs)
     bench/mofi.py --out runs/mofi --arms 'MOFI;supervised' --seeds 1  (a part of it)
     bench/mofi.py --out runs/mofi --table                             (the tables of what is there)
 
 All arms see the same number of samples. Labels come from 'label --stages mentions,link' with a CLIP that was trained on
-other scenes; "true" arms get the entities of all things in the picture. Figures: retrieval of names that no training has
+other scenes; "true" arms get the entities of all things in the picture. The CLOC arms have captions and regions, and ask what
+entities of the whole picture add there. Figures: retrieval of names that no training has
 (held-out, single things; the query is not in its own list), nearest neighbours and zero-shot of trained names, and a
 linear probe of photographs (tiny_imagenet). Verdicts are by pairs of equal seeds (bench/steps.py).
 
@@ -37,13 +38,18 @@ ARMS = {
     "contrastive, names and glosses": ("linked", [*NAMES, *ENTITIES, "--entity-weight", "0", "--entities", "{base}"]),
     "MOFI": ("linked", [*NAMES, *ENTITIES]),
     "MOFI, true entities": ("true", [*NAMES, *ENTITIES]),
+    "CLOC": ("linked", ["--objective", "cloc"]),
+    "CLOC and entities": ("linked", ["--objective", "cloc", *ENTITIES]),
+    "CLOC and true entities": ("true", ["--objective", "cloc", *ENTITIES]),
 }
 # Title, results' key, figure.
 FIGURES = [("held-out names, mAP", "held_out", "map_without_self"), ("the same with the query", "held_out", "map_with_self"),
            ("kNN", "knn", "acc1_k20_t0.07"), ("zero-shot", "zeroshot", "acc1"), ("photographs, probe", "probe", "acc1"),
+           ("regions", "region_recognition", "acc1"), ("image R@1", "retrieval", "image_retrieval_recall@1"),
            ("seconds", "time", "train")]
 COMPARED = [("supervised", "CLIP, alt-text"), ("MOFI", "supervised"), ("MOFI", "CLIP, alt-text"), ("MOFI", "CLIP, captions"),
-            ("MOFI, true entities", "MOFI"), ("contrastive, names and glosses", "contrastive, names")]
+            ("MOFI, true entities", "MOFI"), ("contrastive, names and glosses", "contrastive, names"),
+            ("CLOC and entities", "CLOC"), ("CLOC and true entities", "CLOC"), ("CLOC", "MOFI")]
 
 
 def scenes(args, name, count, seed, more):
@@ -84,6 +90,7 @@ def prepare(args):
     scenes(args, "web", args.scenes, 1, aliases)
     scenes(args, "other", args.scenes, 11, [])  # what the filter's CLIP is trained on
     scenes(args, "val", args.test, 2, ["--max-objects", 1])
+    scenes(args, "val_many", args.test, 5, [])  # several things each, for regions
     scenes(args, "probe", args.probe, 3, ["--max-objects", 1])
     scenes(args, "held_out", args.held_out, 4, ["--max-objects", 1, "--split", "held-out"])
     tokenizer = args.data / "tokenizer.model"
@@ -122,6 +129,8 @@ def figures_of(args, arm, model, log):
     results.update(evaluate("knn", "knn", "--data", args.data / "val", "--train-data", args.data / "probe"))
     if arm != "supervised":  # its texts have not been trained
         results.update(evaluate("zeroshot", "zeroshot", "--data", args.data / "val"))
+    if arm.startswith("CLOC"):
+        results.update(evaluate("regions", "region_recognition,retrieval", "--data", args.data / "val_many"))
     photographs = sorted((args.shared / "data/tiny_imagenet").glob("train-*.tar.gz"))[:args.photo_shards]
     results["probe"] = evaluate("probe", "linear_probe", "--data", args.shared / "data/tiny_imagenet/val-00000.tar.gz", "--train-data",
                                 "::".join(map(str, photographs)), "--probe-label", "label")["linear_probe"]

@@ -2,13 +2,14 @@
 """Does self-supervision help beside language supervision, and does its gain shrink with the data? In kind what Weers et al.
 asked (CVPR 2023, "Masked Autoencoding Does Not Help Natural Language Supervision at Scale").
 
-    bench/self_supervision.py --out runs/ssl                                (8 arms, 3 amounts of data, 3 seeds: hours)
+    bench/self_supervision.py --out runs/ssl                                (11 arms, 3 amounts of data, 3 seeds: hours)
     bench/self_supervision.py --out runs/ssl --distinct 1000 --seeds 1      (a part of it)
     bench/self_supervision.py --out runs/ssl --objective cloc --arms CLIP,MAE,SLIP     (beside CLOC)
     bench/self_supervision.py --out runs/ssl --table                        (the tables of what is there)
 
 All arms see the same number of samples. "CLIP, equal time" goes on as long as SLIP takes, and "CLIP, two views" sees a second
-crop of each picture with the same text: SLIP without self-supervision. M3AE has no text side: kNN and probes only. Distinct scenes: 1,000, 8,000, or
+crop of each picture with the same text: SLIP without self-supervision. Two arms have no class token's output: the picture's
+embedding is the mean or the maximum of the patches. M3AE has no text side: kNN and probes only. Distinct scenes: 1,000, 8,000, or
 as many as are seen (0: never repeated). Figures: names without training (zero-shot), image retrieval, nearest neighbours
 and linear probes of the name, the number of objects and the main object's quadrant, and, as a dense task, the names of
 regions by RoIAlign of the tower's tokens. Verdicts are by pairs of equal seeds (bench/steps.py).
@@ -37,15 +38,31 @@ ARMS = {
     "CLIP, two views": (["--captioned-views", "2", "--crop-scale", "0.3"], 1),
     "M3AE": (["--objective", "m3ae"], 1),
     "CLIP, equal time": ([], 2.7),
+    "mean pooling": (["--model", "avg"], 1),
+    "maximum pooling": (["--model", "max"], 1),
 }
 # Title, task, figure.
 FIGURES = [("zero-shot", "zeroshot", "acc1"), ("image R@1", "retrieval", "image_retrieval_recall@1"),
            ("kNN", "knn", "acc1_k20_t0.07"), ("probe: name", "probe", "acc1"), ("probe: objects", "probe_regions", "acc1"),
            ("probe: quadrant", "probe_quadrant", "acc1"), ("regions by RoIAlign", "region_recognition", "acc1"),
+           ("regions by Prompter", "prompter", "acc1"),
            ("seconds", "time", "train")]
 
 
+def pooled(args, pool):
+    """Where the model's architecture with another pooling lies."""
+    return args.out / f"{pathlib.Path(args.model).stem}-{pool}.json"
+
+
 def prepare(args):
+    source = pathlib.Path(args.model)
+    if not source.is_file():
+        source = pathlib.Path(__file__).resolve().parent.parent / f"configs/models/{args.model}.json"
+    for pool in ("avg", "max"):
+        model = json.loads(source.read_text())
+        model["model_cfg"]["vision_cfg"]["pool_type"] = pool
+        args.out.mkdir(parents=True, exist_ok=True)
+        pooled(args, pool).write_text(json.dumps(model, indent=2))
     data, log = args.out / "data", args.out / "log.txt"
     most = max(args.samples if n == 0 else n for n in args.distinct)
     for part, count, seed in [("val", args.test, 2), ("probe", args.probe, 3), ("train_all", most, 1)]:
@@ -77,6 +94,11 @@ def figures_of(args, arm, model, log):
         run([args.opencloc, "eval", "--model", model, "--data", data / "val", "--tasks", tasks, *flags, "--threads", args.threads,
              "--out", out], log)
         results.update(json.loads(out.read_text()))
+    if args.objective == "cloc":
+        out = log.with_suffix(".prompter.json")
+        run([args.opencloc, "eval", "--model", model, "--data", data / "val", "--tasks", "region_recognition", "--region-method",
+             "prompter", "--threads", args.threads, "--out", out], log)
+        results["prompter"] = json.loads(out.read_text())["region_recognition"]
     for name, label in (("probe", "label"), ("probe_regions", "regions"), ("probe_quadrant", "quadrant")):
         out = log.with_suffix(f".{name}.json")
         run([args.opencloc, "eval", "--model", model, "--data", data / "val", "--tasks", "linear_probe", "--train-data",
@@ -90,11 +112,16 @@ def train(args, arm, distinct, seed):
     flags, times = ARMS[arm]
     if "--objective" not in flags:
         flags = ["--objective", args.objective, *flags]
+    architecture = args.model
+    if "--model" in flags:
+        at = flags.index("--model")
+        architecture = pooled(args, flags[at + 1])
+        flags = flags[:at] + flags[at + 2:]
     log = folder / "log.txt"
 
     def make():
         start = time.time()
-        run([args.opencloc, "train", "--data", shards(args, distinct), "--model", args.model,
+        run([args.opencloc, "train", "--data", shards(args, distinct), "--model", architecture,
              "--tokenizer", args.out / "tokenizer.model", "--samples", int(times * args.samples) // 64 * 64, "--batch-size", 64,
              "--lr", "2e-3", "--warmup", 100, "--text-lr-scale", "0.1", "--wd", "0.1", "--augment", "off", "--report-pictures",
              4, "--seed", seed, "--threads", args.threads, "--workers", 1, *flags, "--out", folder / "run"], log)
@@ -113,7 +140,7 @@ def figure(results, task, key):
 
 
 def found(args, arm, distinct):
-    paths = {seed: args.out / args.objective / f"{file_name(arm)}_{distinct}_s{seed}" / "results.json"
+    paths = {seed: args.out / args.objective / f"{file_name(arm)}_{distinct}_s{seed}/results.json"
              for seed in range(1, args.seeds + 1)}
     return {seed: json.loads(path.read_text()) for seed, path in paths.items() if path.exists()}
 
