@@ -9,17 +9,19 @@ scores its answers: referring, naming, pointing, grounding, existence, counting,
 Towers are trained here, all with the same samples ("CLIP 2x" with twice as many, since a CLOC also saw labels). The
 reader is frozen-tower unless an arm says otherwise; it is a probe of how readable the tokens are. Worlds: generated
 scenes, and 2 x 2 mosaics of photos (--shared has them), where only referring, pointing, naming, grounding and existence
-are asked. Beside each mean: the standard deviation over the seeds. Verdicts are by pairs of equal seeds: "seen" is the
+are asked. "photos-20" has the photos of the first 20 names only, which a small reader can learn. Beside each mean: the standard deviation over the seeds. Verdicts are by pairs of equal seeds: "seen" is the
 same sign with every seed, and a mean of more than two standard errors.
 
 Finished parts are kept: call it again to go on. Needs python3's standard library only.
 """
 import argparse
 import concurrent.futures
+import io
 import json
 import os
 import pathlib
 import statistics
+import tarfile
 import time
 
 from steps import file_name, once, run, verdict
@@ -56,12 +58,38 @@ ARMS = {
 MAIN = [arm for arm in ARMS if arm[1] == " "]
 MIX = {"scenes": "refer:20,name:10,point:10,ground:20,ground_many:10,exists:10,count:8,relation:7,caption:5",
        "photos": "refer:30,name:15,point:15,ground:25,exists:15"}
+
 # Title, task, figure.
 COLUMNS = [("refer, strict", "refer", "strict_acc"), ("refer, Ferret's", "refer", "acc"), ("name", "name", "strict_acc"),
            ("point, strict", "point", "strict_acc"), ("ground", "ground", "acc@0.5"),
            ("constant box", "ground", "constant_box"), ("several phrases", "ground_many", "recall@1"),
            ("exists", "exists", "accuracy"), ("random", "exists", "random"), ("frequent", "exists", "frequent"),
            ("together", "exists", "together"), ("count", "count", "acc"), ("relation", "relation", "acc")]
+
+
+def mix_of(world):
+    return MIX[world.split("-")[0]]
+
+
+def photos(args, world, part):
+    """The shards of photographs: all, or copies that keep the first names only ("photos-20")."""
+    shards = sorted((args.shared / "data/tiny_imagenet").glob(f"{part}-*.tar.gz"))
+    if world == "photos":
+        return "::".join(map(str, shards))
+    kept = set((args.shared / "data/tiny_imagenet/classes.txt").read_text().splitlines()[:int(world.split("-")[1])])
+    out = args.out / world / f"data/photos_{part}.tar"
+    if not out.exists():
+        with tarfile.open(out.with_suffix(".part"), "w") as made:
+            for shard in shards:
+                with tarfile.open(shard) as given:
+                    members = {member.name: (member, given.extractfile(member).read()) for member in given}
+                stems = {name[:-5] for name, (_, data) in members.items()
+                         if name.endswith(".json") and json.loads(data)["label"] in kept}
+                for name, (member, data) in members.items():
+                    if os.path.splitext(name)[0] in stems:
+                        made.addfile(member, io.BytesIO(data))
+        os.rename(out.with_suffix(".part"), out)
+    return out
 
 
 def prepare(args, world):
@@ -74,12 +102,11 @@ def prepare(args, world):
                 run([oc, "data", "scenes", "--count", count, "--size", args.size, "--names", args.names, "--repeats", args.repeats,
                      "--seed", seed, "--out", data / part], log)
             else:
-                run([oc, "data", "mosaic", "--data", args.shared / "data/tiny_imagenet" / f"{part}-*.tar.gz", "--grid", 2,
-                     "--count", count, "--size", args.size, "--seed", seed, "--regions", "tiles", "--out", data / part],
-                    log)
+                run([oc, "data", "mosaic", "--data", photos(args, world, part), "--grid", 2, "--count", count, "--size", args.size,
+                     "--seed", seed, "--regions", "tiles", "--out", data / part], log)
         order = "alternating" if part == "val" else "random"
         if not (data / f"talking_{part}").exists():
-            run([oc, "data", "dialogues", "--data", data / part, "--tasks", MIX[world], "--per-picture", 8, "--order",
+            run([oc, "data", "dialogues", "--data", data / part, "--tasks", mix_of(world), "--per-picture", 8, "--order",
                  order, "--seed", seed, "--out", data / f"talking_{part}"], log)
     tokenizer = args.out / world / "tokenizer.model"
     if not tokenizer.exists():
