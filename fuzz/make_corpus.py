@@ -193,6 +193,15 @@ write("fuzz_import_csv", "boxes", "filename,xmin,ymin,xmax,ymax,class\na.jpg,1,2
 write("fuzz_import_csv", "cr", "image\tcaption\ra.jpg\ta dog\r")
 
 # boxes of other detectors
+write("fuzz_entities", "table", "\0id\tname\ttype\tpopularity\tdescription\nQ1\tred apple\tfood\t3\ta \\t fruit\nQ2\tpear\t\t\t\n\0"
+      "alias\tid\tprior\napple\tQ1\t0.5\nred apple\tQ1\t\npear\tQ2\t\napple\tQ2\t0.1\n")
+write("fuzz_entities", "lines", '\1{"id": "a", "name": "red apple", "description": "a fruit", "entity_vector": [1, 2]}\n'
+      '\0{"alias": "apple", "entities": ["a"], "probabilities": [0.5]}\n')
+write("fuzz_entities", "pairs", "\2WD_id|alias\nQ1|apple\nQ1|red apple\n\0WP_title|WD_id\napple|Q1\n")
+write("fuzz_entities", "wordnet", "\x0300001740 03 n 02 entity 0 physical_thing 0 000 | that which exists  \n"
+      "00002684 05 n 01 dog 0 001 @ 00001740 n 0000 | an animal  \n\0dog n 1 1 @ 1 1 00002684  \nentity n 1 0 1 0 00001740  \n")
+write("fuzz_entities", "dump", '\4[\n{"type": "item", "id": "Q1", "labels": {"en": {"value": "apple"}}, "descriptions": {"en": '
+      '{"value": "fruit"}}, "aliases": {"en": [{"value": "red apple"}]}, "sitelinks": {"enwiki": {}}},\n]\n')
 write("fuzz_given_boxes", "lines", '{"key": "k", "box": [0, 0, 0.5, 1], "text": "dog", "score": 0.5}\n'
       '{"image": "a/1.jpg", "regions": [{"bbox": [1, 2, 3, 4], "label": "cat", "source": "x"}], "width": 9, "height": 9}\n'
       '{"image": "1.jpg", "boxes": [[1, 2, 3, 4]], "scores": [NaN], "labels": ["a"]}\n')

@@ -34,7 +34,8 @@ std::vector<std::string> stems_of(std::string_view text) {
 }
 
 bool holds_words(const std::vector<std::string>& whole, const std::vector<std::string>& part) {
-  return !part.empty() && !std::ranges::search(whole, part).empty();
+  return !part.empty() &&
+         std::search(whole.begin(), whole.end(), part.begin(), part.end()) != whole.end();
 }
 
 }  // namespace opencloc

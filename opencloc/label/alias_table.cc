@@ -65,8 +65,8 @@ AliasTable::AliasTable(std::shared_ptr<const EntityBase> base) : base_(std::move
 }
 
 AliasTable::Entries AliasTable::with_key(std::string_view key) const {
-  const auto range = std::ranges::equal_range(entries_, key, {}, &Entry::key);
-  return {range.begin(), range.end()};
+  return {std::ranges::lower_bound(entries_, key, {}, &Entry::key),
+          std::ranges::upper_bound(entries_, key, {}, &Entry::key)};
 }
 
 std::pair<std::string, AliasTable::Entries> AliasTable::matches(std::string_view mention) const {

@@ -94,7 +94,7 @@ const torch::Tensor& PictureEvidence::references() {
       chosen.push_back(
           static_cast<int64_t>(rng.below(static_cast<uint64_t>(table_->base().size()))));
     std::ranges::sort(chosen);
-    chosen.erase(std::ranges::unique(chosen).begin(), chosen.end());
+    chosen.erase(std::unique(chosen.begin(), chosen.end()), chosen.end());
     references_ = texts(chosen);  // [R, E]
   }
   return references_;

@@ -115,7 +115,7 @@ Links links_by_linker(const SeenPictures& seen, const torch::Tensor& pictures, L
 // A picture that has an entity twice counts once.
 Links distinct(Links links) {
   std::ranges::sort(links);
-  links.erase(std::ranges::unique(links).begin(), links.end());
+  links.erase(std::unique(links.begin(), links.end()), links.end());
   return links;
 }
 

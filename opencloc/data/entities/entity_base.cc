@@ -153,10 +153,10 @@ void EntityBase::fill_priors() {
   std::ranges::stable_sort(aliases_, [](const Alias& a, const Alias& b) {
     return a.text != b.text ? a.text < b.text : a.entity < b.entity;
   });
-  const auto twice = std::ranges::unique(aliases_, [](const Alias& a, const Alias& b) {
-    return a.text == b.text && a.entity == b.entity;
-  });
-  aliases_.erase(twice.begin(), twice.end());
+  const auto end_of_unique = std::unique(
+      aliases_.begin(), aliases_.end(),
+      [](const Alias& a, const Alias& b) { return a.text == b.text && a.entity == b.entity; });
+  aliases_.erase(end_of_unique, aliases_.end());
   for (size_t begin = 0; begin < aliases_.size();) {
     size_t end = begin;
     bool given = true;
@@ -191,8 +191,8 @@ std::optional<int64_t> EntityBase::row_of(std::string_view id) const {
 }
 
 std::span<const EntityBase::Alias> EntityBase::find(std::string_view alias) const {
-  const auto range = std::ranges::equal_range(aliases_, alias, {}, &Alias::text);
-  return {range.begin(), range.end()};
+  return {std::ranges::lower_bound(aliases_, alias, {}, &Alias::text),
+          std::ranges::upper_bound(aliases_, alias, {}, &Alias::text)};
 }
 
 Json EntityBase::identity() const {

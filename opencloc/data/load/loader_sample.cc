@@ -445,8 +445,7 @@ PreparedSample SampleMaker::from_mosaic(const Draw& draw, Picture first, Rng& rn
     others.insert(others.end(), tile.other_entities.begin(), tile.other_entities.end());
   }
   std::ranges::sort(others);
-  const auto repeated = std::ranges::unique(others);
-  others.erase(repeated.begin(), repeated.end());
+  others.erase(std::unique(others.begin(), others.end()), others.end());
   std::erase(others, sample.entity);
   sample.other_entities = std::move(others);
   Mosaic mosaic = make_mosaic(images, grid, options_.canvas);
