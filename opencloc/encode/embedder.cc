@@ -127,8 +127,7 @@ void Embedder::add_rows(const std::string& bytes) {
     } else if (name == "region_image") {
       region_image_.insert(region_image_.end(), numbers, numbers + tensor.numel());
     } else {
-      const auto known = std::find_if(kRows.begin(), kRows.end(),
-                                      [&](const NamedRows& rows) { return rows.name == name; });
+      const auto known = std::ranges::find(kRows, name, &NamedRows::name);
       (this->*known->rows).add(tensor);
     }
   }

@@ -116,6 +116,10 @@ NpyWriter::NpyWriter(const std::filesystem::path& path, int64_t rows, int64_t wi
 }
 
 void NpyWriter::add(std::span<const float> row) {
+  if (static_cast<int64_t>(row.size()) != width_) {
+    throw Error::failed(
+        fmt::format("vector {} has {} numbers, the others have {}", added_, row.size(), width_));
+  }
   file_.write(row.data(), row.size_bytes());
   ++added_;
 }

@@ -41,6 +41,7 @@ NpyHeader read_npy_header(std::string_view bytes, std::string_view where);
 class NpyWriter {
  public:
   NpyWriter(const std::filesystem::path& path, int64_t rows, int64_t width);
+  // Error (failed) for a row of another width.
   void add(std::span<const float> row);
   // Error (failed) unless all rows came.
   void commit();

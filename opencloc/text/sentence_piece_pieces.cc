@@ -9,8 +9,8 @@ std::vector<SentencePiecePiece> sentence_piece_pieces(std::string_view model_byt
                                                       std::string_view where) {
   // sentencepiece_model.proto: ModelProto.pieces = 1; SentencePiece.{piece, score, type} = 1, 2, 3.
   constexpr std::string_view kWhat = "not a SentencePiece model";
-  constexpr std::string_view kMend = "give the .model file of a tokenizer";
-  const protobuf::Origin origin{kWhat, where, kMend};
+  constexpr std::string_view kHint = "give the .model file of a tokenizer";
+  const protobuf::Origin origin{kWhat, where, kHint};
   std::vector<SentencePiecePiece> pieces;
   protobuf::Fields model(model_bytes, origin);
   for (protobuf::Field field; model.next(field);) {
@@ -24,7 +24,7 @@ std::vector<SentencePiecePiece> sentence_piece_pieces(std::string_view model_byt
     }
     pieces.push_back(std::move(piece));
   }
-  if (pieces.empty()) throw Error::input(kWhat, where, kMend);
+  if (pieces.empty()) throw Error::input(kWhat, where, kHint);
   return pieces;
 }
 

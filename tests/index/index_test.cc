@@ -271,6 +271,14 @@ TEST(Index, VectorsOfAnotherWidthOrWithoutANumberAreRefused) {
   EXPECT_EQ(writer.pending(), 0);
 }
 
+TEST(NpyWriter, RefusesARowOfAnotherWidth) {
+  const fixtures::TestFolder folder;
+  NpyWriter rows(folder / "rows.npy", 2, kSmallWidth);
+  rows.add(made_up_vector(1));
+  const std::vector<float> longer(kSmallWidth + 1, 0.F);
+  EXPECT_THAT(error_of([&] { rows.add(longer); }), HasSubstr("vector 1 has"));
+}
+
 TEST(Index, ImportedAgainWithOtherContentsIsAnotherPicture) {
   const fixtures::TestFolder folder;
   const auto import_rows = [&](std::vector<uint64_t> seeds) {
