@@ -94,7 +94,6 @@ TEST(Gpu, OurKernelsAgreeWithLibtorch) {
                             ops::random({768, 3072}, 0.02),
                             ops::random({768})};
   const auto with = ops::output_and_gradients(on_gpu(block), inputs, torch::kFloat);
-  const kernels::cuda::Kernels none;
   ops::set_cuda_kernels(c10::DeviceType::CUDA, nullptr);
   const ComputeScope f32(Precision::kFp32, Backend::kTorch);
   expect_each_near(with, ops::output_and_gradients(block, inputs, torch::kFloat), 0.05);
