@@ -19,8 +19,8 @@ int64_t layer_group(std::string_view name, int64_t layers) {
     return block + 1;
   }
   if (name.starts_with("ln_post.") || name.starts_with("ln_final.")) return layers;
-  const bool last =
-      name == "proj" || name.starts_with("text_projection") || name.starts_with("attn_pool.");
+  const bool last = name == "proj" || name == "proj_bias" || name.starts_with("text_projection") ||
+                    name.starts_with("attn_pool.");
   return last ? layers + 1 : 0;
 }
 
@@ -42,7 +42,7 @@ void lock_towers(Cloc& model, const LockOptions& options) {
 
 void lock_all_but_encoder(Cloc& model) {
   for (auto& [name, parameter] : model->clip_weights())
-    parameter.requires_grad_(name.starts_with("visual.") && name != "visual.proj");
+    parameter.requires_grad_(name.starts_with("visual.") && !name.starts_with("visual.proj"));
 }
 
 NamedTensors trainable(const NamedTensors& parameters) {

@@ -4,8 +4,10 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
+#include "opencloc/checkpoint/layout/timm_names.h"
 #include "opencloc/checkpoint/layout/weights.h"
 #include "opencloc/checkpoint/layout/wrapped_names.h"
+#include "opencloc/model/config/timm_towers.h"
 #include "opencloc/model/quantized.h"
 #include "opencloc/text/sentence_piece_json.h"
 
@@ -20,7 +22,7 @@ constexpr const char* kWeightsFiles[] = {"open_clip_model.safetensors",
                                          "open_clip_pytorch_model.bin"};
 
 StoredTensors open(const fs::path& weights) {
-  return without_wrappers(open_weights(weights), {"visual.conv1.weight"});
+  return without_wrappers(open_weights(weights), {"visual.conv1.weight", timm_names::kAnchor});
 }
 
 }  // namespace
@@ -79,7 +81,8 @@ void load_towers(const fs::path& directory, Cloc& model) {
   // open_clip, too, takes either form for either configuration: the file decides.
   const StoredTensors weights = open(path);
   const bool custom = weights.find("text.token_embedding.weight") != nullptr;
-  const Naming naming = custom ? custom_text : stored_plainly;
+  Naming naming = custom ? custom_text : stored_plainly;
+  if (timm_names::found(weights)) naming = timm_names::naming(naming);
   const auto parameters = quantized_clip_weights(model);
   load_weights(weights, parameters, naming, no_parameter);
   if (!is_quantized(model)) return;
@@ -99,7 +102,11 @@ void write(const fs::path& directory, const Cloc& model, const TowerOptions& opt
   if (options.tokenizer != nullptr && !transformers_tokenizer_files(*options.tokenizer).empty())
     config["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = ".";
   write_file(directory / kConfigFile, dump_json(config, 2) + '\n');
-  const Naming naming = model->config().custom_text ? custom_text : stored_plainly;
+  const ModelConfig& written = model->config();
+  Naming naming = written.custom_text ? custom_text : stored_plainly;
+  // open_clip builds these from their name, and multiplies no 8-bit weights.
+  if (!timm_name(written.vision).empty() && !is_quantized(model))
+    naming = timm_names::naming(naming);
   auto weights = stored_weights(quantized_clip_weights(model), naming);
   if (!is_quantized(model)) weights = cast(std::move(weights), options.dtype);
   write_safetensors(directory / kWeightsFiles[0], weights, {{"format", "pt"}});

@@ -92,7 +92,8 @@ bool fits(const ModelConfig& config) {
   const auto& vision = config.vision;
   const auto& text = config.text;
   return !vision.class_token && vision.patch_bias && !vision.ln_pre && !vision.projection &&
-         vision.pool == ImagePool::kAttention && !config.quick_gelu && !text.causal &&
+         vision.pool == ImagePool::kAttention && vision.rotary_grid == 0 && vision.map_heads == 0 &&
+         vision.map_mlp_ratio == 0 && !config.quick_gelu && !text.causal &&
          text.pool == TextPool::kLast && text.projection_bias && config.init_logit_bias.has_value();
 }
 

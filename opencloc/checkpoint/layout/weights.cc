@@ -1,6 +1,7 @@
 #include "opencloc/checkpoint/layout/weights.h"
 
 #include <cmath>
+#include <numeric>
 #include <sstream>
 #include <unordered_set>
 
@@ -87,12 +88,21 @@ torch::Tensor assemble(const StoredTensors& files, const StoredAs& stored,
       return parts[0];
     case StoredAs::Form::kTransposed:
       return parts[0].dim() == 2 ? parts[0].t() : parts[0];
+    case StoredAs::Form::kLeadingOnes: {
+      auto value = parts[0];
+      for (int64_t i = 0; i < stored.leading_ones && value.dim() > 1 && value.size(0) == 1; ++i)
+        value = value.squeeze(0);
+      return value;
+    }
     case StoredAs::Form::kSplitRows:
       break;
   }
   const auto first = parts[0].sizes();
   for (size_t i = 0; i < parts.size(); ++i) {
-    if (parts[i].sizes() == first && !first.empty()) continue;
+    auto expected = first.vec();
+    if (!expected.empty() && !stored.shares.empty())
+      expected[0] = expected[0] / stored.shares[0] * stored.shares[i];
+    if (parts[i].sizes() == torch::IntArrayRef(expected) && !first.empty()) continue;
     complaints.add("of another shape than its siblings",
                    stored.names[i] + ' ' + text_of(parts[i].sizes()));
     return {};
@@ -146,8 +156,19 @@ NamedTensors stored_weights(const NamedTensors& parameters, const Naming& naming
     const StoredAs stored = naming(name);
     const auto value = parameter.detach();
     if (stored.form == StoredAs::Form::kSplitRows) {
-      const auto parts = value.chunk(static_cast<int64_t>(stored.names.size()), 0);
-      for (size_t i = 0; i < parts.size(); ++i) tensors.emplace_back(stored.names[i], parts[i]);
+      auto shares = stored.shares;
+      if (shares.empty()) shares.assign(stored.names.size(), 1);
+      const int64_t rows =
+          value.size(0) / std::accumulate(shares.begin(), shares.end(), int64_t{0});
+      int64_t done = 0;
+      for (size_t i = 0; i < shares.size(); ++i) {
+        tensors.emplace_back(stored.names[i], value.narrow(0, done * rows, shares[i] * rows));
+        done += shares[i];
+      }
+    } else if (stored.form == StoredAs::Form::kLeadingOnes) {
+      auto sizes = value.sizes().vec();
+      sizes.insert(sizes.begin(), static_cast<size_t>(stored.leading_ones), 1);
+      tensors.emplace_back(stored.names[0], value.view(sizes));
     } else {
       const bool transposed = stored.form == StoredAs::Form::kTransposed;
       tensors.emplace_back(stored.names[0], transposed ? value.t() : value);

@@ -14,11 +14,15 @@ namespace opencloc {
 struct StoredAs {
   enum class Form {
     kSame,
-    kTransposed,  // [A, B] for [B, A]
-    kSplitRows,   // several tensors, stacked along the first axis
+    kTransposed,   // [A, B] for [B, A]
+    kSplitRows,    // several tensors, stacked along the first axis
+    kLeadingOnes,  // [1, A] or [1, 1, A] for [A]
   };
-  std::vector<std::string> names;  // one, or one a part with kSplitRows
+  std::vector<std::string> names;  // one, or one per part with kSplitRows
   Form form = Form::kSame;
+  // kSplitRows: the parts' numbers of rows are as these to each other; empty: all are equal.
+  std::vector<int64_t> shares = {};
+  int64_t leading_ones = 0;  // of kLeadingOnes
 };
 
 // What a layout calls a parameter (by its open_clip name).

@@ -8,6 +8,7 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/checkpoint/onnx/layers.h"
+#include "opencloc/model/layers/attention_pool.h"
 
 namespace opencloc::onnx {
 namespace {
@@ -36,7 +37,7 @@ Value pooled_image(Layers& layers, Graph& graph, const VisionConfig& vision,
     case ImagePool::kAttention:
       break;
   }
-  return layers.attention_pool(norm(tokens), "visual.attn_pool", block);
+  return layers.attention_pool(norm(tokens), "visual.attn_pool", pool_config(vision, block));
 }
 
 // What the region part reads [B, T, D]: the last block's tokens, or the sum of several layers'.
@@ -82,6 +83,12 @@ void require_onnx_towers(const ModelConfig& config, std::string_view where) {
                      : config.vision.attentional_pool ? "an attentional pooler"
                      : config.text.embed_cls          ? "a class token of its text tower"
                                                       : nullptr;
+  if (config.vision.rotary_grid > 0 || config.vision.projection_bias) {
+    throw Error::input(
+        "ONNX graphs are not written for an image tower with rotary positions or a "
+        "projection with a bias (PE-Core)",
+        where, "use the settings 'to=opencloc' or 'to=open_clip'");
+  }
   if (part == nullptr) return;
   throw Error::input(std::string("a captioner (CoCa): ONNX graphs are not written for ") + part,
                      where, "use the settings 'to=opencloc' or 'to=open_clip'");

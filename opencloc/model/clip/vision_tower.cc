@@ -28,9 +28,11 @@ VisionTowerImpl::VisionTowerImpl(const ModelConfig& config) : config_(config.vis
   const int64_t pooled_width = pooler_ ? config.embed_dim : width;
   ln_post_ = register_module("ln_post", LayerNorm(pooled_width, config_.layer_norm_eps));
   if (config_.pool == ImagePool::kAttention)
-    attn_pool_ = register_module("attn_pool", AttentionPool(block));
+    attn_pool_ = register_module("attn_pool", AttentionPool(pool_config(config_, block)));
   if (config_.projection)
     proj_ = register_parameter("proj", initial::normal({pooled_width, config.embed_dim}, scale));
+  if (config_.projection_bias)
+    proj_bias_ = register_parameter("proj_bias", torch::zeros({config.embed_dim}));
 }
 
 torch::Tensor VisionTowerImpl::patch_embed(const torch::Tensor& pixels, int64_t image_size) const {
@@ -55,8 +57,12 @@ ImageFeatures VisionTowerImpl::forward(const torch::Tensor& pixels, const Encode
         ops::as_activation(class_embedding_).expand({x.size(0), 1, config_.width});  // [B, 1, D]
     x = torch::cat({cls, x}, 1);                                                     // [B, T, D]
   }
-  x = x + ops::as_activation(resize_positions(positional_embedding_, size / config_.patch_size));
-  if (options.keep.defined()) x = kept(x, options.keep);
+  const int64_t grid = size / config_.patch_size;
+  x = x + ops::as_activation(resize_positions(positional_embedding_, grid));
+  if (options.keep.defined()) {
+    const auto rows = kept_rows(options.keep).unsqueeze(2).expand({-1, -1, config_.width});
+    x = x.gather(1, rows);  // [B, 1 + K, D]
+  }
   if (options.appended.defined()) x = torch::cat({x, ops::as_activation(options.appended)}, 1);
   if (ln_pre_) x = ln_pre_(x);
   std::vector<TransformerImpl::Hidden> hidden;
@@ -68,7 +74,7 @@ ImageFeatures VisionTowerImpl::forward(const torch::Tensor& pixels, const Encode
   }
   if (options.several_layers)
     for (const int64_t after : config_.several_layers()) hidden.push_back({after, {}});
-  x = transformer_(x, ops::Mask::kNone, &hidden);
+  x = transformer_(x, ops::Mask::kNone, &hidden, rotation(grid, options));
   ImageFeatures features;
   features.tokens = x;                                                // [B, T, D]
   if (options.hidden_layer) features.hidden = hidden.front().tokens;  // [B, T, D]
@@ -87,11 +93,17 @@ ImageFeatures VisionTowerImpl::forward(const torch::Tensor& pixels, const Encode
   return features;
 }
 
-torch::Tensor VisionTowerImpl::kept(const torch::Tensor& tokens, const torch::Tensor& keep) const {
-  const int64_t first = config_.class_token ? 1 : 0;
-  const auto rows = (keep + first).unsqueeze(2).expand({-1, -1, config_.width});  // [B, K, D]
-  const auto patches = tokens.gather(1, rows);
-  return first == 0 ? patches : torch::cat({tokens.slice(1, 0, 1), patches}, 1);  // [B, 1 + K, D]
+torch::Tensor VisionTowerImpl::kept_rows(const torch::Tensor& keep) const {
+  if (!config_.class_token) return keep;
+  return torch::cat({torch::zeros({keep.size(0), 1}, keep.options()), keep + 1}, 1);
+}
+
+Rotation VisionTowerImpl::rotation(int64_t grid, const EncodeOptions& options) const {
+  if (config_.rotary_grid == 0) return {};
+  auto turn = rotation_of_grid({grid, config_.rotary_grid, config_.head_width, config_.class_token},
+                               positional_embedding_.device());
+  if (options.keep.defined()) turn = turn.of(kept_rows(options.keep));
+  return options.appended.defined() ? turn.then_still(options.appended.size(1)) : turn;
 }
 
 torch::Tensor VisionTowerImpl::pool(const torch::Tensor& tokens) {
@@ -125,7 +137,7 @@ torch::Tensor VisionTowerImpl::dense(const torch::Tensor& penultimate) {
 }
 
 torch::Tensor VisionTowerImpl::to_embedding(const torch::Tensor& pooled) const {
-  return proj_.defined() ? ops::linear(pooled, proj_.t()) : pooled;
+  return proj_.defined() ? ops::linear(pooled, proj_.t(), proj_bias_) : pooled;
 }
 
 }  // namespace opencloc

@@ -40,7 +40,8 @@ struct EncodeOptions {
 };
 
 // Parameters: conv1.weight, conv1.bias, class_embedding, positional_embedding, ln_pre, transformer,
-// ln_post, attn_pool (SigLIP's head or CoCa's pooler), proj: those the configuration has.
+// ln_post, attn_pool (SigLIP's head or CoCa's pooler), proj, proj_bias: those the configuration
+// has.
 class VisionTowerImpl : public torch::nn::Module {
  public:
   explicit VisionTowerImpl(const ModelConfig& config);
@@ -59,7 +60,10 @@ class VisionTowerImpl : public torch::nn::Module {
 
  private:
   torch::Tensor patch_embed(const torch::Tensor& pixels, int64_t image_size) const;  // [B, N, D]
-  torch::Tensor kept(const torch::Tensor& tokens, const torch::Tensor& keep) const;
+  // [B, K] patches -> [B, 1 + K] tokens, or [B, K] without a class token.
+  torch::Tensor kept_rows(const torch::Tensor& keep) const;
+  // How the tokens turn that forward() makes of a grid.
+  Rotation rotation(int64_t grid, const EncodeOptions& options) const;
   torch::Tensor pool(const torch::Tensor& tokens);  // [B, T, D] -> [B, D]
   torch::Tensor to_embedding(const torch::Tensor& pooled) const;
 
@@ -68,6 +72,7 @@ class VisionTowerImpl : public torch::nn::Module {
   torch::Tensor class_embedding_;            // [D]
   torch::Tensor positional_embedding_;       // [T, D]
   torch::Tensor proj_;                       // [D, E]; with a pooler [E, E]
+  torch::Tensor proj_bias_;                  // [E]
   LayerNorm ln_pre_{nullptr}, ln_post_{nullptr};
   Transformer transformer_{nullptr};
   AttentionPool attn_pool_{nullptr};

@@ -147,6 +147,18 @@ void ModelConfig::validate(std::string_view where) const {
           "vision_cfg.pool_type is \"tok\" without a class_token");
   require(vision.projection || vision.width == embed_dim,
           "vision_cfg.proj_type is \"none\", and width is not embed_dim");
+  require(vision.projection || !vision.projection_bias,
+          "vision_cfg.proj_bias does not go with proj_type \"none\"");
+  within(vision.rotary_grid, 0, 16384, "vision_cfg.rotary_grid");
+  require(vision.rotary_grid == 0 || vision.head_width % 4 == 0,
+          "vision_cfg.rotary_grid needs a head_width that is a multiple of 4");
+  within(vision.map_heads, 0, 65536, "vision_cfg.map_heads");
+  require(
+      vision.pool == ImagePool::kAttention || (vision.map_heads == 0 && vision.map_mlp_ratio == 0),
+      "vision_cfg.map_heads and map_mlp_ratio go with pool_type \"map\" only");
+  require(vision.map_heads == 0 || vision.width % vision.map_heads == 0,
+          "vision_cfg.width is not a multiple of map_heads");
+  if (vision.map_mlp_ratio != 0) whole_mlp(vision.map_mlp_ratio, vision.width);
   require(!vision.ln_post_after_pool || vision.pool != ImagePool::kAttention,
           "vision_cfg.final_ln_after_pool does not go with pool_type \"map\"");
   require(!vision.attentional_pool || (vision.pool == ImagePool::kClassToken && vision.projection),
@@ -261,7 +273,8 @@ Json open_clip_config_json(const ModelConfig& config) {
 bool open_clip_knows(const ModelConfig& config) {
   const auto& vision = config.vision;
   return vision.pool != ImagePool::kMax && vision.class_token && !vision.patch_bias &&
-         vision.projection && vision.pool != ImagePool::kAttention &&
+         vision.projection && !vision.projection_bias && vision.rotary_grid == 0 &&
+         vision.pool != ImagePool::kAttention &&
          !config.text.correct_cls_mask;  // an argument of its tower, and no key of its files
 }
 

@@ -34,6 +34,13 @@ struct VisionConfig {
   ImagePool pool = ImagePool::kClassToken;
   bool ln_post_after_pool = false;  // only with kAverage is it another model
   bool projection = true;           // D -> E; without it D = E
+  bool projection_bias = false;
+  // Rotary positions beside the learned ones (layers/rotary.h), for a grid of that many patches
+  // along a side; 0: none. Another image size scales its places to it.
+  int64_t rotary_grid = 0;
+  // Heads and MLP of kAttention's pooling head where they are not the blocks'; 0: they are.
+  int64_t map_heads = 0;
+  double map_mlp_ratio = 0;
   // CoCa's attentional pooler: learned queries of width E read from all tokens. The first one's
   // answer becomes the image's embedding, the others' are what captions are written from.
   bool attentional_pool = false;
@@ -51,6 +58,7 @@ struct VisionConfig {
   std::array<int64_t, kSeveralLayers> several_layers() const {
     return {layers, std::max<int64_t>(layers - 1, 0), layers / 2};
   }
+  bool operator==(const VisionConfig&) const = default;
 };
 
 // The place a text is pooled at: the end token, or the first or the last of all T places, which
@@ -166,6 +174,7 @@ ClocConfig cloc_config_from_json(const Json& json, std::string_view where);
 std::vector<std::string> known_model_names();
 
 // Would open_clip build this model from its configuration? Keys of our own are in it otherwise.
+// (Towers that open_clip knows by their name in timm, timm_towers.h, are written so.)
 bool open_clip_knows(const ModelConfig& config);
 
 // Is it OpenAI's architecture, which transformers' CLIPModel and the GGUF files hold?

@@ -26,6 +26,8 @@ class KeyReader {
 
   // Null when the key is missing or null.
   const Json* find(const char* key);
+  // Is it there, be it null?
+  bool has(const char* key) const { return object_.contains(key); }
   // Error (input) when the key is missing.
   const Json& at(const char* key);
   // Typed; `fallback` when missing or null; Error (input) for another type.

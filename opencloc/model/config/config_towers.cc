@@ -5,6 +5,7 @@
 
 #include "opencloc/base/error.h"
 #include "opencloc/model/config/config_keys.h"
+#include "opencloc/model/config/timm_towers.h"
 
 namespace opencloc {
 namespace {
@@ -20,11 +21,10 @@ const KeyRule kVisionRules[] = {
     {"global_average_pool", Json(false)},
     {"input_patchnorm", Json(false)},
     {"block_type", Json("default")},
-    {"output_tokens", std::nullopt},  // what open_clip returns, not what it computes
-    {"timm_model_name", Json("")},
+    {"output_tokens", std::nullopt},          // what open_clip returns, not what it computes
     {"timm_model_pretrained", std::nullopt},  // of timm_model_name
     {"timm_pool", std::nullopt},
-    {"timm_proj", std::nullopt},
+    {"timm_proj", std::nullopt},  // also of timm_model_name
     {"timm_proj_bias", std::nullopt},
     {"timm_drop", std::nullopt},
     {"timm_drop_path", std::nullopt},
@@ -111,6 +111,38 @@ bool gelu_tanh(KeyReader& keys, const std::string& where) {
   return approximate == "tanh";
 }
 
+// A tower that timm builds: its name says all of it, other keys may only agree.
+const KeyRule kTimmRules[] = {
+    {"timm_model_pretrained", std::nullopt},
+    {"timm_proj_bias", std::nullopt},
+    {"timm_drop", std::nullopt},
+    {"timm_drop_path", std::nullopt},
+    {"patch_dropout", Json(0.0)},
+    {"output_tokens", std::nullopt},
+};
+
+VisionConfig vision_of_timm(const std::string& name, KeyReader& keys, const std::string& where) {
+  const auto vision = timm_tower(name);
+  if (!vision) {
+    throw Error::input("timm_model_name \"" + name + "\" is not supported", where,
+                       "use one of " + known_timm_towers());
+  }
+  const auto only = [&](bool holds, const std::string& what, const std::string& mend) {
+    if (!holds) throw Error::input(what, where, mend);
+  };
+  only(keys.integer("image_size", vision->image_size) == vision->image_size,
+       "image_size is not that of " + name,
+       "use " + std::to_string(vision->image_size) + ": open_clip builds no other");
+  only(keys.text("timm_pool", "map") == "map", "timm_pool is not \"map\"",
+       "use \"map\": this is another model");
+  // Without the key open_clip has a linear layer after timm's own.
+  const std::string projection = keys.has("timm_proj") ? keys.text("timm_proj", "") : "linear";
+  only(projection.empty(), "timm_proj \"" + projection + "\" is not supported",
+       "only null is: this is another model");
+  keys.finish(kTimmRules);
+  return *vision;
+}
+
 template <typename Config>
 void put_shared(const Config& config, Json& json) {
   if (config.gelu_tanh) json["act_kwargs"] = {{"approximate", "tanh"}};
@@ -122,6 +154,8 @@ void put_shared(const Config& config, Json& json) {
 
 VisionConfig vision_from_json(const Json& json, const std::string& where) {
   KeyReader keys(json, where);
+  const std::string timm = keys.text("timm_model_name", "");
+  if (!timm.empty()) return vision_of_timm(timm, keys, where);
   VisionConfig vision;
   vision.image_size = keys.integer("image_size", vision.image_size);
   vision.patch_size = keys.integer("patch_size", vision.patch_size);
@@ -140,6 +174,10 @@ VisionConfig vision_from_json(const Json& json, const std::string& where) {
                        "use \"linear\" or \"none\"");
   }
   vision.projection = projection == "linear";
+  vision.projection_bias = keys.boolean("proj_bias", false);
+  vision.rotary_grid = keys.integer("rotary_grid", 0);
+  vision.map_heads = keys.integer("map_heads", 0);
+  vision.map_mlp_ratio = keys.number("map_mlp_ratio", 0);
   vision.attentional_pool = keys.boolean("attentional_pool", false);
   vision.attn_pooler_queries = keys.integer("attn_pooler_queries", vision.attn_pooler_queries);
   vision.attn_pooler_heads = keys.integer("attn_pooler_heads", vision.attn_pooler_heads);
@@ -191,6 +229,14 @@ MultimodalConfig multimodal_from_json(const Json& json, const std::string& where
 
 Json vision_json(const VisionConfig& config) {
   Json json;
+  if (const std::string timm = timm_name(config); !timm.empty()) {
+    json["image_size"] = config.image_size;
+    json["timm_model_name"] = timm;
+    json["timm_model_pretrained"] = false;
+    json["timm_pool"] = "map";
+    json["timm_proj"] = nullptr;
+    return json;
+  }
   json["image_size"] = config.image_size;
   json["layers"] = config.layers;
   json["width"] = config.width;
@@ -203,6 +249,10 @@ Json vision_json(const VisionConfig& config) {
   if (config.pool != ImagePool::kClassToken) json["pool_type"] = to_string(config.pool);
   if (config.ln_post_after_pool) json["final_ln_after_pool"] = true;
   if (!config.projection) json["proj_type"] = "none";
+  if (config.projection_bias) json["proj_bias"] = true;
+  if (config.rotary_grid > 0) json["rotary_grid"] = config.rotary_grid;
+  if (config.map_heads > 0) json["map_heads"] = config.map_heads;
+  if (config.map_mlp_ratio > 0) json["map_mlp_ratio"] = config.map_mlp_ratio;
   if (config.attentional_pool) {
     json["attentional_pool"] = true;
     json["attn_pooler_queries"] = config.attn_pooler_queries;

@@ -6,6 +6,13 @@
 
 namespace opencloc {
 
+BlockConfig pool_config(const VisionConfig& vision, BlockConfig block) {
+  if (vision.map_heads > 0) block.heads = vision.map_heads;
+  if (vision.map_mlp_ratio > 0)
+    block.mlp_width = std::llround(static_cast<double>(vision.width) * vision.map_mlp_ratio);
+  return block;
+}
+
 AttentionPoolImpl::AttentionPoolImpl(const BlockConfig& config) {
   probe_ = register_parameter(
       "probe",

@@ -10,6 +10,9 @@
 
 namespace opencloc {
 
+// The head's own blocks: the tower's, but for what VisionConfig says of the head.
+BlockConfig pool_config(const VisionConfig& vision, BlockConfig block);
+
 // Parameters: probe [1, 1, D], attn (in_proj_weight, in_proj_bias, out_proj), ln, mlp.
 class AttentionPoolImpl : public torch::nn::Module {
  public:

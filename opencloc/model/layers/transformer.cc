@@ -28,8 +28,10 @@ AttentionImpl::AttentionImpl(const BlockConfig& config) : heads(config.heads) {
   out_proj = register_module("out_proj", Linear(width, width));
 }
 
-torch::Tensor AttentionImpl::forward(const torch::Tensor& x, ops::Mask mask) {
-  const auto qkv = ops::linear(x, in_proj_weight, in_proj_bias);  // [B, T, 3 D]
+torch::Tensor AttentionImpl::forward(const torch::Tensor& x, ops::Mask mask,
+                                     const Rotation& rotation) {
+  auto qkv = ops::linear(x, in_proj_weight, in_proj_bias);  // [B, T, 3 D]
+  if (rotation.defined()) qkv = rotated(qkv, heads, rotation);
   return out_proj(ops::self_attention(qkv, heads, mask));
 }
 
@@ -88,9 +90,9 @@ BlockImpl::BlockImpl(const BlockConfig& config) {
   mlp = register_module("mlp", Mlp(config));
 }
 
-torch::Tensor BlockImpl::forward(torch::Tensor x, ops::Mask mask) {
+torch::Tensor BlockImpl::forward(torch::Tensor x, ops::Mask mask, const Rotation& rotation) {
   const auto first = ln_1->branch(x);
-  const auto second = ln_2->branch(first.x, attn(first.normed, mask));
+  const auto second = ln_2->branch(first.x, attn(first.normed, mask, rotation));
   return ops::add(second.x, mlp(second.normed));
 }
 
@@ -129,8 +131,8 @@ torch::Tensor TransformerImpl::step(torch::Tensor x, std::vector<torch::Tensor>&
   return x;
 }
 
-torch::Tensor TransformerImpl::forward(torch::Tensor x, ops::Mask mask,
-                                       std::vector<Hidden>* hidden) {
+torch::Tensor TransformerImpl::forward(torch::Tensor x, ops::Mask mask, std::vector<Hidden>* hidden,
+                                       const Rotation& rotation) {
   int64_t done = 0;
   const auto keep = [&] {
     if (hidden == nullptr) return;
@@ -139,7 +141,7 @@ torch::Tensor TransformerImpl::forward(torch::Tensor x, ops::Mask mask,
   };
   keep();
   for (auto& block : blocks_) {
-    x = block(x, mask);
+    x = block(x, mask, rotation);
     ++done;
     keep();
   }

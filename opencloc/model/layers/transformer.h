@@ -12,6 +12,7 @@
 
 #include "opencloc/model/config/config.h"
 #include "opencloc/model/layers/layers.h"
+#include "opencloc/model/layers/rotary.h"
 
 namespace opencloc {
 
@@ -37,8 +38,8 @@ BlockConfig block_config(const ModelConfig& model, const TowerConfig& tower, int
 class AttentionImpl : public torch::nn::Module {
  public:
   explicit AttentionImpl(const BlockConfig& config);
-  // x [B, T, D] -> [B, T, D]
-  torch::Tensor forward(const torch::Tensor& x, ops::Mask mask);
+  // x [B, T, D] -> [B, T, D]. `rotation`: of rotary positions, if there are any.
+  torch::Tensor forward(const torch::Tensor& x, ops::Mask mask, const Rotation& rotation = {});
   // Causal attention one place at a time: x [B, 1, D] looks at itself and at the places before,
   // whose `cache` [B, t, 2 D] (undefined: none) grows by one. The first call may bring several
   // places. -> [B, 1, D]
@@ -74,7 +75,7 @@ class BlockImpl : public torch::nn::Module {
  public:
   explicit BlockImpl(const BlockConfig& config);
   // Arguments as Attention's. x [B, T, D] -> [B, T, D]
-  torch::Tensor forward(torch::Tensor x, ops::Mask mask);
+  torch::Tensor forward(torch::Tensor x, ops::Mask mask, const Rotation& rotation = {});
   torch::Tensor step(torch::Tensor x, torch::Tensor& cache);
   // Every token looks at itself alone (Zhou et al., "Extract Free Dense Labels from CLIP", 2022).
   torch::Tensor without_attention(const torch::Tensor& x);
@@ -97,7 +98,8 @@ class TransformerImpl : public torch::nn::Module {
     int64_t after = 0;
     torch::Tensor tokens;  // [B, T, D]
   };
-  torch::Tensor forward(torch::Tensor x, ops::Mask mask, std::vector<Hidden>* hidden = nullptr);
+  torch::Tensor forward(torch::Tensor x, ops::Mask mask, std::vector<Hidden>* hidden = nullptr,
+                        const Rotation& rotation = {});
   // One place at a time, for writing text: `caches` has one a block (empty at the first call, which
   // may bring several places). The same numbers as forward()'s with Mask::kCausal.
   // x [B, 1, D] -> [B, 1, D]
