@@ -12,10 +12,6 @@ int64_t block_parameters(int64_t width, int64_t mlp_width) {
   return 4 * width * width + 4 * width + 2 * width * mlp_width + mlp_width + width + 4 * width;
 }
 
-}  // namespace
-
-namespace {
-
 // What CoCa has beside two towers: the pooler (its norm and projection are those of width E), the
 // token that is pooled, the decoder.
 int64_t captioner_parameters(const ModelConfig& config) {
@@ -33,16 +29,27 @@ int64_t captioner_parameters(const ModelConfig& config) {
   return pooler + behind_pooler + cls + decoder;
 }
 
+int64_t pooling_head_parameters(const VisionConfig& vision) {
+  if (vision.pool != ImagePool::kAttention) return 0;
+  const double ratio = vision.map_mlp_ratio > 0 ? vision.map_mlp_ratio : vision.mlp_ratio;
+  const auto mlp_width = std::llround(ratio * static_cast<double>(vision.width));
+  return block_parameters(vision.width, mlp_width) - 2 * vision.width +  // one norm
+         vision.width;                                                   // the query
+}
+
 }  // namespace
 
 int64_t clip_parameters(const ModelConfig& config) {
   const auto& vision = config.vision;
   const auto& text = config.text;
   const auto mlp_width = std::llround(vision.mlp_ratio * static_cast<double>(vision.width));
-  const int64_t image = 3 * vision.patch_size * vision.patch_size * vision.width + vision.width +
-                        (1 + vision.patches()) * vision.width + 4 * vision.width +
-                        vision.layers * block_parameters(vision.width, mlp_width) +
-                        vision.width * config.embed_dim;
+  const int64_t image =
+      3 * vision.patch_size * vision.patch_size * vision.width +
+      (vision.patch_bias ? vision.width : 0) + (vision.class_token ? vision.width : 0) +
+      vision.tokens() * vision.width + (vision.ln_pre ? 4 : 2) * vision.width +
+      vision.layers * block_parameters(vision.width, mlp_width) + pooling_head_parameters(vision) +
+      (vision.projection ? vision.width * config.embed_dim : 0) +
+      (vision.projection_bias ? config.embed_dim : 0);
   const int64_t texts = (text.vocab_size + text.context_length) * text.width + 2 * text.width +
                         text.layers * block_parameters(text.width, 4 * text.width) +
                         text.width * config.embed_dim;
