@@ -28,7 +28,7 @@ SKIPPED = 77
 # Name -> module, function, the packages it imports.
 CHECKS = {
     'open_clip': ('in_open_clip', 'checks', ('open_clip', 'sentencepiece')),
-    'pe_core': ('pe_core', 'checks', ('open_clip', 'timm')),
+    'timm': ('in_timm', 'checks', ('open_clip', 'timm')),
     'clip_benchmark': ('in_open_clip', 'checks_of_benchmark', ('clip_benchmark', 'webdataset')),
     'transformers': ('in_transformers', 'checks', ('transformers', 'torch')),
     'onnx': ('in_onnx', 'checks', ('onnx', 'onnxruntime', 'openvino')),

@@ -105,7 +105,7 @@ void write(const fs::path& directory, const Cloc& model, const TowerOptions& opt
   const ModelConfig& written = model->config();
   Naming naming = written.custom_text ? custom_text : stored_plainly;
   // open_clip builds these from their name, and multiplies no 8-bit weights.
-  if (!timm_name(written.vision).empty() && !is_quantized(model))
+  if (timm_tower(written.vision) != nullptr && !is_quantized(model))
     naming = timm_names::naming(naming);
   auto weights = stored_weights(quantized_clip_weights(model), naming);
   if (!is_quantized(model)) weights = cast(std::move(weights), options.dtype);

@@ -122,25 +122,29 @@ const KeyRule kTimmRules[] = {
 };
 
 VisionConfig vision_of_timm(const std::string& name, KeyReader& keys, const std::string& where) {
-  const auto vision = timm_tower(name);
-  if (!vision) {
+  const TimmTower* tower = timm_tower(name);
+  if (tower == nullptr) {
     throw Error::input("timm_model_name \"" + name + "\" is not supported", where,
                        "use one of " + known_timm_towers());
   }
-  const auto only = [&](bool holds, const std::string& what, const std::string& mend) {
-    if (!holds) throw Error::input(what, where, mend);
+  const int64_t size = tower->vision.image_size;
+  if (keys.integer("image_size", size) != size) {
+    throw Error::input("image_size is not that of " + name, where,
+                       "use " + std::to_string(size) + ": open_clip builds no other");
+  }
+  const auto only = [&](const std::string& key, const std::string& value,
+                        const std::string& wanted) {
+    if (value == wanted) return;
+    const std::string all = wanted.empty() ? "null" : '"' + wanted + '"';
+    throw Error::input(key + " \"" + value + "\" is not supported with " + name, where,
+                       "only " + all + " is: this is another model");
   };
-  only(keys.integer("image_size", vision->image_size) == vision->image_size,
-       "image_size is not that of " + name,
-       "use " + std::to_string(vision->image_size) + ": open_clip builds no other");
-  only(keys.text("timm_pool", "map") == "map", "timm_pool is not \"map\"",
-       "use \"map\": this is another model");
+  only("timm_pool", keys.text("timm_pool", tower->pool), tower->pool);
   // Without the key open_clip has a linear layer after timm's own.
-  const std::string projection = keys.has("timm_proj") ? keys.text("timm_proj", "") : "linear";
-  only(projection.empty(), "timm_proj \"" + projection + "\" is not supported",
-       "only null is: this is another model");
+  only("timm_proj", keys.has("timm_proj") ? keys.text("timm_proj", "") : "linear",
+       tower->projection);
   keys.finish(kTimmRules);
-  return *vision;
+  return tower->vision;
 }
 
 template <typename Config>
@@ -229,12 +233,12 @@ MultimodalConfig multimodal_from_json(const Json& json, const std::string& where
 
 Json vision_json(const VisionConfig& config) {
   Json json;
-  if (const std::string timm = timm_name(config); !timm.empty()) {
+  if (const TimmTower* timm = timm_tower(config)) {
     json["image_size"] = config.image_size;
-    json["timm_model_name"] = timm;
+    json["timm_model_name"] = timm->name;
     json["timm_model_pretrained"] = false;
-    json["timm_pool"] = "map";
-    json["timm_proj"] = nullptr;
+    json["timm_pool"] = timm->pool;
+    json["timm_proj"] = timm->projection.empty() ? Json(nullptr) : Json(timm->projection);
     return json;
   }
   json["image_size"] = config.image_size;

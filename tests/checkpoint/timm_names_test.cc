@@ -1,5 +1,5 @@
-// PE-Core as open_clip stores it: the names of timm's tower, both ways, and what is refused. That
-// the numbers are open_clip's is checked by tests/tools/drop_in/pe_core.py.
+// Towers of timm's as open_clip stores them: their names, both ways, and what is refused. That the
+// numbers are open_clip's is checked by tests/tools/drop_in/in_timm.py.
 #include <gmock/gmock.h>
 #include <torch/utils.h>
 
@@ -156,15 +156,16 @@ TEST_F(PeCore, OtherLayoutsRefuseIt) {
 TEST(TimmTowers, NamesAndTowersBelongTogether) {
   for (const char* name : {"T-16-384", "S-16-384", "B-16", "L-14-336", "bigG-14-448"}) {
     const auto config = load_model_config(std::string("PE-Core-") + name);
-    EXPECT_FALSE(timm_name(config.vision).empty()) << name;
-    EXPECT_TRUE(timm_tower(timm_name(config.vision)) == config.vision) << name;
+    const TimmTower* tower = timm_tower(config.vision);
+    ASSERT_NE(tower, nullptr) << name;
+    EXPECT_EQ(timm_tower(tower->name), tower) << name;
     EXPECT_EQ(open_clip_config_json(config)["model_cfg"]["vision_cfg"]["timm_model_name"],
-              timm_name(config.vision));
+              tower->name);
     EXPECT_TRUE(config.custom_text && !is_openai_clip(config)) << name;
   }
   auto resized = load_model_config("PE-Core-B-16");
   resized.vision.image_size = 448;
-  EXPECT_EQ(timm_name(resized.vision), "");
+  EXPECT_EQ(timm_tower(resized.vision), nullptr);
   const auto again = model_config_from_json(open_clip_config_json(resized), "again");
   EXPECT_TRUE(again.vision == resized.vision);
   EXPECT_EQ(again.vision.rotary_grid, 14);
@@ -172,7 +173,7 @@ TEST(TimmTowers, NamesAndTowersBelongTogether) {
   EXPECT_EQ(largest.head_width, 96);
   EXPECT_EQ(largest.map_mlp_ratio, 4);
   EXPECT_FALSE(largest.class_token);
-  EXPECT_EQ(timm_tower("resnet50"), std::nullopt);
+  EXPECT_EQ(timm_tower(std::string("resnet50")), nullptr);
 }
 
 }  // namespace
