@@ -1,11 +1,12 @@
 // Towers of timm's as open_clip stores them: their names, both ways, and what is refused. That the
 // numbers are open_clip's is checked by tests/tools/drop_in/in_timm.py.
+#include "opencloc/checkpoint/layout/timm_names.h"
+
 #include <gmock/gmock.h>
 #include <torch/utils.h>
 
 #include "opencloc/base/error.h"
 #include "opencloc/base/files.h"
-#include "opencloc/checkpoint/layout/timm_names.h"
 #include "opencloc/checkpoint/model_directory.h"
 #include "opencloc/model/config/timm_towers.h"
 #include "opencloc/model/quantized.h"
