@@ -43,6 +43,7 @@ int64_t clip_parameters(const ModelConfig& config) {
   const auto& vision = config.vision;
   const auto& text = config.text;
   const auto mlp_width = std::llround(vision.mlp_ratio * static_cast<double>(vision.width));
+  const auto text_mlp_width = std::llround(text.mlp_ratio * static_cast<double>(text.width));
   const int64_t image =
       3 * vision.patch_size * vision.patch_size * vision.width +
       (vision.patch_bias ? vision.width : 0) + (vision.class_token ? vision.width : 0) +
@@ -51,9 +52,10 @@ int64_t clip_parameters(const ModelConfig& config) {
       (vision.projection ? vision.width * config.embed_dim : 0) +
       (vision.projection_bias ? config.embed_dim : 0);
   const int64_t texts = (text.vocab_size + text.context_length) * text.width + 2 * text.width +
-                        text.layers * block_parameters(text.width, 4 * text.width) +
-                        text.width * config.embed_dim;
-  return image + texts + captioner_parameters(config) + 1;
+                        text.layers * block_parameters(text.width, text_mlp_width) +
+                        text.width * config.embed_dim +
+                        (text.projection_bias ? config.embed_dim : 0);
+  return image + texts + captioner_parameters(config) + (config.init_logit_bias ? 2 : 1);
 }
 
 Json inspect_architectures() {

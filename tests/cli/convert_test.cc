@@ -100,11 +100,14 @@ TEST(Architectures, AreListedWithTheSizesOpenClipPublishes) {
     lines[line["name"].get<std::string>()] = line;
     at = end + 1;
   }
-  // Millions of parameters, from open_clip's docs/model_profile.csv.
+  // Millions of parameters, from open_clip's docs/model_profile.csv; of the last three from its
+  // classes.
   for (const auto& [name, millions] :
        {std::pair{"ViT-B-32", 151.28}, std::pair{"ViT-B-16", 149.62}, std::pair{"ViT-L-14", 427.62},
         std::pair{"ViT-H-14", 986.11}, std::pair{"ViT-g-14", 1366.68},
-        std::pair{"ViT-bigG-14", 2539.57}, std::pair{"ViT-B-16-plus-240", 208.38}}) {
+        std::pair{"ViT-bigG-14", 2539.57}, std::pair{"ViT-B-16-plus-240", 208.38},
+        std::pair{"PE-Core-T-16-384", 69.546}, std::pair{"PE-Core-B-16", 447.661},
+        std::pair{"ViT-B-16-SigLIP", 203.156}}) {
     ASSERT_TRUE(lines.contains(name)) << name;
     EXPECT_NEAR(lines[name]["parameters"].get<double>() / 1e6, millions, 0.01) << name;
   }

@@ -53,6 +53,8 @@ TEST(Lock, FreezesATowerOrAllButItsLastGroups) {
   EXPECT_EQ(trainable_names({.image = true, .text = true, .text_unlocked_groups = 1}),
             (std::set<std::string>{"text_projection", "logit_scale"}));
 
+  EXPECT_EQ(layer_group("visual.proj_bias", 12), layer_group("visual.proj", 12));
+
   // The last block comes with its norm, the embeddings come last.
   const int64_t layers = load_model_config("ViT-Test").vision.layers;
   const auto last = "visual.transformer.resblocks." + std::to_string(layers - 1) + ".ln_1.weight";
