@@ -31,15 +31,6 @@ ModelConfig small_pe_core(bool class_token) {
   return config;
 }
 
-Cloc random_pe_core(const ModelConfig& config) {
-  config.validate("test");
-  torch::manual_seed(6);
-  Cloc model(config);
-  const torch::NoGradGuard no_grad;
-  for (auto& parameter : model->parameters()) parameter.add_(0.2 * torch::randn_like(parameter));
-  return model;
-}
-
 double largest_difference(const torch::Tensor& a, const torch::Tensor& b) {
   return (a.to(torch::kFloat) - b.to(torch::kFloat)).abs().max().item<double>();
 }
@@ -98,7 +89,7 @@ TEST(Rotary, RowsAndTokensThatStandStill) {
 
 TEST(Rotary, TheTowerDependsOnThePlaces) {
   auto config = small_pe_core(true);
-  auto model = random_pe_core(config);
+  auto model = fixtures::random_model(config);
   const auto pixels = torch::randn({2, 3, 32, 32});
   const auto features = model->encode_image(pixels);
   EXPECT_EQ(features.tokens.sizes(), (torch::IntArrayRef{2, 17, 32}));
@@ -112,7 +103,7 @@ TEST(Rotary, TheTowerDependsOnThePlaces) {
   const auto mirrored = model->encode_image(pixels.roll(8, 3)).embedding;
   EXPECT_GT(largest_difference(before, mirrored), 1e-3);
   config.vision.rotary_grid = 0;
-  auto plain = random_pe_core(config);
+  auto plain = fixtures::random_model(config);
   {
     const torch::NoGradGuard no_grad;
     plain->named_parameters()["visual.positional_embedding"].zero_();
@@ -130,7 +121,7 @@ TEST(Rotary, TheTowerDependsOnThePlaces) {
 // Attention does not care for the order of the patches, if each keeps its own place.
 TEST(Rotary, KeptPatchesKeepTheirPlaces) {
   for (const bool class_token : {true, false}) {
-    auto model = random_pe_core(small_pe_core(class_token));
+    auto model = fixtures::random_model(small_pe_core(class_token));
     const auto pixels = torch::randn({2, 3, 32, 32});
     const auto order = torch::stack({torch::randperm(16), torch::randperm(16)});
     const auto found = model->encode_image(pixels, {.keep = order});
@@ -144,7 +135,7 @@ TEST(Rotary, KeptPatchesKeepTheirPlaces) {
 }
 
 TEST(Rotary, AnotherImageSizeScalesThePlaces) {
-  auto model = random_pe_core(small_pe_core(true));
+  auto model = fixtures::random_model(small_pe_core(true));
   auto larger = with_image_size(model, 48);
   EXPECT_EQ(larger->config().vision.rotary_grid, 4);
   const auto pixels = torch::randn({2, 3, 48, 48});
@@ -165,7 +156,7 @@ TEST(Rotary, AnotherImageSizeScalesThePlaces) {
 }
 
 TEST(Rotary, ShortNumbersGiveNearlyTheSame) {
-  auto model = random_pe_core(small_pe_core(true));
+  auto model = fixtures::random_model(small_pe_core(true));
   const torch::NoGradGuard no_grad;
   const auto pixels = torch::randn({4, 3, 32, 32});
   const auto wanted = normalized(model->encode_image(pixels).embedding);

@@ -13,6 +13,16 @@ inline ModelConfig small_config() {
   return config;
 }
 
+// No weight is at its start, where biases are zero and norms do nothing.
+inline Cloc random_model(const ModelConfig& config) {
+  config.validate("test");
+  torch::manual_seed(4);
+  Cloc model(config);
+  const torch::NoGradGuard no_grad;
+  for (auto& parameter : model->parameters()) parameter.add_(0.2 * torch::randn_like(parameter));
+  return model;
+}
+
 // [count, length]: random ids below 48, the end token (49, the highest id) somewhere, then zeros.
 inline torch::Tensor random_texts(int64_t count, int64_t length) {
   auto ids = torch::randint(1, 48, {count, length}, torch::kLong);

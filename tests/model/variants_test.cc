@@ -11,15 +11,6 @@
 namespace opencloc {
 namespace {
 
-Cloc model_of(const ModelConfig& config) {
-  config.validate("test");
-  torch::manual_seed(4);
-  Cloc model(config);
-  const torch::NoGradGuard no_grad;
-  for (auto& parameter : model->parameters()) parameter.add_(0.2 * torch::randn_like(parameter));
-  return model;
-}
-
 torch::Tensor parameter(const Cloc& model, const std::string& name) {
   return model->named_parameters()[name];
 }
@@ -42,7 +33,7 @@ TEST(Variants, AveragePooling) {
     config.vision.pool = ImagePool::kAverage;
     config.vision.ln_post_after_pool = after;
     config.vision.ln_pre = false;
-    auto model = model_of(config);
+    auto model = fixtures::random_model(config);
     const auto features = model->encode_image(pixels);
     EXPECT_EQ(features.tokens.sizes(), (torch::IntArrayRef{2, 17, 32}));
     const auto patches = features.tokens.slice(1, 1);  // without the class token
@@ -66,7 +57,7 @@ TEST(Variants, RegionsWithoutAClassToken) {
   for (const auto pool : {Pool::kPrompt, Pool::kAll}) {
     auto config = without_class_token();
     config.cloc.pool = pool;
-    auto model = model_of(config);
+    auto model = fixtures::random_model(config);
     const auto features = model->encode_image(torch::randn({2, 3, 32, 32}), {.hidden_layer = 0});
     EXPECT_EQ(features.tokens.sizes(), (torch::IntArrayRef{2, 16, 32}));
     EXPECT_EQ(features.hidden.sizes(), features.tokens.sizes());
@@ -89,13 +80,13 @@ TEST(Variants, RegionsWithoutAClassToken) {
 TEST(Variants, ProjectPoolsOneTokenAlone) {
   auto config = without_class_token();
   config.vision.image_size = config.vision.patch_size;
-  auto model = model_of(config);
+  auto model = fixtures::random_model(config);
   const auto features = model->encode_image(torch::randn({3, 3, 8, 8}));
   expect_near(model->visual->project(features.tokens.select(1, 0)), features.embedding);
 }
 
 TEST(Variants, HiddenLayersAreCountedAsInTransformers) {
-  auto model = model_of(fixtures::small_config());  // 2 layers
+  auto model = fixtures::random_model(fixtures::small_config());  // 2 layers
   const auto pixels = torch::randn({1, 3, 32, 32});
   const auto hidden = [&](int64_t layer) {
     return model->encode_image(pixels, {.hidden_layer = layer}).hidden;
@@ -115,7 +106,7 @@ TEST(Variants, TextPooling) {
     config.text.causal = false;
     config.text.projection_bias = true;
     EXPECT_FALSE(config.text.padding_is_ignored());
-    auto model = model_of(config);
+    auto model = fixtures::random_model(config);
     const auto ids = fixtures::random_texts(3, 12);
     const auto before = model->encode_text(ids);
     // Without a causal mask every place counts, whichever is pooled.
@@ -147,7 +138,7 @@ TEST(Resize, PositionsOfTheGridAreInterpolatedAndTheClassTokensKept) {
 }
 
 TEST(Resize, AModelForAnotherImageSize) {
-  auto model = model_of(fixtures::small_config());
+  auto model = fixtures::random_model(fixtures::small_config());
   EXPECT_EQ(with_image_size(model, 32).get(), model.get());
   auto larger = with_image_size(model, 56);
   EXPECT_EQ(larger->config().vision.grid(), 7);
@@ -170,7 +161,7 @@ TEST(Resize, AModelReadsPicturesOfAnySizeAsOneForThatSizeDoes) {
       config.cloc.pool = pool;
       config.cloc.region_extractor = extractor;
       config.cloc.several_layers = true;
-      auto model = model_of(config);
+      auto model = fixtures::random_model(config);
       for (const int64_t size : {16, 56, 32}) {
         auto other = with_image_size(model, size);
         const auto pixels = torch::randn({2, 3, size, size});
@@ -217,7 +208,7 @@ TEST(Resize, ThePrompterReadsTheSameAtAnotherImageSize) {
     auto config = without_class_token();
     config.cloc.pool = pool;
     config.cloc.position_image_tokens = false;  // finer centres are other places
-    auto model = model_of(config);
+    auto model = fixtures::random_model(config);
     auto larger = with_image_size(model, 2 * config.vision.image_size);
     EXPECT_EQ(larger->config().cloc.encoding_grid, 4);
     auto back = with_image_size(larger, config.vision.image_size);
